@@ -1,0 +1,125 @@
+"""The storage behind a paged cache: blocks of token slots, a free list and reference counts.
+
+Symbols: g KV heads, k key width, v value width. A *block* holds ``block_size`` consecutive tokens of one row;
+a row's *table* lists its blocks in order.
+
+    block_size = 4, table = [7, 2, 5]
+    logical position 6  ->  block table[6 // 4] = 2, offset 6 % 4 = 2   (slot 2 * 4 + 2 = 10 of the pool)
+
+Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, sections 4.2 to 4.4.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+
+def locate(position: int, table: list[int], block_size: int) -> tuple[int, int]:
+    """Physical place of one logical position.
+
+    *Equation*: block = table[position // block_size], offset = position % block_size.
+
+    Args: ``position`` index of a token in its row; ``table`` the row's block numbers; ``block_size`` tokens.
+    Returns: ``(block, offset)``.
+    Raises: ValueError if ``position`` is negative or beyond the table.
+    Source: arXiv 2309.06180, section 4.2.
+
+    >>> locate(6, [7, 2, 5], block_size=4)
+    (2, 2)
+    """
+    if not 0 <= position < len(table) * block_size:
+        raise ValueError(f"position is {position}; allowed: 0 <= position < {len(table) * block_size}")
+    return table[position // block_size], position % block_size
+
+
+@dataclass(frozen=True)
+class SlotCount:
+    """Token slots of a cache: what its blocks hold, and what tokens fill. A shared slot counts once."""
+
+    allocated: int
+    used: int
+
+    @property
+    def wasted(self) -> int:
+        """Slots held but empty."""
+        return self.allocated - self.used
+
+
+class BlockPool:
+    """Physical storage: ``blocks`` blocks, a free list and a reference count for each block.
+
+    Args: ``blocks`` and ``block_size`` counts; ``kv_heads`` g; ``head_dim`` k; ``value_dim`` v (default k).
+    Raises: ValueError if ``blocks`` or ``block_size`` is below 1.
+    Cost: blocks * block_size * g * (k + v) * bytes per element, all of it reserved at the start.
+
+    >>> pool = BlockPool(3, 4, kv_heads=2, head_dim=8)
+    >>> first = pool.take()
+    >>> pool.share(first); pool.release(first); pool.free_blocks
+    2
+    """
+
+    def __init__(
+        self,
+        blocks: int,
+        block_size: int,
+        kv_heads: int,
+        head_dim: int,
+        value_dim: int | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        for name, value in (("blocks", blocks), ("block_size", block_size)):
+            if value < 1:
+                raise ValueError(f"{name} is {value}; allowed: at least 1")
+        shape = (blocks, block_size, kv_heads)
+        self.block_size = block_size
+        self.keys = torch.zeros(*shape, head_dim, dtype=dtype, device=device)
+        self.values = torch.zeros(*shape, value_dim or head_dim, dtype=dtype, device=device)
+        self.references = [0] * blocks
+        self._free = list(range(blocks))[::-1]
+
+    @property
+    def free_blocks(self) -> int:
+        """Blocks that nobody holds."""
+        return len(self._free)
+
+    @property
+    def block_nbytes(self) -> int:
+        """Bytes of keys and values in one block."""
+        return self.keys[0].nbytes + self.values[0].nbytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole pool, free blocks included."""
+        return self.keys.nbytes + self.values.nbytes
+
+    def take(self) -> int:
+        """Hand out a free block with one reference. Raises: ValueError if none is free."""
+        if not self._free:
+            raise ValueError(f"the pool has 0 of {len(self.references)} blocks free; allowed: 1 or more")
+        block = self._free.pop()
+        self.references[block] = 1
+        return block
+
+    def share(self, block: int) -> None:
+        """Add a reference to a block in use. Raises: ValueError if it is free."""
+        self._require_held(block)
+        self.references[block] += 1
+
+    def release(self, block: int) -> None:
+        """Drop a reference; the last one frees the block. Raises: ValueError if it is free already."""
+        self._require_held(block)
+        self.references[block] -= 1
+        if self.references[block] == 0:
+            self._free.append(block)
+
+    def copy(self, block: int, tokens: int) -> int:
+        """Take a new block, copy the first ``tokens`` of ``block`` into it, and return its number."""
+        fresh = self.take()
+        self.keys[fresh, :tokens] = self.keys[block, :tokens]
+        self.values[fresh, :tokens] = self.values[block, :tokens]
+        return fresh
+
+    def _require_held(self, block: int) -> None:
+        if self.references[block] == 0:
+            raise ValueError(f"block is {block}, which is free; allowed: a block in use")
