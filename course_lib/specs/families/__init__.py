@@ -1,0 +1,1 @@
+"""One module for each group of model families: config fields in, `ModelSpec` out."""

@@ -1,0 +1,101 @@
+"""Reads the fields of a Hugging Face config, refusing with the field's name what is missing or of the wrong
+kind."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MOST_LAYERS = 10_000
+_REQUIRED = object()
+
+
+class Config:
+    """A config.json as a mapping, with a getter for each kind of value. A null field counts as absent.
+
+    >>> Config({"model_type": "llama", "hidden_size": 64}).count("hidden_size")
+    64
+    """
+
+    def __init__(self, mapping: Mapping[str, Any]):
+        if not isinstance(mapping, Mapping):
+            raise ValueError(f"config={mapping!r}: a mapping is wanted")
+        self._mapping = mapping
+        self.model_type = self.word("model_type")
+
+    def get(self, field: str, default: Any = None) -> Any:
+        """Return the field as it stands, or the default where it is absent or null."""
+        value = self._mapping.get(field)
+        return default if value is None else value
+
+    def has(self, field: str) -> bool:
+        """Say whether the field is written at all, if only as null."""
+        return field in self._mapping
+
+    def count(self, field: str, default: Any = _REQUIRED, *, least: int = 1, most: int | None = None) -> Any:
+        """Return a whole number between `least` and `most`."""
+        value = self._value(field, default)
+        if value is default:
+            return default
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or value < least or (most is not None and value > most):
+            limit = "" if most is None else f" and at most {most}"
+            raise self._wrong(field, value, f"a whole number of at least {least}{limit}")
+        return value
+
+    def layers(self, field: str = "num_hidden_layers") -> int:
+        """Return a number of layers, kept to a sane size."""
+        return self.count(field, most=MOST_LAYERS)
+
+    def number(self, field: str, default: Any = _REQUIRED) -> Any:
+        """Return a finite number, as a float."""
+        value = self._value(field, default)
+        if value is default:
+            return default
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e300:
+            raise self._wrong(field, value, "a finite number")
+        return float(value)
+
+    def flag(self, field: str, default: Any = _REQUIRED) -> bool:
+        """Return a bool."""
+        value = self._value(field, default)
+        if not isinstance(value, bool):
+            raise self._wrong(field, value, "true or false")
+        return value
+
+    def word(self, field: str, default: Any = _REQUIRED, *, allowed: Sequence[str] = ()) -> str:
+        """Return a string, one of `allowed` where that is given."""
+        value = self._value(field, default)
+        if not isinstance(value, str) or (allowed and value not in allowed):
+            raise self._wrong(field, value, f"one of {sorted(allowed)}" if allowed else "a string")
+        return value
+
+    def words(self, field: str, length: int, *, allowed: Sequence[str]) -> tuple[str, ...] | None:
+        """Return a list of `length` strings, each one of `allowed`, or None where the field is absent."""
+        value = self.get(field)
+        if value is None:
+            return None
+        if not isinstance(value, list | tuple) or len(value) != length or not set(value) <= set(allowed):
+            raise self._wrong(field, value, f"a list of {length} of {sorted(allowed)}")
+        return tuple(value)
+
+    def table(self, field: str) -> Mapping[str, Any]:
+        """Return a mapping with string keys, empty where the field is absent."""
+        value = self.get(field, {})
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise self._wrong(field, value, "a mapping with string keys")
+        return value
+
+    def nested(self, field: str, model_type: str) -> "Config":
+        """Return the config of a part, which may leave its model type to its whole."""
+        if not self.table(field):
+            raise self._wrong(field, self.get(field), "a mapping which is not empty")
+        return Config({"model_type": model_type, **self.table(field)})
+
+    def _value(self, field: str, default: Any) -> Any:
+        value = self.get(field, default)
+        if value is _REQUIRED:
+            of = f" of model_type {self.model_type!r}" if field != "model_type" else ""
+            raise ValueError(f"config{of}: the field {field!r} is missing")
+        return value
+
+    def _wrong(self, field: str, value: Any, wanted: str) -> ValueError:
+        return ValueError(f"config field {field!r}: {value!r} is not {wanted}")
