@@ -1,0 +1,1 @@
+"""Labs: the checks that students see, the making of student versions, and the grading of what comes back."""

@@ -1,0 +1,140 @@
+"""Read a submission and put it back in order before it is graded.
+
+A student's notebook comes back with cells deleted, copied, moved or edited. `restore` builds the list of
+code cells to run, in the order of the lab's source:
+
+    given and check cells    always from the source, hidden tests included, wherever the student put theirs
+    solution cells           every version the student left, in the student's order, so that the last one counts
+    the student's own cells  after the lab cell that they followed
+
+Symbols: a *lab cell* is one with an nbgrader id; the source gives each a role: given, solution or check.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader import utils
+
+MAX_FILE_BYTES = 20 * 2**20
+
+
+class Unreadable(ValueError):
+    """The file cannot be read as a notebook."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One code cell to run: its text, its role (given, solution, check, own), its lab id and its points."""
+
+    source: str
+    role: str
+    grade_id: str = ""
+    points: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps to run, and by lab id what had to be repaired."""
+
+    steps: tuple[Step, ...]
+    repairs: dict[str, str] = field(default_factory=dict)
+
+
+def read_submission(path: Path) -> NotebookNode:
+    """Read a notebook file of any readable version.
+
+    Raises: Unreadable, with a reason for the table, if the file is too large, not JSON, not a notebook, or
+    cannot be opened.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise Unreadable(f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB")
+        text = path.read_bytes().decode("utf-8-sig")
+        content = json.loads(text)
+        if not isinstance(content, dict) or "nbformat" not in content:
+            raise Unreadable("the file is JSON but not a notebook")
+        notebook = nbformat.reads(text, as_version=4)
+        for cell in notebook.cells:
+            cell.source.strip(), cell.cell_type, cell.setdefault("metadata", NotebookNode())
+        return notebook
+    except Unreadable:
+        raise
+    except RecursionError:
+        raise Unreadable("the file is nested too deeply") from None
+    except Exception as error:  # whatever a broken file provokes is this file's reason, not the run's end
+        raise Unreadable(f"the file is not a notebook ({type(error).__name__}: {str(error)[:120]})") from None
+
+
+def lab_steps(source: NotebookNode) -> Iterator[tuple[Step, NotebookNode]]:
+    """Yield the lab's own code cells as steps, in order."""
+    for cell in source.cells:
+        if cell.cell_type == "code" and "nbgrader" in cell.metadata:
+            role = "check" if utils.is_grade(cell) else "solution" if utils.is_solution(cell) else "given"
+            meta = cell.metadata.nbgrader
+            yield Step(cell.source, role, meta.grade_id, float(meta.get("points", 0) or 0)), cell
+
+
+def exercise_of(check_id: str) -> str:
+    """Return the name of the exercise that a check cell marks: `check-3` marks `exercise-3`."""
+    return check_id.replace("check", "exercise", 1)
+
+
+def restore(source: NotebookNode, student: NotebookNode, submission: NotebookNode) -> Plan:
+    """Return the plan for `submission`: `source` is the lab, `student` its student version.
+
+    Raises: Unreadable if no cell of the lab is left in the submission.
+    """
+    buckets = _buckets({step.grade_id for step, _ in lab_steps(source)}, submission)
+    if not any(_grade_id(cell) == key for key, cells in buckets.items() for cell in cells):
+        raise Unreadable("no cell of this lab is in the file: was its metadata stripped?")
+    released = {step.grade_id: step.source for step, _ in lab_steps(student)}
+    steps, repairs = [Step(cell.source, "own") for cell in buckets.pop("")], {}
+    for step, _ in lab_steps(source):
+        cells = buckets[step.grade_id]
+        versions = [cell for cell in cells if _grade_id(cell) == step.grade_id]
+        code = [cell for cell in versions if cell.cell_type == "code"]
+        if problem := _problem(step, [cell.source for cell in code], released[step.grade_id]):
+            repairs[step.grade_id] = problem
+        if step.role != "solution":
+            steps.append(step)
+        elif not code:
+            steps.append(Step(released[step.grade_id], "solution", step.grade_id))
+        for cell in cells:
+            mine = cell in versions
+            if cell.cell_type == "code" and not (mine and step.role != "solution"):
+                steps.append(Step(cell.source, "solution" if mine else "own", step.grade_id if mine else ""))
+    return Plan(tuple(steps), repairs)
+
+
+def _grade_id(cell: NotebookNode) -> str:
+    meta = cell.metadata.get("nbgrader")
+    return str(meta.get("grade_id", "")) if isinstance(meta, dict) else ""
+
+
+def _buckets(known: set[str], submission: NotebookNode) -> dict[str, list[NotebookNode]]:
+    """Sort the submission's cells by the lab cell that they are, or else follow; "" is before the first."""
+    buckets: dict[str, list[NotebookNode]] = {"": []} | {key: [] for key in known}
+    here = ""
+    for cell in submission.cells:
+        here = _grade_id(cell) if _grade_id(cell) in known else here
+        if cell.cell_type == "code" or _grade_id(cell) == here:
+            buckets[here].append(cell)
+    return buckets
+
+
+def _problem(step: Step, versions: list[str], released: str) -> str:
+    """Say what is wrong with the submission's versions of one lab cell, or nothing."""
+    name = f"the {step.role} cell"
+    if not versions:
+        return f"{name} was missing" + ("" if step.role == "solution" else "; restored")
+    if len(versions) > 1:
+        return f"{name} appeared {len(versions)} times" + (
+            "; the last one counts" if step.role == "solution" else "; restored"
+        )
+    if step.role != "solution" and versions[0].strip() != released.strip():
+        return f"{name} had been edited; restored"
+    return ""
