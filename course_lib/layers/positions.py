@@ -1,0 +1,199 @@
+"""Rotary positions (RoPE): turn pairs of coordinates by an angle that grows with the position.
+
+Symbols: p a position, k the head width, theta the base, i a pair's index, w_i its speed in radians a token.
+The paper writes theta_i for the speed and m, n for positions. A query at p and a key at q, each turned by
+its own position, have a product that depends on p - q only.
+
+Two layouts of the pairs are in use. `half`: coordinate i pairs with i + k/2 (Llama and its kin).
+`interleaved`: 2i pairs with 2i + 1 (the paper, GPT-J, DeepSeek).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+PAIRINGS = ("half", "interleaved")
+SCALINGS = ("default", "linear")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rope:
+    """How one kind of layer turns its queries and keys.
+
+    Args:
+        dim: how many of the head's first coordinates turn; even. The rest pass through.
+        theta: the base; a larger one turns slower and reaches further.
+        pairing: "half" or "interleaved".
+        factor: positions are divided by it ("linear" scaling); 1.0 leaves them alone.
+
+    Raises:
+        ValueError: `dim` is odd or below 2, `theta` or `factor` is not positive, or `pairing` is neither
+            word.
+
+    *Source*: Su et al. 2021, eq. 15 and 34, arXiv:2104.09864; factor, Chen et al. 2023, arXiv:2306.15595.
+
+    >>> Rope(dim=4).frequencies().tolist()
+    [1.0, 0.009999999776482582]
+    """
+
+    dim: int
+    theta: float = 10_000.0
+    pairing: str = "half"
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.dim < 2 or self.dim % 2:
+            raise ValueError(f"dim={self.dim}: allowed are even numbers from 2")
+        if self.theta <= 0:
+            raise ValueError(f"theta={self.theta}: allowed are positive numbers")
+        if self.factor <= 0:
+            raise ValueError(f"factor={self.factor}: allowed are positive numbers")
+        _check_pairing(self.pairing)
+
+    def frequencies(self, dtype: torch.dtype = torch.float32, device: Any = None) -> Float[Tensor, " half"]:
+        """Turning speed of each pair in radians a token: w_i = theta^(-2i / dim) / factor."""
+        exponent = torch.arange(0, self.dim, 2, dtype=dtype, device=device) / self.dim
+        return 1.0 / (self.theta**exponent) / self.factor
+
+    def tables(
+        self, positions: Int[Tensor, "b t"], dtype: torch.dtype = torch.float32
+    ) -> tuple[Float[Tensor, "b t 1 rot"], Float[Tensor, "b t 1 rot"]]:
+        """Cosine and signed sine of every coordinate's angle, ready for `apply_rope`."""
+        return rope_tables(positions, self.frequencies(_wide(dtype), positions.device), self.pairing, dtype)
+
+
+def rope_scaling_factor(scaling: Mapping[str, Any] | None) -> float:
+    """The number that positions are divided by, read from a config's `rope_scaling`.
+
+    Raises:
+        ValueError: the scaling's type is neither "default" nor "linear".
+
+    >>> rope_scaling_factor({"rope_type": "linear", "factor": 4.0})
+    4.0
+    """
+    kind = (scaling or {}).get("rope_type") or (scaling or {}).get("type") or "default"
+    if kind not in SCALINGS:
+        raise ValueError(f"rope scaling={kind!r}: supported are {', '.join(SCALINGS)}")
+    return float(scaling["factor"]) if kind == "linear" else 1.0
+
+
+def rope_tables(
+    positions: Int[Tensor, "b t"],
+    frequencies: Float[Tensor, " half"],
+    pairing: str = "half",
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Float[Tensor, "b t 1 rot"], Float[Tensor, "b t 1 rot"]]:
+    """Cosine and signed sine of every coordinate's angle.
+
+    The first coordinate x1 of a pair becomes x1 cos - x2 sin and the second x2 cos + x1 sin. With the
+    minus sign
+    kept in the table, both read: own * cos + partner * sin.
+
+    Args:
+        positions: of the tokens; padding (-1) gets some angle, and nothing sees it.
+        frequencies: radians a token of each pair.
+        pairing: "half" or "interleaved".
+        dtype: of the tables; angles are worked out in float32 at least.
+
+    Returns:
+        (cos, sin), each [b t 1 2*half], with an axis of one for the heads.
+    """
+    angle = positions[:, :, None, None].to(frequencies.dtype) * frequencies
+    cos, sin = angle.cos().to(dtype), angle.sin().to(dtype)
+    return _to_pairs(cos, cos, pairing), _to_pairs(-sin, sin, pairing)
+
+
+def apply_rope(
+    x: Float[Tensor, "b t h k"],
+    cos: Float[Tensor, "b t 1 rot"],
+    sin: Float[Tensor, "b t 1 rot"],
+    pairing: str = "half",
+) -> Float[Tensor, "b t h k"]:
+    """Turn the first `rot` coordinates of every head; the others pass through.
+
+    *Equation*: y = x * cos + partner(x) * sin, the sign of the turn kept in `sin`.
+
+    Args:
+        x: queries or keys.
+        cos, sin: from `rope_tables` or `Rope.tables`, with the same `pairing`.
+        pairing: "half" or "interleaved".
+
+    Raises:
+        ValueError: `rot` is larger than the head width, or `pairing` is another word.
+
+    *Cost*: 3 rot FLOPs a head and token, no parameters, no state.
+    *Source*: Su et al. 2021, eq. 34, arXiv:2104.09864.
+
+    >>> cos, sin = Rope(dim=2).tables(torch.tensor([[0, 1]]))
+    >>> turned = apply_rope(torch.tensor([1.0, 0.0]).expand(1, 2, 1, 2), cos, sin)[0, 1, 0]
+    >>> [round(number, 4) for number in turned.tolist()]  # cos 1, sin 1
+    [0.5403, 0.8415]
+    """
+    rot, width = cos.shape[-1], x.shape[-1]
+    if rot > width:
+        raise ValueError(f"rope dim={rot}: allowed is at most the head width {width}")
+    if rot == width:
+        return x * cos + _partner(x, pairing) * sin
+    turned, kept = x[..., :rot], x[..., rot:]
+    return torch.cat((turned * cos + _partner(turned, pairing) * sin, kept), dim=-1)
+
+
+def apply_rope_naive(
+    x: Float[Tensor, "b t h k"], positions: Int[Tensor, "b t"], rope: Rope
+) -> Float[Tensor, "b t h k"]:
+    """The same turn, one pair at a time: the reference for `apply_rope`."""
+    speeds, out = rope.frequencies(_wide(x.dtype), x.device), x.clone()
+    for i, speed in enumerate(speeds):
+        first, second = (2 * i, 2 * i + 1) if rope.pairing == "interleaved" else (i, i + rope.dim // 2)
+        angle = (positions.to(speed.dtype) * speed)[:, :, None]
+        cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+        out[..., first] = x[..., first] * cos - x[..., second] * sin
+        out[..., second] = x[..., second] * cos + x[..., first] * sin
+    return out
+
+
+def once(memo: dict | None, key: tuple, compute: Callable[[], T]) -> T:
+    """`compute()`, or what it gave earlier in this forward pass.
+
+    Every layer of one kind needs the same tables and the same mask. A model passes one dict down the
+    layers; a layer called alone passes None and computes.
+
+    >>> memo = {}
+    >>> once(memo, ("a",), lambda: 1), once(memo, ("a",), lambda: 2)
+    (1, 1)
+    """
+    if memo is None:
+        return compute()
+    if key not in memo:
+        memo[key] = compute()
+    return memo[key]
+
+
+def _to_pairs(first: Tensor, second: Tensor, pairing: str) -> Tensor:
+    """Lay out the values of each pair's first and second coordinate along the head."""
+    _check_pairing(pairing)
+    if pairing == "half":
+        return torch.cat((first, second), dim=-1)
+    return torch.stack((first, second), dim=-1).flatten(-2)
+
+
+def _partner(x: Tensor, pairing: str) -> Tensor:
+    """Put in every coordinate's place the other one of its pair."""
+    _check_pairing(pairing)
+    if pairing == "half":
+        return x.roll(x.shape[-1] // 2, dims=-1)
+    return x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+
+
+def _check_pairing(pairing: str) -> None:
+    if pairing not in PAIRINGS:
+        raise ValueError(f"pairing={pairing!r}: allowed are {', '.join(PAIRINGS)}")
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32
