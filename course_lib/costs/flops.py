@@ -1,0 +1,212 @@
+"""FLOPs of a forward pass: what every token pays alone (linear), and what pairs of tokens pay (attention).
+
+A multiply-add counts as two. Counted are matrix products, convolutions and recurrences; left out are norms,
+softmax, activations, rotations and look-ups, all below one per cent at real widths.
+`torch.utils.flop_counter` draws the line in the same place, and a test holds the two equal.
+
+Symbols: t tokens, w window, d model width, h heads, k head width, v value width, n state, r latent rank.
+"""
+
+from dataclasses import dataclass
+
+from course_lib.costs.arithmetic import Number, check_count, smaller
+from course_lib.costs.weights import (
+    distinct,
+    ffn_weights,
+    head_weights,
+    key_value_weights,
+    mixer_weights,
+    query_weights,
+)
+from course_lib.specs.schema import AttentionSpec, LatentAttentionSpec, Mixer, ModelSpec, RWKVSpec, SSMSpec
+
+
+@dataclass(frozen=True)
+class Flops:
+    """FLOPs by what drives them: `linear` grows with the tokens, `attention` with the pairs of tokens."""
+
+    linear: int
+    attention: int
+
+    @property
+    def total(self) -> int:
+        """Both together, in FLOPs."""
+        return self.linear + self.attention
+
+    @property
+    def attention_share(self) -> float:
+        """Attention's part of the total, between 0 and 1."""
+        return self.attention / self.total
+
+    def __add__(self, other: "Flops") -> "Flops":
+        return Flops(self.linear + other.linear, self.attention + other.attention)
+
+
+def visible_pairs(tokens: Number, window: Number | None = None, *, causal: bool = True) -> Number:
+    """Pairs (query, key) that a mask leaves visible in a pass over `tokens` tokens.
+
+    *Equation*: t^2 without a mask; t (t + 1) / 2 causal; m (m + 1) / 2 + (t - m) m with m = min(t, w) in a
+    window.
+
+    Args: `tokens` t; `window` w, the keys a query sees, itself included; `causal` whether later keys are
+        hidden.
+    Returns: a count of pairs.
+    Raises: ValueError if a count is no whole number of at least 1, or a window stands without the causal
+    mask.
+    Source: Beltagy et al. 2020, Longformer, arXiv 2004.05150, for windows.
+
+    >>> visible_pairs(4), visible_pairs(4, window=2), visible_pairs(4, causal=False)
+    (10, 7, 16)
+    """
+    check_count(tokens=tokens)
+    if window is not None:
+        check_count(window=window)
+        if not causal:
+            raise ValueError(f"window={window!r}: only None is allowed where causal=False")
+    if not causal:
+        return tokens * tokens
+    reach = tokens if window is None else smaller(tokens, window)
+    triangle = reach * (reach + 1)
+    return (triangle // 2 if isinstance(triangle, int) else triangle / 2) + (tokens - reach) * reach
+
+
+def pair_flops(mixer: Mixer, *, absorbed: bool = False) -> int:
+    """FLOPs of one (query, key) pair in one layer: the score, and the weighted sum of values.
+
+    *Equation*: 2 h (k + v); latent attention 2 h (n + p + v), absorbed 2 h (r + p + r): both products then
+    run against the latent itself. State spaces and RWKV look at no pairs: 0.
+
+    Args: `mixer` the spec; `absorbed` whether latent attention folds its up-projections into query and
+        output.
+    Returns: FLOPs.
+    Source: DeepSeek-AI 2024, DeepSeek-V2, arXiv 2405.04434, section 2.1.2.
+    """
+    match mixer:
+        case AttentionSpec(heads=h, head_dim=k, value_dim=v):
+            return 2 * h * (k + v)
+        case LatentAttentionSpec(heads=h, kv_rank=r, nope_dim=n, rope_dim=p, value_dim=v):
+            return 2 * h * (r + p + r) if absorbed else 2 * h * (n + p + v)
+    return 0
+
+
+def recurrence_flops(mixer: Mixer) -> int:
+    """FLOPs of one token's step through a recurrent state, in one layer.
+
+    *Equation*: a state space updates x <- a x + b u (3 per state element) and reads c x (2): 5 inner n.
+    RWKV-4 updates numerator and denominator (5 per channel) and reads their ratio (3): 8 width. Attention: 0.
+
+    Differs from source: exponentials and step sizes are left out, as softmax is. Chunked kernels do more
+    arithmetic for the same result, to spend it in matrix products.
+    """
+    match mixer:
+        case SSMSpec(inner=inner, state=state):
+            return 5 * inner * state
+        case RWKVSpec(width=width):
+            return 8 * width
+    return 0
+
+
+def flops_per_token(
+    spec: ModelSpec, context: int, *, source_tokens: int | None = None, absorbed: bool = True
+) -> int:
+    """FLOPs to produce one more token with a cache, when it sees `context` tokens, itself among them.
+
+    *Equation*: 2 N + sum over layers of pair_flops * min(context, w), with N the weights the token meets.
+
+    Args: `context` in tokens; `source_tokens` of an encoder-decoder's input (default: `context`); `absorbed`
+        the form of latent attention, whose other form multiplies out and keeps keys and values.
+    Returns: FLOPs.
+    Raises: ValueError if a count is no whole number of at least 1.
+    Source: Kaplan et al. 2020, arXiv 2001.08361, table 1, for 2N plus the context term.
+    """
+    return flops_per_token_split(spec, context, source_tokens=source_tokens, absorbed=absorbed).total
+
+
+def flops_per_token_split(
+    spec: ModelSpec, context: int, *, source_tokens: int | None = None, absorbed: bool = True
+) -> Flops:
+    """`flops_per_token` split into linear and attention FLOPs; arguments, units and errors are the same."""
+    source = context if source_tokens is None else source_tokens
+    check_count(context=context, source_tokens=source)
+    flops = Flops(2 * head_weights(spec), 0)
+    for layer, count in distinct(spec.layers):
+        weights = mixer_weights(layer.mixer, spec.width) + ffn_weights(layer.ffn, spec.width)
+        pairs = smaller(context, getattr(layer.mixer, "window", None) or context)
+        attention = pair_flops(layer.mixer, absorbed=absorbed) * pairs
+        if layer.cross:
+            weights += query_weights(layer.cross, spec.width)
+            attention += pair_flops(layer.cross) * source
+        linear = 2 * weights + recurrence_flops(layer.mixer)
+        flops += Flops(count * linear, count * attention)
+    return flops
+
+
+def prefill_flops(
+    spec: ModelSpec,
+    tokens: int,
+    *,
+    source_tokens: int | None = None,
+    skip_masked: bool = True,
+    logit_positions: int = 1,
+) -> int:
+    """FLOPs of one pass over a prompt of `tokens` tokens (batch 1).
+
+    *Equation*: 2 t (N - N_head) + 2 N_head logit_positions + sum over layers of pair_flops * visible_pairs.
+
+    Args: `tokens` t; `source_tokens` of an encoder-decoder's input (default: `tokens`), whose encoder pass is
+        included; `skip_masked` False counts the t^2 scores of a kernel that computes hidden ones too;
+        `logit_positions` how many positions get logits: 1 to generate, t to score or train. Pooler,
+        classifier and projection run once.
+    Returns: FLOPs.
+    Raises: ValueError if a count is no whole number of at least 1, or `logit_positions` is above `tokens`.
+    Cost of latent attention: the expanded form, in which prompts are run.
+    """
+    return prefill_flops_split(
+        spec,
+        tokens,
+        source_tokens=source_tokens,
+        skip_masked=skip_masked,
+        logit_positions=logit_positions,
+    ).total
+
+
+def prefill_flops_split(
+    spec: ModelSpec,
+    tokens: int,
+    *,
+    source_tokens: int | None = None,
+    skip_masked: bool = True,
+    logit_positions: int = 1,
+) -> Flops:
+    """`prefill_flops` split into linear and attention FLOPs; arguments, units and errors are the same."""
+    source = tokens if source_tokens is None else source_tokens
+    check_count(tokens=tokens, source_tokens=source, logit_positions=logit_positions)
+    if logit_positions > tokens:
+        raise ValueError(f"logit_positions={logit_positions}: at most tokens={tokens} is allowed")
+    head = 2 * head_weights(spec) * (logit_positions if spec.head == "lm" else 1)
+    flops = Flops(head + _patch_flops(spec, tokens), 0)
+    flops += _stack_flops(spec.layers, spec.width, tokens, source, skip_masked)
+    return flops + _stack_flops(spec.encoder, spec.width, source, source, skip_masked)
+
+
+def _stack_flops(layers, width: int, tokens: int, source: int, skip_masked: bool) -> Flops:
+    flops = Flops(0, 0)
+    for layer, count in distinct(layers):
+        linear = tokens * 2 * (mixer_weights(layer.mixer, width) + ffn_weights(layer.ffn, width))
+        linear += tokens * recurrence_flops(layer.mixer)
+        masked = skip_masked and getattr(layer.mixer, "causal", True)
+        window = getattr(layer.mixer, "window", None) if masked else None
+        attention = pair_flops(layer.mixer) * visible_pairs(tokens, window, causal=masked)
+        if layer.cross:
+            linear += tokens * 2 * query_weights(layer.cross, width)
+            linear += source * 2 * key_value_weights(layer.cross, width)
+            attention += tokens * source * pair_flops(layer.cross)
+        flops += Flops(count * linear, count * attention)
+    return flops
+
+
+def _patch_flops(spec: ModelSpec, tokens: int) -> int:
+    if spec.patches is None:
+        return 0
+    patches = tokens - spec.patches.class_token
+    return 2 * patches * spec.width * spec.patches.channels * spec.patches.patch**2
