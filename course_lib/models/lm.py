@@ -1,0 +1,162 @@
+"""A causal language model from a specification: embed, run the blocks, norm, score the vocabulary.
+
+Symbols: b batch, t tokens, d model width, l layers. One class serves the LLaMA line: Llama, Mistral,
+Qwen2, Qwen3, Gemma 2 and Gemma 3 (text). What differs between them is in the specification, not in the code.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from course_lib.layers.kv_cache import ContiguousCache, LayerCache, RingCache
+from course_lib.layers.masks import next_positions
+from course_lib.models.block import Block, build_norm
+from course_lib.specs.schema import EmbeddingSpec, LayerSpec, ModelSpec
+
+INITIAL_STD = 0.02  # of every matrix, as GPT-2 and LLaMA start
+
+
+class ModelCache(Sequence[LayerCache]):
+    """One cache a layer, in the order of the layers.
+
+    >>> cache = ModelCache([ContiguousCache(1, 8, 1, 2), RingCache(1, 4, 1, 2)])
+    >>> len(cache), cache.length, cache.nbytes  # (8 + 4) slots of 2 + 2 float32 values
+    (2, 0, 192)
+    """
+
+    def __init__(self, layers: Sequence[LayerCache]) -> None:
+        if not layers:
+            raise ValueError("layers is empty: a model cache needs at least one layer")
+        self._layers = tuple(layers)
+
+    def __getitem__(self, index: int) -> LayerCache:
+        return self._layers[index]
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __iter__(self) -> Iterator[LayerCache]:
+        return iter(self._layers)
+
+    @property
+    def length(self) -> int:
+        """Tokens appended so far in each row, padding included."""
+        return self._layers[0].length
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the keys and values of all layers take."""
+        return sum(layer.nbytes for layer in self._layers)
+
+
+class CausalLM(nn.Module):
+    """Logits for the token after each given token.
+
+    Args:
+        spec: from `load_spec`, `spec_from_hf_config`, or written by hand.
+
+    Raises:
+        ValueError: the spec has a part that this model does not build; the message names the field.
+
+    *Cost*: `param_count(spec).total` parameters; `flops_per_token(spec, context)` FLOPs a token.
+
+    >>> from course_lib.specs.from_hf import spec_from_hf_config
+    >>> config = {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 7}
+    >>> spec = spec_from_hf_config(config | {"num_hidden_layers": 2, "intermediate_size": 5})
+    >>> model = CausalLM(spec)
+    >>> model(torch.tensor([[1, 2, 3]])).shape
+    torch.Size([1, 3, 7])
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        _check_supported(spec)
+        self.spec = spec
+        self.embed = nn.Embedding(spec.vocab, spec.width)
+        self.blocks = nn.ModuleList(Block(spec.width, layer) for layer in spec.layers)
+        self.final_norm = build_norm(spec.width, spec.final_norm) if spec.final_norm else nn.Identity()
+        self.head = nn.Linear(spec.width, spec.vocab, bias=False)
+        self.apply(_initialise)
+        if spec.embeddings.tied:
+            self.head.weight = self.embed.weight
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "b t"],
+        positions: Int[Tensor, "b t"] | None = None,
+        cache: ModelCache | None = None,
+        *,
+        last_only: bool = False,
+    ) -> Float[Tensor, "b out vocab"]:
+        """Score the vocabulary after each token.
+
+        Args:
+            tokens: new tokens; with a cache, those that follow the ones it holds.
+            positions: their places in each row, -1 for padding on the left. Left out, each row goes on
+                where the cache ends, which is right only when nothing was padded.
+            cache: from `make_cache`; it takes in the new tokens.
+            last_only: score after the last token alone, as a prefill needs.
+
+        Returns:
+            logits [b t vocab], or [b 1 vocab] with `last_only`.
+
+        Raises:
+            ValueError: `positions` has another shape than `tokens`, or `cache` has another number of
+                layers; or the cache is full.
+        """
+        positions = self._positions(tokens, positions, cache)
+        x, memo = self.embed(tokens) * self.spec.embeddings.scale, {}
+        for block, kept in zip(self.blocks, cache or [None] * len(self.blocks), strict=True):
+            x = block(x, positions, kept, memo)
+        logits = self.head(self.final_norm(x[:, -1:] if last_only else x))
+        cap = self.spec.logit_softcap
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def make_cache(self, batch: int, capacity: int) -> ModelCache:
+        """An empty cache for `batch` rows of at most `capacity` tokens, in this model's dtype and on its
+        device.
+
+        A layer with a window shorter than that gets a ring of its window; the others hold every token.
+
+        Raises:
+            ValueError: `batch` or `capacity` is below 1.
+        """
+        like = {"dtype": self.embed.weight.dtype, "device": self.embed.weight.device}
+        return ModelCache([build_layer_cache(layer, batch, capacity, **like) for layer in self.spec.layers])
+
+    def _positions(self, tokens: Tensor, positions: Tensor | None, cache: ModelCache | None) -> Tensor:
+        if cache is not None and len(cache) != len(self.blocks):
+            raise ValueError(f"cache has {len(cache)} layers: this model has {len(self.blocks)}")
+        if positions is None:
+            return next_positions(0 if cache is None else cache.length, *tokens.shape, device=tokens.device)
+        if positions.shape != tokens.shape:
+            want, got = tuple(tokens.shape), tuple(positions.shape)
+            raise ValueError(f"positions has shape {got}: allowed is that of tokens, {want}")
+        return positions
+
+
+def build_layer_cache(layer: LayerSpec, batch: int, capacity: int, **like) -> LayerCache:
+    """The cache that one layer needs; `like` holds dtype and device."""
+    spec = layer.mixer
+    entry = {"kv_heads": spec.kv_heads, "head_dim": spec.head_dim, "value_dim": spec.value_dim, **like}
+    if spec.window is not None and spec.window < capacity:
+        return RingCache(batch, spec.window, **entry)
+    return ContiguousCache(batch, capacity, **entry)
+
+
+def _check_supported(spec: ModelSpec) -> None:
+    """Refuse what this model would leave out in silence."""
+    plain = EmbeddingSpec(tied=spec.embeddings.tied, scale=spec.embeddings.scale)
+    supported = {"encoder": (), "head": "lm", "embeddings": plain, "patches": None, "vision": None}
+    for field, want in supported.items():
+        if getattr(spec, field) != want:
+            raise ValueError(f"{field}={getattr(spec, field)!r}: supported is {want!r}")
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=INITIAL_STD)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
