@@ -1,0 +1,91 @@
+"""Every page of the built site, in a real browser: alone on the network, silent on the console, readable."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, SITE
+
+AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
+PHONE = 390
+
+
+def toc_pages() -> list[str]:
+    """Return the site's pages, as paths: every file the table of contents names."""
+    named = re.findall(r"^\s*(?:- file|root):\s*(\S+)", (ROOT / "_toc.yml").read_text(), flags=re.M)
+    return [f"{name.removesuffix('.md').removesuffix('.ipynb')}.html" for name in named]
+
+
+PAGES = toc_pages()
+WITH_INDEXES = [*PAGES, "index.html", "search.html", "genindex.html"]
+
+
+@pytest.mark.parametrize("page", WITH_INDEXES)
+@pytest.mark.parametrize(("over", "first", "then"), [("http", "light", "dark"), ("file", "dark", "light")])
+def test_a_page_needs_nobody_and_says_nothing(visit, page, over, first, then):
+    opened = visit(page, over=over, scheme=first)
+    assert opened.theme() == first
+    opened.tab.emulate_media(color_scheme=then)
+    opened.tab.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=then)
+    opened.settle()
+    assert opened.problems() == {}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_phone_shows_the_page_without_sideways_scrolling(visit, page):
+    opened = visit(page, width=PHONE)
+    wide = opened.tab.evaluate(
+        """width => [...document.querySelectorAll('.bd-article *')]
+            .filter(e => e.getBoundingClientRect().right > width + 1)
+            .filter(e => { for (let p = e; p && !p.matches('.bd-article'); p = p.parentElement)
+                               if (['auto', 'scroll', 'hidden'].includes(getComputedStyle(p).overflowX)) return false;
+                           return true; })
+            .slice(0, 5).map(e => e.outerHTML.slice(0, 120))""",
+        PHONE,
+    )
+    scrolls = opened.tab.evaluate("document.documentElement.scrollWidth")
+    assert (scrolls, wide) == (PHONE, [])
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_formula_and_widget_is_drawn(visit, page):
+    opened = visit(page, over="file")
+    counts = opened.tab.evaluate(
+        """() => ({
+            formulas: document.querySelectorAll('.bd-article .math').length,
+            drawn: document.querySelectorAll('.bd-article .math mjx-container').length,
+            broken: document.querySelectorAll('mjx-merror, [data-mjx-error]').length,
+            views: document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]').length,
+            widgets: document.querySelectorAll('.widget-subarea > *, .jupyter-widgets-view > *').length})"""
+    )
+    assert counts["broken"] == 0
+    assert counts["drawn"] >= counts["formulas"]
+    assert counts["widgets"] >= counts["views"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_is_accessible(visit, page, scheme):
+    opened = visit(page, scheme=scheme)
+    opened.tab.evaluate(AXE.read_text(encoding="utf-8"))
+    found = opened.tab.evaluate("axe.run('.bd-article', {resultTypes: ['violations']})")
+    serious = [
+        (broken["id"], node["html"][:160], node["failureSummary"][:300])
+        for broken in found["violations"]
+        if broken["impact"] in ("serious", "critical")
+        for node in broken["nodes"][:3]
+    ]
+    assert serious == []
+
+
+def test_search_finds_a_page_from_disk(visit):
+    opened = visit("search.html?q=notation", over="file")
+    opened.tab.wait_for_selector("#search-results li a", timeout=10_000)
+    found = opened.tab.eval_on_selector_all("#search-results li a", "links => links.map(a => a.href)")
+    assert any("notation" in link for link in found)
+
+
+def test_the_site_is_built_from_this_table_of_contents():
+    missing = [page for page in WITH_INDEXES if not (SITE / page).is_file()]
+    assert missing == []
