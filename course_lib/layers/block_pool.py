@@ -1,6 +1,6 @@
 """The storage behind a paged cache: blocks of token slots, a free list and reference counts.
 
-Symbols: g KV heads, k key width, v value width. A *block* holds ``block_size`` consecutive tokens of one row;
+Symbols: g KV heads, k key width, v value width. A *block* holds `block_size` consecutive tokens of one row;
 a row's *table* lists its blocks in order.
 
     block_size = 4, table = [7, 2, 5]
@@ -19,16 +19,25 @@ def locate(position: int, table: list[int], block_size: int) -> tuple[int, int]:
 
     *Equation*: block = table[position // block_size], offset = position % block_size.
 
-    Args: ``position`` index of a token in its row; ``table`` the row's block numbers; ``block_size`` tokens.
-    Returns: ``(block, offset)``.
-    Raises: ValueError if ``position`` is negative or beyond the table.
-    Source: arXiv 2309.06180, section 4.2.
+    Args:
+        position: index of a token in its row.
+        table: the row's block numbers, in order.
+        block_size: tokens a block.
+
+    Returns:
+        (block, offset).
+
+    Raises:
+        ValueError: `position` is negative, or beyond the table's blocks.
+
+    *Cost*: one division; no state.
+    *Source*: Kwon et al. 2023, section 4.2, arXiv:2309.06180.
 
     >>> locate(6, [7, 2, 5], block_size=4)
     (2, 2)
     """
     if not 0 <= position < len(table) * block_size:
-        raise ValueError(f"position is {position}; allowed: 0 <= position < {len(table) * block_size}")
+        raise ValueError(f"position={position}: allowed are 0 to {len(table) * block_size - 1}")
     return table[position // block_size], position % block_size
 
 
@@ -46,11 +55,22 @@ class SlotCount:
 
 
 class BlockPool:
-    """Physical storage: ``blocks`` blocks, a free list and a reference count for each block.
+    """Physical storage: `blocks` blocks, a free list and a reference count for each block.
 
-    Args: ``blocks`` and ``block_size`` counts; ``kv_heads`` g; ``head_dim`` k; ``value_dim`` v (default k).
-    Raises: ValueError if ``blocks`` or ``block_size`` is below 1.
-    Cost: blocks * block_size * g * (k + v) * bytes per element, all of it reserved at the start.
+    Args:
+        blocks: how many there are.
+        block_size: tokens a block.
+        kv_heads: g.
+        head_dim: k.
+        value_dim: v; k unless said.
+        dtype: of the stored keys and values.
+        device: where they lie.
+
+    Raises:
+        ValueError: `blocks` or `block_size` is below 1.
+
+    *Cost*: blocks * block_size * g * (k + v) elements, all reserved at the start.
+    *Source*: Kwon et al. 2023, sections 4.2 and 4.4, arXiv:2309.06180.
 
     >>> pool = BlockPool(3, 4, kv_heads=2, head_dim=8)
     >>> first = pool.take()
@@ -70,7 +90,7 @@ class BlockPool:
     ) -> None:
         for name, value in (("blocks", blocks), ("block_size", block_size)):
             if value < 1:
-                raise ValueError(f"{name} is {value}; allowed: at least 1")
+                raise ValueError(f"{name}={value}: allowed are whole numbers from 1")
         shape = (blocks, block_size, kv_heads)
         self.block_size = block_size
         self.keys = torch.zeros(*shape, head_dim, dtype=dtype, device=device)
@@ -94,27 +114,29 @@ class BlockPool:
         return self.keys.nbytes + self.values.nbytes
 
     def take(self) -> int:
-        """Hand out a free block with one reference. Raises: ValueError if none is free."""
+        """Hand out a free block with one reference. ValueError if none is."""
         if not self._free:
-            raise ValueError(f"the pool has 0 of {len(self.references)} blocks free; allowed: 1 or more")
+            raise ValueError(
+                f"free_blocks=0 of {len(self.references)}: a block can be taken while 1 or more are free"
+            )
         block = self._free.pop()
         self.references[block] = 1
         return block
 
     def share(self, block: int) -> None:
-        """Add a reference to a block in use. Raises: ValueError if it is free."""
+        """Add a reference to a block in use. ValueError if it is free."""
         self._require_held(block)
         self.references[block] += 1
 
     def release(self, block: int) -> None:
-        """Drop a reference; the last one frees the block. Raises: ValueError if it is free already."""
+        """Drop a reference; the last one frees the block. ValueError if it is free already."""
         self._require_held(block)
         self.references[block] -= 1
         if self.references[block] == 0:
             self._free.append(block)
 
     def copy(self, block: int, tokens: int) -> int:
-        """Take a new block, copy the first ``tokens`` of ``block`` into it, and return its number."""
+        """Take a new block, copy the first `tokens` of `block` into it, and return its number."""
         fresh = self.take()
         self.keys[fresh, :tokens] = self.keys[block, :tokens]
         self.values[fresh, :tokens] = self.values[block, :tokens]
@@ -122,4 +144,4 @@ class BlockPool:
 
     def _require_held(self, block: int) -> None:
         if self.references[block] == 0:
-            raise ValueError(f"block is {block}, which is free; allowed: a block in use")
+            raise ValueError(f"block={block} is free: allowed are blocks in use")
