@@ -5,19 +5,35 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from course_lib.specs.families import dense, latent
+from course_lib.specs.families import dense, early, gemma, latent, recurrent, sparse, vision
 from course_lib.specs.reader import Config
 from course_lib.specs.schema import ModelSpec
 
 PARSERS = {
+    "bart": early.bart,
+    "bert": early.bert,
+    "clip": vision.clip,
     "deepseek_v2": latent.deepseek_v2,
     "deepseek_v3": latent.deepseek_v3,
-    "gemma2": dense.gemma2,
-    "gemma3_text": dense.gemma3_text,
+    "gemma2": gemma.gemma2,
+    "gemma3_text": gemma.gemma3_text,
+    "glm4_moe": sparse.glm4_moe,
+    "gpt2": early.gpt2,
+    "gpt_oss": sparse.gpt_oss,
+    "jamba": recurrent.jamba,
     "llama": dense.llama,
+    "mamba": recurrent.mamba,
+    "mamba2": recurrent.mamba2,
     "mistral": dense.mistral,
+    "mixtral": sparse.mixtral,
+    "olmoe": sparse.olmoe,
+    "palm": early.palm,
     "qwen2": dense.qwen2,
     "qwen3": dense.qwen3,
+    "qwen3_moe": sparse.qwen3_moe,
+    "rwkv": recurrent.rwkv,
+    "t5": early.t5,
+    "vit": vision.vit,
 }
 
 
@@ -25,19 +41,20 @@ def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
     """Return the specification of a model from its Hugging Face config.
 
     Args:
-        config: the fields of a config.json, a `transformers` config's `to_dict()`, or the path of a
-        config.json.
+        config: the fields of a config.json, or what `to_dict()` of a `transformers` config gives, or the
+            path of a config.json.
 
     Returns:
         The model. Its name is its `model_type`; published totals and sources are left empty.
 
     Raises:
         ValueError: if the file cannot be read as a JSON mapping, the `model_type` is unknown, or a field is
-        missing or of the wrong kind (the message names it).
+            missing or of the wrong kind (the message names it).
 
-    >>> small = dict(hidden_size=8, num_attention_heads=2, num_hidden_layers=3, intermediate_size=5,
-    vocab_size=7) >>> spec = spec_from_hf_config({"model_type": "llama", **small}) >>> len(spec.layers),
-    spec.layers[0].mixer.head_dim (3, 4)
+    >>> sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3}
+    >>> spec = spec_from_hf_config({"model_type": "llama", "intermediate_size": 5, "vocab_size": 7, **sizes})
+    >>> len(spec.layers), spec.layers[0].mixer.head_dim
+    (3, 4)
     """
     fields = Config(_read(config) if isinstance(config, str | Path) else config)
     if fields.model_type not in PARSERS:

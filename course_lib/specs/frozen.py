@@ -6,14 +6,14 @@ from typing import Any
 
 
 class FrozenMapping(Mapping):
-    """A read-only mapping which can be hashed, copied and pickled (for the options of a RoPE scaling).
+    """A read-only mapping of hashable values, which can be hashed, copied and pickled.
 
     >>> FrozenMapping({"factor": 8.0})["factor"]
     8.0
     """
 
     def __init__(self, items: Mapping[str, Any]):
-        self._items = tuple(sorted((k, tuple(v) if isinstance(v, list) else v) for k, v in items.items()))
+        self._items = tuple(sorted(items.items()))
 
     def __getitem__(self, key: str) -> Any:
         return dict(self._items)[key]

@@ -1,15 +1,17 @@
-"""Reads the fields of a Hugging Face config, refusing with the field's name what is missing or of the wrong
-kind."""
+"""Reads the fields of a Hugging Face config; refuses by name what is missing or of the wrong kind."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+MOST = 10**12
 MOST_LAYERS = 10_000
 _REQUIRED = object()
 
 
 class Config:
     """A config.json as a mapping, with a getter for each kind of value. A null field counts as absent.
+
+    Each getter takes the field's name and a default; without a default the field must be there.
 
     >>> Config({"model_type": "llama", "hidden_size": 64}).count("hidden_size")
     64
@@ -30,28 +32,28 @@ class Config:
         """Say whether the field is written at all, if only as null."""
         return field in self._mapping
 
-    def count(self, field: str, default: Any = _REQUIRED, *, least: int = 1, most: int | None = None) -> Any:
+    def count(self, field: str, default: Any = _REQUIRED, *, least: int = 1, most: int = MOST) -> Any:
         """Return a whole number between `least` and `most`."""
         value = self._value(field, default)
         if value is default:
             return default
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not whole or value < least or (most is not None and value > most):
-            limit = "" if most is None else f" and at most {most}"
-            raise self._wrong(field, value, f"a whole number of at least {least}{limit}")
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise self._wrong(field, value, f"a whole number from {least} to {most}")
         return value
 
-    def layers(self, field: str = "num_hidden_layers") -> int:
+    def layers(self, field: str = "num_hidden_layers", default: Any = _REQUIRED) -> int:
         """Return a number of layers, kept to a sane size."""
-        return self.count(field, most=MOST_LAYERS)
+        return self.count(field, default, most=MOST_LAYERS)
 
-    def number(self, field: str, default: Any = _REQUIRED) -> Any:
-        """Return a finite number, as a float."""
+    def number(self, field: str, default: Any = _REQUIRED, *, above: float = -1e300) -> Any:
+        """Return a finite number above `above`, as a float."""
         value = self._value(field, default)
         if value is default:
             return default
-        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e300:
-            raise self._wrong(field, value, "a finite number")
+        if not isinstance(value, int | float) or isinstance(value, bool) or not above < value < 1e300:
+            raise self._wrong(
+                field, value, "a finite number" + (f" above {above:g}" if above > -1e300 else "")
+            )
         return float(value)
 
     def flag(self, field: str, default: Any = _REQUIRED) -> bool:
@@ -73,7 +75,8 @@ class Config:
         value = self.get(field)
         if value is None:
             return None
-        if not isinstance(value, list | tuple) or len(value) != length or not set(value) <= set(allowed):
+        is_list = isinstance(value, list | tuple) and len(value) == length
+        if not is_list or any(word not in allowed for word in value):
             raise self._wrong(field, value, f"a list of {length} of {sorted(allowed)}")
         return tuple(value)
 
@@ -86,9 +89,8 @@ class Config:
 
     def nested(self, field: str, model_type: str) -> "Config":
         """Return the config of a part, which may leave its model type to its whole."""
-        if not self.table(field):
-            raise self._wrong(field, self.get(field), "a mapping which is not empty")
-        return Config({"model_type": model_type, **self.table(field)})
+        self._value(field, _REQUIRED)
+        return Config({**self.table(field), "model_type": model_type})
 
     def _value(self, field: str, default: Any) -> Any:
         value = self.get(field, default)

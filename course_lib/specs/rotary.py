@@ -5,6 +5,7 @@ or, where layer kinds differ, one table for each of `layer_types`. Both give the
 """
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from course_lib.specs.frozen import FrozenMapping
@@ -13,7 +14,7 @@ from course_lib.specs.schema import RopeSpec
 
 LAYER_TYPES = ("full_attention", "sliding_attention")
 KEEPS_OLD_CONTEXT = ("llama3", "yarn", "longrope")
-NOT_SCALING = ("rope_theta", "partial_rotary_factor", "type", "rope_type")
+NOT_OPTIONS = ("rope_theta", "partial_rotary_factor", "type", "rope_type")
 
 
 def rope_spec(
@@ -23,21 +24,27 @@ def rope_spec(
     layer_type: str = "full_attention",
     pairing: str = "half",
     theta: float = 10_000.0,
-    theta_field: str = "rope_theta",
+    fraction: float = 1.0,
 ) -> RopeSpec:
     """Return the rotary positions of one kind of layer.
 
-    `theta` is the family's default, used where the config gives none; `theta_field` is its name in the older
-    spelling.
+    Args:
+        config: the config. head_dim: the width of a head, in elements.
+        layer_type: which table to read where `rope_parameters` has one for each kind of layer.
+        pairing: which elements of a head turn together; a fact of the family, not of the config.
+        theta, fraction: the family's base and its rotated share of a head, where the config gives none.
+
+    Raises:
+        ValueError: if a field is of the wrong kind or out of range (the message names it).
     """
     table = _table(config, layer_type)
-    inner = Config({"model_type": config.model_type, **table})
-    fraction = inner.number("partial_rotary_factor", config.number("partial_rotary_factor", 1.0))
-    if not 0 < fraction <= 1:
-        raise ValueError(f"config field 'partial_rotary_factor': {fraction!r} is not above 0 and at most 1")
+    inner = Config({**table, "model_type": config.model_type})
+    share = inner.number("partial_rotary_factor", config.number("partial_rotary_factor", fraction, above=0))
+    if share > 1:
+        raise ValueError(f"config field 'partial_rotary_factor': {share!r} is above 1")
     return RopeSpec(
-        theta=inner.number("rope_theta", config.number(theta_field, theta)),
-        dim=max(1, int(head_dim * fraction)),
+        theta=inner.number("rope_theta", config.number("rope_theta", theta, above=0), above=0),
+        dim=max(1, int(head_dim * share)),
         pairing=pairing,
         scaling=_scaling(inner, table, config),
     )
@@ -47,7 +54,7 @@ def _table(config: Config, layer_type: str) -> Mapping[str, Any]:
     """Return the version 5 table of this kind of layer, or the older `rope_scaling`."""
     table = config.table("rope_parameters")
     if any(kind in table for kind in LAYER_TYPES):
-        return Config({"model_type": config.model_type, **table}).table(layer_type)
+        return config.nested("rope_parameters", config.model_type).table(layer_type)
     return table or config.table("rope_scaling")
 
 
@@ -56,7 +63,17 @@ def _scaling(inner: Config, table: Mapping[str, Any], config: Config) -> FrozenM
     kind = inner.word("rope_type", inner.word("type", "default"))
     if kind == "default":
         return None
-    options = {key: value for key, value in table.items() if key not in NOT_SCALING and value is not None}
-    if kind in KEEPS_OLD_CONTEXT:
-        options.setdefault("original_max_position_embeddings", config.count("max_position_embeddings"))
+    options = {key: _option(key, value) for key, value in table.items() if key not in NOT_OPTIONS}
+    options = {key: value for key, value in options.items() if value is not None}
+    if kind in KEEPS_OLD_CONTEXT and "original_max_position_embeddings" not in options:
+        options["original_max_position_embeddings"] = config.count("max_position_embeddings")
     return FrozenMapping({"rope_type": kind, **options})
+
+
+def _option(key: str, value: Any) -> Any:
+    """Return a scaling option: a number, a word, or a list of numbers."""
+    if isinstance(value, list | tuple) and all(isinstance(item, Real) for item in value):
+        return tuple(value)
+    if value is None or isinstance(value, Real | str):
+        return value
+    raise ValueError(f"RoPE option {key!r}: {value!r} is not a number, a word or a list of numbers")

@@ -1,14 +1,16 @@
 """Decoders with multi-head latent attention and fine-grained experts: DeepSeek-V2 and V3.
 
-Each stands for `DeepseekV2ForCausalLM` or `DeepseekV3ForCausalLM`, without the multi-token-prediction module.
+Each stands for `DeepseekV2ForCausalLM` or `DeepseekV3ForCausalLM` of `transformers`: without the
+multi-token-prediction module which V3's checkpoint carries beside the model.
 """
 
 from math import log
 
 from course_lib.specs.families.dense import causal_lm, decoder_layer, gated_ffn
+from course_lib.specs.families.sparse import fine_grained_experts
 from course_lib.specs.reader import Config
 from course_lib.specs.rotary import rope_spec
-from course_lib.specs.schema import FFNSpec, LatentAttentionSpec, ModelSpec, MoESpec, NormSpec, RopeSpec
+from course_lib.specs.schema import LatentAttentionSpec, ModelSpec, MoESpec, NormSpec, RopeSpec
 
 
 def deepseek_v2(config: Config) -> ModelSpec:
@@ -21,11 +23,7 @@ def deepseek_v2(config: Config) -> ModelSpec:
 def deepseek_v3(config: Config) -> ModelSpec:
     """Experts picked by sigmoid plus a balancing bias, and their weights renormalised."""
     moe = fine_grained_experts(
-        config,
-        grouped=True,
-        scoring="sigmoid",
-        renormalise=config.flag("norm_topk_prob", True),
-        selection_bias=True,
+        config, scoring="sigmoid", renormalise=config.flag("norm_topk_prob", True), selection_bias=True
     )
     interleaved = config.flag("rope_interleave", True)
     return latent_lm(config, moe, pairing="interleaved" if interleaved else "half")
@@ -33,15 +31,15 @@ def deepseek_v3(config: Config) -> ModelSpec:
 
 def latent_lm(config: Config, moe: MoESpec, *, pairing: str) -> ModelSpec:
     """Return the model: `first_k_dense_replace` layers with a dense FFN, experts in the rest."""
-    dense, depth = config.count("first_k_dense_replace", 0, least=0), config.layers()
+    dense = config.count("first_k_dense_replace", 0, least=0)
     mixer = latent_attention(config, pairing)
-    ffns = [gated_ffn(config) if i < dense else moe for i in range(depth)]
+    ffns = (gated_ffn(config) if i < dense else moe for i in range(config.layers()))
     return causal_lm(config, tuple(decoder_layer(config, mixer, ffn) for ffn in ffns))
 
 
 def latent_attention(config: Config, pairing: str) -> LatentAttentionSpec:
     """Return MLA. A null `q_lora_rank` means that queries are not compressed."""
-    rope_dim, nope_dim = config.count("qk_rope_head_dim"), config.count("qk_nope_head_dim")
+    nope_dim, rope_dim = config.count("qk_nope_head_dim"), config.count("qk_rope_head_dim")
     rope = rope_spec(config, rope_dim, pairing=pairing)
     return LatentAttentionSpec(
         heads=config.count("num_attention_heads"),
@@ -58,23 +56,7 @@ def latent_attention(config: Config, pairing: str) -> LatentAttentionSpec:
 
 
 def yarn_temperature(rope: RopeSpec) -> float:
-    """Return YaRN's factor on query and on key: 0.1 mscale ln(factor) + 1 (1 where nothing is scaled)."""
-    options = Config({"model_type": "yarn", **(rope.scaling or {})})
+    """Return YaRN's factor on the query and on the key: 0.1 mscale ln(factor) + 1, or 1 without scaling."""
+    options = Config({**(rope.scaling or {}), "model_type": "yarn"})
     mscale, factor = options.number("mscale_all_dim", 0.0), options.number("factor", 1.0)
     return 1.0 if factor <= 1 else 0.1 * mscale * log(factor) + 1.0
-
-
-def fine_grained_experts(config: Config, *, grouped: bool, **routing) -> MoESpec:
-    """Return many narrow routed experts and a few shared ones which serve every token."""
-    width, shared = config.count("moe_intermediate_size"), config.count("n_shared_experts")
-    return MoESpec(
-        experts=config.count("n_routed_experts"),
-        top_k=config.count("num_experts_per_tok"),
-        expert=FFNSpec(kind="glu", activation=config.word("hidden_act", "silu"), width=width),
-        shared=shared,
-        shared_width=shared * width,
-        scale=config.number("routed_scaling_factor", 1.0),
-        groups=config.count("n_group", 1) if grouped else 1,
-        top_groups=config.count("topk_group", 1) if grouped else 1,
-        **routing,
-    )
