@@ -68,7 +68,8 @@ class Shown:
         return (
             f'<figure style="margin:0"><img class="dark-light" alt="{html.escape(self.alt)}" '
             f'width="{self.width_px}" height="{self.height_px}" '
-            f'style="max-width:100%;height:auto;border-radius:6px" src="data:image/png;base64,{data}"></figure>'
+            f'style="max-width:100%;height:auto;border-radius:6px" '
+            f'src="data:image/png;base64,{data}"></figure>'
         )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:

@@ -1,0 +1,1 @@
+"""Simulations of what one machine cannot run: memory allocators and a serving queue."""

@@ -1,0 +1,1 @@
+"""Data that needs no download: synthetic tasks and real text that ships with Python."""

@@ -1,0 +1,1 @@
+"""Training: one seeded loop that stops and resumes without changing a bit."""

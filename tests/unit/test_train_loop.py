@@ -1,0 +1,181 @@
+"""The loop learns, reports, and resumes to the same bits."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from course_lib.tasks.corpora import as_tokens, blocks, sample
+from course_lib.train import loop
+
+TEXT = as_tokens("the quick brown fox jumps over the lazy dog. " * 20)
+
+
+class Bigram(nn.Module):
+    """Two bytes of context through a small net, with dropout so that the global stream matters too."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed = nn.Embedding(256, 16)
+        self.norm = nn.LayerNorm(16)
+        self.drop = nn.Dropout(0.2)
+        self.head = nn.Linear(16, 256)
+
+    def forward(self, tokens):
+        return self.head(self.drop(self.norm(self.embed(tokens))))
+
+
+def draw(generator):
+    return sample(TEXT, 4, 12, generator)
+
+
+def run(model, **changes):
+    torch.manual_seed(1)
+    return loop.train(model, draw, **({"steps": 30, "lr": 1e-2} | changes))
+
+
+def test_the_loss_falls_to_what_a_bigram_can_know():
+    model = Bigram()
+    history = run(model, steps=300)
+    assert len(history.losses) == 300
+    assert history.losses[0] > 4.5 and sum(history.losses[-20:]) / 20 < 1.5
+
+
+def test_one_seed_gives_one_run():
+    a, b, c = Bigram(), Bigram(), Bigram()
+    assert run(a).losses == run(b).losses != run(c, seed=1).losses
+    assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+
+
+class Stop(Exception):
+    """The machine is switched off."""
+
+
+def stop_after(limit):
+    def progress(done, loss):
+        if done == limit:
+            raise Stop
+
+    return progress
+
+
+@pytest.mark.parametrize("limit", [10, 14, 29])
+def test_an_interrupted_run_ends_in_the_same_bits(tmp_path, limit):
+    def options():
+        batches = blocks(TEXT, 8, 12, limit=2)
+        return {"valid_fn": lambda m: loop.evaluate(m, batches), "valid_every": 7, "save_every": 5}
+
+    whole, broken = Bigram(), Bigram()
+    expected = run(whole, **options())
+    file = tmp_path / "state.pt"
+    with pytest.raises(Stop):
+        run(broken, checkpoint=file, progress=stop_after(limit), **options())
+    torch.manual_seed(77)  # a new process starts with other weights and another stream
+    fresh = Bigram()
+    nn.init.normal_(fresh.embed.weight)
+    torch.manual_seed(99)
+    found = loop.train(fresh, draw, steps=30, lr=1e-2, checkpoint=file, **options())
+    assert found == expected
+    assert all(torch.equal(x, y) for x, y in zip(whole.parameters(), fresh.parameters(), strict=True))
+
+
+def test_a_finished_run_is_not_run_again(tmp_path):
+    model = Bigram()
+    first = run(model, checkpoint=tmp_path / "s.pt")
+    weights = model.head.weight.clone()
+    assert run(model, checkpoint=tmp_path / "s.pt") == first
+    assert torch.equal(model.head.weight, weights)
+    assert [f.name for f in tmp_path.iterdir()] == ["s.pt"]
+
+
+def test_a_state_of_another_run_is_refused(tmp_path):
+    run(Bigram(), checkpoint=tmp_path / "s.pt")
+    with pytest.raises(ValueError, match="checkpoint="):
+        run(Bigram(), checkpoint=tmp_path / "s.pt", lr=2e-2)
+
+
+def test_validation_runs_before_between_and_after():
+    assert list(run(Bigram(), steps=7, valid_fn=lambda m: 1.0, valid_every=3).valid) == [0, 3, 6, 7]
+    assert list(run(Bigram(), steps=6, valid_fn=lambda m: 1.0, valid_every=3).valid) == [0, 3, 6]
+    assert list(run(Bigram(), steps=6, valid_fn=lambda m: 1.0).valid) == [0, 6]
+    assert run(Bigram(), steps=6).valid == {}
+
+
+def test_progress_hears_each_update_and_the_library_is_silent(capsys):
+    heard = []
+    history = run(Bigram(), steps=4, progress=lambda done, loss: heard.append((done, loss)))
+    assert heard == list(enumerate(history.losses, start=1))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_evaluate_weighs_by_targets_and_restores_the_mode():
+    model = Bigram()
+    pairs = blocks(TEXT, 5, 12)
+    assert len(pairs[-1][0]) != len(pairs[0][0])
+    everything = (torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs]))
+    model.train()
+    found = loop.evaluate(model, pairs)
+    assert model.training
+    model.eval()
+    # float32 sums in another order: the last digits differ
+    assert found == pytest.approx(loop.next_token_loss(model, everything).item(), rel=1e-6)
+    assert not model.train(False).training and loop.evaluate(model, pairs) == found and not model.training
+
+
+def test_the_rate_rises_then_falls_to_its_floor():
+    rates = [loop.learning_rate(s, steps=100, peak=2.0, warmup=10, floor=0.1) for s in range(101)]
+    assert rates[0] == pytest.approx(0.2) and rates[9] == rates[10] == 2.0
+    assert rates[100] == pytest.approx(0.2) and rates[55] == pytest.approx(1.1)
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
+
+
+def test_gradients_are_clipped_together():
+    model = nn.Linear(3, 1, bias=False)
+    seen = {}
+
+    def spy(module, batch):
+        return 1e6 * module(batch[0]).sum()
+
+    def progress(done, loss):
+        seen["norm"] = model.weight.grad.norm().item()
+
+    loop.train(
+        model, lambda g: (torch.ones(2, 3), None), steps=1, lr=0.1, clip=0.5, loss_fn=spy, progress=progress
+    )
+    assert seen["norm"] == pytest.approx(0.5, rel=1e-4)  # torch divides by norm + 1e-6
+
+
+def test_only_matrices_decay():
+    model = nn.LayerNorm(4)
+    model.matrix = nn.Parameter(torch.ones(2, 2))
+
+    def no_gradient(module, batch):
+        return 0.0 * sum(p.sum() for p in module.parameters())
+
+    loop.train(model, lambda g: (None, None), steps=1, lr=0.1, weight_decay=0.5, loss_fn=no_gradient)
+    assert torch.equal(model.weight, torch.ones(4))
+    assert torch.allclose(model.matrix, torch.full((2, 2), 1 - 0.1 * 0.5))
+
+
+def test_frozen_weights_stay():
+    model = Bigram()
+    model.embed.weight.requires_grad_(False)
+    before = model.embed.weight.clone()
+    run(model, steps=3)
+    assert torch.equal(model.embed.weight, before)
+
+
+def test_the_loss_is_nats_a_token():
+    uniform = nn.Embedding(256, 256)
+    nn.init.zeros_(uniform.weight)
+    assert loop.evaluate(uniform, blocks(TEXT, 2, 10)) == pytest.approx(math.log(256), rel=1e-6)
+
+
+def test_bad_input_names_the_argument():
+    with pytest.raises(ValueError, match="steps=0"):
+        run(Bigram(), steps=0)
+    with pytest.raises(ValueError, match="batches="):
+        loop.evaluate(Bigram(), [])
