@@ -1,0 +1,191 @@
+"""How long a pass must take: as long as its arithmetic, or as long as its memory traffic, whichever is
+longer.
+
+Prefill meets each weight once for many tokens and is bound by compute. A decode step meets each weight once
+for one token a sequence, reads the whole cache besides, and is bound by memory until the batch is large.
+
+*Equation*: T = max(FLOPs / peak, bytes / bandwidth).
+
+Not modelled: kernel launches, collectives between devices, activations, and overlap worse than perfect. So
+the time is a lower bound; `Hardware.derated` brings it to what kernels reach.
+
+Source: Williams et al. 2009, Roofline, doi 10.1145/1498765.1498785; Pope et al. 2022, arXiv 2211.05102,
+section 2.
+"""
+
+from dataclasses import dataclass
+
+from course_lib.costs.arithmetic import Number, check_count, check_positive, larger
+from course_lib.costs.cache import cache_bytes
+from course_lib.costs.flops import flops_per_token, prefill_flops
+from course_lib.costs.hardware import Hardware
+from course_lib.costs.weights import (
+    distinct,
+    experts_met,
+    ffn_weights,
+    head_weights,
+    key_value_weights,
+    mixer_weights,
+    query_weights,
+)
+from course_lib.specs.schema import LayerSpec, ModelSpec, MoESpec
+
+
+@dataclass(frozen=True)
+class RooflineTime:
+    """The two times of a pass, in seconds, and which one it waits for."""
+
+    compute_s: Number
+    memory_s: Number
+
+    @property
+    def time_s(self) -> Number:
+        """The longer of the two, in seconds."""
+        return larger(self.compute_s, self.memory_s)
+
+    @property
+    def bound(self) -> str:
+        """What the pass waits for: "compute" or "memory" (a tie counts as memory)."""
+        return "compute" if self.compute_s > self.memory_s else "memory"
+
+
+def roofline_time(
+    *, flops: Number, bytes_moved: Number, hardware: Hardware, devices: Number = 1
+) -> RooflineTime:
+    """Times of a pass from its FLOPs and bytes, split evenly over `devices` that exchange nothing.
+
+    *Equation*: compute = flops / (devices peak_flops), memory = bytes_moved / (devices bandwidth).
+
+    Args: `flops`; `bytes_moved`; `hardware`; `devices`. All but the name may be symbols.
+    Returns: seconds of each, and the bound.
+    Raises: ValueError if `flops` or `bytes_moved` is not above 0, or `devices` is no whole number of at least
+    1.
+
+    >>> device = Hardware("toy", peak_flops=100.0, bandwidth_bytes_per_s=10.0, memory_bytes=1)
+    >>> roofline_time(flops=50, bytes_moved=20, hardware=device).time_s
+    2.0
+    """
+    check_positive(flops=flops, bytes_moved=bytes_moved)
+    check_count(devices=devices)
+    return RooflineTime(
+        compute_s=flops / (devices * hardware.peak_flops),
+        memory_s=bytes_moved / (devices * hardware.bandwidth_bytes_per_s),
+    )
+
+
+def weights_read(spec: ModelSpec, *, batch: int, prefill: bool = False) -> float:
+    """Matrix weights a pass reads once for the whole batch.
+
+    The word table is looked up, not read through, unless it is the head too. A mixture reads the experts its
+    tokens pick: `experts_met` of them if the router picks evenly. A decode step of an encoder-decoder reads
+    neither the encoder nor the projections of the source's keys and values; its prefill reads both.
+
+    Args: `batch` tokens of the pass, over all sequences; `prefill` whether the source is encoded in it.
+    Returns: an (expected) count of weights; times bytes per weight, the bytes read.
+    Raises: ValueError if `batch` is no whole number of at least 1.
+    """
+    check_count(batch=batch)
+    stacks = (*spec.layers, *spec.encoder) if prefill else spec.layers
+    layers = sum(count * _layer_read(layer, spec.width, batch, prefill) for layer, count in distinct(stacks))
+    return head_weights(spec) + layers
+
+
+def _layer_read(layer: LayerSpec, width: int, batch: int, prefill: bool) -> float:
+    ffn, cross = layer.ffn, layer.cross
+    experts = experts_met(ffn.experts, ffn.top_k, batch) if isinstance(ffn, MoESpec) else None
+    weights = mixer_weights(layer.mixer, width) + ffn_weights(ffn, width, experts)
+    if cross:
+        weights += query_weights(cross, width) + prefill * key_value_weights(cross, width)
+    return weights
+
+
+def prefill_roofline(
+    spec: ModelSpec,
+    hardware: Hardware,
+    tokens: int,
+    *,
+    batch: int = 1,
+    devices: int = 1,
+    bytes_per_weight: float = 2,
+    bytes_per_element: float = 2,
+    skip_masked: bool = True,
+    source_tokens: int | None = None,
+) -> RooflineTime:
+    """Times of running a prompt, split into compute and memory.
+
+    *Equation*: FLOPs = batch prefill_flops; bytes = weights_read bytes_per_weight + cache_bytes (written
+    once).
+
+    Args: `tokens` of the prompt; `batch` prompts run together; `devices` that share the work evenly;
+        `bytes_per_weight`, `bytes_per_element` of weights and cache; `skip_masked`, `source_tokens` as in
+        `prefill_flops`.
+    Returns: seconds of each, and the bound.
+    Raises: ValueError if a count is no whole number of at least 1, or a byte width is not above 0.
+    """
+    check_count(tokens=tokens, batch=batch)
+    check_positive(bytes_per_weight=bytes_per_weight)
+    weight_bytes = bytes_per_weight * weights_read(spec, batch=batch * tokens, prefill=True)
+    written = cache_bytes(
+        spec, batch=batch, tokens=tokens, bytes_per_element=bytes_per_element, source_tokens=source_tokens
+    )
+    flops = prefill_flops(spec, tokens, skip_masked=skip_masked, source_tokens=source_tokens)
+    return roofline_time(
+        flops=batch * flops,
+        bytes_moved=weight_bytes + written,
+        hardware=hardware,
+        devices=devices,
+    )
+
+
+def prefill_time(spec: ModelSpec, hardware: Hardware, tokens: int, **options) -> float:
+    """Seconds until the first token: `prefill_roofline(...).time_s`, with its options and errors."""
+    return prefill_roofline(spec, hardware, tokens, **options).time_s
+
+
+def decode_roofline(
+    spec: ModelSpec,
+    hardware: Hardware,
+    *,
+    batch: int = 1,
+    context: int,
+    devices: int = 1,
+    bytes_per_weight: float = 2,
+    bytes_per_element: float = 2,
+    absorbed: bool = True,
+    source_tokens: int | None = None,
+) -> RooflineTime:
+    """Times of one decode step, in which each of `batch` sequences gains one token.
+
+    *Equation*: FLOPs = batch flops_per_token; bytes = weights_read bytes_per_weight + cache_bytes (read
+    once).
+
+    Args: `context` tokens each new token sees, itself among them; `batch` sequences; `devices` that share the
+        work evenly; `bytes_per_weight`, `bytes_per_element` of weights and cache; `absorbed` latent attention
+        against the latent, or against keys and values kept multiplied out.
+    Returns: seconds of each, and the bound.
+    Raises: ValueError if a count is no whole number of at least 1, or a byte width is not above 0.
+    """
+    check_count(batch=batch, context=context)
+    check_positive(bytes_per_weight=bytes_per_weight)
+    read = cache_bytes(
+        spec,
+        batch=batch,
+        tokens=context,
+        bytes_per_element=bytes_per_element,
+        source_tokens=source_tokens,
+        latent=absorbed,
+        ring=True,
+    )
+    return roofline_time(
+        flops=batch * flops_per_token(spec, context, absorbed=absorbed, source_tokens=source_tokens),
+        bytes_moved=bytes_per_weight * weights_read(spec, batch=batch) + read,
+        hardware=hardware,
+        devices=devices,
+    )
+
+
+def decode_step_time(
+    spec: ModelSpec, hardware: Hardware, *, batch: int = 1, context: int, **options
+) -> float:
+    """Seconds of one decode step: `decode_roofline(...).time_s`, with its options and errors."""
+    return decode_roofline(spec, hardware, batch=batch, context=context, **options).time_s
