@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from course_lib.layers.attention import Attention
 from course_lib.layers.kv_cache import LayerCache
+from course_lib.layers.latent_attention import LatentAttention
 from course_lib.layers.mlp import MLP, GatedMLP
 from course_lib.layers.norms import LayerNorm, RMSNorm
 from course_lib.layers.positions import Rope, rope_scaling_factor
-from course_lib.specs.schema import AttentionSpec, FFNSpec, LayerSpec, NormSpec, RopeSpec
+from course_lib.specs.schema import AttentionSpec, FFNSpec, LatentAttentionSpec, LayerSpec, NormSpec, RopeSpec
 
 LAYOUTS = ("pre", "sandwich")
 
@@ -89,7 +90,10 @@ def build_mixer(width: int, layer: LayerSpec) -> nn.Module:
     """The part that mixes tokens; a ValueError names the field that is not supported."""
     if isinstance(layer.mixer, AttentionSpec):
         return _build_attention(width, layer.mixer, layer.norm)
-    raise ValueError(f"mixer={type(layer.mixer).__name__}: supported are AttentionSpec")
+    if isinstance(layer.mixer, LatentAttentionSpec):
+        return _build_latent_attention(width, layer.mixer)
+    kind = type(layer.mixer).__name__
+    raise ValueError(f"mixer={kind}: supported are AttentionSpec and LatentAttentionSpec")
 
 
 def _build_attention(width: int, spec: AttentionSpec, norm: NormSpec) -> Attention:
@@ -112,4 +116,36 @@ def _build_attention(width: int, spec: AttentionSpec, norm: NormSpec) -> Attenti
         softcap=spec.softcap,
         scale=spec.scale,
         sinks=spec.sinks,
+    )
+
+
+def _build_latent_attention(width: int, spec: LatentAttentionSpec) -> LatentAttention:
+    return LatentAttention(
+        width,
+        spec.heads,
+        kv_rank=spec.kv_rank,
+        nope_dim=spec.nope_dim,
+        rope_dim=spec.rope_dim,
+        value_dim=spec.value_dim,
+        q_rank=spec.q_rank,
+        rope=build_rope(spec.rope),
+        scale=spec.scale,
+        bias=spec.bias,
+        norm_eps=spec.norm.eps,
+    )
+
+
+def _build_latent_attention(width: int, spec: LatentAttentionSpec) -> LatentAttention:
+    return LatentAttention(
+        width,
+        spec.heads,
+        q_rank=spec.q_rank,
+        kv_rank=spec.kv_rank,
+        nope_dim=spec.nope_dim,
+        rope_dim=spec.rope_dim,
+        value_dim=spec.value_dim,
+        rope=build_rope(spec.rope),
+        scale=spec.scale,
+        bias=spec.bias,
+        norm_eps=spec.norm.eps,
     )

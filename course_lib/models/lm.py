@@ -1,7 +1,8 @@
 """A causal language model from a specification: embed, run the blocks, norm, score the vocabulary.
 
 Symbols: b batch, t tokens, d model width, l layers. One class serves the LLaMA line: Llama, Mistral,
-Qwen2, Qwen3, Gemma 2 and Gemma 3 (text). What differs between them is in the specification, not in the code.
+Qwen2, Qwen3, Gemma 2 and Gemma 3 (text), and DeepSeek's dense layers with latent attention. What differs
+between them is in the specification, not in the code.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from course_lib.layers.kv_cache import ContiguousCache, LayerCache, RingCache
+from course_lib.layers.latent_attention import LatentCache
 from course_lib.layers.masks import next_positions
 from course_lib.models.block import Block, build_norm
-from course_lib.specs.schema import EmbeddingSpec, LayerSpec, ModelSpec
+from course_lib.specs.schema import EmbeddingSpec, LatentAttentionSpec, LayerSpec, ModelSpec
 
 INITIAL_STD = 0.02  # of every matrix, as GPT-2 and LLaMA start
 
@@ -140,6 +142,8 @@ class CausalLM(nn.Module):
 def build_layer_cache(layer: LayerSpec, batch: int, capacity: int, **like) -> LayerCache:
     """The cache that one layer needs; `like` holds dtype and device."""
     spec = layer.mixer
+    if isinstance(spec, LatentAttentionSpec):
+        return LatentCache(batch, capacity, spec.kv_rank, spec.rope_dim, **like)
     entry = {"kv_heads": spec.kv_heads, "head_dim": spec.head_dim, "value_dim": spec.value_dim, **like}
     if spec.window is not None and spec.window < capacity:
         return RingCache(batch, spec.window, **entry)
