@@ -1,7 +1,8 @@
 """Compare a model of ours with the same model of `transformers`, in float64 and with the same weights.
 
-`transformers` works out norms, softmax and rotary angles in float32 even when a model is in float64. That would
-hide a difference below 1e-7. `in_float64` lifts this: inside it, what its modules ask for as float32 is float64.
+`transformers` works out norms, softmax and rotary angles in float32 even when a model is in float64. That
+would hide a difference below 1e-7. `in_float64` lifts this: inside it, what its modules ask for as float32
+is float64.
 """
 
 import sys
@@ -38,8 +39,19 @@ def in_float64(modeling: ModuleType):
         mock.patch.object(modeling, "torch", wide),
         mock.patch.object(rope_utils, "torch", wide),
         mock.patch.object(torch.Tensor, "float", torch.Tensor.double),
+        _default_dtype(torch.float64),
     ):
         yield
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 class Pair:

@@ -48,7 +48,7 @@ def check_left_padding(pair: Pair, length: int = 11, pads: tuple[int, ...] = (0,
 
 
 def check_cache_bytes(pair: Pair, batch: int = 2, lengths: tuple[int, ...] = (1, 4, 5, 9, 16)) -> None:
-    """Bytes held after each length: ours a ring of W slots under a window, theirs the W - 1 tokens still needed."""
+    """Bytes held: under a window ours has a ring of W slots, theirs the W - 1 tokens still needed."""
     for length in lengths:
         tokens = pair.tokens(batch, length)
         our_cache, their_cache = pair.ours.make_cache(batch, length), pair.their_cache()

@@ -1,4 +1,4 @@
-"""Gemma 2 and Gemma 3: local and global layers, sandwich norms, soft caps, scaled embeddings, two rotary bases."""
+"""Gemma 2 and Gemma 3: local and global layers, sandwich norms, soft caps, two rotary bases."""
 
 import pytest
 from transformers import Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig
