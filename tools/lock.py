@@ -13,7 +13,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH_BRINGS = ("nvidia-", "cuda-", "triton")
-HEADER = "# Made by `make lock` (tools/lock.py) with uv. Do not edit: change pyproject.toml and run it again.\n"
+HEADER = (
+    "# Made by `make lock` (tools/lock.py) with uv. Do not edit: change pyproject.toml and run it again.\n"
+)
 
 
 def resolve() -> str:

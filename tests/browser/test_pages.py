@@ -36,12 +36,12 @@ def test_a_page_needs_nobody_and_says_nothing(visit, page, over, first, then):
 def test_a_phone_shows_the_page_without_sideways_scrolling(visit, page):
     opened = visit(page, width=PHONE)
     wide = opened.tab.evaluate(
-        """width => [...document.querySelectorAll('.bd-article *')]
-            .filter(e => e.getBoundingClientRect().right > width + 1)
-            .filter(e => { for (let p = e; p && !p.matches('.bd-article'); p = p.parentElement)
-                               if (['auto', 'scroll', 'hidden'].includes(getComputedStyle(p).overflowX)) return false;
-                           return true; })
-            .slice(0, 5).map(e => e.outerHTML.slice(0, 120))""",
+        """width => {
+            const clipped = e => e && !e.matches('.bd-article')
+                && (getComputedStyle(e).overflowX !== 'visible' || clipped(e.parentElement));
+            return [...document.querySelectorAll('.bd-article *')]
+                .filter(e => e.getBoundingClientRect().right > width + 1 && !clipped(e))
+                .slice(0, 5).map(e => e.outerHTML.slice(0, 120)); }""",
         PHONE,
     )
     scrolls = opened.tab.evaluate("document.documentElement.scrollWidth")
@@ -51,17 +51,11 @@ def test_a_phone_shows_the_page_without_sideways_scrolling(visit, page):
 @pytest.mark.parametrize("page", PAGES)
 def test_every_formula_and_widget_is_drawn(visit, page):
     opened = visit(page, over="file")
-    counts = opened.tab.evaluate(
-        """() => ({
-            formulas: document.querySelectorAll('.bd-article .math').length,
-            drawn: document.querySelectorAll('.bd-article .math mjx-container').length,
-            broken: document.querySelectorAll('mjx-merror, [data-mjx-error]').length,
-            views: document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]').length,
-            widgets: document.querySelectorAll('.widget-subarea > *, .jupyter-widgets-view > *').length})"""
-    )
-    assert counts["broken"] == 0
-    assert counts["drawn"] >= counts["formulas"]
-    assert counts["widgets"] >= counts["views"]
+    formulas = opened.count(".bd-article .math")
+    widgets = opened.count('script[type="application/vnd.jupyter.widget-view+json"]')
+    assert opened.count("mjx-merror, [data-mjx-error]") == 0
+    assert opened.count(".bd-article .math mjx-container") >= formulas
+    assert opened.count(".widget-subarea > .jupyter-widgets") >= widgets
 
 
 @pytest.mark.parametrize("page", PAGES)

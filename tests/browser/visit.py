@@ -45,6 +45,10 @@ class Visit:
         """Return the colour scheme the page is drawn in."""
         return self.tab.evaluate("document.documentElement.dataset.theme")
 
+    def count(self, selector: str) -> int:
+        """Return how many elements of the page a CSS selector finds."""
+        return self.tab.locator(selector).count()
+
     def close(self) -> None:
         self.context.close()
 
