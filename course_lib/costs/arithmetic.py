@@ -49,6 +49,22 @@ def larger(a: Number, b: Number) -> Number:
     return max(a, b)
 
 
+def check_at_most(limit_name: str, limit: Number, **named: Number) -> None:
+    """Refuse anything above a limit (where either side is a symbol, it passes).
+
+    Raises:
+        ValueError: naming the first argument above `limit`, and what sets the limit.
+
+    >>> check_at_most("experts", 8, top_k=9)
+    Traceback (most recent call last):
+    ...
+    ValueError: top_k=9: at most experts=8 is allowed
+    """
+    for name, value in named.items():
+        if not is_symbol(value) and not is_symbol(limit) and value > limit:
+            raise ValueError(f"{name}={value!r}: at most {limit_name}={limit!r} is allowed")
+
+
 def check_count(least: int = 1, **named: Number) -> None:
     """Refuse anything but a whole number of at least `least` (a symbol passes).
 

@@ -9,7 +9,7 @@ Symbols: t tokens, w window, d model width, h heads, k head width, v value width
 
 from dataclasses import dataclass
 
-from course_lib.costs.arithmetic import Number, check_count, smaller
+from course_lib.costs.arithmetic import Number, check_at_most, check_count, is_symbol, smaller
 from course_lib.costs.weights import (
     distinct,
     ffn_weights,
@@ -67,7 +67,7 @@ def visible_pairs(tokens: Number, window: Number | None = None, *, causal: bool 
         return tokens * tokens
     reach = tokens if window is None else smaller(tokens, window)
     triangle = reach * (reach + 1)
-    return (triangle // 2 if isinstance(triangle, int) else triangle / 2) + (tokens - reach) * reach
+    return (triangle / 2 if is_symbol(triangle) else triangle // 2) + (tokens - reach) * reach
 
 
 def pair_flops(mixer: Mixer, *, absorbed: bool = False) -> int:
@@ -181,8 +181,7 @@ def prefill_flops_split(
     """`prefill_flops` split into linear and attention FLOPs; arguments, units and errors are the same."""
     source = tokens if source_tokens is None else source_tokens
     check_count(tokens=tokens, source_tokens=source, logit_positions=logit_positions)
-    if logit_positions > tokens:
-        raise ValueError(f"logit_positions={logit_positions}: at most tokens={tokens} is allowed")
+    check_at_most("tokens", tokens, logit_positions=logit_positions)
     head = 2 * head_weights(spec) * (logit_positions if spec.head == "lm" else 1)
     flops = Flops(head + _patch_flops(spec, tokens), 0)
     flops += _stack_flops(spec.layers, spec.width, tokens, source, skip_masked)

@@ -11,7 +11,7 @@ from importlib.resources import files
 
 import yaml
 
-from course_lib.costs.arithmetic import check_positive
+from course_lib.costs.arithmetic import check_at_most, check_positive
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,7 @@ class Hardware:
         1675000000000.0
         """
         check_positive(compute=compute, bandwidth=bandwidth)
-        for name, share in (("compute", compute), ("bandwidth", bandwidth)):
-            if share > 1:
-                raise ValueError(f"{name}={share!r}: a share above 0 and at most 1 is allowed")
+        check_at_most("peak", 1, compute=compute, bandwidth=bandwidth)
         return replace(
             self,
             peak_flops=self.peak_flops * compute,

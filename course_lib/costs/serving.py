@@ -6,7 +6,7 @@ Symbols: W weight bytes, C cache bytes of one request, M memory bytes, n_in prom
 import math
 from collections.abc import Callable
 
-from course_lib.costs.arithmetic import Number, check_count, check_positive, check_share
+from course_lib.costs.arithmetic import Number, check_count, check_positive, check_share, is_symbol
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.params import param_count
@@ -43,7 +43,7 @@ def concurrent_requests(
     )
     check_share(reserve=reserve)
     fit = (memory_bytes * (1 - reserve) - weight_bytes) // cache_bytes_per_request
-    return max(int(fit), 0) if isinstance(fit, int | float) else fit
+    return fit if is_symbol(fit) else max(int(fit), 0)
 
 
 def max_concurrency(
@@ -139,9 +139,8 @@ def request_latency(
     new token, so n_out tokens take n_out - 1 steps.
 
     Args: `tokens_in`, `tokens_out` (of an encoder-decoder, the source's tokens and the target's, whose first
-        prompt is one start token); `batch` requests run in step together; `options` of both
-        `prefill_roofline` and
-        `decode_roofline`: `devices`, `bytes_per_weight`, `bytes_per_element`.
+        prompt is one start token); `batch` requests run in step together; `options` that
+        `prefill_roofline` and `decode_roofline` share: `devices`, `bytes_per_weight`, `bytes_per_element`.
     Returns: seconds.
     Raises: ValueError if a count is no whole number of at least 1, or a byte width is not above 0.
     Cost: steps are not summed one by one, see `sum_of_steps`.

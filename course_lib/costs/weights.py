@@ -11,7 +11,7 @@ r latent rank of the keys and values.
 from collections import Counter
 from collections.abc import Iterator
 
-from course_lib.costs.arithmetic import Number, check_count
+from course_lib.costs.arithmetic import Number, check_at_most, check_count
 from course_lib.specs.schema import (
     AttentionSpec,
     FFNSpec,
@@ -115,8 +115,7 @@ def experts_met(experts: Number, top_k: Number, batch: Number) -> Number:
     (2.0, 7.2)
     """
     check_count(experts=experts, top_k=top_k, batch=batch)
-    if (experts < top_k) is True:
-        raise ValueError(f"top_k={top_k!r}: at most experts={experts!r} is allowed")
+    check_at_most("experts", experts, top_k=top_k)
     return experts * (1 - (1 - top_k / experts) ** batch)
 
 
