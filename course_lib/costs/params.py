@@ -97,7 +97,7 @@ def layer_params(layer: LayerSpec, width: int) -> Counter[str]:
 
 
 def block_norms(layer: LayerSpec) -> int:
-    """Count a block's norms on the width: one or two a sublayer, or one for all where they run side by side."""
+    """Count a block's norms on the width: one or two a sublayer, or one for all side by side."""
     if layer.norm_layout == "parallel":
         return 1
     sublayers = 1 + (layer.cross is not None) + (layer.ffn is not None)

@@ -1,8 +1,7 @@
 """What a model is, as far as its costs and its parts go: frozen records, one per kind of part.
 
 A `ModelSpec` is a stack of `LayerSpec`s between an embedding and a head. A layer mixes tokens (attention,
-latent attention, a state space, RWKV), may read an encoder (`cross`), and then works on each token alone
-(`ffn`).
+latent attention, a state space, RWKV), may read an encoder (`cross`), then works on each token by itself.
 
 Symbols: d model width, h heads, g KV groups (`kv_heads`), k head width (`head_dim`), v value width, f FFN
 width, e experts, n state, r latent rank (`kv_rank`; DeepSeek writes d_c). Widths are counted in elements,
@@ -31,8 +30,7 @@ class RopeSpec(Sized):
     """Rotary positions: the first `dim` of each head turn at base `theta`.
 
     `pairing` "half" turns (x_i, x_{i + dim/2}); "interleaved" turns (x_{2i}, x_{2i+1}). `scaling` holds the
-    options of a context extension, among them `rope_type` ("linear", "dynamic", "llama3", "yarn", ...), or
-    None.
+    options of a context extension, its `rope_type` ("linear", "llama3", "yarn", ...) among them.
     """
 
     theta: float
@@ -45,9 +43,9 @@ class RopeSpec(Sized):
 class AttentionSpec(Sized):
     """Softmax attention: g = h is MHA, g = 1 is MQA. Caches g (k + v) elements per token.
 
-    `window` w: a query at t sees keys t-w+1 .. t. `qk_norm`: over each head's k, or over all heads together
-    ("width"). `scale` None means k ** -0.5. `relative_buckets`: rows of a learned bias table owned by this
-    layer (T5 keeps one a stack, in its first layer, and the others read it).
+    `window` w: a query at t sees keys t-w+1 .. t. `qk_norm`: over each head's k, or over all heads at once
+    ("width"). `scale` None means k ** -0.5. `relative_buckets`: rows of a learned bias table which this layer
+    owns (T5 keeps one a stack, in its first layer, and the others read it).
     """
 
     heads: int
@@ -178,8 +176,7 @@ class LayerSpec:
 class EmbeddingSpec(Sized):
     """The way in. In an encoder-decoder each stack has its own positions and `norm`, and one word table.
 
-    `tied`: the language-model head is the word table. `learned_positions` counts rows. `scale` multiplies the
-    words.
+    `tied`: the head is the word table. `learned_positions` counts rows. `scale` multiplies the words.
     """
 
     tied: bool = False
@@ -203,17 +200,25 @@ class PatchSpec(Sized):
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What the authors state, in parameters (rounded as they round it); None where they do not say."""
+    """What the authors state, in parameters as they round them; None where they do not say.
+
+    `active_leaves_out` names the parts (of `costs.params`) which their active count does not include.
+    """
 
     total: float | None = None
     active: float | None = None
+    active_leaves_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where a figure was read. `covers` names it: "config", "config.vocab_size", "published.total"."""
+    """Where a figure was read. `covers` names it: "config", "config.vocab_size", "published.total".
+
+    `seen`: "first-hand" in what its authors publish, in a "copy" of that, or "quoted" by another.
+    """
 
     covers: tuple[str, ...]
+    seen: Literal["first-hand", "copy", "quoted"]
     citation: str
     url: str
     checked: str
