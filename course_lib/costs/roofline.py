@@ -16,8 +16,8 @@ section 2.
 from dataclasses import dataclass
 
 from course_lib.costs.arithmetic import Number, check_count, check_positive, larger
-from course_lib.costs.cache import cache_bytes
-from course_lib.costs.flops import flops_per_token, prefill_flops
+from course_lib.costs.cache import cache_bytes, token_elements
+from course_lib.costs.flops import flops_per_token, pair_flops, prefill_flops
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.weights import (
     distinct,
@@ -28,7 +28,7 @@ from course_lib.costs.weights import (
     mixer_weights,
     query_weights,
 )
-from course_lib.specs.schema import LayerSpec, ModelSpec, MoESpec
+from course_lib.specs.schema import LayerSpec, Mixer, ModelSpec, MoESpec
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,23 @@ def _layer_read(layer: LayerSpec, width: int, batch: int, prefill: bool) -> floa
     if cross:
         weights += query_weights(cross, width) + prefill * key_value_weights(cross, width)
     return weights
+
+
+def attention_intensity(mixer: Mixer, *, bytes_per_element: float = 2, absorbed: bool = True) -> float:
+    """FLOPs of one decode step's attention for each cached byte it reads, at any batch and context.
+
+    *Equation*: pair_flops / (token_elements bytes_per_element): h / g for bf16 keys and values. No batch
+    raises it, since every sequence reads a cache of its own.
+
+    Args: `mixer` of a layer that keeps a cache; `bytes_per_element`; `absorbed` the form of latent attention.
+    Returns: FLOPs per byte, to hold against `Hardware.ridge`.
+    Raises: ValueError if the layer keeps nothing per token, or `bytes_per_element` is not above 0.
+    """
+    check_positive(bytes_per_element=bytes_per_element)
+    kept = token_elements(mixer, latent=absorbed)
+    if not kept:
+        raise ValueError(f"mixer={mixer!r}: a causal attention or a latent one is allowed")
+    return pair_flops(mixer, absorbed=absorbed) / (kept * bytes_per_element)
 
 
 def prefill_roofline(

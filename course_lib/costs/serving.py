@@ -4,6 +4,7 @@ Symbols: W weight bytes, C cache bytes of one request, M memory bytes, n_in prom
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 
 from course_lib.costs.arithmetic import Number, check_count, check_positive, check_share, is_symbol
@@ -110,6 +111,26 @@ def cache_equals_weights(
     if not held:
         raise ValueError(f"spec={spec.name!r}: a model that keeps a cache is allowed")
     return weight_bytes(spec, bytes_per_weight) / held
+
+
+def equal_context(
+    spec: ModelSpec, batch: int, *, bytes_per_weight: float = 2, bytes_per_element: float = 2
+) -> int | None:
+    """Shortest context at which the caches of `batch` sequences weigh as much as the model.
+
+    *Equation*: the least n with batch * cache_bytes(n) >= W.
+
+    Args: `batch` sequences; byte widths of weights and cache.
+    Returns: tokens of each sequence; None where the cache stops growing before (windows, recurrent states).
+    Raises: ValueError if `batch` is no whole number of at least 1, or a byte width is not above 0.
+    """
+    check_count(batch=batch)
+    weights, far = weight_bytes(spec, bytes_per_weight), 2**50
+
+    def held(tokens: int) -> float:
+        return cache_bytes(spec, batch=batch, tokens=tokens, bytes_per_element=bytes_per_element)
+
+    return bisect_left(range(far), weights, lo=1, key=held) if held(far) >= weights else None
 
 
 def request_seconds(
