@@ -1,0 +1,197 @@
+"""A queue of requests in one memory: what each way of giving slots lets run at once.
+
+`ContiguousPool` gives a stretch that must hold the request to its end; `PagedPool` gives a block when the
+last one is full. `run_stream` serves one queue from either.
+
+Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, sections 3.1 and 4.5 (recomputation).
+Differs from source: first fit, where the paper's baseline uses a buddy allocator; the request put back is the
+one admitted last, and its recomputation costs no time here.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from course_lib.simulate.paging import Reserve, Slots, round_up, slots_of, total
+from course_lib.simulate.workload import Request
+
+Held = tuple[Request, int]  # a request, and the tokens it holds
+
+
+class Pool(Protocol):
+    """Memory of `capacity` slots that requests are given parts of, each known by a key."""
+
+    capacity: int
+
+    def wanted(self, request: Request, held: int) -> int:
+        """Return the slots that a request holding `held` tokens would be given."""
+
+    def give(self, key: int, request: Request, held: int) -> bool:
+        """Give a request its first slots, or leave all as it was and return False."""
+
+    def grow(self, key: int, held: int) -> bool:
+        """Make room for `held` tokens, or leave all as it was and return False."""
+
+    def take_back(self, key: int) -> None:
+        """Free all slots of a request."""
+
+    def given(self, key: int) -> int:
+        """Return the slots a request has."""
+
+
+class ContiguousPool:
+    """One stretch a request, at the lowest address where it fits (first fit).
+
+    Args:
+        capacity: slots.
+        reserve: slots for a request, its final length or more.
+    """
+
+    def __init__(self, capacity: int, reserve: Reserve):
+        self.capacity, self.reserve = capacity, reserve
+        self.stretches: dict[int, tuple[int, int]] = {}
+
+    def wanted(self, request: Request, held: int) -> int:
+        size = self.reserve(request)
+        if size < request.final:
+            raise ValueError(f"reserve={size}: allowed is {request.final} or more for {request}")
+        return size
+
+    def give(self, key: int, request: Request, held: int) -> bool:
+        size, start = self.wanted(request, held), 0
+        for low, high in sorted(self.stretches.values()):
+            if low - start >= size:
+                break
+            start = high
+        if start + size > self.capacity:
+            return False
+        self.stretches[key] = (start, start + size)
+        return True
+
+    def grow(self, key: int, held: int) -> bool:
+        return True
+
+    def take_back(self, key: int) -> None:
+        del self.stretches[key]
+
+    def given(self, key: int) -> int:
+        low, high = self.stretches[key]
+        return high - low
+
+
+class PagedPool:
+    """Blocks of equal size, any of them for any request, so no fragments between requests.
+
+    Args:
+        capacity: slots; what is left over after whole blocks is not used.
+        block: slots a block.
+    """
+
+    def __init__(self, capacity: int, block: int):
+        self.capacity, self.block = capacity // round_up(1, block) * block, block
+        self.slots: dict[int, int] = {}
+
+    def wanted(self, request: Request, held: int) -> int:
+        return round_up(held, self.block)
+
+    def give(self, key: int, request: Request, held: int) -> bool:
+        return self.grow(key, held)
+
+    def grow(self, key: int, held: int) -> bool:
+        wanted = round_up(held, self.block)
+        if sum(self.slots.values()) - self.slots.get(key, 0) + wanted > self.capacity:
+            return False
+        self.slots[key] = wanted
+        return True
+
+    def take_back(self, key: int) -> None:
+        del self.slots[key]
+
+    def given(self, key: int) -> int:
+        return self.slots[key]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a pool did with a queue.
+
+    Attributes:
+        steps: decode steps until the last request ended.
+        slots: slots by kind, summed over the steps; together `steps * capacity`.
+        mean_batch: requests at once, mean over steps.
+        put_back: times a request lost its slots because a block was missing.
+    """
+
+    steps: int
+    slots: Slots
+    mean_batch: float
+    put_back: int
+
+
+def run_stream(requests: Sequence[Request], pool: Pool) -> Stream:
+    """Serve a queue in order; each request that runs gains a token a step. Arrival times are ignored.
+
+    When a request cannot grow, the one admitted last is put back to the head of the queue, and goes on later
+    from where it was. The one admitted first always goes on, so the queue ends.
+
+    Raises:
+        ValueError: if a request does not fit in the empty pool.
+    Cost: steps times requests at once.
+
+    >>> queue = [Request(prompt=6, output=3)] * 8
+    >>> run_stream(queue, PagedPool(32, block=4)).mean_batch
+    4.0
+    >>> run_stream(queue, ContiguousPool(32, reserve=lambda request: 16)).mean_batch
+    2.0
+    """
+    waiting = deque((key, request, request.prompt) for key, request in enumerate(requests))
+    running: dict[int, Held] = {}
+    steps: list[Slots] = []
+    served = put_back = 0
+    while waiting or running:
+        while waiting and pool.give(*waiting[0]):
+            key, *held = waiting.popleft()
+            running[key] = tuple(held)
+        _check_fits(running, waiting, pool)
+        steps.append(_slots_now(running, waiting, pool))
+        served += len(running)
+        for key in [key for key, (request, held) in running.items() if held == request.final]:
+            pool.take_back(key)
+            del running[key]
+        for key in list(running):
+            put_back += _grow(key, running, waiting, pool)
+    return Stream(len(steps), total(steps), served / len(steps) if steps else 0.0, put_back)
+
+
+def _check_fits(running: dict[int, Held], waiting: deque, pool: Pool) -> None:
+    too_long = next((r for r, _ in running.values() if r.final > pool.capacity), None)
+    stuck = too_long or (waiting[0][1] if not running else None)
+    if stuck:
+        raise ValueError(f"requests: {stuck} does not fit in {pool.capacity} slots")
+
+
+def _slots_now(running: dict[int, Held], waiting: deque, pool: Pool) -> Slots:
+    """Slots by kind. Free ones are fragments if the request that waits would fit, were they in one piece."""
+    given = total(slots_of(r, held, pool.given(key)) for key, (r, held) in running.items())
+    free = pool.capacity - given.used - given.reserved - given.internal
+    in_pieces = bool(waiting) and pool.wanted(*waiting[0][1:]) <= free
+    return total((given, Slots(external=free) if in_pieces else Slots(idle=free)))
+
+
+def _grow(key: int, running: dict[int, Held], waiting: deque, pool: Pool) -> int:
+    """Give one request its next token, putting back the last admitted until it fits. Return how many were.
+
+    A request that is put back asks for its next token again when it returns, so none is lost or made twice.
+    """
+    lost = 0
+    while key in running and not pool.grow(key, running[key][1] + 1):
+        last = next(reversed(running))
+        request, held = running.pop(last)
+        pool.take_back(last)
+        waiting.appendleft((last, request, held + 1))
+        lost += 1
+    if key in running:
+        request, held = running[key]
+        running[key] = (request, held + 1)
+    return lost

@@ -1,0 +1,214 @@
+"""A serving engine in simulated time: requests queue for one accelerator, a batch at a time.
+
+Two schedulers over the same accelerator:
+
+    static       take a batch, pad it to its longest prompt and longest answer, return all when the last ends
+    continuous   after every step, let finished requests go and waiting ones in
+
+A step takes what the caller's functions say, so one simulation serves a roofline model, a fit to measured
+steps, or a queueing formula (`queueing.mean_wait`). Prompts that enter are computed before the next step, and
+those who decode wait for them: everyone in the batch feels a 128K prompt.
+
+Source: Yu et al. 2022, Orca, OSDI'22, usenix.org/conference/osdi22/presentation/yu, for iteration-level
+scheduling. Its abstract reports 36.9 times the throughput of FasterTransformer at equal latency, for GPT-3
+175B (checked 2026-11-22).
+Differs from source: one device, no pipeline; a request enters only if its whole reservation fits, so none is
+put back.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import simpy
+
+from course_lib.simulate.paging import Reserve, reserve_exact
+from course_lib.simulate.report import Outcome, Report
+from course_lib.simulate.workload import Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """The accelerator.
+
+    Attributes:
+        prefill_s: prompt tokens -> seconds to compute them and give the first new token.
+        step_s: (batch, total context of the batch) -> seconds of a decode step. A sequence's context counts
+            the token being computed, as in `costs.roofline`.
+        cache_bytes: tokens of one sequence -> bytes of its cache.
+        memory_bytes: bytes for caches, weights already taken off.
+        max_batch: most requests at once.
+        reserve: tokens that a request's memory is reserved for; its exact final length when not given.
+    """
+
+    prefill_s: Callable[[int], float]
+    step_s: Callable[[int, int], float]
+    cache_bytes: Callable[[int], float]
+    memory_bytes: float
+    max_batch: int
+    reserve: Reserve = reserve_exact
+
+
+def simulate(requests: Sequence[Request], engine: Engine, *, policy: str = "continuous") -> Report:
+    """Serve `requests` in order of arrival until all are answered.
+
+    Args:
+        requests: at least one.
+        engine: the accelerator.
+        policy: "continuous" or "static".
+    Raises:
+        ValueError: if there is no request, `policy` is neither, `max_batch` < 1, or the reservation of a
+            request is shorter than it or larger than the memory.
+    Cost: at most one event for each new token and one for each arrival, so a run always ends.
+
+    >>> engine = Engine(prefill_s=lambda n: 1.0, step_s=lambda b, n: 1.0, cache_bytes=lambda n: n,
+    ...                 memory_bytes=100, max_batch=2)
+    >>> queue = [Request(prompt=5, output=2), Request(prompt=5, output=8), Request(prompt=5, output=2)]
+    >>> simulate(queue, engine, policy="static").end_s, simulate(queue, engine).end_s
+    (11.0, 10.0)
+    """
+    if not requests or policy not in ("continuous", "static") or engine.max_batch < 1:
+        raise ValueError(
+            f"requests={len(requests)}, policy={policy!r}, max_batch={engine.max_batch}: "
+            "allowed are one request or more, 'continuous' or 'static', and max_batch >= 1"
+        )
+    for request in requests:
+        _check_fits(request, engine)
+    run = _Run(engine, len(requests))
+    run.env.process(run.arrivals(sorted(requests, key=lambda r: r.arrival_s)))
+    run.env.process(run.continuous() if policy == "continuous" else run.static())
+    run.env.run()
+    return Report(
+        outcomes=tuple(run.outcomes),
+        end_s=run.env.now,
+        memory=tuple(run.memory),
+        busy_s=run.busy_s,
+        slot_steps=run.slot_steps,
+        useful_steps=sum(r.output - 1 for r in requests),
+    )
+
+
+@dataclass
+class _Active:
+    """A request in the batch: when it entered, and the new tokens it has."""
+
+    request: Request
+    start_s: float
+    first_token_s: float = 0.0
+    made: int = 0
+
+
+class _Run:
+    """One simulation: a queue, a memory, and a scheduler that works through them."""
+
+    def __init__(self, engine: Engine, count: int):
+        self.engine, self.count = engine, count
+        self.env = simpy.Environment()
+        self.queue: deque[Request] = deque()
+        self.arrived = self.env.event()
+        self.memory = [(0.0, 0.0)]
+        self.outcomes: list[Outcome] = []
+        self.busy_s, self.slot_steps = 0.0, 0
+
+    def arrivals(self, requests: Sequence[Request]) -> Iterator[simpy.Event]:
+        for request in requests:
+            if request.arrival_s > self.env.now:  # those who come together are queued together
+                yield self.env.timeout(request.arrival_s - self.env.now)
+            self.queue.append(request)
+            if not self.arrived.triggered:
+                self.arrived.succeed()
+
+    def continuous(self) -> Iterator[simpy.Event]:
+        """After every step, let the finished out and the waiting in."""
+        batch: list[_Active] = []
+        while len(self.outcomes) < self.count:
+            if not batch:
+                yield from self.someone_waits()
+            entered = self.admit(batch)
+            yield from self.prefill(entered, lambda active: active.request.prompt)
+            batch = self.release(batch + entered)
+            if batch:
+                yield from self.step(len(batch), sum(a.request.prompt + a.made for a in batch))
+                for active in batch:
+                    active.made += 1
+                batch = self.release(batch)
+
+    def static(self) -> Iterator[simpy.Event]:
+        """Take a batch, pad it, and return all of it when its longest answer ends."""
+        while len(self.outcomes) < self.count:
+            yield from self.someone_waits()
+            batch = self.admit([], padded=True)
+            longest = max(a.request.prompt for a in batch)
+            yield from self.prefill(batch, lambda active, longest=longest: longest)
+            for made in range(1, max(a.request.output for a in batch)):
+                yield from self.step(len(batch), len(batch) * (longest + made))
+            for active in batch:
+                active.made = active.request.output
+            self.release(batch)
+
+    def someone_waits(self) -> Iterator[simpy.Event]:
+        if not self.queue:
+            self.arrived = self.env.event()
+            yield self.arrived
+
+    def admit(self, batch: list[_Active], *, padded: bool = False) -> list[_Active]:
+        """Take from the head of the queue while place and memory last; the first that does not fit waits."""
+        entered: list[_Active] = []
+        while self.queue and len(batch) + len(entered) < self.engine.max_batch:
+            requests = [a.request for a in batch + entered] + [self.queue[0]]
+            held = _held_bytes(requests, self.engine, padded)
+            if held > self.engine.memory_bytes:
+                break
+            self.memory.append((self.env.now, held))
+            entered.append(_Active(self.queue.popleft(), self.env.now))
+        return entered
+
+    def prefill(self, entered: list[_Active], tokens: Callable[[_Active], int]) -> Iterator[simpy.Event]:
+        """Compute prompts one after the other; each gives its request the first new token."""
+        for active in entered:
+            yield from self.work(self.engine.prefill_s(tokens(active)))
+            active.first_token_s, active.made = self.env.now, 1
+
+    def step(self, batch: int, context: int) -> Iterator[simpy.Event]:
+        self.slot_steps += batch
+        yield from self.work(self.engine.step_s(batch, context))
+
+    def work(self, seconds: float) -> Iterator[simpy.Event]:
+        self.busy_s += seconds
+        yield self.env.timeout(seconds)
+
+    def release(self, batch: list[_Active]) -> list[_Active]:
+        """Record the requests that have all their tokens, free their memory, and return the others."""
+        staying = [a for a in batch if a.made < a.request.output]
+        for a in batch:
+            if a.made >= a.request.output:
+                self.outcomes.append(
+                    Outcome(
+                        request=a.request,
+                        start_s=a.start_s,
+                        first_token_s=a.first_token_s,
+                        finish_s=self.env.now,
+                    )
+                )
+        if len(staying) < len(batch):
+            held = _held_bytes([a.request for a in staying], self.engine, padded=False)
+            self.memory.append((self.env.now, held))
+        return staying
+
+
+def _held_bytes(requests: Sequence[Request], engine: Engine, padded: bool) -> float:
+    """Bytes reserved for a batch; padded, every member has the longest prompt and the longest answer."""
+    tokens = [engine.reserve(r) for r in requests]
+    if padded:
+        longest = max(r.prompt for r in requests) + max(r.output for r in requests) - 1
+        tokens = [max(longest, *tokens)] * len(tokens)
+    return sum(engine.cache_bytes(n) for n in tokens)
+
+
+def _check_fits(request: Request, engine: Engine) -> None:
+    tokens = engine.reserve(request)
+    if tokens < request.final or engine.cache_bytes(tokens) > engine.memory_bytes:
+        raise ValueError(
+            f"requests: {request} with {tokens} tokens reserved; allowed are {request.final} or more, "
+            f"whose cache fits in {engine.memory_bytes} bytes"
+        )
