@@ -5,6 +5,7 @@
 """
 
 import argparse
+import subprocess
 import sys
 
 import nbformat
@@ -17,9 +18,10 @@ def execute(name: str) -> None:
     """Run the source of lab `name` from top to bottom and store its outputs."""
     notebook = read_source(name)
     folder = LABS / "source"
-    NotebookClient(
+    client = NotebookClient(
         notebook, timeout=120, record_timing=False, resources={"metadata": {"path": folder}}
-    ).execute()
+    )
+    client.execute(stderr=subprocess.DEVNULL)  # the kernel's own log, not the cells' output
     nbformat.write(notebook, folder / f"{name}.ipynb")
 
 

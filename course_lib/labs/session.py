@@ -10,6 +10,7 @@ This keeps accidents apart. It is no sandbox: grade strangers' files in a contai
 import asyncio
 import math
 import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ KEPT_ENVIRONMENT = (
 PRELUDE = """
 import sys
 exit = quit = sys.exit  # IPython's own versions would stop the kernel after the cell, and blame the next one
+get_ipython().InteractiveTB.set_mode("Minimal")  # nobody reads the tracebacks, and long ones are slow to make
 try:
     import resource
     resource.setrlimit(resource.RLIMIT_DATA, ({memory}, {memory}))
@@ -108,7 +110,9 @@ class Session:
         kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
         fixed = {"HOME": home, "IPYTHONDIR": home, "OMP_NUM_THREADS": "1", "COURSE_PROFILE": "smoke"}
         fixed |= {"PYTHONDONTWRITEBYTECODE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-        await self.manager.start_kernel(cwd=home, env=kept | fixed)
+        await self.manager.start_kernel(
+            cwd=home, env=kept | fixed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self.client.kc = self.manager.client()
         self.client.kc.start_channels()
         await self.client.kc.wait_for_ready(timeout=60)
@@ -140,7 +144,7 @@ class Session:
             self.client.kc.stop_channels()
         if self.manager.has_kernel:
             await self.manager.shutdown_kernel(now=True)
-        self.manager.cleanup_resources()
+        await self.manager.cleanup_resources()
 
 
 async def run_steps(steps: Sequence[Step], limits: Limits) -> list[Outcome]:
@@ -157,7 +161,7 @@ async def run_steps(steps: Sequence[Step], limits: Limits) -> list[Outcome]:
                     continue
                 if session is None:
                     session = await _replayed(Path(folder), limits, steps, outcomes, deadline)
-                outcomes.append(await session.run(step.source, min(limits.cell_s, left)))
+                outcomes.append(await session.run(step.source, _limit(step, limits, left)))
                 if outcomes[-1].fatal:
                     await session.kill()
                     session = None
@@ -165,6 +169,11 @@ async def run_steps(steps: Sequence[Step], limits: Limits) -> list[Outcome]:
             if session is not None:
                 await session.kill()
     return outcomes
+
+
+def _limit(step: Step, limits: Limits, left: float) -> float:
+    """Seconds for a step: what is left at most, and no less than a minute for the lab's own imports."""
+    return min(max(limits.cell_s, 60.0) if step.role == "given" else limits.cell_s, left)
 
 
 async def _fresh(folder: Path, limits: Limits) -> Session:
@@ -188,8 +197,7 @@ async def _replayed(
         for index, (step, outcome) in enumerate(zip(steps, outcomes, strict=False)):
             if step.role == "check" or outcome.fatal:
                 continue
-            left = max(0.1, min(limits.cell_s, deadline - time.monotonic()))
-            again = await session.run(step.source, left)
+            again = await session.run(step.source, _limit(step, limits, deadline - time.monotonic()))
             if again.fatal:
                 outcomes[index] = again
                 await session.kill()

@@ -4,7 +4,7 @@ A student's notebook comes back with cells deleted, copied, moved or edited. `re
 code cells to run, in the order of the lab's source:
 
     given and check cells    always from the source, hidden tests included, wherever the student put theirs
-    solution cells           every version the student left, in the student's order, so that the last one counts
+    solution cells           every version the student left, in their order, so that the last one counts
     the student's own cells  after the lab cell that they followed
 
 Symbols: a *lab cell* is one with an nbgrader id; the source gives each a role: given, solution or check.
