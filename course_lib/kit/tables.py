@@ -39,7 +39,7 @@ def table(
     Returns:
         A `Table`; as the last expression of a cell, the notebook stores it.
     Raises:
-        ValueError: if `caption` is empty, `name` is not an identifier, or a row has another length than `head`.
+        ValueError: if `caption` is empty, `name` is no identifier, or a row is not as long as `head`.
 
     >>> table(["model", "GiB"], [["a", 10]], caption="Cache at 32K").rows
     (('a', '10'),)
