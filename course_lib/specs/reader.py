@@ -28,9 +28,9 @@ class Config:
         value = self._mapping.get(field)
         return default if value is None else value
 
-    def has(self, field: str) -> bool:
-        """Say whether the field is written at all, if only as null."""
-        return field in self._mapping
+    def unless_null(self, field: str, default: Any) -> Any:
+        """Return the default for a field which stands for "none" where it is written as null."""
+        return None if field in self._mapping else default
 
     def count(self, field: str, default: Any = _REQUIRED, *, least: int = 1, most: int = MOST) -> Any:
         """Return a whole number between `least` and `most`."""

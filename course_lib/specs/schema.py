@@ -4,8 +4,7 @@ A `ModelSpec` is a stack of `LayerSpec`s between an embedding and a head. A laye
 latent attention, a state space, RWKV), may read an encoder (`cross`), then works on each token by itself.
 
 Symbols: d model width, h heads, g KV groups (`kv_heads`), k head width (`head_dim`), v value width, f FFN
-width, e experts, n state, r latent rank (`kv_rank`; DeepSeek writes d_c). Widths are counted in elements,
-contexts in tokens.
+width, e experts, n state, r latent rank (`kv_rank`; DeepSeek's d_c). Widths in elements, contexts in tokens.
 """
 
 from collections.abc import Mapping

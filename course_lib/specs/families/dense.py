@@ -29,7 +29,7 @@ def llama(config: Config) -> ModelSpec:
 
 def mistral(config: Config) -> ModelSpec:
     """LLaMA with a window in every layer: 4096 unless the config says otherwise, or null for none."""
-    window = config.count("sliding_window", None if config.has("sliding_window") else 4096)
+    window = config.count("sliding_window", config.unless_null("sliding_window", 4096))
     layer = decoder_layer(config, attention(config, window=window))
     return causal_lm(config, (layer,) * config.layers())
 
@@ -80,9 +80,11 @@ def gated_ffn(config: Config, field: str = "intermediate_size") -> FFNSpec:
     )
 
 
-def decoder_layer(config: Config, mixer: Mixer, ffn: FFNSpec | MoESpec | None = None) -> LayerSpec:
-    """Return a pre-norm block, with the config's gated FFN unless another is given."""
-    norm = NormSpec(kind="rmsnorm", eps=config.number("rms_norm_eps", 1e-6))
+def decoder_layer(
+    config: Config, mixer: Mixer, ffn: FFNSpec | MoESpec | None = None, *, eps: float = 1e-6
+) -> LayerSpec:
+    """Return a pre-norm block, with the config's gated FFN unless another is given; `eps` is the default."""
+    norm = NormSpec(kind="rmsnorm", eps=config.number("rms_norm_eps", eps))
     return LayerSpec(mixer=mixer, ffn=ffn or gated_ffn(config), norm=norm)
 
 

@@ -13,7 +13,9 @@ def gemma2(config: Config) -> ModelSpec:
     """Windows in every other layer; scores and logits are soft-capped."""
     windows = windows_of(config, lambda i: i % 2 == 0)
     rope = rope_spec(config, head_dim_of(config))
-    return gemma_lm(config, [gemma_layer(config, window, rope) for window in windows])
+    cap = soft_cap(config, "attn_logit_softcapping", 50.0)
+    layers = [gemma_layer(config, window, rope, softcap=cap) for window in windows]
+    return gemma_lm(config, layers, soft_cap(config, "final_logit_softcapping", 30.0))
 
 
 def gemma3_text(config: Config) -> ModelSpec:
@@ -21,8 +23,9 @@ def gemma3_text(config: Config) -> ModelSpec:
     pattern = config.count("sliding_window_pattern", 6)
     windows = windows_of(config, lambda i: (i + 1) % pattern != 0)
     ropes = {True: local_rope(config), False: rope_spec(config, head_dim_of(config), theta=1e6)}
-    layers = [gemma_layer(config, w, ropes[w is not None], qk_norm="head") for w in windows]
-    return gemma_lm(config, layers)
+    options = {"qk_norm": "head", "softcap": soft_cap(config, "attn_logit_softcapping", None)}
+    layers = [gemma_layer(config, window, ropes[window is not None], **options) for window in windows]
+    return gemma_lm(config, layers, soft_cap(config, "final_logit_softcapping", None))
 
 
 def gemma_layer(config: Config, window: int | None, rope: RopeSpec, **options) -> LayerSpec:
@@ -36,7 +39,6 @@ def gemma_layer(config: Config, window: int | None, rope: RopeSpec, **options) -
         rope=rope,
         bias_qkv=bias,
         bias_out=bias,
-        softcap=config.number("attn_logit_softcapping", None, above=0),
         scale=config.number("query_pre_attn_scalar", 256.0, above=0) ** -0.5,
         **options,
     )
@@ -57,10 +59,13 @@ def local_rope(config: Config) -> RopeSpec:
     return rope_spec(Config(tables), head_dim_of(config), layer_type=LAYER_TYPES[1], theta=base)
 
 
-def gemma_lm(config: Config, layers: list[LayerSpec]) -> ModelSpec:
-    """Return the model: words scaled by sqrt(d), logits soft-capped where the config says so."""
-    embeddings = EmbeddingSpec(
-        tied=config.flag("tie_word_embeddings", True), scale=config.count("hidden_size") ** 0.5
-    )
-    softcap = config.number("final_logit_softcapping", None, above=0)
+def soft_cap(config: Config, field: str, default: float | None) -> float | None:
+    """Return a cap c, as in c tanh(x / c); a null says that there is none."""
+    return config.number(field, config.unless_null(field, default), above=0)
+
+
+def gemma_lm(config: Config, layers: list[LayerSpec], softcap: float | None) -> ModelSpec:
+    """Return the model: words scaled by sqrt(d), and logits capped."""
+    scale = config.count("hidden_size") ** 0.5
+    embeddings = EmbeddingSpec(tied=config.flag("tie_word_embeddings", True), scale=scale)
     return causal_lm(config, tuple(layers), embeddings=embeddings, logit_softcap=softcap)

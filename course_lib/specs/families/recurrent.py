@@ -56,7 +56,7 @@ def rwkv(config: Config) -> ModelSpec:
         layers=(layer,) * config.layers(),
         embeddings=EmbeddingSpec(tied=config.flag("tie_word_embeddings", False), norm=norm),
         final_norm=norm,
-        context=config.count("context_length", None),
+        context=config.count("context_length", 1024),
     )
 
 

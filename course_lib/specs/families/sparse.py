@@ -25,7 +25,7 @@ def mixtral(config: Config) -> ModelSpec:
     )
     rope = rope_spec(config, head_dim_of(config), theta=1e6)
     mixer = attention(config, window=config.count("sliding_window", None), rope=rope)
-    return causal_lm(config, (decoder_layer(config, mixer, moe),) * config.layers())
+    return causal_lm(config, (decoder_layer(config, mixer, moe, eps=1e-5),) * config.layers())
 
 
 def qwen3_moe(config: Config) -> ModelSpec:
@@ -47,11 +47,16 @@ def olmoe(config: Config) -> ModelSpec:
     bias = config.flag("attention_bias", False)
     moe = narrow_experts(config, "intermediate_size", renormalise=config.flag("norm_topk_prob", False))
     mixer = attention(config, bias_qkv=bias, bias_out=bias, qk_norm="width")
-    return causal_lm(config, (decoder_layer(config, mixer, moe),) * config.layers())
+    return causal_lm(config, (decoder_layer(config, mixer, moe, eps=1e-5),) * config.layers())
 
 
 def gpt_oss(config: Config) -> ModelSpec:
-    """Windows in every other layer, a learned sink in each head, and biases everywhere, routers included."""
+    """Windows in every other layer, a learned sink in each head, and biases everywhere, routers included.
+
+    Without RoPE fields `transformers` would assume YaRN here and plain RoPE elsewhere, so they must be given.
+    """
+    if not (config.table("rope_parameters") or config.table("rope_scaling")):
+        raise ValueError("config of model_type 'gpt_oss': the field 'rope_scaling' is missing")
     bias = config.flag("attention_bias", True)
     rope = rope_spec(config, head_dim_of(config), theta=150_000.0)
     moe = MoESpec(
@@ -65,7 +70,7 @@ def gpt_oss(config: Config) -> ModelSpec:
     windows = windows_of(config, lambda i: i % 2 == 0)
     options = {"rope": rope, "bias_qkv": bias, "bias_out": bias, "sinks": True}
     mixers = (attention(config, window=window, **options) for window in windows)
-    return causal_lm(config, tuple(decoder_layer(config, mixer, moe) for mixer in mixers))
+    return causal_lm(config, tuple(decoder_layer(config, mixer, moe, eps=1e-5) for mixer in mixers))
 
 
 def glm4_moe(config: Config) -> ModelSpec:
@@ -81,7 +86,7 @@ def glm4_moe(config: Config) -> ModelSpec:
     )
     dense = config.count("first_k_dense_replace", 1, least=0)
     ffns = (gated_ffn(config) if i < dense else moe for i in range(config.layers()))
-    return causal_lm(config, tuple(decoder_layer(config, mixer, ffn) for ffn in ffns))
+    return causal_lm(config, tuple(decoder_layer(config, mixer, ffn, eps=1e-5) for ffn in ffns))
 
 
 def narrow_experts(config: Config, field: str = "moe_intermediate_size", **routing) -> MoESpec:

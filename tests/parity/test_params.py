@@ -1,0 +1,86 @@
+"""Parameter counts equal those of `transformers` models on the meta device, where no weight is allocated."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from transformers import CONFIG_MAPPING, PreTrainedConfig
+
+from course_lib.costs.params import param_count
+from course_lib.specs.from_hf import PARSERS, spec_from_hf_config
+from course_lib.specs.loader import list_specs, load_spec, read_entry
+from tests.parity.tiny_configs import TINY, tiny_config
+
+CLASSES = {
+    "bart": "BartForConditionalGeneration",
+    "bert": "BertModel",
+    "clip": "CLIPModel",
+    "deepseek_v2": "DeepseekV2ForCausalLM",
+    "deepseek_v3": "DeepseekV3ForCausalLM",
+    "gemma2": "Gemma2ForCausalLM",
+    "gemma3_text": "Gemma3ForCausalLM",
+    "glm4_moe": "Glm4MoeForCausalLM",
+    "gpt2": "GPT2LMHeadModel",
+    "gpt_oss": "GptOssForCausalLM",
+    "jamba": "JambaForCausalLM",
+    "llama": "LlamaForCausalLM",
+    "mamba": "MambaForCausalLM",
+    "mamba2": "Mamba2ForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "mixtral": "MixtralForCausalLM",
+    "olmoe": "OlmoeForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "qwen3_moe": "Qwen3MoeForCausalLM",
+    "rwkv": "RwkvForCausalLM",
+    "t5": "T5ForConditionalGeneration",
+    "vit": "ViTForImageClassification",
+}
+OF_OURS = {"palm"}  # Not in transformers; tests/unit/test_params.py holds it against its paper.
+PUBLISHED = [name for name in list_specs() if load_spec(name).family not in OF_OURS]
+SEEDS = range(4)
+
+
+def hf_config(fields: dict[str, Any]) -> PreTrainedConfig:
+    """The config of `transformers`, which changes the mapping it is given."""
+    return CONFIG_MAPPING[fields["model_type"]].from_dict(deepcopy(fields))
+
+
+def hf_count(config: PreTrainedConfig) -> int:
+    """The parameters of the family's model; `parameters()` yields a tied one once."""
+    with torch.device("meta"):
+        model = getattr(transformers, CLASSES[config.model_type])(config)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_every_family_stands_for_a_class():
+    assert set(CLASSES) | OF_OURS == set(PARSERS)
+    assert set(TINY) == set(CLASSES)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_config(name):
+    assert param_count(load_spec(name)).total == hf_count(hf_config(read_entry(name)["config"]))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("model_type", sorted(TINY))
+def test_tiny_config(model_type, seed):
+    fields = tiny_config(model_type, seed)
+    assert param_count(spec_from_hf_config(fields)).total == hf_count(hf_config(fields)), fields
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_config_reads_the_same_after_transformers_has_rewritten_it(name):
+    """Version 5 turns `rope_theta` and `rope_scaling` into `rope_parameters` and adds its defaults."""
+    fields = read_entry(name)["config"]
+    assert spec_from_hf_config(hf_config(fields).to_dict()) == spec_from_hf_config(fields)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("model_type", sorted(TINY))
+def test_tiny_config_reads_the_same_after_transformers_has_rewritten_it(model_type, seed):
+    fields = tiny_config(model_type, seed)
+    assert spec_from_hf_config(hf_config(fields).to_dict()) == spec_from_hf_config(fields)

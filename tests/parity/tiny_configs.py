@@ -1,0 +1,154 @@
+"""Small odd configs of every family: what `spec_from_hf_config` must count as `transformers` does."""
+
+from random import Random
+from typing import Any
+
+from tests.parity.tiny_decoders import DECODERS, Fields, odd
+
+
+def gpt2(rng: Random) -> Fields:
+    """GPT-2, with its own field names."""
+    heads = odd(rng, 5)
+    return {
+        "model_type": "gpt2",
+        "n_layer": rng.randint(1, 4),
+        "n_head": heads,
+        "n_embd": heads * odd(rng),
+        "n_inner": rng.choice((None, odd(rng, 31))),
+        "n_positions": odd(rng),
+        "vocab_size": odd(rng, 31),
+        "tie_word_embeddings": rng.random() < 0.5,
+    }
+
+
+def encoder(rng: Random, model_type: str, **more: Any) -> Fields:
+    """BERT's fields, which ViT and CLIP's towers share."""
+    heads = odd(rng, 5)
+    return {
+        "model_type": model_type,
+        "hidden_size": heads * odd(rng),
+        "num_attention_heads": heads,
+        "num_hidden_layers": rng.randint(1, 4),
+        "intermediate_size": odd(rng, 31),
+        **more,
+    }
+
+
+def bert(rng: Random) -> Fields:
+    """BERT, with any number of token types."""
+    sizes = {"vocab_size": odd(rng, 31), "max_position_embeddings": odd(rng), "type_vocab_size": odd(rng, 5)}
+    return encoder(rng, "bert", **sizes)
+
+
+def t5(rng: Random) -> Fields:
+    """T5, gated or not, with stacks of different depth."""
+    return {
+        "model_type": "t5",
+        "d_model": odd(rng, 31),
+        "d_kv": odd(rng),
+        "d_ff": odd(rng, 31),
+        "num_heads": odd(rng, 5),
+        "num_layers": rng.randint(1, 4),
+        "num_decoder_layers": rng.randint(1, 4),
+        "relative_attention_num_buckets": 2 * odd(rng, 9),
+        "feed_forward_proj": rng.choice(("relu", "gated-gelu", "gated-silu")),
+        "vocab_size": odd(rng, 31),
+    }
+
+
+def bart(rng: Random) -> Fields:
+    """BART, with stacks of different depth, heads and FFN width."""
+    sides = {}
+    for side in ("encoder", "decoder"):
+        sizes = {"layers": rng.randint(1, 4), "attention_heads": rng.choice((1, 3)), "ffn_dim": odd(rng, 31)}
+        sides |= {f"{side}_{name}": size for name, size in sizes.items()}
+    ends = {"d_model": 3 * odd(rng), "vocab_size": odd(rng, 31), "max_position_embeddings": odd(rng)}
+    # Ids of special tokens must lie inside so small a vocabulary.
+    return {"model_type": "bart", **sides, **ends, "pad_token_id": 1, "eos_token_id": 2}
+
+
+def mamba(rng: Random) -> Fields:
+    """Mamba, with the step's rank given or left to the width."""
+    return {
+        "model_type": "mamba",
+        "hidden_size": odd(rng, 31),
+        "expand": rng.randint(1, 3),
+        "state_size": odd(rng),
+        "conv_kernel": rng.randint(2, 5),
+        "time_step_rank": rng.choice(("auto", odd(rng))),
+        "num_hidden_layers": rng.randint(1, 4),
+        "vocab_size": odd(rng, 31),
+        **{flag: rng.random() < 0.5 for flag in ("use_bias", "use_conv_bias", "tie_word_embeddings")},
+    }
+
+
+def mamba2(rng: Random) -> Fields:
+    """Mamba-2: its heads make up twice the width."""
+    heads, head_dim = 2 * odd(rng, 5), odd(rng)
+    return mamba(rng) | {
+        "model_type": "mamba2",
+        "hidden_size": heads * head_dim // 2,
+        "expand": 2,
+        "num_heads": heads,
+        "head_dim": head_dim,
+        "n_groups": rng.choice((1, 2)),
+    }
+
+
+def rwkv(rng: Random) -> Fields:
+    """RWKV-4, with inner widths of their own or the defaults."""
+    return {
+        "model_type": "rwkv",
+        "hidden_size": odd(rng, 31),
+        "attention_hidden_size": rng.choice((None, odd(rng, 31))),
+        "intermediate_size": rng.choice((None, odd(rng, 31))),
+        "num_hidden_layers": rng.randint(1, 4),
+        "vocab_size": odd(rng, 31),
+        "tie_word_embeddings": rng.random() < 0.5,
+    }
+
+
+def image(rng: Random) -> Fields:
+    """An image which is a whole number of patches across, and some channels."""
+    patch = odd(rng, 5)
+    return {"patch_size": patch, "image_size": patch * odd(rng, 5), "num_channels": rng.choice((1, 3))}
+
+
+def vit(rng: Random) -> Fields:
+    """ViT with any number of classes."""
+    more = {"qkv_bias": rng.random() < 0.5, "num_labels": odd(rng)}
+    return encoder(rng, "vit", **image(rng), **more)
+
+
+def clip(rng: Random) -> Fields:
+    """CLIP's two towers, of different sizes."""
+    words = {
+        "vocab_size": odd(rng, 31),
+        "max_position_embeddings": odd(rng),
+        "eos_token_id": 2,
+        "bos_token_id": 0,
+    }
+    return {
+        "model_type": "clip",
+        "projection_dim": odd(rng),
+        "text_config": encoder(rng, "clip_text_model", **words),
+        "vision_config": encoder(rng, "clip_vision_model", **image(rng)),
+    }
+
+
+TINY = DECODERS | {
+    "bart": bart,
+    "bert": bert,
+    "clip": clip,
+    "gpt2": gpt2,
+    "mamba": mamba,
+    "mamba2": mamba2,
+    "rwkv": rwkv,
+    "t5": t5,
+    "vit": vit,
+}
+
+
+def tiny_config(model_type: str, seed: int) -> Fields:
+    """The fields of one small config; the same seed gives the same fields."""
+    return TINY[model_type](Random(f"{model_type} {seed}"))

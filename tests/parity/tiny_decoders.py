@@ -1,0 +1,152 @@
+"""Small odd configs of the decoders, each drawn from a random stream.
+
+Widths are odd multiples where the family allows it, so that no two sizes agree by accident. Every flag which
+adds or removes a parameter is drawn too.
+"""
+
+from random import Random
+from typing import Any
+
+Fields = dict[str, Any]
+
+
+def odd(rng: Random, most: int = 15) -> int:
+    """An odd number from 3 to `most`."""
+    return rng.randrange(3, most + 1, 2)
+
+
+def heads_and_width(rng: Random) -> Fields:
+    """Grouped heads, and a width they divide into an even share (RoPE turns pairs)."""
+    groups = rng.choice((1, 2, 3))
+    heads = groups * rng.choice((1, 2, 3))
+    return {
+        "num_attention_heads": heads,
+        "num_key_value_heads": groups,
+        "hidden_size": heads * 2 * odd(rng, 7),
+    }
+
+
+def decoder(rng: Random, model_type: str, *flags: str) -> Fields:
+    """The fields of the LLaMA line; each of `flags` is true or false."""
+    return {
+        "model_type": model_type,
+        **heads_and_width(rng),
+        "num_hidden_layers": rng.randint(2, 7),
+        "intermediate_size": odd(rng, 31),
+        "vocab_size": rng.randint(11, 40),
+        "max_position_embeddings": 64,
+        "tie_word_embeddings": rng.random() < 0.5,
+        **{flag: rng.random() < 0.5 for flag in flags},
+    }
+
+
+def experts(rng: Random, count: str) -> Fields:
+    """How many experts there are, in the field `count`, and how many a token visits."""
+    number = rng.randint(3, 7)
+    return {count: number, "num_experts_per_tok": rng.randint(1, number - 1)}
+
+
+def fine_grained(rng: Random) -> Fields:
+    """DeepSeek's experts: even groups of them, dense layers first, shared ones beside them."""
+    groups = rng.choice((1, 2))
+    return {
+        "n_routed_experts": groups * 4,
+        "num_experts_per_tok": rng.randint(1, 3),
+        "n_group": groups,
+        "topk_group": 1,
+        "n_shared_experts": rng.randint(1, 3),
+        "moe_intermediate_size": odd(rng),
+        "first_k_dense_replace": rng.randint(0, 2),
+        "routed_scaling_factor": 1.5,
+    }
+
+
+def latent(rng: Random, model_type: str) -> Fields:
+    """DeepSeek's attention, with compressed queries or without."""
+    fields = decoder(rng, model_type, "attention_bias") | fine_grained(rng)
+    return fields | {
+        "num_key_value_heads": fields["num_attention_heads"],
+        "q_lora_rank": rng.choice((None, odd(rng))),
+        "kv_lora_rank": odd(rng),
+        "qk_nope_head_dim": odd(rng),
+        "qk_rope_head_dim": 2 * odd(rng, 5),
+        "v_head_dim": odd(rng),
+    }
+
+
+def windowed(rng: Random, model_type: str, *flags: str) -> Fields:
+    """A decoder whose heads have their own width and whose layers have windows."""
+    fields = decoder(rng, model_type, "attention_bias", *flags)
+    return fields | {"head_dim": 2 * odd(rng, 9), "sliding_window": 5}
+
+
+def gemma3(rng: Random) -> Fields:
+    """Gemma 3's text model, with a shorter pattern than six layers."""
+    return windowed(rng, "gemma3_text") | {"sliding_window_pattern": rng.randint(2, 4)}
+
+
+def qwen3_moe(rng: Random) -> Fields:
+    """Qwen3's experts, with dense layers between them."""
+    fields = decoder(rng, "qwen3_moe", "attention_bias") | experts(rng, "num_experts")
+    return fields | {
+        "head_dim": 2 * odd(rng, 9),
+        "moe_intermediate_size": odd(rng),
+        "decoder_sparse_step": rng.randint(1, 3),
+        "mlp_only_layers": rng.choice(([], [0], [1])),
+    }
+
+
+def jamba(rng: Random) -> Fields:
+    """Jamba, with its two periods out of step."""
+    attention, sparse = rng.randint(2, 4), rng.randint(1, 3)
+    return decoder(rng, "jamba", "mamba_conv_bias", "mamba_proj_bias") | {
+        **experts(rng, "num_experts"),
+        "num_hidden_layers": 7,
+        "attn_layer_period": attention,
+        "attn_layer_offset": rng.randrange(attention),
+        "expert_layer_period": sparse,
+        "expert_layer_offset": rng.randrange(sparse),
+        "mamba_d_state": odd(rng),
+        "mamba_d_conv": rng.randint(2, 5),
+        "mamba_expand": rng.randint(1, 3),
+        "mamba_dt_rank": rng.choice(("auto", odd(rng))),
+    }
+
+
+def deepseek_v2(rng: Random) -> Fields:
+    """DeepSeek-V2, with either way of picking experts."""
+    return latent(rng, "deepseek_v2") | {"topk_method": rng.choice(("greedy", "group_limited_greedy"))}
+
+
+def glm4_moe(rng: Random) -> Fields:
+    """GLM-4.5, with norms on query and key or without."""
+    return decoder(rng, "glm4_moe", "attention_bias", "use_qk_norm") | fine_grained(rng) | {"head_dim": 8}
+
+
+def gpt_oss(rng: Random) -> Fields:
+    """gpt-oss, with its extended context."""
+    scaling = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
+    return windowed(rng, "gpt_oss") | experts(rng, "num_local_experts") | {"rope_scaling": scaling}
+
+
+def qwen2(rng: Random) -> Fields:
+    """Qwen2, windowed from its second layer on or nowhere."""
+    return decoder(rng, "qwen2", "use_sliding_window") | {"sliding_window": 5, "max_window_layers": 1}
+
+
+DECODERS = {
+    "deepseek_v2": deepseek_v2,
+    "deepseek_v3": lambda rng: latent(rng, "deepseek_v3"),
+    "gemma2": lambda rng: windowed(rng, "gemma2"),
+    "gemma3_text": gemma3,
+    "glm4_moe": glm4_moe,
+    "gpt_oss": gpt_oss,
+    "jamba": jamba,
+    "llama": lambda rng: decoder(rng, "llama", "attention_bias", "mlp_bias"),
+    "mistral": lambda rng: windowed(rng, "mistral"),
+    "mixtral": lambda rng: decoder(rng, "mixtral") | experts(rng, "num_local_experts"),
+    "olmoe": lambda rng: decoder(rng, "olmoe", "attention_bias") | experts(rng, "num_experts"),
+    "qwen2": qwen2,
+    "qwen3": lambda rng: windowed(rng, "qwen3", "use_sliding_window") | {"max_window_layers": 2},
+    "qwen3_moe": qwen3_moe,
+}
