@@ -71,7 +71,7 @@ notebooks: $(VENV)/.test  ## run every notebook in place and store its outputs (
 	COURSE_PROFILE=cpu $(PY) tools/run_notebooks.py $(ONLY)
 
 labs: $(VENV)/.test  ## generate the student labs from labs/source
-	$(PY) tools/generate_labs.py
+	$(PY) tools/generate_labs.py --execute
 
 grade: $(VENV)/.test  ## grade a folder of submissions: make grade SUBMISSIONS=dir
 	@test -n "$(SUBMISSIONS)" || { echo "Say which folder: make grade SUBMISSIONS=dir"; exit 2; }
@@ -80,7 +80,7 @@ grade: $(VENV)/.test  ## grade a folder of submissions: make grade SUBMISSIONS=d
 gpu: $(VENV)/.test  ## run every notebook with the gpu profile; copies and times go to RESULTS=
 	COURSE_PROFILE=gpu $(PY) tools/run_notebooks.py --into $(RESULTS) $(ONLY)
 
-lock: $(VENV)/.test  ## resolve constraints.txt anew
+lock: $(VENV)/.made  ## resolve constraints.txt anew
 	$(INSTALL) -c constraints.txt uv
 	$(PY) tools/lock.py
 

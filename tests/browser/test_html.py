@@ -7,7 +7,7 @@ from urllib.parse import unquote, urldefrag
 import pytest
 from bs4 import BeautifulSoup
 
-from .conftest import SITE
+from .conftest import ROOT, SITE
 from .test_pages import PAGES, WITH_INDEXES
 
 LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "link": "href"}
@@ -57,3 +57,10 @@ def test_the_links_between_pages_resolve(name):
 def test_every_picture_says_what_it_shows(name):
     pictures = page(SITE / name).select(".bd-article img")
     assert [str(picture)[:120] for picture in pictures if len(picture.get("alt", "").strip()) < 10] == []
+
+
+def test_every_chapter_notebook_and_lab_has_its_page():
+    sources = [*ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*/*.ipynb"), *ROOT.glob("labs/*.ipynb")]
+    expected = {path.relative_to(ROOT).with_suffix(".html").as_posix() for path in sources}
+    assert "book/index.html" in expected
+    assert sorted(expected - set(PAGES)) == []

@@ -68,8 +68,3 @@ def test_its_stored_form_does_not_depend_on_who_ran_it(path):
 def test_it_opens_with_its_title(path):
     first = notebook(path)["cells"][0]
     assert first["cell_type"] == "markdown" and source(first).startswith("# ")
-
-
-def test_every_notebook_is_a_page():
-    toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
-    assert [path for path in NOTEBOOKS if path.with_suffix("").as_posix() not in toc] == []
