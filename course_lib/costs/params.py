@@ -106,7 +106,7 @@ def block_norms(layer: LayerSpec) -> int:
 
 def norm_params(norm: NormSpec | None, width: int) -> int:
     """A gain for each element, and a shift where there is one."""
-    return 0 if norm is None else width * (1 + norm.bias)
+    return 0 if norm is None else width * (2 if norm.bias else 1)
 
 
 def mixer_params(mixer: Mixer, width: int) -> int:
@@ -126,7 +126,8 @@ def mixer_vectors(mixer: Mixer, width: int) -> int:
         case AttentionSpec():
             return _attention_vectors(mixer, width)
         case LatentAttentionSpec(q_rank=q, kv_rank=r, rope_dim=p):
-            return (q or 0) + r + mixer.bias * ((q or 0) + r + p + width)
+            ranks = (q or 0) + r
+            return ranks + (ranks + p + width if mixer.bias else 0)
         case SSMSpec():
             return _ssm_vectors(mixer, width)
         case RWKVSpec(width=inner):
@@ -138,32 +139,34 @@ def _attention_vectors(mixer: AttentionSpec, width: int) -> int:
     queries, keys = mixer.heads * mixer.head_dim, mixer.kv_heads * mixer.head_dim
     values = mixer.kv_heads * mixer.value_dim
     norms = {"none": 0, "head": 2 * mixer.head_dim, "width": queries + keys}[mixer.qk_norm]
-    biases = mixer.bias_qkv * (queries + keys + values) + mixer.bias_out * width
-    return norms + biases + mixer.heads * (mixer.sinks + mixer.relative_buckets)
+    biases = (queries + keys + values if mixer.bias_qkv else 0) + (width if mixer.bias_out else 0)
+    return norms + biases + mixer.heads * (int(mixer.sinks) + mixer.relative_buckets)
 
 
 def _ssm_vectors(mixer: SSMSpec, width: int) -> int:
     channels = conv_channels(mixer)
-    biases = mixer.conv_bias * channels
+    conv_bias = channels if mixer.conv_bias else 0
     if mixer.kind == "mamba2":
-        biases += mixer.bias * (mixer.inner + channels + mixer.heads + width)
-        return biases + 3 * mixer.heads + mixer.inner
-    biases += mixer.bias * (2 * mixer.inner + width)
-    norms = mixer.inner_norm * (mixer.dt_rank + 2 * mixer.state)
-    return biases + mixer.inner * (mixer.state + 2) + norms
+        biases = mixer.inner + channels + mixer.heads + width if mixer.bias else 0
+        return conv_bias + biases + 3 * mixer.heads + mixer.inner
+    biases = 2 * mixer.inner + width if mixer.bias else 0
+    norms = mixer.dt_rank + 2 * mixer.state if mixer.inner_norm else 0
+    return conv_bias + biases + norms + mixer.inner * (mixer.state + 2)
 
 
 def ffn_params(ffn: FFNSpec, width: int) -> int:
     """Count one network's parameters; RWKV's channel mix adds two token-shift mixes."""
     inputs = {"glu": 2, "mlp": 1, "channel_mix": 1}[ffn.kind]
     mixes = 2 * width if ffn.kind == "channel_mix" else 0
-    return network_weights(ffn, width) + mixes + ffn.bias * (inputs * ffn.width + width)
+    biases = inputs * ffn.width + width if ffn.bias else 0
+    return network_weights(ffn, width) + mixes + biases
 
 
 def moe_params(moe: MoESpec, width: int) -> Counter[str]:
     """Count a mixture's parameters by part. Its balancing bias is a buffer, which is not counted."""
     parts = Counter(
-        experts=moe.experts * ffn_params(moe.expert, width), router=moe.experts * (width + moe.router_bias)
+        experts=moe.experts * ffn_params(moe.expert, width),
+        router=moe.experts * (width + int(moe.router_bias)),
     )
     if moe.shared:
         together = FFNSpec(
@@ -172,7 +175,7 @@ def moe_params(moe: MoESpec, width: int) -> Counter[str]:
             width=moe.shared_width,
             bias=moe.expert.bias,
         )
-        parts["shared_experts"] = ffn_params(together, width) + moe.shared_gate * width
+        parts["shared_experts"] = ffn_params(together, width) + (width if moe.shared_gate else 0)
     return parts
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 MOST = 10**12
 MOST_LAYERS = 10_000
-_REQUIRED = object()
+REQUIRED = object()
 
 
 class Config:
@@ -29,10 +29,10 @@ class Config:
         return default if value is None else value
 
     def unless_null(self, field: str, default: Any) -> Any:
-        """Return the default for a field which stands for "none" where it is written as null."""
+        """Return the default of a field which means something else, None, where it is written as null."""
         return None if field in self._mapping else default
 
-    def count(self, field: str, default: Any = _REQUIRED, *, least: int = 1, most: int = MOST) -> Any:
+    def count(self, field: str, default: Any = REQUIRED, *, least: int = 1, most: int = MOST) -> Any:
         """Return a whole number between `least` and `most`."""
         value = self._value(field, default)
         if value is default:
@@ -41,11 +41,11 @@ class Config:
             raise self._wrong(field, value, f"a whole number from {least} to {most}")
         return value
 
-    def layers(self, field: str = "num_hidden_layers", default: Any = _REQUIRED) -> int:
+    def layers(self, field: str = "num_hidden_layers", default: Any = REQUIRED) -> int:
         """Return a number of layers, kept to a sane size."""
         return self.count(field, default, most=MOST_LAYERS)
 
-    def number(self, field: str, default: Any = _REQUIRED, *, above: float = -1e300) -> Any:
+    def number(self, field: str, default: Any = REQUIRED, *, above: float = -1e300) -> Any:
         """Return a finite number above `above`, as a float."""
         value = self._value(field, default)
         if value is default:
@@ -56,14 +56,14 @@ class Config:
             )
         return float(value)
 
-    def flag(self, field: str, default: Any = _REQUIRED) -> bool:
+    def flag(self, field: str, default: Any = REQUIRED) -> bool:
         """Return a bool."""
         value = self._value(field, default)
         if not isinstance(value, bool):
             raise self._wrong(field, value, "true or false")
         return value
 
-    def word(self, field: str, default: Any = _REQUIRED, *, allowed: Sequence[str] = ()) -> str:
+    def word(self, field: str, default: Any = REQUIRED, *, allowed: Sequence[str] = ()) -> str:
         """Return a string, one of `allowed` where that is given."""
         value = self._value(field, default)
         if not isinstance(value, str) or (allowed and value not in allowed):
@@ -89,12 +89,12 @@ class Config:
 
     def nested(self, field: str, model_type: str) -> "Config":
         """Return the config of a part, which may leave its model type to its whole."""
-        self._value(field, _REQUIRED)
+        self._value(field, REQUIRED)
         return Config({**self.table(field), "model_type": model_type})
 
     def _value(self, field: str, default: Any) -> Any:
         value = self.get(field, default)
-        if value is _REQUIRED:
+        if value is REQUIRED:
             of = f" of model_type {self.model_type!r}" if field != "model_type" else ""
             raise ValueError(f"config{of}: the field {field!r} is missing")
         return value

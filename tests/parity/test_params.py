@@ -1,6 +1,7 @@
 """Parameter counts equal those of `transformers` models on the meta device, where no weight is allocated."""
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,3 +85,18 @@ def test_published_config_reads_the_same_after_transformers_has_rewritten_it(nam
 def test_tiny_config_reads_the_same_after_transformers_has_rewritten_it(model_type, seed):
     fields = tiny_config(model_type, seed)
     assert spec_from_hf_config(hf_config(fields).to_dict()) == spec_from_hf_config(fields)
+
+
+@pytest.mark.parametrize("model_type", sorted(TINY))
+def test_what_a_config_leaves_out_is_filled_in_as_transformers_does_or_refused(model_type):
+    fields = tiny_config(model_type, seed=0)
+    for left_out in sorted(set(fields) - {"model_type"}):
+        fewer = {field: value for field, value in fields.items() if field != left_out}
+        try:
+            ours = spec_from_hf_config(fewer)
+        except ValueError as error:
+            assert left_out in str(error)
+            continue
+        theirs = spec_from_hf_config(hf_config(fewer).to_dict())
+        # A context which is not given stays unknown: a default of the library says nothing of the model.
+        assert replace(theirs, context=ours.context) == ours, left_out

@@ -5,7 +5,7 @@ llama, mistral, qwen2, qwen3.
 
 from collections.abc import Callable
 
-from course_lib.specs.reader import Config
+from course_lib.specs.reader import REQUIRED, Config
 from course_lib.specs.rotary import LAYER_TYPES, rope_spec
 from course_lib.specs.schema import (
     AttentionSpec,
@@ -18,6 +18,9 @@ from course_lib.specs.schema import (
     NormSpec,
     RopeSpec,
 )
+
+MAY_OMIT_KV_HEADS = ("llama", "olmoe")
+OWN_HEAD_DIM = {"qwen3": 128, "gemma2": 256, "gemma3_text": 256, "gpt_oss": 64}  # where a config gives none
 
 
 def llama(config: Config) -> ModelSpec:
@@ -51,11 +54,11 @@ def qwen3(config: Config) -> ModelSpec:
 def attention(
     config: Config, *, window: int | None = None, rope: RopeSpec | None = None, **options
 ) -> AttentionSpec:
-    """Return grouped attention with RoPE; without `num_key_value_heads` every head has its own keys."""
-    heads, width = config.count("num_attention_heads"), head_dim_of(config)
+    """Return grouped attention, with RoPE unless another is given."""
+    width = head_dim_of(config)
     return AttentionSpec(
-        heads=heads,
-        kv_heads=config.count("num_key_value_heads", heads),
+        heads=config.count("num_attention_heads"),
+        kv_heads=kv_heads_of(config),
         head_dim=width,
         value_dim=width,
         window=window,
@@ -64,10 +67,17 @@ def attention(
     )
 
 
+def kv_heads_of(config: Config) -> int:
+    """Return `num_key_value_heads`; null means one a head, and so does silence in older families."""
+    default = None if config.model_type in MAY_OMIT_KV_HEADS else REQUIRED
+    given = config.count("num_key_value_heads", config.unless_null("num_key_value_heads", default))
+    return given or config.count("num_attention_heads")
+
+
 def head_dim_of(config: Config) -> int:
-    """Return `head_dim`, which a config may leave to hidden_size / num_attention_heads."""
-    default = config.count("hidden_size") // config.count("num_attention_heads")
-    return config.count("head_dim", max(1, default))
+    """Return `head_dim`, or the share of each head in the width."""
+    share = config.count("hidden_size") // config.count("num_attention_heads")
+    return config.count("head_dim", OWN_HEAD_DIM.get(config.model_type, max(1, share)))
 
 
 def gated_ffn(config: Config, field: str = "intermediate_size") -> FFNSpec:

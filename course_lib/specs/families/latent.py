@@ -4,6 +4,7 @@ Each stands for `DeepseekV2ForCausalLM` or `DeepseekV3ForCausalLM` of `transform
 multi-token-prediction module which V3's checkpoint carries beside the model.
 """
 
+from dataclasses import replace
 from math import log
 
 from course_lib.specs.families.dense import causal_lm, decoder_layer, gated_ffn
@@ -15,23 +16,30 @@ from course_lib.specs.schema import LatentAttentionSpec, ModelSpec, MoESpec, Nor
 
 def deepseek_v2(config: Config) -> ModelSpec:
     """Experts picked by softmax, at most from the best `topk_group` of `n_group` groups."""
-    limited = config.word("topk_method", "greedy", allowed=("greedy", "group_limited_greedy")) != "greedy"
-    moe = fine_grained_experts(config, grouped=limited, scoring="softmax", renormalise=False)
-    return latent_lm(config, moe, pairing="interleaved")
+    method = config.word("topk_method", "greedy", allowed=("greedy", "group_limited_greedy"))
+    moe = fine_grained_experts(config, scoring="softmax", renormalise=False)
+    if method == "greedy":
+        moe = replace(moe, groups=1, top_groups=1)
+    return latent_lm(config, moe, pairing="interleaved", dense=0)
 
 
 def deepseek_v3(config: Config) -> ModelSpec:
     """Experts picked by sigmoid plus a balancing bias, and their weights renormalised."""
     moe = fine_grained_experts(
-        config, scoring="sigmoid", renormalise=config.flag("norm_topk_prob", True), selection_bias=True
+        config,
+        groups=(8, 4),
+        scale=2.5,
+        scoring="sigmoid",
+        renormalise=config.flag("norm_topk_prob", True),
+        selection_bias=True,
     )
     interleaved = config.flag("rope_interleave", True)
-    return latent_lm(config, moe, pairing="interleaved" if interleaved else "half")
+    return latent_lm(config, moe, pairing="interleaved" if interleaved else "half", dense=3)
 
 
-def latent_lm(config: Config, moe: MoESpec, *, pairing: str) -> ModelSpec:
-    """Return the model: `first_k_dense_replace` layers with a dense FFN, experts in the rest."""
-    dense = config.count("first_k_dense_replace", 0, least=0)
+def latent_lm(config: Config, moe: MoESpec, *, pairing: str, dense: int) -> ModelSpec:
+    """Return the model: `first_k_dense_replace` dense layers (else `dense`), and experts in the rest."""
+    dense = config.count("first_k_dense_replace", dense, least=0)
     mixer = latent_attention(config, pairing)
     ffns = (gated_ffn(config) if i < dense else moe for i in range(config.layers()))
     return causal_lm(config, tuple(decoder_layer(config, mixer, ffn) for ffn in ffns))
@@ -43,7 +51,7 @@ def latent_attention(config: Config, pairing: str) -> LatentAttentionSpec:
     rope = rope_spec(config, rope_dim, pairing=pairing)
     return LatentAttentionSpec(
         heads=config.count("num_attention_heads"),
-        q_rank=config.count("q_lora_rank", None),
+        q_rank=config.count("q_lora_rank", config.unless_null("q_lora_rank", 1536)),
         kv_rank=config.count("kv_lora_rank"),
         nope_dim=nope_dim,
         rope_dim=rope_dim,

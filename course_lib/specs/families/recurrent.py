@@ -3,7 +3,7 @@
 mamba, mamba2, rwkv, jamba.
 """
 
-from course_lib.specs.families.dense import causal_lm, decoder_layer, gated_ffn, head_dim_of
+from course_lib.specs.families.dense import causal_lm, decoder_layer, gated_ffn, head_dim_of, kv_heads_of
 from course_lib.specs.families.sparse import narrow_experts
 from course_lib.specs.reader import Config
 from course_lib.specs.schema import (
@@ -98,8 +98,7 @@ def state_lm(config: Config, mixer: SSMSpec, *, tied: bool) -> ModelSpec:
 def plain_attention(config: Config) -> Mixer:
     """Return Jamba's attention: grouped, and with no positions of its own."""
     heads, width = config.count("num_attention_heads"), head_dim_of(config)
-    kv_heads = config.count("num_key_value_heads", heads)
-    return AttentionSpec(heads=heads, kv_heads=kv_heads, head_dim=width, value_dim=width)
+    return AttentionSpec(heads=heads, kv_heads=kv_heads_of(config), head_dim=width, value_dim=width)
 
 
 def jamba_mixer(config: Config) -> Mixer:

@@ -96,8 +96,14 @@ def narrow_experts(config: Config, field: str = "moe_intermediate_size", **routi
     return MoESpec(experts=experts, top_k=config.count("num_experts_per_tok"), expert=expert, **routing)
 
 
-def fine_grained_experts(config: Config, *, grouped: bool = True, **routing) -> MoESpec:
-    """Return DeepSeek's many narrow routed experts, beside a few shared ones which serve every token."""
+def fine_grained_experts(
+    config: Config, *, groups: tuple[int, int] = (1, 1), scale: float = 1.0, **routing
+) -> MoESpec:
+    """Return DeepSeek's many narrow routed experts, beside a few shared ones which serve every token.
+
+    `groups` is the family's number of groups and how many of them a token may visit; `scale` its factor on
+    the experts' sum. Both are used where the config says nothing.
+    """
     width, shared = config.count("moe_intermediate_size"), config.count("n_shared_experts")
     return MoESpec(
         experts=config.count("n_routed_experts"),
@@ -105,8 +111,8 @@ def fine_grained_experts(config: Config, *, grouped: bool = True, **routing) -> 
         expert=FFNSpec(kind="glu", activation=config.word("hidden_act", "silu"), width=width),
         shared=shared,
         shared_width=shared * width,
-        scale=config.number("routed_scaling_factor", 1.0),
-        groups=config.count("n_group", 1) if grouped else 1,
-        top_groups=config.count("topk_group", 1) if grouped else 1,
+        scale=config.number("routed_scaling_factor", scale),
+        groups=config.count("n_group", groups[0]),
+        top_groups=config.count("topk_group", groups[1]),
         **routing,
     )
