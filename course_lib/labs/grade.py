@@ -21,6 +21,7 @@ import csv
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -104,10 +105,10 @@ async def grade_file(path: Path, name: str, lab: str | None, limits: Limits) -> 
     mark, start = Mark(name, lab or ""), time.monotonic()
     try:
         mark.lab = lab_of(path, lab)
-        source = read_source(mark.lab)
+        source, student = _lab(mark.lab)
         mark.maximum = {exercise_of(s.grade_id): s.points for s, _ in lab_steps(source) if s.role == "check"}
         mark.points = dict.fromkeys(mark.maximum, 0.0)
-        plan = restore(source, _student(mark.lab, source), read_submission(path))
+        plan = restore(source, student, read_submission(path))
         mark_plan(plan, await run_steps(plan.steps, limits), mark)
     except Unreadable as error:
         mark.status, mark.reasons = "unreadable", {"file": str(error)}
@@ -117,13 +118,11 @@ async def grade_file(path: Path, name: str, lab: str | None, limits: Limits) -> 
     return mark
 
 
-_students: dict[str, NotebookNode] = {}
-
-
-def _student(lab: str, source: NotebookNode) -> NotebookNode:
-    if lab not in _students:
-        _students[lab] = student_version(source)
-    return _students[lab]
+@cache
+def _lab(name: str) -> tuple[NotebookNode, NotebookNode]:
+    """The source of a lab, and its student version."""
+    source = read_source(name)
+    return source, student_version(source)
 
 
 def write_table(marks: list[Mark], out: Path) -> None:

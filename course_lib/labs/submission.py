@@ -89,13 +89,13 @@ def restore(source: NotebookNode, student: NotebookNode, submission: NotebookNod
     Raises: Unreadable if no cell of the lab is left in the submission.
     """
     buckets = _buckets({step.grade_id for step, _ in lab_steps(source)}, submission)
-    if not any(_grade_id(cell) == key for key, cells in buckets.items() for cell in cells):
+    if not any(_lab_id(cell) in buckets for cell in submission.cells):
         raise Unreadable("no cell of this lab is in the file: was its metadata stripped?")
     released = {step.grade_id: step.source for step, _ in lab_steps(student)}
     steps, repairs = [Step(cell.source, "own") for cell in buckets.pop("")], {}
     for step, _ in lab_steps(source):
         cells = buckets[step.grade_id]
-        versions = [cell for cell in cells if _grade_id(cell) == step.grade_id]
+        versions = [cell for cell in cells if _lab_id(cell) == step.grade_id]
         code = [cell for cell in versions if cell.cell_type == "code"]
         if problem := _problem(step, [cell.source for cell in code], released[step.grade_id]):
             repairs[step.grade_id] = problem
@@ -110,9 +110,10 @@ def restore(source: NotebookNode, student: NotebookNode, submission: NotebookNod
     return Plan(tuple(steps), repairs)
 
 
-def _grade_id(cell: NotebookNode) -> str:
+def _lab_id(cell: NotebookNode) -> str:
+    """The cell's nbgrader id, or, where a tool has stripped that, its cell id: in a lab they are the same."""
     meta = cell.metadata.get("nbgrader")
-    return str(meta.get("grade_id", "")) if isinstance(meta, dict) else ""
+    return str((isinstance(meta, dict) and meta.get("grade_id")) or cell.get("id", ""))
 
 
 def _buckets(known: set[str], submission: NotebookNode) -> dict[str, list[NotebookNode]]:
@@ -120,8 +121,8 @@ def _buckets(known: set[str], submission: NotebookNode) -> dict[str, list[Notebo
     buckets: dict[str, list[NotebookNode]] = {"": []} | {key: [] for key in known}
     here = ""
     for cell in submission.cells:
-        here = _grade_id(cell) if _grade_id(cell) in known else here
-        if cell.cell_type == "code" or _grade_id(cell) == here:
+        here = _lab_id(cell) if _lab_id(cell) in known else here
+        if cell.cell_type == "code" or _lab_id(cell) == here:
             buckets[here].append(cell)
     return buckets
 

@@ -22,7 +22,7 @@ HINTS = {
     "weights_once": "A step reads the weights once for the whole batch; each sequence's cache comes on top.",
     "cache_read": "A decode step reads the cache of every sequence in the batch, besides the weights.",
     "batch_flops": "Every sequence of the batch needs flops_per_token FLOPs of its own.",
-    "roofline": "A step takes the longer of its two times, arithmetic and memory; not one alone, not the sum.",
+    "roofline": "A step takes the longer of its times for arithmetic and memory: not one, not the sum.",
     "first_token": "The prefill gives the first new token: n_out tokens take n_out - 1 decode steps.",
     "growing": "Each step sees one token more: the contexts run from n_in + 1 to n_in + n_out - 1.",
     "prefill": "The latency starts with the prefill of the prompt: prefill_time(spec, hardware, tokens_in).",

@@ -55,7 +55,7 @@ def check(encode, decode, error_bound, seed: int = 0) -> str:
     CHECK.true(
         bool((error <= error_bound(steps) * (1 + 1e-9)).all()),
         "bound",
-        "largest error over its bound",
+        "largest error over bound",
         "at most 1",
         f"{float((error / error_bound(steps)).max()):.4g}",
     )

@@ -1,0 +1,89 @@
+"""The solutions of Lab 3 do what the library's own caches do."""
+
+import pytest
+
+from course_lib.labs.generate import read_source
+from tests.labs.answers import cell, ids
+
+LAB = "03_kv_cache"
+COMPARISONS = {
+    "contiguous": """
+from course_lib.layers.kv_cache import ContiguousCache as Library
+ours, theirs = ContiguousCache(2, 7, 3, 4), Library(2, 7, 3, 4, dtype=torch.float64)
+for first, last in ((0, 3), (3, 4), (4, 7)):
+    k, v = torch.randn(2, 2, last - first, 3, 4).double()
+    want = theirs.append(k, v, torch.arange(first, last).expand(2, -1))
+    assert all(torch.equal(a, b) for a, b in zip(ours.append(k, v), want))
+""",
+    "grouped": """
+from course_lib.layers.attention import attend, attend_fused
+q, (k, v) = torch.randn(2, 3, 6, 4).double(), torch.randn(2, 2, 5, 2, 4).double()
+mask = torch.ones(2, 3, 5, dtype=torch.bool).tril(2)
+got = grouped_attention(q, k, v, mask)
+torch.testing.assert_close(got, attend(q, k, v, mask)[0], rtol=1e-12, atol=1e-12)
+torch.testing.assert_close(got, attend_fused(q, k, v, mask), rtol=1e-12, atol=1e-12)
+""",
+    "ring": """
+from course_lib.layers.kv_cache import RingCache as Library
+ours, theirs = RingCache(2, 4, 3, 5), Library(2, 4, 3, 5, dtype=torch.float64)
+for first, last in ((0, 1), (1, 3), (3, 12), (12, 13), (13, 16)):
+    k, v = torch.randn(2, 2, last - first, 3, 5).double()
+    positions = torch.arange(first, last)
+    ours.append(k, v, positions), theirs.append(k, v, positions.expand(2, -1))
+    assert torch.equal(ours.positions, theirs._positions[0])
+    assert torch.equal(ours.keys, theirs._keys.transpose(1, 2))
+    assert torch.equal(ours.values, theirs._values.transpose(1, 2))
+assert ours.keys.nbytes + ours.values.nbytes == theirs.nbytes
+""",
+    "paged": """
+from course_lib.layers.block_pool import BlockPool
+from course_lib.layers.paged_cache import PagedCache as Library
+pool = BlockPool(9, 4, kv_heads=2, head_dim=3, dtype=torch.float64)
+ours, theirs = PagedCache(9, 4, 2, 3), Library(pool, batch=1)
+ours.start("0")
+def grow(row, tokens):
+    k, v = torch.randn(2, tokens, 2, 3).double()
+    ours.append(str(row), k, v)
+    rows = len(theirs.lengths)
+    keys, values = torch.zeros(2, rows, tokens, 2, 3).double()
+    keys[row], values[row] = k, v
+    positions = torch.full((rows, tokens), -1)
+    positions[row] = torch.arange(theirs.lengths[row], theirs.lengths[row] + tokens)
+    theirs.append(keys, values, positions)
+    for number in range(rows):
+        got = ours.gather(str(number))
+        want = [x[number][: theirs.lengths[number]] for x in theirs.read()[:2]]
+        assert all(torch.equal(a, b) for a, b in zip(got, want))
+    assert len(ours.free) == pool.free_blocks
+    assert sorted(ours.references) == sorted(pool.references)
+grow(0, 6); ours.fork("0", "1"); theirs.fork(0); grow(1, 1); grow(0, 5); grow(1, 4)
+ours.release("0"); theirs.free(0)
+assert len(ours.free) == pool.free_blocks
+""",
+    "quantised": """
+from course_lib.layers.quantised_cache import Quantiser
+quantiser, x = Quantiser(bits=8, scale_dtype=torch.float64), torch.randn(2, 3, 2, 7).double()
+codes, steps = encode(x)
+packed, scales = quantiser.encode(x)
+torch.testing.assert_close(steps, scales, rtol=1e-12, atol=0)
+want = quantiser.decode(packed, scales, 7, torch.float64)
+torch.testing.assert_close(decode(codes, steps), want, rtol=1e-12, atol=1e-12)
+torch.testing.assert_close(error_bound(steps), quantiser.error_bound(scales), rtol=1e-12, atol=0)
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def solutions(kernel):
+    """Define every solution in the kernel."""
+    source = read_source(LAB)
+    for name in (*[n for n in ids(source, "locked") if not n.startswith("table")], *ids(source, "solution")):
+        outcome = kernel(cell(source, name).source)
+        assert outcome.status == "ok", outcome.message
+    return kernel
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_the_solution_equals_the_library(solutions, name):
+    outcome = solutions(COMPARISONS[name])
+    assert outcome.status == "ok", outcome.message

@@ -1,0 +1,116 @@
+"""Student versions: in step with their sources, valid for nbgrader, and without a word of the solutions."""
+
+import json
+import re
+
+import nbformat
+import pytest
+from nbgrader.nbgraderformat import MetadataValidator
+from nbgrader.utils import compute_checksum, is_locked
+
+from course_lib.labs.generate import LABS, lab_names, read_source, student_text
+from tests.labs.answers import cell, ids
+
+LAB_NAMES = lab_names()
+REGION = re.compile(r"### BEGIN (SOLUTION|HIDDEN TESTS)\n(.*?)### END \1", re.DOTALL)
+
+
+def student(lab):
+    """Read the committed student version."""
+    return nbformat.read(LABS / f"{lab}.ipynb", as_version=4)
+
+
+def test_there_is_a_lab():
+    assert "03_kv_cache" in LAB_NAMES
+    assert sorted(path.stem for path in LABS.glob("*.ipynb")) == list(LAB_NAMES)
+
+
+@pytest.mark.parametrize("lab", LAB_NAMES)
+def test_the_student_version_is_in_step(lab):
+    committed = (LABS / f"{lab}.ipynb").read_text(encoding="utf-8")
+    assert committed == student_text(lab), "run: python tools/generate_labs.py"
+
+
+@pytest.mark.parametrize("lab", LAB_NAMES)
+def test_no_line_of_a_solution_or_hidden_test_is_left(lab):
+    source = read_source(lab)
+    given = {line.strip() for c in source.cells for line in REGION.sub("", c.source).splitlines()}
+    secret = {
+        line.strip()
+        for c in source.cells
+        for _, region in REGION.findall(c.source)
+        for line in region.splitlines()
+    } - given
+    secret = {line for line in secret if len(line) > 3}
+    assert len(secret) > 60
+    text = "\n".join(c.source for c in student(lab).cells)
+    lines = {line.strip() for line in text.splitlines()}
+    assert lines & secret == set()
+    assert "BEGIN SOLUTION" not in text and "HIDDEN" not in text
+
+
+@pytest.mark.parametrize("lab", LAB_NAMES)
+def test_nbgrader_accepts_both_versions(lab):
+    for notebook in (read_source(lab), student(lab)):
+        nbformat.validate(notebook)
+        MetadataValidator().validate_nb(notebook)
+    for c in student(lab).cells:
+        if "nbgrader" in c.metadata:
+            assert c.metadata.nbgrader.schema_version == 3
+            assert c.metadata.nbgrader.checksum == compute_checksum(c)
+            assert c.metadata.deletable is False
+            assert c.metadata.get("editable", True) is not is_locked(c)
+
+
+@pytest.mark.parametrize("lab", LAB_NAMES)
+def test_students_get_no_outputs_and_every_code_cell_has_a_role(lab):
+    for c in student(lab).cells:
+        if c.cell_type == "code":
+            assert c.outputs == [] and c.execution_count is None
+            assert c.metadata.nbgrader.grade_id == c.id
+    assert all(
+        cell(student(lab), name).source.count("NotImplementedError") for name in ids(student(lab), "solution")
+    )
+
+
+@pytest.mark.parametrize("lab", LAB_NAMES)
+def test_each_exercise_has_goal_minutes_difficulty_hints_docstrings_and_a_check(lab):
+    notebook = read_source(lab)
+    by_id = {c.id: c.source for c in notebook.cells}
+    for exercise in ids(notebook, "solution"):
+        key = exercise.removeprefix("exercise-")
+        assert "**Goal.**" in by_id[f"task-{key}"] and "★" in by_id[f"task-{key}"]
+        hints = re.findall(
+            r"<details>\n<summary>Hint (\d): [^<]+</summary>\n\n.+?\n\n</details>",
+            by_id[f"hints-{key}"],
+            re.DOTALL,
+        )
+        assert hints == ["1", "2", "3"]
+        functions = by_id[exercise].count("def ")
+        typed = len(re.findall(r"def \w+\([^)]*\) -> ", by_id[exercise]))
+        assert (
+            typed
+            == functions
+            == by_id[exercise].count('"""') // 2
+            + by_id[exercise].count("__init__")
+            - by_id[exercise].count("class ")
+        )
+        assert "BEGIN HIDDEN TESTS" in by_id[f"check-{key}"]
+
+
+def test_lab_3_takes_75_minutes_and_100_points():
+    notebook = read_source("03_kv_cache")
+    minutes = [
+        int(m) for c in notebook.cells for m in re.findall(r"^## Exercise .*\((\d+) minutes", c.source)
+    ]
+    points = [cell(notebook, name).metadata.nbgrader.points for name in ids(notebook, "grade")]
+    assert (len(minutes), sum(minutes), sum(points)) == (6, 75, 100)
+
+
+@pytest.mark.parametrize("lab", LAB_NAMES)
+def test_the_source_was_run_and_every_check_passed(lab):
+    code = [c for c in read_source(lab).cells if c.cell_type == "code"]
+    assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
+    outputs = json.dumps([c.outputs for c in code])
+    assert "error" not in {o["output_type"] for c in code for o in c.outputs}
+    assert "stderr" not in outputs

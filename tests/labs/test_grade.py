@@ -1,0 +1,127 @@
+"""The grader, from the command line, over one folder with every kind of submission."""
+
+import csv
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.labs.submissions import CHANGES, LAB, write_folder
+
+FULL = {
+    "exercise-1": 15,
+    "exercise-2": 10,
+    "exercise-3": 15,
+    "exercise-4": 25,
+    "exercise-5": 15,
+    "exercise-6": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Grade the folder once; every test reads the table."""
+    folder = tmp_path_factory.mktemp("class")
+    write_folder(folder / "submitted")
+    command = [sys.executable, "-m", "course_lib.labs.grade", "submitted", "--out", "grades.csv"]
+    start = time.monotonic()
+    done = subprocess.run(
+        [*command, "--cell-timeout", "8", "--timeout", "150", "--jobs", "2"],
+        cwd=folder, capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+    with (folder / "grades.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["submission"]: row for row in csv.DictReader(file)}
+    return {"rows": rows, "done": done, "seconds": time.monotonic() - start, "folder": folder}
+
+
+def row_of(run, name: str) -> dict[str, str]:
+    """Return the row of the submission in folder `name`."""
+    return run["rows"][f"{name}/{LAB}.ipynb"]
+
+
+def points(row: dict[str, str]) -> dict[str, float]:
+    return {name: float(row[name]) for name in FULL}
+
+
+def without(*lost: int) -> dict[str, float]:
+    """Full points, less those of the exercises in `lost`."""
+    return FULL | {f"exercise-{n}": 0 for n in lost}
+
+
+EXPECTED = {
+    # name: (status, exercises without points, words of the reason)
+    "correct": ("graded", (), ""),
+    "wrong": ("graded", (1,), "hint (scale)"),
+    "endless_loop": ("timeout", (2,), "exercise-2: no end after 8 s"),
+    "loop_at_once": ("timeout", (5,), "in the solution cell: no end after 8 s"),
+    "deleted_check": ("graded", (), "exercise-4: the check cell was missing; restored"),
+    "deleted_answer": ("graded", (3,), "exercise-3: the solution cell was missing"),
+    "duplicated": ("graded", (), "the solution cell appeared 2 times; the last one counts"),
+    "upside_down": ("graded", (), ""),
+    "edited_check": ("graded", (1,), "exercise-1: the check cell had been edited; restored; not attempted"),
+    "own_cells": ("graded", (), ""),
+    "syntax_error": ("graded", (6,), "in the solution cell: SyntaxError"),
+    "kernel_death": ("died", (2,), "exercise-2: the kernel died"),
+    "exit": ("graded", (), "in the solution cell: SystemExit"),
+    "flood": ("flood", (4,), "exercise-4: more than 2 MiB of output"),
+    "warns": ("graded", (), ""),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_mark_and_its_reason(run, name):
+    status, lost, reason = EXPECTED[name]
+    row = row_of(run, name)
+    assert (row["status"], points(row)) == (status, without(*lost)), row["reasons"]
+    assert float(row["total"]) == sum(without(*lost).values())
+    assert float(row["max"]) == 100
+    assert reason in row["reasons"]
+
+
+def test_every_kind_is_expected():
+    assert set(EXPECTED) == set(CHANGES)
+
+
+def test_a_correct_answer_has_nothing_to_explain(run):
+    assert row_of(run, "correct")["reasons"] == ""
+
+
+def test_the_stub_gets_nothing_and_is_called_not_attempted(run):
+    row = run["rows"][f"stub/{LAB}/my answers.ipynb"]
+    assert (row["status"], float(row["total"])) == ("graded", 0)
+    assert row["reasons"].count("not attempted") == 7
+    assert row["lab"] == LAB
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("'=broken.ipynb", "not a notebook (JSONDecodeError"),
+        ("empty.ipynb", "not a notebook (JSONDecodeError"),
+        ("list.ipynb", "JSON but not a notebook"),
+        ("binary.ipynb", "not a notebook (UnicodeDecodeError"),
+        ("deep.ipynb", "nested too deeply"),
+        ("stripped.ipynb", "metadata stripped"),
+    ],
+)
+def test_an_unreadable_file_is_a_row(run, name, reason):
+    row = run["rows"][name]
+    assert (row["status"], float(row["total"])) == ("unreadable", 0)
+    assert reason in row["reasons"]
+
+
+@pytest.mark.parametrize("name", ["bom.ipynb", "only_cell_ids.ipynb"])
+def test_what_a_tool_did_to_the_file_costs_nothing(run, name):
+    assert float(run["rows"][name]["total"]) == 100
+
+
+def test_the_run_reports_and_ends_well(run):
+    assert run["done"].returncode == 0, run["done"].stderr
+    assert run["done"].stdout == ""
+    assert len(run["done"].stderr.splitlines()) == len(run["rows"]) == len(CHANGES) + 9
+    assert all(float(row["seconds"]) < 150 + 30 for row in run["rows"].values())
+
+
+def test_nothing_is_left_beside_the_submissions(run):
+    assert sorted(path.name for path in run["folder"].iterdir()) == ["grades.csv", "submitted"]
