@@ -1,8 +1,7 @@
 """Bytes a model keeps between two decode steps: keys and values, latents, recurrent states.
 
-Symbols: b batch, s cached tokens, w window, g KV groups, k head width, v value width, h heads, l layers, r
-latent rank, n state. The guide's B, n, G, d_k, b, L are batch, tokens, kv_heads, head_dim, bytes_per_element,
-layers.
+Symbols: b batch, s cached tokens, w window, g KV groups, k head width, v value width, h heads, l layers,
+r latent rank, n state. In B n G d_k b L, B is the batch, n the tokens, and b the bytes per element.
 
 Two conventions have to be named, since programs differ in them:
 
@@ -10,7 +9,7 @@ Two conventions have to be named, since programs differ in them:
   `transformers` keeps exactly those. A ring buffer overwrites in place and holds w slots. `ring=True` counts
   the ring.
 - Latent attention may keep the latent and the rotary key (r + p values for all heads) or the keys and values
-  multiplied out of them (h (n + p + v)). Both DeepSeek's code and `transformers` keep the latent.
+  multiplied out of them (h (n + p + v), for key widths n and p). `transformers` 5 keeps the latent.
   `latent=False` counts the other.
 
 Counted is the content. Pages half filled, alignment and slots reserved ahead come on top.
@@ -139,7 +138,7 @@ def cache_bytes(
         and last inputs; `source_tokens` of an encoder-decoder's input (default: `tokens`); `latent`, `ring`
         as in the module's header; `state_bytes_per_element` of recurrent accumulators, which are kept in
         float32.
-    Returns: bytes; 0 for a model that is not decoded from (an encoder).
+    Returns: bytes; 0 where no layer is causal (an encoder).
     Raises: ValueError if a count is no whole number of at least 1, or a byte width is not above 0.
     Source: per mechanism, see `token_elements` and `state_elements`.
     """

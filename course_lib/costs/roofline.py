@@ -1,5 +1,4 @@
-"""How long a pass must take: as long as its arithmetic, or as long as its memory traffic, whichever is
-longer.
+"""How long a pass must take: as long as its arithmetic or its memory traffic, whichever is longer.
 
 Prefill meets each weight once for many tokens and is bound by compute. A decode step meets each weight once
 for one token a sequence, reads the whole cache besides, and is bound by memory until the batch is large.
@@ -58,8 +57,7 @@ def roofline_time(
 
     Args: `flops`; `bytes_moved`; `hardware`; `devices`. All but the name may be symbols.
     Returns: seconds of each, and the bound.
-    Raises: ValueError if `flops` or `bytes_moved` is not above 0, or `devices` is no whole number of at least
-    1.
+    Raises: ValueError if `flops` or `bytes_moved` is not above 0, or `devices` is no whole number above 0.
 
     >>> device = Hardware("toy", peak_flops=100.0, bandwidth_bytes_per_s=10.0, memory_bytes=1)
     >>> roofline_time(flops=50, bytes_moved=20, hardware=device).time_s
@@ -130,8 +128,7 @@ def prefill_roofline(
 ) -> RooflineTime:
     """Times of running a prompt, split into compute and memory.
 
-    *Equation*: FLOPs = batch prefill_flops; bytes = weights_read bytes_per_weight + cache_bytes (written
-    once).
+    *Equation*: FLOPs = batch prefill_flops; bytes = weights_read bytes_per_weight + cache_bytes written.
 
     Args: `tokens` of the prompt; `batch` prompts run together; `devices` that share the work evenly;
         `bytes_per_weight`, `bytes_per_element` of weights and cache; `skip_masked`, `source_tokens` as in
@@ -173,12 +170,12 @@ def decode_roofline(
 ) -> RooflineTime:
     """Times of one decode step, in which each of `batch` sequences gains one token.
 
-    *Equation*: FLOPs = batch flops_per_token; bytes = weights_read bytes_per_weight + cache_bytes (read
-    once).
+    *Equation*: FLOPs = batch flops_per_token; bytes = weights_read bytes_per_weight + cache_bytes read.
 
     Args: `context` tokens each new token sees, itself among them; `batch` sequences; `devices` that share the
         work evenly; `bytes_per_weight`, `bytes_per_element` of weights and cache; `absorbed` latent attention
-        against the latent, or against keys and values kept multiplied out.
+        against the latent, or against keys and values kept multiplied out; `source_tokens` as in
+        `flops_per_token`.
     Returns: seconds of each, and the bound.
     Raises: ValueError if a count is no whole number of at least 1, or a byte width is not above 0.
     """

@@ -59,8 +59,7 @@ def max_concurrency(
 ) -> int:
     """Requests of `context` tokens that fit in memory at once, none sharing a prefix.
 
-    *Equation*: `concurrent_requests` with M = devices memory_bytes, W = weight_bytes, C = cache_bytes at
-    batch 1.
+    *Equation*: `concurrent_requests` with M = devices memory_bytes, W = weight_bytes, C = the cache of one.
 
     Args: `context` tokens cached by each request; `devices` that hold one copy of the weights together;
         `bytes_per_weight`, `bytes_per_element`; `reserve` the share of memory kept back (serving engines keep
@@ -74,9 +73,7 @@ def max_concurrency(
     return concurrent_requests(
         memory_bytes=devices * hardware.memory_bytes,
         weight_bytes=weight_bytes(spec, bytes_per_weight),
-        cache_bytes_per_request=cache_bytes(
-            spec, batch=1, tokens=context, bytes_per_element=bytes_per_element
-        ),
+        cache_bytes_per_request=_request_bytes(spec, context, bytes_per_element),
         reserve=reserve,
     )
 
@@ -107,10 +104,14 @@ def cache_equals_weights(
     Raises: ValueError if `context` is no whole number of at least 1, a byte width is not above 0, or the
         model keeps no cache.
     """
+    return weight_bytes(spec, bytes_per_weight) / _request_bytes(spec, context, bytes_per_element)
+
+
+def _request_bytes(spec: ModelSpec, context: int, bytes_per_element: float) -> float:
     held = cache_bytes(spec, batch=1, tokens=context, bytes_per_element=bytes_per_element)
     if not held:
         raise ValueError(f"spec={spec.name!r}: a model that keeps a cache is allowed")
-    return weight_bytes(spec, bytes_per_weight) / held
+    return held
 
 
 def equal_context(

@@ -33,9 +33,9 @@ def distinct(layers: tuple[LayerSpec, ...]) -> Iterator[tuple[LayerSpec, int]]:
 def mixer_weights(mixer: Mixer, width: int) -> int:
     """Matrix weights of one token mixer.
 
-    *Equation*: attention d(hk + gk + gv) + hvd. Latent attention d q + q h (n + p) with query rank q, or d h
-    (n + p) without; d (r + p) + r h (n + v) + h v d, for key widths n without and p with position. State
-    spaces and RWKV: the projections in and out, and the depthwise convolution.
+    *Equation*: attention d(hk + gk + gv) + hvd. Latent attention, for key widths n without and p with
+    position: d q + q h (n + p) with query rank q, else d h (n + p); and d (r + p) + r h (n + v) + h v d.
+    State spaces and RWKV: the projections in and out, and the depthwise convolution.
 
     Args: `mixer` the spec; `width` d.
     Returns: a count of weights.
@@ -87,8 +87,7 @@ def network_weights(ffn: FFNSpec, width: int) -> int:
 def ffn_weights(ffn: FFNSpec | MoESpec | None, width: int, experts: Number | None = None) -> Number:
     """Matrix weights of a layer's per-token part, with `experts` of a mixture's experts (default: its top-k).
 
-    Args: `ffn` the spec, None where a layer has no such part; `width` d; `experts` how many routed experts to
-        count.
+    Args: `ffn` the spec, None where a layer has no such part; `width` d; `experts` how many routed experts.
     Returns: a count of weights; a fraction where `experts` is an expected count.
     """
     if ffn is None:

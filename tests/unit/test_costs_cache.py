@@ -12,8 +12,18 @@ from course_lib.costs.cache import (
     token_elements,
 )
 from course_lib.specs.from_hf import spec_from_hf_config
+from course_lib.specs.loader import list_specs, load_spec
 from course_lib.specs.schema import AttentionSpec, SSMSpec
-from tests.unit.costs_models import BERT, DEEPSEEK_67B, DEEPSEEK_V2, DEEPSEEK_V3, LLAMA_70B, MISTRAL_V01, T5
+from tests.unit.costs_models import (
+    BERT,
+    DEEPSEEK_67B,
+    DEEPSEEK_V2,
+    DEEPSEEK_V3,
+    LLAMA_70B,
+    MISTRAL_V01,
+    T5,
+    with_groups,
+)
 
 K, MIB, GIB = 1024, 2**20, 2**30
 SHAPE = {"kv_heads": 8, "head_dim": 128, "bytes_per_element": 2}
@@ -127,3 +137,35 @@ def test_more_refusals():
         cache_bytes(T5, batch=1, tokens=8, state_bytes_per_element=-4)
     with pytest.raises(ValueError, match="bytes_per_element=None: a finite number above 0"):
         cache_bytes_per_token(T5, bytes_per_element=None)
+
+
+@pytest.mark.parametrize("name", list_specs())
+def test_every_published_model(name):
+    """Whole bytes, linear in the batch, and growing by the stated bytes where nothing is windowed."""
+    spec = load_spec(name)
+    one, two = cache_bytes(spec, batch=1, tokens=1000), cache_bytes(spec, batch=2, tokens=1000)
+    assert isinstance(one, int)
+    assert two == 2 * one
+    if not spec.encoder and all(getattr(layer.mixer, "window", None) is None for layer in spec.layers):
+        assert cache_bytes(spec, batch=1, tokens=1001) - one == cache_bytes_per_token(spec)
+
+
+@pytest.mark.parametrize(
+    ("name", "saving"),
+    [
+        ("mistral-7b-v0.1", 4),
+        ("llama-3-8b", 4),
+        ("qwen2-7b", 7),
+        ("llama-3-70b", 8),
+        ("gemma-2-9b", 2),
+        ("glm-4.5", 12),
+        ("llama-3.1-405b", 16),
+        ("qwen3-235b-a22b", 16),
+        ("llama-2-7b", 1),
+        ("palm-540b", 48),
+    ],
+)
+def test_what_sharing_key_heads_saves(name, saving):
+    spec = load_spec(name)
+    full = with_groups(spec, spec.layers[0].mixer.heads)
+    assert cache_bytes_per_token(full) == saving * cache_bytes_per_token(spec)
