@@ -18,9 +18,8 @@ def execute(name: str) -> None:
     """Run the source of lab `name` from top to bottom and store its outputs."""
     notebook = read_source(name)
     folder = LABS / "source"
-    client = NotebookClient(
-        notebook, timeout=120, record_timing=False, resources={"metadata": {"path": folder}}
-    )
+    options = {"timeout": 120, "record_timing": False, "coalesce_streams": True}
+    client = NotebookClient(notebook, resources={"metadata": {"path": folder}}, **options)
     client.execute(stderr=subprocess.DEVNULL)  # the kernel's own log, not the cells' output
     nbformat.write(notebook, folder / f"{name}.ipynb")
 

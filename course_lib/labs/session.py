@@ -50,7 +50,7 @@ except (ImportError, ValueError, OSError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a submission may use: seconds a cell and in all, bytes of output a cell, bytes of memory (Linux)."""
+    """What a submission may use: seconds a cell and in all, bytes of output a cell, of memory (Linux)."""
 
     cell_s: float = 30.0
     total_s: float = 300.0

@@ -60,6 +60,12 @@ grow(0, 6); ours.fork("0", "1"); theirs.fork(0); grow(1, 1); grow(0, 5); grow(1,
 ours.release("0"); theirs.free(0)
 assert len(ours.free) == pool.free_blocks
 """,
+    "budget": """
+for name, config in CONFIGS.items():
+    for tokens in (100, 4096, 131072):
+        want = library_cache_bytes(load_spec(name), batch=2, tokens=tokens, ring=True)
+        assert cache_bytes(config, batch=2, tokens=tokens) == want, name
+""",
     "quantised": """
 from course_lib.layers.quantised_cache import Quantiser
 quantiser, x = Quantiser(bits=8, scale_dtype=torch.float64), torch.randn(2, 3, 2, 7).double()
