@@ -14,7 +14,7 @@ from course_lib.costs.flops import (
 )
 from course_lib.costs.params import param_count
 from course_lib.costs.weights import distinct, experts_met, ffn_weights, head_weights, mixer_weights
-from course_lib.specs.schema import AttentionSpec, RWKVSpec, SSMSpec
+from course_lib.specs.schema import AttentionSpec, FFNSpec, MoESpec, RWKVSpec, SSMSpec
 from tests.unit.costs_models import BERT, DEEPSEEK_V3, LLAMA_70B, MIXTRAL, T5, VIT
 
 K = 1024
@@ -108,6 +108,14 @@ def test_flops_add_by_part():
     assert Flops(3, 4) + Flops(10, 20) == Flops(13, 24)
     assert Flops(3, 1).total == 4
     assert Flops(3, 1).attention_share == 0.25
+
+
+def test_a_mixture_pays_its_pick_its_shared_experts_and_its_router():
+    expert = FFNSpec(kind="glu", activation="silu", width=5)
+    moe = MoESpec(experts=7, top_k=2, expert=expert, shared=1, shared_width=11, shared_gate=True)
+    assert ffn_weights(moe, 4) == 2 * (3 * 4 * 5) + 3 * 4 * 11 + 4 + 4 * 7
+    assert ffn_weights(moe, 4, experts=7) - ffn_weights(moe, 4) == 5 * (3 * 4 * 5)
+    assert ffn_weights(None, 4) == 0
 
 
 def test_experts_met_from_one_token_to_many():

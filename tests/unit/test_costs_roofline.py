@@ -103,6 +103,12 @@ def test_prefill_waits_for_compute():
     assert prefill_roofline(LLAMA_70B, H100, 1, devices=8).bound == "memory"
 
 
+def test_a_prompt_reads_every_expert_it_meets_and_writes_its_cache():
+    prompt = prefill_roofline(MIXTRAL, H100, 50, batch=3)
+    moved = 2 * weights_read(MIXTRAL, batch=150) + cache_bytes(MIXTRAL, batch=3, tokens=50)
+    assert prompt.memory_s == pytest.approx(moved / 3.35e12, rel=1e-12)
+
+
 def test_a_mixture_reads_more_experts_in_a_larger_batch():
     count = param_count(MIXTRAL)
     stored = count.total - count.by_part["embedding"] - count.by_part["norm"]
