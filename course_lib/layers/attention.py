@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from course_lib.layers.kv_cache import LayerCache
-from course_lib.layers.masks import visible
+from course_lib.layers.masks import simplest, visible
 from course_lib.layers.norms import RMSNorm
 from course_lib.layers.positions import Rope, apply_rope, once
 
@@ -108,30 +108,31 @@ def attend_fused(
     values: Float[Tensor, "b s g v"],
     mask: Bool[Tensor, "b t s"] | None = None,
     *,
+    causal: bool = False,
     scale: float | None = None,
 ) -> Float[Tensor, "b t h v"]:
     """The same through PyTorch's fused kernel, which never writes the [t s] scores to memory.
 
     One new query (t = 1) is the decode step: the r heads of a group become r queries of one head, so that the
-    kernel walks the keys of a group once. `mask` None means that every query sees every key.
+    kernel walks the keys of a group once. Without a mask every query sees every key, or, if `causal`, query i
+    the first i + 1 keys; the kernel then skips the upper half. `simplest` finds out which of these will do.
 
     *Cost*: as `attend`, in O(t) memory beside its input.
     *Source*: Dao et al. 2022, arXiv:2205.14135, through `torch.nn.functional.scaled_dot_product_attention`.
     """
-    heads, groups = queries.shape[2], keys.shape[2]
+    batch, length, heads, width = queries.shape
+    groups, in_group = keys.shape[2], heads_in_a_group(heads, keys.shape[2])
     keys, values = keys.transpose(1, 2), values.transpose(1, 2)
     seen = None if mask is None else mask[:, None]
-    if queries.shape[1] > 1:
-        y = F.scaled_dot_product_attention(
-            queries.transpose(1, 2), keys, values, attn_mask=seen, scale=scale, enable_gqa=groups != heads
-        )
-        return y.transpose(1, 2)
-    in_group = heads_in_a_group(heads, groups)
-    seen = None if seen is None else seen.expand(-1, 1, in_group, -1)
+    if length == 1:
+        queries = queries.reshape(batch, groups, in_group, width)
+        seen = None if seen is None else seen.expand(-1, -1, in_group, -1)
+        y = F.scaled_dot_product_attention(queries, keys, values, seen, scale=scale)
+        return y.reshape(batch, 1, heads, -1)
     y = F.scaled_dot_product_attention(
-        queries.unflatten(2, (groups, in_group))[:, 0], keys, values, attn_mask=seen, scale=scale
+        queries.transpose(1, 2), keys, values, seen, is_causal=causal, scale=scale, enable_gqa=in_group > 1
     )
-    return y.flatten(1, 2)[:, None]
+    return y.transpose(1, 2)
 
 
 class Attention(nn.Module):
@@ -217,10 +218,11 @@ class Attention(nn.Module):
         self, x: Float[Tensor, "b t d"], positions: Int[Tensor, "b t"], memo: dict | None = None
     ) -> tuple[Float[Tensor, "b t h k"], Float[Tensor, "b t g k"], Float[Tensor, "b t g v"]]:
         """Queries, keys and values of the tokens, normed and turned: what the cache is given."""
-        q, k, v = self.wq(x), self.wk(x), self.wv(x).unflatten(-1, (self.kv_heads, self.value_dim))
+        q, k, v = self.wq(x), self.wk(x), self.wv(x)
         if self.qk_norm == "width":
             q, k = self.q_norm(q), self.k_norm(k)
-        q, k = q.unflatten(-1, (self.heads, self.head_dim)), k.unflatten(-1, (self.kv_heads, self.head_dim))
+        q, k = q.view(*x.shape[:2], -1, self.head_dim), k.view(*x.shape[:2], -1, self.head_dim)
+        v = v.view(*x.shape[:2], -1, self.value_dim)
         if self.qk_norm == "head":
             q, k = self.q_norm(q), self.k_norm(k)
         if self.rope is None:
@@ -233,16 +235,14 @@ class Attention(nn.Module):
         key_positions = positions
         if cache is not None:
             keys, values, key_positions = cache.append(keys, values, positions)
-        mask = once(
-            memo,
-            ("mask", type(cache), self.window, keys.shape[1]),
-            lambda: visible(positions, key_positions, self.window),
-        )
+        kind = (type(cache), self.window, keys.shape[1])  # layers of one kind share a mask
+        mask = once(memo, ("mask", *kind), lambda: visible(positions, key_positions, self.window))
         if with_weights or self.softcap is not None or self.sinks is not None:
             return attend(
                 queries, keys, values, mask, scale=self.scale, softcap=self.softcap, sinks=self.sinks
             )
-        return attend_fused(queries, keys, values, mask, scale=self.scale), None
+        mask, causal = once(memo, ("simplest", *kind), lambda: simplest(mask))
+        return attend_fused(queries, keys, values, mask, causal=causal, scale=self.scale), None
 
 
 def heads_in_a_group(heads: int, kv_heads: int) -> int:

@@ -43,6 +43,25 @@ def visible(
     return seen if window is None else seen & (key > query - window)
 
 
+def simplest(mask: Bool[Tensor, "b t s"]) -> tuple[Bool[Tensor, "b t s"] | None, bool]:
+    """The least that a fused attention kernel must be told for this mask: (mask, causal).
+
+    (None, False) if everything is visible, as in most decode steps; (None, True) if query i sees the first
+    i + 1 of as many keys, as in a prefill without padding; else the mask itself. On a GPU the host waits
+    for the answer, so a model asks once a forward pass.
+
+    >>> full = torch.ones(1, 3, 3, dtype=torch.bool)
+    >>> simplest(full[:, :1]), simplest(full.tril())
+    ((None, False), (None, True))
+    """
+    if bool(mask.all()):
+        return None, False
+    square = mask.shape[1] == mask.shape[2]
+    if square and bool((mask == torch.ones_like(mask[0]).tril()).all()):
+        return None, True
+    return mask, False
+
+
 def positions_from_padding(attention_mask: Int[Tensor, "b t"] | Bool[Tensor, "b t"]) -> Int[Tensor, "b t"]:
     """Number the real tokens of each row from 0 and give padding the position -1.
 

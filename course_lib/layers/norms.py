@@ -2,11 +2,29 @@
 
 Symbols: x a token's vector of d numbers, gamma the learned gain, beta the learned shift, eps a floor under
 the variance. The RMSNorm paper writes g for gamma. Both norms act on the last axis only.
+
+`rms_norm_naive` and `layer_norm_naive` write the equations out; the modules call PyTorch's kernels.
 """
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+
+def rms_norm_naive(
+    x: Float[Tensor, "*axes d"], gain: Float[Tensor, " d"], eps: float
+) -> Float[Tensor, "*axes d"]:
+    """RMSNorm as its equation reads: the reference for the module."""
+    return x / torch.sqrt(x.square().mean(-1, keepdim=True) + eps) * gain
+
+
+def layer_norm_naive(
+    x: Float[Tensor, "*axes d"], gain: Float[Tensor, " d"], shift: Float[Tensor, " d"], eps: float
+) -> Float[Tensor, "*axes d"]:
+    """LayerNorm as its equation reads: the reference for the module."""
+    centred = x - x.mean(-1, keepdim=True)
+    return centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + eps) * gain + shift
 
 
 class RMSNorm(nn.Module):
@@ -24,7 +42,8 @@ class RMSNorm(nn.Module):
 
     *Cost*: d parameters, about 4d FLOPs a token, no state.
     *Source*: Zhang and Sennrich 2019, eq. 4, arXiv:1910.07467.
-    *Differs from source*: eps inside the root, as every released model has it.
+    *Differs from source*: eps inside the root, as every released model has it. Half-precision input is
+        normed and scaled in float32 and rounded once, at the end.
 
     >>> RMSNorm(2, eps=0.0)(torch.tensor([1.0, 7.0])).tolist()  # root mean square 5
     [0.20000000298023224, 1.399999976158142]
@@ -37,11 +56,10 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.full((width,), 1.0 - offset))
 
     def forward(self, x: Float[Tensor, "*axes d"]) -> Float[Tensor, "*axes d"]:
-        wide = _at_least_float32(x)
-        normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        if self.offset:  # Gemma scales before it rounds, the others round first
-            return (normed * (self.offset + self.weight.to(wide.dtype))).to(x.dtype)
-        return normed.to(x.dtype) * self.weight
+        gain = _at_least_float32(self.weight)
+        if self.offset:
+            gain = gain + self.offset
+        return F.rms_norm(_at_least_float32(x), gain.shape, gain, self.eps).to(x.dtype)
 
 
 class LayerNorm(nn.Module):
@@ -73,11 +91,7 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width)) if bias else None
 
     def forward(self, x: Float[Tensor, "*axes d"]) -> Float[Tensor, "*axes d"]:
-        wide = _at_least_float32(x)
-        centred = wide - wide.mean(-1, keepdim=True)
-        normed = centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + self.eps)
-        scaled = normed.to(x.dtype) * self.weight
-        return scaled if self.bias is None else scaled + self.bias
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 
 def _at_least_float32(x: Tensor) -> Tensor:

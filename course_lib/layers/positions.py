@@ -138,9 +138,9 @@ def apply_rope(
     if rot > width:
         raise ValueError(f"rope dim={rot}: allowed is at most the head width {width}")
     if rot == width:
-        return x * cos + _partner(x, pairing) * sin
+        return torch.addcmul(x * cos, _partner(x, pairing), sin)
     turned, kept = x[..., :rot], x[..., rot:]
-    return torch.cat((turned * cos + _partner(turned, pairing) * sin, kept), dim=-1)
+    return torch.cat((torch.addcmul(turned * cos, _partner(turned, pairing), sin), kept), dim=-1)
 
 
 def apply_rope_naive(

@@ -1,0 +1,56 @@
+"""The one rule of visibility, by hand."""
+
+import pytest
+import torch
+
+from course_lib.layers.masks import next_positions, positions_from_padding, simplest, visible
+
+
+def test_causal_mask_is_lower_triangular():
+    positions = next_positions(0, batch=1, new=4)
+    assert torch.equal(visible(positions, positions)[0], torch.ones(4, 4).tril().bool())
+
+
+def test_window_counts_the_query_itself():
+    positions = next_positions(0, batch=1, new=5)
+    assert visible(positions, positions, window=2).sum(-1).tolist() == [[1, 2, 2, 2, 2]]
+
+
+def test_padding_is_neither_seen_nor_sees():
+    positions = torch.tensor([[-1, -1, 0, 1]])
+    seen = visible(positions, positions)[0]
+    assert not seen[:2].any()
+    assert not seen[:, :2].any()
+    assert seen[2:, 2:].tolist() == [[True, False], [True, True]]
+
+
+def test_slots_out_of_order_go_by_position():
+    slots = torch.tensor([[4, 5, 2, 3]])
+    assert visible(torch.tensor([[5]]), slots, window=3).tolist() == [[[True, True, False, True]]]
+
+
+@pytest.mark.parametrize("window", [0, -3])
+def test_window_below_one_is_refused(window):
+    positions = torch.tensor([[0]])
+    with pytest.raises(ValueError, match=f"window={window}"):
+        visible(positions, positions, window)
+
+
+def test_positions_from_padding_number_the_real_tokens():
+    mask = torch.tensor([[0, 1, 1], [1, 1, 1], [0, 0, 0]])
+    assert positions_from_padding(mask).tolist() == [[-1, 0, 1], [0, 1, 2], [-1, -1, -1]]
+
+
+def test_next_positions_go_on_in_every_row():
+    assert next_positions(7, batch=2, new=2).tolist() == [[7, 8], [7, 8]]
+
+
+def test_simplest_keeps_a_mask_that_is_neither_full_nor_causal():
+    positions = next_positions(0, batch=1, new=5)
+    windowed = visible(positions, positions, window=2)
+    assert simplest(windowed) == (windowed, False)
+
+
+def test_simplest_keeps_a_causal_mask_over_earlier_keys():
+    mask = visible(next_positions(3, 1, 2), next_positions(0, 1, 5))
+    assert simplest(mask) == (mask, False)
