@@ -46,28 +46,30 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture
-def visit(chromium, served, request):
-    """Return a function that opens a page (`http` or `file`, `light` or `dark`, a width) and watches it."""
-    opened = []
+@pytest.fixture(scope="session")
+def browse(chromium, served):
+    """Return a function that opens a page (over `http` or from a `file`) in a tab that is watched."""
 
-    def open_page(page: str, *, over="http", scheme="light", width=1280) -> Visit:
-        base = served if over == "http" else SITE.resolve().as_uri()
-        opened.append(Visit(chromium, base, page, scheme=scheme, width=width))
-        return opened[-1]
+    def open_page(page: str, *, over="http", scheme="light") -> Visit:
+        return Visit(chromium, served if over == "http" else SITE.resolve().as_uri(), page, scheme)
 
-    yield open_page
-    failed = getattr(request.node, "failed", False)
-    for number, visited in enumerate(opened):
-        if failed:
-            SHOTS.mkdir(exist_ok=True)
-            visited.tab.screenshot(path=SHOTS / f"{request.node.name.replace('/', '-')}-{number}.png")
-        visited.close()
+    return open_page
+
+
+@pytest.fixture(scope="module")
+def opened(browse, request):
+    """Open each page once, over http; tests of it set the colours and the width they need."""
+    visited = browse(request.param)
+    yield visited
+    visited.close()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Tell the `visit` fixture that its test failed, so that it keeps a screenshot."""
+    """Keep a picture of the page a test failed on."""
     report = yield
-    item.failed = getattr(item, "failed", False) or report.failed
+    page = getattr(item, "funcargs", {}).get("opened")
+    if report.failed and page:
+        SHOTS.mkdir(exist_ok=True)
+        page.tab.screenshot(path=SHOTS / f"{item.name.replace('/', '-')}.png", full_page=True)
     return report

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+DESK, PHONE = 1280, 390
+
 
 @dataclass
 class Seen:
@@ -15,10 +17,10 @@ class Seen:
 class Visit:
     """A tab on one page of the site. Requests to anywhere else are recorded and blocked."""
 
-    def __init__(self, browser, base: str, page: str, *, scheme: str, width: int):
+    def __init__(self, browser, base: str, page: str, scheme: str):
         self.seen, self.base = Seen(), base
         self.context = browser.new_context(
-            color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
+            color_scheme=scheme, viewport={"width": DESK, "height": 900}, reduced_motion="reduce"
         )
         self.tab = self.context.new_page()
         self.tab.route("**/*", self._guard)
@@ -28,6 +30,16 @@ class Visit:
         self.tab.on("response", self._answered)
         self.tab.goto(f"{base}/{page}", wait_until="load")
         self.settle()
+
+    def show(self, scheme: str = "light", width: int = DESK) -> "Visit":
+        """Show the page as a reader with these colours and this width sees it."""
+        self.tab.emulate_media(color_scheme=scheme)
+        self.tab.set_viewport_size({"width": width, "height": 900})
+        self.tab.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=scheme)
+        self.tab.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+        return self
 
     def settle(self) -> None:
         """Wait until nothing is loading, the fonts are in, and MathJax has set every formula."""
@@ -40,10 +52,6 @@ class Visit:
     def problems(self) -> dict[str, list[str]]:
         """Return what must be empty: foreign requests, failed requests, console errors."""
         return {kind: found for kind, found in vars(self.seen).items() if found}
-
-    def theme(self) -> str:
-        """Return the colour scheme the page is drawn in."""
-        return self.tab.evaluate("document.documentElement.dataset.theme")
 
     def count(self, selector: str) -> int:
         """Return how many elements of the page a CSS selector finds."""
