@@ -4,7 +4,7 @@ Each returns what is wrong, or an empty string:
 
     {notebook: 03_kv_cache/02_budget, tag: claim-kv-formula}    a cell with that tag and an assert
     {test: tests/parity/test_llama.py::test_decode}             a test function of that name
-    {call: "kv_cache_bytes(batch=1, ...)", from: course_lib.costs.cache, expected: 10737418240, rel: 1e-9}
+    {call: course_lib.costs.cache.kv_cache_bytes, arguments: {batch: 1, ...}, expected: 10737418240}
     {citation: shazeer2019mqa}                                  a key of book/references.bib
     {page: book/03_kv_cache, anchor: the-budget}                a heading or label of a page
     {lab: 03_kv_cache, exercise: ring-buffer}                   a graded cell of a lab's source
@@ -47,9 +47,9 @@ def in_tests(item: dict) -> str:
 
 
 def by_call(item: dict) -> str:
-    """Evaluate the call in the module it comes from and compare with what is expected."""
-    module = importlib.import_module(item["from"])
-    found = eval(item["call"], {"__builtins__": {}}, vars(module))
+    """Call the function with its arguments and compare with what is expected, to `rel` (1e-9)."""
+    module, _, name = item["call"].rpartition(".")
+    found = getattr(importlib.import_module(module), name)(**item["arguments"])
     expected = item["expected"]
     if isinstance(expected, int | float) and not isinstance(expected, bool):
         equal = math.isclose(found, expected, rel_tol=float(item.get("rel", 1e-9)))

@@ -73,7 +73,7 @@ def test_each_id_stands_once_in_the_curriculum():
         {"notebook": "no_such", "tag": "claim-x"},
         {"test": "tests/repo/test_ledger.py::no_such"},
         {"test": "tests/repo/evidence.py::problem"},
-        {"call": "sqrt(4.0)", "from": "math", "expected": 2.1},
+        {"call": "fractions.Fraction", "arguments": {"numerator": 2}, "expected": 2.1},
         {"citation": "nobody1900"},
         {"guess": "trust me"},
     ],
@@ -83,7 +83,8 @@ def test_evidence_that_is_not_there_is_found_out(wrong):
 
 
 def test_evidence_that_is_there_passes():
-    assert problem({"call": "sqrt(4.0)", "from": "math", "expected": 2}, allowed=RUNS) == ""
+    two = {"call": "fractions.Fraction", "arguments": {"numerator": 2}, "expected": 2}
+    assert problem(two, allowed=RUNS) == ""
     here = {"test": "tests/repo/test_ledger.py::test_evidence_that_is_there_passes"}
     assert problem(here, allowed=RUNS) == ""
     assert problem({"citation": "vaswani2017attention"}, allowed={"citation"}) == ""
