@@ -5,8 +5,7 @@ Papers write n_h and n_kv, or H and G. g = h is multi-head, g = 1 multi-query, b
 attention. Query head i reads group i // r, so the heads of a group lie next to each other.
 
 Three forms of one function, equal in the tests: `attention_naive` (loops, the reference), `attend` (two
-einsums, the readable one, with weights, softcap and sinks) and `attend_fused` (PyTorch's kernel, the fast
-one).
+einsums, readable, with weights, softcap and sinks) and `attend_fused` (PyTorch's kernel, the fast one).
 """
 
 import torch
@@ -31,10 +30,7 @@ def attention_naive(
 ) -> Float[Tensor, "b t h v"]:
     """Attention as the definition reads: one row, one head, one query at a time.
 
-    *Equation*: y_i = sum_j softmax_j(scale * q_i . K_j) V_j over the visible j; `scale` is 1 / sqrt(k) by
-        default.
-
-    *Cost*: loops in Python; for tests and reading. A query that sees nothing gives zeros.
+    *Equation*: y_i = sum_j softmax_j(scale * q_i . K_j) V_j over the j it sees; zeros if it sees none.
     *Source*: Vaswani et al. 2017, eq. 1, arXiv:1706.03762; Ainslie et al. 2023, arXiv:2305.13245 (groups).
     """
     batch, length, heads, width = queries.shape
@@ -67,16 +63,13 @@ def attend(
     *Equation*: a = softmax(cap(scale * q . K)), y = a V, with cap(z) = c tanh(z / c) under a softcap c.
 
     Args:
-        queries: h heads.
-        keys, values: g groups; g divides h.
+        queries, keys, values: of h heads and g groups; g divides h.
         mask: True where a query sees a key.
-        scale: factor on the scores; 1 / sqrt(k) when left out.
-        softcap: c, the largest score in size; None for no cap.
-        sinks: one learned score a head that joins the softmax and reads no value; None for none.
+        scale, softcap: factor on the scores, 1 / sqrt(k) when left out; c, the largest score in size.
+        sinks: one learned score a head that joins the softmax and reads no value.
 
     Returns:
-        (y, a): outputs and weights. A row of weights sums to 1, to less with sinks, to 0 if its query sees
-            nothing.
+        (y, a): outputs and weights. A row of a sums to 1, to less with sinks, to 0 if its query sees nothing.
 
     Raises:
         ValueError: g does not divide h.
@@ -117,7 +110,6 @@ def attend_fused(
     kernel walks the keys of a group once. Without a mask every query sees every key, or, if `causal`, query i
     the first i + 1 keys; the kernel then skips the upper half. `simplest` finds out which of these will do.
 
-    *Cost*: as `attend`, in O(t) memory beside its input.
     *Source*: Dao et al. 2022, arXiv:2205.14135, through `torch.nn.functional.scaled_dot_product_attention`.
     """
     batch, length, heads, width = queries.shape
@@ -147,8 +139,7 @@ class Attention(nn.Module):
         bias_qkv, bias_out: whether the projections have biases.
         qk_norm: "none", "head" (RMSNorm over each head's k numbers) or "width" (over all heads' numbers).
         norm_eps, norm_offset: of that norm.
-        softcap: largest attention score in size; None for no cap.
-        scale: factor on the scores; 1 / sqrt(k) when left out.
+        softcap, scale: as in `attend`.
         sinks: whether each head learns a score that joins its softmax.
 
     Raises:
@@ -194,11 +185,9 @@ class Attention(nn.Module):
         self.wo = nn.Linear(heads * value_dim, d, bias=bias_out)
         self.sinks = nn.Parameter(torch.zeros(heads)) if sinks else None
         if qk_norm != "none":
-            q_width, k_width = (
-                (heads * head_dim, kv_heads * head_dim) if qk_norm == "width" else (head_dim, head_dim)
-            )
-            self.q_norm = RMSNorm(q_width, norm_eps, offset=norm_offset)
-            self.k_norm = RMSNorm(k_width, norm_eps, offset=norm_offset)
+            q_heads, k_heads = (heads, kv_heads) if qk_norm == "width" else (1, 1)
+            self.q_norm = RMSNorm(q_heads * head_dim, norm_eps, offset=norm_offset)
+            self.k_norm = RMSNorm(k_heads * head_dim, norm_eps, offset=norm_offset)
 
     def forward(
         self,
@@ -237,20 +226,15 @@ class Attention(nn.Module):
             keys, values, key_positions = cache.append(keys, values, positions)
         kind = (type(cache), self.window, keys.shape[1])  # layers of one kind share a mask
         mask = once(memo, ("mask", *kind), lambda: visible(positions, key_positions, self.window))
+        qkv = queries, keys, values
         if with_weights or self.softcap is not None or self.sinks is not None:
-            return attend(
-                queries, keys, values, mask, scale=self.scale, softcap=self.softcap, sinks=self.sinks
-            )
+            return attend(*qkv, mask, scale=self.scale, softcap=self.softcap, sinks=self.sinks)
         mask, causal = once(memo, ("simplest", *kind), lambda: simplest(mask))
-        return attend_fused(queries, keys, values, mask, causal=causal, scale=self.scale), None
+        return attend_fused(*qkv, mask, causal=causal, scale=self.scale), None
 
 
 def heads_in_a_group(heads: int, kv_heads: int) -> int:
-    """r = h / g; a ValueError when g does not divide h.
-
-    >>> heads_in_a_group(32, 8)
-    4
-    """
+    """r = h / g; a ValueError when g does not divide h."""
     if kv_heads < 1 or heads % kv_heads:
         raise ValueError(f"kv_heads={kv_heads}: allowed are the divisors of heads={heads}")
     return heads // kv_heads

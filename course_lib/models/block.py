@@ -13,7 +13,15 @@ from course_lib.layers.latent_attention import LatentAttention
 from course_lib.layers.mlp import MLP, GatedMLP
 from course_lib.layers.norms import LayerNorm, RMSNorm
 from course_lib.layers.positions import Rope, rope_scaling_factor
-from course_lib.specs.schema import AttentionSpec, FFNSpec, LatentAttentionSpec, LayerSpec, NormSpec, RopeSpec
+from course_lib.specs.schema import (
+    AttentionSpec,
+    FFNSpec,
+    LatentAttentionSpec,
+    LayerSpec,
+    MoESpec,
+    NormSpec,
+    RopeSpec,
+)
 
 LAYOUTS = ("pre", "sandwich")
 
@@ -77,7 +85,7 @@ def build_rope(spec: RopeSpec | None) -> Rope | None:
     return Rope(dim=spec.dim, theta=spec.theta, pairing=spec.pairing, factor=factor)
 
 
-def build_ffn(width: int, spec: FFNSpec) -> nn.Module:
+def build_ffn(width: int, spec: FFNSpec | MoESpec | None) -> nn.Module:
     """The feed-forward part that `spec` describes; a ValueError for experts and other kinds."""
     kinds = {"mlp": MLP, "glu": GatedMLP}
     kind = getattr(spec, "kind", type(spec).__name__)

@@ -1,0 +1,168 @@
+"""The model around the blocks: its cache, its options, and what it refuses."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from course_lib.costs.cache import cache_bytes
+from course_lib.costs.params import param_count
+from course_lib.layers.kv_cache import ContiguousCache, RingCache
+from course_lib.layers.latent_attention import LatentCache
+from course_lib.models.lm import CausalLM, ModelCache
+from course_lib.specs.from_hf import spec_from_hf_config
+from course_lib.specs.loader import load_spec
+from course_lib.specs.schema import EmbeddingSpec, MoESpec
+
+SMALL = {
+    "model_type": "llama",
+    "hidden_size": 10,
+    "intermediate_size": 13,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 6,
+    "vocab_size": 17,
+}
+
+
+def spec_of(**changes):
+    return spec_from_hf_config(SMALL | changes)
+
+
+def test_parameters_are_those_of_the_formula():
+    for spec in (spec_of(), spec_of(tie_word_embeddings=True), spec_of(attention_bias=True)):
+        assert sum(p.numel() for p in CausalLM(spec).parameters()) == param_count(spec).total
+
+
+def test_a_published_model_has_its_published_size():
+    spec = load_spec("llama-3-8b")
+    with torch.device("meta"):
+        model = CausalLM(spec)
+    assert sum(p.numel() for p in model.parameters()) == param_count(spec).total == 8_030_261_248
+
+
+def test_a_fresh_model_guesses_evenly():
+    torch.manual_seed(0)
+    model, tokens = CausalLM(spec_of()), torch.randint(17, (4, 12))
+    loss = torch.nn.functional.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten())
+    assert abs(loss.item() - torch.log(torch.tensor(17.0)).item()) < 0.05
+
+
+def test_every_parameter_learns():
+    model = CausalLM(spec_of(attention_bias=True))
+    model(torch.randint(17, (2, 5))).square().sum().backward()
+    still = [name for name, parameter in model.named_parameters() if not parameter.grad.any()]
+    assert not still
+
+
+def test_last_only_scores_the_last_token():
+    model, tokens = CausalLM(spec_of()), torch.randint(17, (2, 5))
+    torch.testing.assert_close(model(tokens, last_only=True), model(tokens)[:, -1:])
+
+
+def test_positions_go_on_where_the_cache_ends():
+    model, tokens = CausalLM(spec_of()).double().requires_grad_(False), torch.randint(17, (1, 5))
+    cache = model.make_cache(1, 5)
+    model(tokens[:, :3], cache=cache)
+    assert cache.length == 3
+    got = model(tokens[:, 3:], cache=cache)
+    torch.testing.assert_close(got, model(tokens)[:, 3:], rtol=1e-10, atol=1e-10)
+
+
+def test_windowed_layers_get_rings_and_the_others_do_not():
+    spec = spec_of(model_type="gemma2", sliding_window=4)
+    cache = CausalLM(spec).make_cache(batch=2, capacity=9)
+    assert [type(layer) for layer in cache] == [RingCache, ContiguousCache, RingCache]
+    assert cache.nbytes == cache_bytes(spec, batch=2, tokens=9, bytes_per_element=4, ring=True)
+
+
+def test_a_window_past_the_capacity_needs_no_ring():
+    cache = CausalLM(spec_of(model_type="mistral", sliding_window=9)).make_cache(batch=2, capacity=9)
+    assert all(isinstance(layer, ContiguousCache) for layer in cache)
+
+
+def test_the_cache_has_the_dtype_of_the_model():
+    model = CausalLM(spec_of())
+    assert model.bfloat16().make_cache(1, 4).nbytes * 2 == model.float().make_cache(1, 4).nbytes
+
+
+def test_latent_layers_get_latent_caches():
+    spec = load_spec("deepseek-v3")
+    dense = dataclasses.replace(spec, layers=spec.layers[:1], vocab=5)
+    with torch.device("meta"):
+        model = CausalLM(dataclasses.replace(dense, layers=(without_scaling(dense.layers[0]),)))
+    cache = model.make_cache(batch=1, capacity=3)
+    assert [type(layer) for layer in cache] == [LatentCache]
+    assert cache.nbytes == 3 * 576 * 4
+
+
+def without_scaling(layer):
+    rope = dataclasses.replace(layer.mixer.rope, scaling=None)
+    return dataclasses.replace(layer, mixer=dataclasses.replace(layer.mixer, rope=rope))
+
+
+def test_a_full_cache_is_refused():
+    model = CausalLM(spec_of())
+    cache = model.make_cache(1, 3)
+    with pytest.raises(ValueError, match="allowed are at most 3"):
+        model(torch.zeros(1, 4, dtype=torch.long), cache=cache)
+
+
+def test_positions_of_another_shape_are_refused():
+    tokens = torch.zeros(1, 4, dtype=torch.long)
+    with pytest.raises(ValueError, match=r"positions has shape \(1, 3\)"):
+        CausalLM(spec_of())._positions(
+            tokens, tokens[:, :3], None
+        )  # under tests, forward checks shapes first
+
+
+def test_a_cache_of_another_depth_is_refused():
+    model, deeper = CausalLM(spec_of()), CausalLM(spec_of(num_hidden_layers=5))
+    with pytest.raises(ValueError, match="cache has 5 layers: this model has 3"):
+        model(torch.zeros(1, 1, dtype=torch.long), cache=deeper.make_cache(1, 1))
+
+
+def test_an_empty_model_cache_is_refused():
+    with pytest.raises(ValueError, match="layers is empty"):
+        ModelCache([])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("head", "pooler"),
+        ("encoder", spec_of().layers),
+        ("vision", spec_of()),
+        ("embeddings", EmbeddingSpec(learned_positions=8)),
+    ],
+)
+def test_an_unsupported_model_is_refused_by_field(field, value):
+    with pytest.raises(ValueError, match=f"{field}="):
+        CausalLM(dataclasses.replace(spec_of(), **{field: value}))
+
+
+def changed_layer(**changes):
+    spec = spec_of()
+    return dataclasses.replace(spec, layers=(dataclasses.replace(spec.layers[0], **changes),))
+
+
+def test_an_unsupported_layer_is_refused_by_field():
+    layer = spec_of().layers[0]
+    experts = MoESpec(experts=4, top_k=2, expert=layer.ffn)
+    one_sided = dataclasses.replace(layer.mixer, causal=False)
+    for changes, named in (
+        ({"norm_layout": "parallel"}, "norm_layout='parallel'"),
+        ({"cross": layer.mixer}, "cross is set"),
+        ({"ffn": experts}, "ffn=MoESpec"),
+        ({"ffn": None}, "ffn=NoneType"),
+        ({"mixer": one_sided}, "causal=False"),
+    ):
+        with pytest.raises(ValueError, match=named):
+            CausalLM(changed_layer(**changes))
+
+
+def test_a_rope_scaling_of_a_later_chapter_is_refused():
+    scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    with pytest.raises(ValueError, match="'llama3': supported are default, linear"):
+        CausalLM(spec_of(rope_scaling=scaling, max_position_embeddings=64))
