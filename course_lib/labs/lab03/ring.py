@@ -107,9 +107,9 @@ def _check_chunks(ring_class: type, visible, chunks: list[int], size: dict[str, 
 
 
 def _check_start(ring, window: int) -> None:
-    got = (
-        ring.positions.tolist() if isinstance(getattr(ring, "positions", None), Tensor) else "no such tensor"
-    )
+    positions = getattr(ring, "positions", None)
+    whole = isinstance(positions, Tensor) and not positions.is_floating_point()
+    got = positions.tolist() if whole else "no tensor of whole numbers"
     CHECK.equal(got, [-1] * window, "empty", "ring.positions of a new ring")
 
 

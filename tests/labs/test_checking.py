@@ -1,0 +1,86 @@
+"""A `Checker` passes what is right, and fails the rest with the right hint and a readable message."""
+
+import pytest
+import torch
+
+from course_lib.labs.checking import Checker, CheckFailed, random_sizes
+
+CHECK = Checker("Exercise 9", {"a": "Try A.", "b": "Try B."})
+X = torch.arange(6.0).reshape(2, 3)
+
+
+def failure(call) -> CheckFailed:
+    with pytest.raises(CheckFailed) as caught:
+        call()
+    return caught.value
+
+
+def test_what_is_right_passes():
+    assert CHECK.equal(2, 2, "a", "x") is None
+    assert CHECK.close(X + 1e-12, X, "a", "x") is None
+    assert CHECK.refuses(lambda: int("x"), "a", "x") is None  # int raises ValueError
+
+
+def test_the_message_names_expected_got_and_hint():
+    text = str(failure(lambda: CHECK.equal(3, 2, "a", "the size")))
+    assert text == "Exercise 9: the size\n  expected: 2\n  got:      3\n  hint (a): Try A."
+
+
+def test_the_largest_difference_is_shown():
+    got = X.clone()
+    got[0, 1], got[1, 2] = 1.5, 9
+    error = failure(lambda: CHECK.close(got, X, "a", "x"))
+    assert "entry (1, 2)" in str(error) and "expected: 5" in str(error) and "got:      9" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("got", "words"),
+    [
+        (X[0], "shape (3,)"),
+        (X.double(), "float64"),
+        (None, "NoneType"),
+        (X * torch.nan, "nan"),
+        ([1.0], "list"),
+    ],
+)
+def test_other_shapes_types_and_nan_are_told(got, words):
+    assert words in str(failure(lambda: CHECK.close(got, X, "a", "x")))
+
+
+def test_a_known_mistake_chooses_the_hint():
+    assert failure(lambda: CHECK.close(2 * X, X, "a", "x", {"b": 2 * X})).hint == "b"
+    assert failure(lambda: CHECK.close(3 * X, X, "a", "x", {"b": 2 * X})).hint == "a"
+    assert failure(lambda: CHECK.equal(4, 2, "a", "x", {"b": 4})).hint == "b"
+
+
+def test_true_is_not_one():
+    assert failure(lambda: CHECK.equal(True, 1, "a", "x")).hint == "a"
+
+
+def test_a_refusal_must_be_a_value_error():
+    assert "IndexError" in str(failure(lambda: CHECK.refuses(lambda: [][0], "a", "x")))
+    assert "no error" in str(failure(lambda: CHECK.refuses(lambda: 1, "a", "x")))
+
+
+def test_errors_of_an_answer_get_a_hint_but_stubs_stay_stubs():
+    def crash():
+        with CHECK.doing("b", "a step"):
+            raise IndexError("out of range")
+
+    def stub():
+        with CHECK.doing("b", "a step"):
+            raise NotImplementedError
+
+    error = failure(crash)
+    assert error.hint == "b" and "IndexError: out of range" in str(error)
+    assert isinstance(error.__cause__, IndexError)
+    with pytest.raises(NotImplementedError):
+        stub()
+    with pytest.raises(NotImplementedError):
+        CHECK.refuses(stub, "a", "x")
+
+
+def test_sizes_are_random_within_their_limits_and_the_same_for_a_seed():
+    draws = [random_sizes(seed, n=(2, 5))[1]["n"] for seed in range(60)]
+    assert set(draws) == {2, 3, 4, 5}
+    assert draws == [random_sizes(seed, n=(2, 5))[1]["n"] for seed in range(60)]

@@ -1,0 +1,209 @@
+"""Right answers written differently from the solution pass too: the checks judge results, not style."""
+
+import pytest
+
+from course_lib.labs.generate import read_source
+from tests.labs.answers import cell, ids
+
+LAB = "03_kv_cache"
+ANSWERS = {
+    "exercise-1": """
+import torch.nn.functional as F
+
+class ContiguousCache:
+    def __init__(self, batch, capacity, heads, head_dim):
+        self.keys = torch.zeros(batch, capacity, heads, head_dim, dtype=torch.float64)
+        self.values = torch.zeros_like(self.keys)
+        self.length = 0
+
+    def append(self, keys, values):
+        room = self.keys.size(1) - self.length
+        if keys.size(1) > room:
+            raise ValueError("full")
+        for t in range(keys.size(1)):
+            self.keys[:, self.length] = keys[:, t]
+            self.values[:, self.length] = values[:, t]
+            self.length += 1
+        return self.keys.narrow(1, 0, self.length), self.values.narrow(1, 0, self.length)
+
+def step(layer, x, cache):
+    b, t, _ = x.shape
+    held = cache.length
+    q, k, v = layer.project(x, (torch.arange(t) + held).repeat(b, 1))
+    keys, values = cache.append(k, v)
+    mask = torch.ones(t, held + t, dtype=torch.bool).tril(diagonal=held)
+    out = F.scaled_dot_product_attention(*(a.transpose(1, 2) for a in (q, keys, values)), attn_mask=mask)
+    return layer.wo(out.transpose(1, 2).reshape(b, t, -1))
+
+def run(layer, x, prompt, cache):
+    pieces = [x[:, :prompt], *x[:, prompt:].split(1, dim=1)]
+    return torch.cat([step(layer, piece, cache) for piece in pieces], dim=1)
+""",
+    "exercise-2": """
+def grouped_attention(q, k, v, mask):
+    b, t, h, width = q.shape
+    per_group = h // k.shape[2]
+    heads = []
+    for head in range(h):
+        group = head // per_group
+        scores = q[:, :, head] @ k[:, :, group].transpose(1, 2) / width**0.5
+        heads.append(scores.masked_fill(~mask, float("-inf")).softmax(-1) @ v[:, :, group])
+    return torch.stack(heads, dim=2)
+""",
+    "exercise-3": """
+def visible(query_positions, key_positions, window):
+    distance = query_positions.unsqueeze(1) - key_positions.unsqueeze(0)
+    return (distance >= 0) & (distance < window) & (key_positions != -1)
+
+class RingCache:
+    def __init__(self, batch, window, kv_heads, head_dim):
+        self.window = window
+        self.keys = torch.zeros(batch, window, kv_heads, head_dim, dtype=torch.float64)
+        self.values = torch.zeros_like(self.keys)
+        self.positions = torch.tensor([-1] * window)
+
+    def append(self, keys, values, positions):
+        held = self.positions >= 0
+        old = self.keys[:, held].clone(), self.values[:, held].clone(), self.positions[held].clone()
+        for t, position in enumerate(positions.tolist()):
+            self.keys[:, position % self.window] = keys[:, t]
+            self.values[:, position % self.window] = values[:, t]
+            self.positions[position % self.window] = position
+        if len(positions) == 1:
+            return self.keys, self.values, self.positions
+        new = keys, values, positions
+        return tuple(torch.cat([n, o], dim=0 if n.dim() == 1 else 1) for n, o in zip(new, old))
+""",
+    "exercise-4": """
+class PagedCache:
+    def __init__(self, blocks, block_size, kv_heads, head_dim):
+        self.block_size = block_size
+        self.keys = torch.zeros(blocks, block_size, kv_heads, head_dim, dtype=torch.float64)
+        self.values = torch.zeros_like(self.keys)
+        self.free = list(range(blocks))
+        self.references = [0] * blocks
+        self.tables = {}
+        self.lengths = {}
+
+    def start(self, name):
+        self.tables[name], self.lengths[name] = [], 0
+
+    def allocate(self):
+        if len(self.free) == 0:
+            raise ValueError("out of memory")
+        block = self.free.pop(0)
+        self.references[block] += 1
+        return block
+
+    def locate(self, name, position):
+        index, offset = divmod(position, self.block_size)
+        return self.tables[name][index], offset
+
+    def append(self, name, keys, values):
+        done = 0
+        while done < len(keys):
+            start = self.lengths[name] % self.block_size
+            if start == 0:
+                self.tables[name] += [self.allocate()]
+            last = self.tables[name][-1]
+            if self.references[last] > 1:
+                fresh = self.allocate()
+                self.keys[fresh, :start] = self.keys[last, :start]
+                self.values[fresh, :start] = self.values[last, :start]
+                self.references[last] -= 1
+                self.tables[name][-1] = last = fresh
+            count = min(self.block_size - start, len(keys) - done)
+            self.keys[last, start : start + count] = keys[done : done + count]
+            self.values[last, start : start + count] = values[done : done + count]
+            done += count
+            self.lengths[name] += count
+
+    def gather(self, name):
+        places = [self.locate(name, p) for p in range(self.lengths[name])]
+        return torch.stack([self.keys[p] for p in places]), torch.stack([self.values[p] for p in places])
+
+    def fork(self, parent, child):
+        self.tables[child], self.lengths[child] = self.tables[parent].copy(), self.lengths[parent]
+        for block in self.tables[parent]:
+            self.references[block] = self.references[block] + 1
+
+    def release(self, name):
+        del self.lengths[name]
+        while self.tables[name]:
+            block = self.tables[name].pop()
+            self.references[block] -= 1
+            if not self.references[block]:
+                self.free.insert(0, block)
+        del self.tables[name]
+""",
+    "exercise-5": """
+def cache_bytes(config, *, batch, tokens, bytes_per_element=2):
+    total = 0
+    for layer in range(config["num_hidden_layers"]):
+        if config.get("kv_lora_rank"):
+            per_token, kept = config["kv_lora_rank"] + config["qk_rope_head_dim"], tokens
+        else:
+            heads = config.get("num_key_value_heads") or config["num_attention_heads"]
+            width = config.get("head_dim") or config["hidden_size"] / config["num_attention_heads"]
+            per_token, kept = 2 * heads * width, tokens
+            if config.get("sliding_window"):
+                types = config.get("layer_types")
+                if types is None or types[layer] == "sliding_attention":
+                    kept = min(kept, config["sliding_window"])
+        total += per_token * kept
+    return batch * total * bytes_per_element
+
+def as_gib(number):
+    return number / 1024 / 1024 / 1024
+""",
+    "exercise-6": """
+import math
+
+def max_concurrency(spec, hardware, context):
+    free = hardware.memory_bytes - hardware.memory_bytes / 10 - weight_bytes(spec)
+    if free < 0:
+        return 0
+    return math.floor(free / library_cache_bytes(spec, batch=1, tokens=context))
+
+def decode_step_time(spec, hardware, *, batch, context):
+    compute = flops_per_token(spec, context) * batch / hardware.peak_flops
+    cache = batch * library_cache_bytes(spec, batch=1, tokens=context)
+    memory = (2 * weights_read(spec, batch=batch) + cache) / hardware.bandwidth_bytes_per_s
+    return compute if compute > memory else memory
+
+def request_latency(spec, hardware, *, tokens_in, tokens_out):
+    seconds, context = prefill_time(spec, hardware, tokens_in), tokens_in
+    while context < tokens_in + tokens_out - 1:
+        context += 1
+        seconds += decode_step_time(spec, hardware, batch=1, context=context)
+    return seconds
+""",
+    "exercise-stretch": """
+def encode(x):
+    steps = x.abs().max(dim=-1, keepdim=True).values / 127
+    safe = torch.where(steps == 0, torch.ones_like(steps), steps)
+    return torch.round(x / safe).clamp(-127, 127).to(torch.int8), steps
+
+def decode(codes, steps):
+    return codes.to(steps.dtype) * steps
+
+def error_bound(steps):
+    return 0.5 * steps
+""",
+}
+
+
+@pytest.mark.parametrize("exercise", ANSWERS)
+def test_another_right_answer_passes(kernel, exercise):
+    source = read_source(LAB)
+    for given in ids(source, "locked"):
+        if not given.startswith("table"):
+            assert kernel(cell(source, given).source).status == "ok"
+    defined = kernel(ANSWERS[exercise])
+    assert defined.status == "ok", defined.message
+    outcome = kernel(cell(source, exercise.replace("exercise", "check")).source)
+    assert outcome.status == "ok", outcome.message
+
+
+def test_every_exercise_has_a_second_answer():
+    assert set(ANSWERS) == set(ids(read_source(LAB), "solution"))
