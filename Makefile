@@ -90,7 +90,7 @@ clean:  ## remove what was built (not .venv)
 # One stamp per thing installed: a second call does nothing until a pin changes.
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "$(PYTHON) is older than Python 3.11. Say which one to use: make PYTHON=python3.11"; exit 1; }
+		{ echo "$(PYTHON) does not run, or is older than Python 3.11. Say which one to use: make PYTHON=python3.11"; exit 1; }
 	@tools/system_package.sh '$(PYTHON) -c "import ensurepip"' python3-venv
 	$(PYTHON) -m venv $(VENV)
 	$(if $(TORCH_BACKEND),$(PY) -m pip install --quiet -c constraints.txt uv)
