@@ -68,7 +68,6 @@ def decode_step(
     return step(tokens[:, None], positions[:, None])[:, -1]
 
 
-@torch.no_grad()
 def generate(
     step: Step,
     prompt: Int[Tensor, "b t"],
@@ -105,16 +104,18 @@ def generate(
         raise ValueError(f"max_new_tokens={max_new_tokens}: allowed are whole numbers from 1")
     positions = _prompt_positions(prompt, positions)
     place, ended = positions[:, -1], torch.zeros_like(prompt[:, 0], dtype=torch.bool)
-    new = [sampler(prefill(step, prompt, positions))]
-    while len(new) < max_new_tokens:
-        if eos is not None:
-            ended = ended | (new[-1] == eos)
-            if bool(ended.all()):
-                break
-        place = place + 1
-        token = sampler(decode_step(step, new[-1], place))
-        new.append(token if eos is None else token.masked_fill(ended, eos))
-    return torch.stack(new, dim=1)
+    with torch.inference_mode():
+        new = [sampler(prefill(step, prompt, positions))]
+        while len(new) < max_new_tokens:
+            if eos is not None:
+                ended = ended | (new[-1] == eos)
+                if bool(ended.all()):
+                    break
+            place = place + 1
+            token = sampler(decode_step(step, new[-1], place))
+            new.append(token if eos is None else token.masked_fill(ended, eos))
+        tokens = torch.stack(new, dim=1)
+    return tokens.clone()  # out here a copy is an ordinary tensor again, fit for training
 
 
 def _prompt_positions(prompt: Tensor, positions: Tensor | None) -> Tensor:
