@@ -13,6 +13,11 @@ from nbclient import NotebookClient
 
 from course_lib.labs.generate import LABS, lab_names, read_source, student_text
 
+METADATA = {  # the same whoever ran it
+    "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+    "language_info": {"name": "python"},
+}
+
 
 def execute(name: str) -> None:
     """Run the source of lab `name` from top to bottom and store its outputs."""
@@ -21,6 +26,7 @@ def execute(name: str) -> None:
     options = {"timeout": 120, "record_timing": False, "coalesce_streams": True}
     client = NotebookClient(notebook, resources={"metadata": {"path": folder}}, **options)
     client.execute(stderr=subprocess.DEVNULL)  # the kernel's own log, not the cells' output
+    notebook.metadata = METADATA
     nbformat.write(notebook, folder / f"{name}.ipynb")
 
 
