@@ -3,7 +3,7 @@
     ```{pysource} course_lib/layers/attention.py attend
     ```
 
-The page shows code that runs; the page says what the docstring says. A name that is not there stops the build.
+The code is the code that runs; the page says what the docstring says. A missing name stops the build.
 """
 
 import ast
