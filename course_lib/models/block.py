@@ -141,19 +141,3 @@ def _build_latent_attention(width: int, spec: LatentAttentionSpec) -> LatentAtte
         bias=spec.bias,
         norm_eps=spec.norm.eps,
     )
-
-
-def _build_latent_attention(width: int, spec: LatentAttentionSpec) -> LatentAttention:
-    return LatentAttention(
-        width,
-        spec.heads,
-        q_rank=spec.q_rank,
-        kv_rank=spec.kv_rank,
-        nope_dim=spec.nope_dim,
-        rope_dim=spec.rope_dim,
-        value_dim=spec.value_dim,
-        rope=build_rope(spec.rope),
-        scale=spec.scale,
-        bias=spec.bias,
-        norm_eps=spec.norm.eps,
-    )
