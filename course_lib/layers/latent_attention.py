@@ -34,7 +34,7 @@ from course_lib.specs.schema import LatentAttentionSpec
 class LatentCache:
     """A layer cache for MLA: the latent and the rotary key of each token side by side, and nothing else.
 
-    As a layer cache it has one KV group. Its key is [c ; k_r]; its value is the key's first r numbers, a view.
+    It has one KV group. Its key is [c ; k_r]; its value is the key's first r numbers, a view.
 
     Args:
         batch: rows b.
