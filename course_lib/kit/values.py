@@ -70,16 +70,19 @@ def read_values(notebook: str | Path) -> Mapping[str, Value]:
     """
     values: dict[str, Value] = {}
     for cell in json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]:
-        for output in cell.get("outputs", []):
-            payload = output.get("data", {}).get(MIME)
-            if payload is None:
-                continue
-            if payload["name"] in values:
+        for value in cell_values(cell):
+            if value.name in values:
                 raise ValueError(
-                    f"{notebook}: value {payload['name']!r} is recorded twice; each name may stand once"
+                    f"{notebook}: value {value.name!r} is recorded twice; each name may stand once"
                 )
-            values[payload["name"]] = Value(**payload)
+            values[value.name] = value
     return values
+
+
+def cell_values(cell: Mapping) -> list[Value]:
+    """Return the values recorded in the stored outputs of one notebook cell."""
+    bundles = (output.get("data", {}) for output in cell.get("outputs", []))
+    return [Value(**bundle[MIME]) for bundle in bundles if MIME in bundle]
 
 
 def _significant(value: float, digits: int) -> str:

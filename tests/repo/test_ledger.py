@@ -2,11 +2,12 @@
 
 import pytest
 
+from course_lib.ledger.claims import VERDICTS
+
 from .evidence import anchors, problem
 from .repository import data, matching
 
 CURRICULUM = data("book/curriculum.yml")
-VERDICTS = {"holds", "holds-with-qualification", "wrong-or-outdated", "cannot-be-verified"}
 CLAIM_EVIDENCE = {"notebook", "test", "call", "citation"}
 RUNS = {"notebook", "test", "call"}
 TOPIC_PLACES = {"page", "notebook", "lab", "test"}

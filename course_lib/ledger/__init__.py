@@ -1,0 +1,1 @@
+"""The claims ledger as data: read and validated, its evidence looked up."""
