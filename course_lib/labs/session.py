@@ -13,7 +13,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,8 +147,13 @@ class Session:
         await self.manager.cleanup_resources()
 
 
-async def run_steps(steps: Sequence[Step], limits: Limits) -> list[Outcome]:
-    """Run `steps` in order under `limits` and return one outcome each."""
+def _nothing(outcome: Outcome) -> None: ...
+
+
+async def run_steps(
+    steps: Sequence[Step], limits: Limits, on_outcome: Callable[[Outcome], None] = _nothing
+) -> list[Outcome]:
+    """Run `steps` in order under `limits` and return one outcome each, told to `on_outcome` as it comes."""
     deadline = time.monotonic() + limits.total_s
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True) as folder:
@@ -158,10 +163,12 @@ async def run_steps(steps: Sequence[Step], limits: Limits) -> list[Outcome]:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     outcomes.append(Outcome("late", f"the submission's {limits.total_s:.0f} s were used up"))
+                    on_outcome(outcomes[-1])
                     continue
                 if session is None:
                     session = await _replayed(Path(folder), limits, steps, outcomes, deadline)
                 outcomes.append(await session.run(step.source, _limit(step, limits, left)))
+                on_outcome(outcomes[-1])
                 if outcomes[-1].fatal:
                     await session.kill()
                     session = None
@@ -206,6 +213,8 @@ async def _replayed(
             return session
 
 
-def run_plan(steps: Sequence[Step], limits: Limits) -> list[Outcome]:
+def run_plan(
+    steps: Sequence[Step], limits: Limits, on_outcome: Callable[[Outcome], None] = _nothing
+) -> list[Outcome]:
     """`run_steps` for callers without an event loop."""
-    return asyncio.run(run_steps(steps, limits))
+    return asyncio.run(run_steps(steps, limits, on_outcome))

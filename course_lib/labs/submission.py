@@ -17,7 +17,6 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader import utils
 
 MAX_FILE_BYTES = 20 * 2**20
 
@@ -73,8 +72,8 @@ def lab_steps(source: NotebookNode) -> Iterator[tuple[Step, NotebookNode]]:
     """Yield the lab's own code cells as steps, in order."""
     for cell in source.cells:
         if cell.cell_type == "code" and "nbgrader" in cell.metadata:
-            role = "check" if utils.is_grade(cell) else "solution" if utils.is_solution(cell) else "given"
             meta = cell.metadata.nbgrader
+            role = "check" if meta.get("grade") else "solution" if meta.get("solution") else "given"
             yield Step(cell.source, role, meta.grade_id, float(meta.get("points", 0) or 0)), cell
 
 

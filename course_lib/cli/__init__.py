@@ -1,0 +1,1 @@
+"""The `course` command: the library's numbers, the labs and the machine, from a terminal."""
