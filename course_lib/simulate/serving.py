@@ -1,9 +1,10 @@
 """A serving engine in simulated time: requests queue for one accelerator, a batch at a time.
 
-Two schedulers over the same accelerator:
+Three schedulers over the same accelerator:
 
-    static       take a batch, pad it to its longest prompt and longest answer, return all when the last ends
-    continuous   after every step, let finished requests go and waiting ones in
+    static          take a batch, pad it to its longest prompt and answer, return all when the last ends
+    static-packed   the same without padding: a request costs its own prompt, memory and context
+    continuous      after every step, let finished requests go and waiting ones in
 
 A step takes what the caller's functions say, so one simulation serves a roofline model, a fit to measured
 steps, or a queueing formula (`queueing.mean_wait`). Prompts that enter are computed before the next step, and
@@ -25,6 +26,8 @@ import simpy
 from course_lib.simulate.paging import Reserve, reserve_exact
 from course_lib.simulate.report import Outcome, Report
 from course_lib.simulate.workload import Request
+
+POLICIES = ("static", "static-packed", "continuous")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +58,10 @@ def simulate(requests: Sequence[Request], engine: Engine, *, policy: str = "cont
     Args:
         requests: at least one.
         engine: the accelerator.
-        policy: "continuous" or "static".
+        policy: "continuous", "static" or "static-packed".
     Raises:
-        ValueError: if there is no request, `policy` is neither, `max_batch` < 1, or the reservation of a
-            request is shorter than it or larger than the memory.
+        ValueError: if there is no request, `policy` is none of the three, `max_batch` < 1, or the reservation
+            of a request is shorter than it or larger than the memory.
     Cost: at most one event for each new token and one for each arrival, so a run always ends.
 
     >>> engine = Engine(prefill_s=lambda n: 1.0, step_s=lambda b, n: 1.0, cache_bytes=lambda n: n,
@@ -67,16 +70,16 @@ def simulate(requests: Sequence[Request], engine: Engine, *, policy: str = "cont
     >>> simulate(queue, engine, policy="static").end_s, simulate(queue, engine).end_s
     (11.0, 10.0)
     """
-    if not requests or policy not in ("continuous", "static") or engine.max_batch < 1:
+    if not requests or policy not in POLICIES or engine.max_batch < 1:
         raise ValueError(
             f"requests={len(requests)}, policy={policy!r}, max_batch={engine.max_batch}: "
-            "allowed are one request or more, 'continuous' or 'static', and max_batch >= 1"
+            f"allowed are one request or more, a policy of {POLICIES}, and max_batch >= 1"
         )
     for request in requests:
         _check_fits(request, engine)
     run = _Run(engine, len(requests))
     run.env.process(run.arrivals(sorted(requests, key=lambda r: r.arrival_s)))
-    run.env.process(run.continuous() if policy == "continuous" else run.static())
+    run.env.process(run.continuous() if policy == "continuous" else run.static(padded=policy == "static"))
     run.env.run()
     return Report(
         outcomes=tuple(run.outcomes),
@@ -125,7 +128,7 @@ class _Run:
             if not batch:
                 yield from self.someone_waits()
             entered = self.admit(batch)
-            yield from self.prefill(entered, lambda active: active.request.prompt)
+            yield from self.prefill(entered, [a.request.prompt for a in entered])
             batch = self.release(batch + entered)
             if batch:
                 yield from self.step(len(batch), sum(a.request.prompt + a.made for a in batch))
@@ -133,15 +136,18 @@ class _Run:
                     active.made += 1
                 batch = self.release(batch)
 
-    def static(self) -> Iterator[simpy.Event]:
-        """Take a batch, pad it, and return all of it when its longest answer ends."""
+    def static(self, *, padded: bool) -> Iterator[simpy.Event]:
+        """Take a batch, and return all of it when its longest answer ends."""
         while len(self.outcomes) < self.count:
             yield from self.someone_waits()
-            batch = self.admit([], padded=True)
-            longest = max(a.request.prompt for a in batch)
-            yield from self.prefill(batch, lambda active, longest=longest: longest)
-            for made in range(1, max(a.request.output for a in batch)):
-                yield from self.step(len(batch), len(batch) * (longest + made))
+            batch = self.admit([], padded=padded)
+            computed = [a.request for a in batch]
+            if padded:
+                computed = [_longest(computed)] * len(batch)
+            yield from self.prefill(batch, [r.prompt for r in computed])
+            for made in range(1, max(r.output for r in computed)):  # who ends keeps its place
+                context = sum(min(r.prompt + made, r.final) for r in computed)
+                yield from self.step(len(batch), context)
             for active in batch:
                 active.made = active.request.output
             self.release(batch)
@@ -163,10 +169,10 @@ class _Run:
             entered.append(_Active(self.queue.popleft(), self.env.now))
         return entered
 
-    def prefill(self, entered: list[_Active], tokens: Callable[[_Active], int]) -> Iterator[simpy.Event]:
+    def prefill(self, entered: list[_Active], prompts: Sequence[int]) -> Iterator[simpy.Event]:
         """Compute prompts one after the other; each gives its request the first new token."""
-        for active in entered:
-            yield from self.work(self.engine.prefill_s(tokens(active)))
+        for active, tokens in zip(entered, prompts, strict=True):
+            yield from self.work(self.engine.prefill_s(tokens))
             active.first_token_s, active.made = self.env.now, 1
 
     def step(self, batch: int, context: int) -> Iterator[simpy.Event]:
@@ -196,12 +202,16 @@ class _Run:
         return staying
 
 
+def _longest(requests: Sequence[Request]) -> Request:
+    """What padding makes of every member of a batch: the longest prompt with the longest answer."""
+    return Request(prompt=max(r.prompt for r in requests), output=max(r.output for r in requests))
+
+
 def _held_bytes(requests: Sequence[Request], engine: Engine, padded: bool) -> float:
-    """Bytes reserved for a batch; padded, every member has the longest prompt and the longest answer."""
+    """Bytes reserved for a batch; padded, every member takes what the longest could."""
     tokens = [engine.reserve(r) for r in requests]
     if padded:
-        longest = max(r.prompt for r in requests) + max(r.output for r in requests) - 1
-        tokens = [max(longest, *tokens)] * len(tokens)
+        tokens = [max(_longest(requests).final, *tokens)] * len(tokens)
     return sum(engine.cache_bytes(n) for n in tokens)
 
 

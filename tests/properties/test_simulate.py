@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from course_lib.simulate import paging, pools
 from course_lib.simulate.prefix import share_prefix
-from course_lib.simulate.serving import Engine, simulate
+from course_lib.simulate.serving import POLICIES, Engine, simulate
 from course_lib.simulate.workload import Request
 
 LONGEST = 24
@@ -18,7 +18,7 @@ queues = st.lists(
 )
 memories = st.integers(LONGEST, 4 * LONGEST)
 reserves = st.sampled_from([paging.reserve_longest(LONGEST), paging.reserve_exact])
-policies = st.sampled_from(["static", "continuous"])
+policies = st.sampled_from(POLICIES)
 
 
 def engine(memory, max_batch, reserve=paging.reserve_exact):
@@ -58,16 +58,36 @@ def test_memory_is_never_exceeded_never_negative_and_empty_at_the_end(
 def test_the_machine_works_once_for_each_token(queue, memory, max_batch, policy):
     report = simulate(queue, engine(memory, max_batch), policy=policy)
     assert report.useful_steps == sum(r.output - 1 for r in queue) <= report.slot_steps
-    assert policy == "static" or report.slot_steps == report.useful_steps
+    assert policy != "continuous" or report.slot_steps == report.useful_steps
     assert report.busy_s <= report.end_s * (1 + 1e-12)
 
 
 @settings(max_examples=40, deadline=None)
 @given(queues, memories)
 def test_with_one_place_the_schedulers_are_one(queue, memory):
-    static = simulate(queue, engine(memory, 1), policy="static")
-    continuous = simulate(queue, engine(memory, 1))
-    assert static.outcomes == continuous.outcomes
+    static, packed, continuous = (simulate(queue, engine(memory, 1), policy=policy) for policy in POLICIES)
+    assert static.outcomes == packed.outcomes == continuous.outcomes
+
+
+@settings(max_examples=40, deadline=None)
+@given(lengths, st.lists(arrivals, min_size=1, max_size=14), memories, st.integers(1, 5), reserves)
+def test_with_equal_lengths_there_is_nothing_to_pad(length, times, memory, max_batch, reserve):
+    queue = [Request(prompt=length[0], output=length[1], arrival_s=at) for at in times]
+    machine = engine(memory, max_batch, reserve)
+    assert simulate(queue, machine, policy="static") == simulate(queue, machine, policy="static-packed")
+
+
+# Memory is ample, so that both take the same batches. Where it is not, the packed server takes fuller ones,
+# and a long answer that joins short ones can cost it a batch more: tests/unit/test_serving.py has one.
+@settings(max_examples=60, deadline=None)
+@given(st.lists(lengths, min_size=1, max_size=14), st.integers(1, 5))
+def test_packed_never_serves_a_backlog_slower_than_padded(sizes, max_batch):
+    queue = [Request(prompt=n, output=k) for n, k in sizes]
+    machine = engine(max_batch * LONGEST, max_batch)
+    padded, packed = (simulate(queue, machine, policy=p) for p in ("static", "static-packed"))
+    for a, b in zip(padded.outcomes, packed.outcomes, strict=True):
+        assert a.request == b.request and b.finish_s <= a.finish_s * (1 + 1e-12)
+    assert packed.peak_bytes <= padded.peak_bytes and packed.slot_steps == padded.slot_steps
 
 
 @settings(max_examples=60, deadline=None)

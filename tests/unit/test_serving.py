@@ -4,7 +4,7 @@ import pytest
 
 from course_lib.simulate.paging import reserve_longest
 from course_lib.simulate.queueing import mean_wait
-from course_lib.simulate.serving import Engine, simulate
+from course_lib.simulate.serving import POLICIES, Engine, simulate
 from course_lib.simulate.workload import Request, fixed, mixed, requests
 
 
@@ -24,7 +24,7 @@ def times(report):
     return [(o.start_s, o.first_token_s, o.finish_s) for o in rows]
 
 
-@pytest.mark.parametrize("policy", ["static", "continuous"])
+@pytest.mark.parametrize("policy", POLICIES)
 def test_one_request_takes_its_prefill_and_its_steps(policy):
     contexts = []
 
@@ -46,6 +46,32 @@ def test_static_makes_the_short_wait_for_the_long_and_pads():
     assert [o.finish_s for o in report.outcomes] == [6.0, 6.0]
     assert (report.slot_steps, report.useful_steps) == (8, 5)
     assert report.peak_bytes == 2 * (6 + 5 - 1)
+
+
+def test_packed_makes_the_short_wait_but_does_not_pad():
+    contexts = []
+
+    def step(batch, context):
+        contexts.append((batch, context))
+        return 1.0
+
+    short, long = Request(prompt=2, output=3), Request(prompt=6, output=5)
+    machine = engine(prefill_s=float, step_s=step)
+    report = simulate([short, long], machine, policy="static-packed")
+    assert times(report) == [(0.0, 2.0, 12.0), (0.0, 8.0, 12.0)]
+    # the short one holds 3, then 4 tokens, ends, and keeps its place and its 4 until the long one ends
+    assert contexts == [(2, 3 + 7), (2, 4 + 8), (2, 4 + 9), (2, 4 + 10)]
+    assert (report.slot_steps, report.useful_steps, report.peak_bytes) == (8, 6, 4 + 10)
+    padded = simulate([short, long], machine, policy="static")
+    assert times(padded) == [(0.0, 6.0, 16.0), (0.0, 12.0, 16.0)]
+
+
+def test_a_fuller_batch_can_cost_a_batch_more():
+    queue = [Request(prompt=n, output=k) for n, k in [(4, 1), (4, 1), (1, 9), (1, 9)]]
+    padded, packed = (simulate(queue, engine(memory_bytes=18), policy=p) for p in ("static", "static-packed"))
+    assert [o.finish_s for o in padded.outcomes] == [2.0, 2.0, 12.0, 12.0]  # both long ones in one batch
+    assert [o.finish_s for o in packed.outcomes] == [11.0, 11.0, 11.0, 20.0]  # one of them joins the short
+    assert (padded.peak_bytes, packed.peak_bytes) == (2 * 9, 4 + 4 + 9)
 
 
 def test_continuous_lets_the_short_go():
