@@ -114,9 +114,10 @@ class _Run:
         self.busy_s, self.slot_steps = 0.0, 0
 
     def arrivals(self, requests: Sequence[Request]) -> Iterator[simpy.Event]:
-        for request in requests:
+        due = [self.env.timeout(r.arrival_s) for r in requests]  # counted from 0: no rounding on the clock
+        for request, its_time in zip(requests, due, strict=True):
             if request.arrival_s > self.env.now:  # those who come together are queued together
-                yield self.env.timeout(request.arrival_s - self.env.now)
+                yield its_time
             self.queue.append(request)
             if not self.arrived.triggered:
                 self.arrived.succeed()

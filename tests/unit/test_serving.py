@@ -40,6 +40,12 @@ def test_one_request_takes_its_prefill_and_its_steps(policy):
     assert (report.busy_s, report.end_s, report.tokens_per_s) == (2.5, 4.5, 4 / 4.5)
 
 
+def test_nobody_is_served_before_arriving_not_even_by_a_rounding():
+    queue = [Request(prompt=1, output=1, arrival_s=at) for at in (1.8898597252180993, 10.578512139184438)]
+    report = simulate(queue, engine(max_batch=1))
+    assert [o.start_s for o in report.outcomes] == [r.arrival_s for r in queue]
+
+
 def test_static_makes_the_short_wait_for_the_long_and_pads():
     short, long = Request(prompt=2, output=2), Request(prompt=6, output=5)
     report = simulate([short, long], engine(), policy="static")
