@@ -1,7 +1,7 @@
 """Bytes a model keeps between two decode steps: keys and values, latents, recurrent states.
 
 Symbols: b batch, s cached tokens, w window, g KV groups, k head width, v value width, h heads, l layers,
-r latent rank, n state. In B n G d_k b L, B is the batch, n the tokens, and b the bytes per element.
+r latent rank, n state. In 2 B n G d_k b L, B is the batch, n the tokens, and b the bytes per element.
 
 Two conventions have to be named, since programs differ in them:
 

@@ -1,7 +1,8 @@
 """How long a pass must take: as long as its arithmetic or its memory traffic, whichever is longer.
 
 Prefill meets each weight once for many tokens and is bound by compute. A decode step meets each weight once
-for one token a sequence, reads the whole cache besides, and is bound by memory until the batch is large.
+for one token a sequence, reads the whole cache besides, and is bound by memory until the batch is large; at a
+long context, at every batch.
 
 *Equation*: T = max(FLOPs / peak, bytes / bandwidth).
 
@@ -101,7 +102,7 @@ def attention_intensity(mixer: Mixer, *, bytes_per_element: float = 2, absorbed:
     """FLOPs of one decode step's attention for each cached byte it reads, at any batch and context.
 
     *Equation*: pair_flops / (token_elements bytes_per_element): h / g for bf16 keys and values. No batch
-    raises it, since every sequence reads a cache of its own.
+    raises it, since every sequence reads a cache of its own (a prefix shared by a batch is not modelled).
 
     Args: `mixer` of a layer that keeps a cache; `bytes_per_element`; `absorbed` the form of latent attention.
     Returns: FLOPs per byte, to hold against `Hardware.ridge`.

@@ -1,6 +1,7 @@
 """A serving budget: how long a request takes, how many fit, and when the cache outweighs the model.
 
-Symbols: W weight bytes, C cache bytes of one request, M memory bytes, n_in prompt tokens, n_out new tokens.
+Symbols, here only: W weight bytes, C cache bytes of one request; M memory bytes, n_in prompt tokens, n_out
+new tokens.
 """
 
 import math
@@ -97,7 +98,7 @@ def cache_equals_weights(
 ) -> float:
     """Batch at which the caches of `context` tokens weigh as much as the model.
 
-    *Equation*: W / C. Below it a decode step reads mostly weights, above it mostly cache.
+    *Equation*: W / C. Near it a decode step reads as much cache as weights (the word table is not read).
 
     Args: `context` tokens of each sequence; byte widths of weights and cache.
     Returns: a batch, as a fraction.

@@ -29,7 +29,7 @@ class LayerCache(Protocol):
 
     @property
     def length(self) -> int:
-        """Tokens appended so far in each row, padding included."""
+        """Tokens appended so far in each row, with the padding that the cache stores."""
 
     @property
     def nbytes(self) -> int:
@@ -171,7 +171,8 @@ class RingCache(_Slots):
 
     Raises:
         ValueError: a size is below 1; later, when a shape does not fit or a chunk has padding after a real
-            token (it would push a token out of the ring too early; pad on the left).
+            token (it would push a token out of the ring too early; pad on the left). Not checked across
+            calls: a later -1 alone takes a slot, and a token leaves too early.
 
     *Cost*: b * W * g * (k + v) * bytes an element, however long the text.
     *Source*: Mistral 7B, section 2, arXiv:2310.06825 ("rolling buffer cache").

@@ -12,8 +12,8 @@ The whole history is turned back into floats on every append. A serving kernel d
 moves only the codes; here the gain is memory, not time.
 
 Source: Liu et al. 2024, KIVI, arXiv:2402.02750, section 3.
-Differs from source: KIVI quantises keys by channel over groups of tokens and keeps the latest tokens in full
-precision, because a few key channels are always large. Here keys, like values, are quantised token by token.
+Differs from source: KIVI quantises keys by channel, because a few key channels are always large, and so keeps
+the latest tokens in full precision until a group is full. Here keys, like values, go token by token.
 """
 
 from dataclasses import dataclass
