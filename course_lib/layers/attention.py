@@ -108,7 +108,7 @@ def attend_fused(
 
     One new query (t = 1) is the decode step: the r heads of a group become r queries of one head, so that the
     kernel walks the keys of a group once. Without a mask every query sees every key, or, if `causal` and
-    t > 1, query i the first i + 1 keys; the kernel then skips the upper half. `simplest` finds out which of these will do.
+    t > 1, query i the first i + 1 keys (the kernel then skips the upper half). `simplest` says which will do.
 
     *Source*: Dao et al. 2022, arXiv:2205.14135, through `torch.nn.functional.scaled_dot_product_attention`.
     """
