@@ -5,6 +5,7 @@ the tables are another view of the same facts, so the two cannot disagree.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Annotated, Any
@@ -14,8 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+# A pipe has no width to fit, and a name that is folded there cannot be searched for.
+WIDTH = None if sys.stdout.isatty() else 240
 # Markup stays off: a shape such as [b t h k] in a message is text.
-OUT = Console(markup=False, highlight=False, emoji=False)
+OUT = Console(markup=False, highlight=False, emoji=False, width=WIDTH)
 ERR = Console(markup=False, highlight=False, emoji=False, stderr=True)
 JSON = Annotated[bool, typer.Option("--json", help="Print the answer as JSON; keys name their units.")]
 

@@ -34,7 +34,7 @@ def served():
         server.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
     """Start the machine's Chromium."""
     path = find()
@@ -46,7 +46,7 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browse(chromium, served):
     """Return a function that opens a page (over `http` or from a `file`) in a tab that is watched."""
 
