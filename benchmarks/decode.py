@@ -183,16 +183,16 @@ def main() -> None:
             times = "".join(f"{ms:7.2f}" for ms in row["ms_per_token"].values())
             ratios = f"{row['ours_against_generate']:.2f}x, {row['ours_against_loop']:.2f}x"
             print(f"{name:8} context {context:5}    {times}    {ratios}", flush=True)
-    if given.json:
-        settings = {
-            "new_tokens": given.new_tokens,
-            "rounds": given.rounds,
-            "dtype": "float32",
-            "models": MODELS,
-        }
-        report = {"machine": machine(given.threads), "settings": settings, "rows": rows}
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(report, indent=2) + "\n")
+            if given.json:  # after every row, so that a run cut short leaves what it measured
+                write(given, rows)
+
+
+def write(given: argparse.Namespace, rows: list[dict]) -> None:
+    """Put the rows so far, the settings and the machine's facts into the file."""
+    settings = {"new_tokens": given.new_tokens, "rounds": given.rounds, "dtype": "float32", "models": MODELS}
+    report = {"machine": machine(given.threads), "settings": settings, "rows": rows}
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":
