@@ -22,6 +22,7 @@ HINTS = {
     "weights_once": "A step reads the weights once for the whole batch; each sequence's cache comes on top.",
     "cache_read": "A decode step reads the cache of every sequence in the batch, besides the weights.",
     "batch_flops": "Every sequence of the batch needs flops_per_token FLOPs of its own.",
+    "experts": "A batch meets more experts than one token does: give weights_read the batch of the step.",
     "roofline": "A step takes the longer of its times for arithmetic and memory: not one, not the sum.",
     "first_token": "The prefill gives the first new token: n_out tokens take n_out - 1 decode steps.",
     "growing": "Each step sees one token more: the contexts run from n_in + 1 to n_in + n_out - 1.",
@@ -44,6 +45,8 @@ def check(max_requests, step_time, latency, seed: int = 0) -> str:
             _check_step(step_time, spec, hardware, batch, context=100)
         for tokens_in, tokens_out in ((40, 1), (40, 2), (100, 9)):
             _check_latency(latency, spec, hardware, tokens_in, tokens_out)
+    for batch in (1, 3):
+        _check_step(step_time, _mixture(seed), devices[0], batch, context=100)
     return "Exercise 6: concurrency, step time and latency agree with course_lib.costs."
 
 
@@ -69,6 +72,24 @@ def _model_and_devices(seed: int) -> tuple[ModelSpec, tuple[Hardware, ...]]:
         Hardware("a device bound by compute", 1e6 * size["share"], 1e9, room / 0.9),
         Hardware("a device between the two", 4e6 * size["share"], 2e6 * size["share"], room / 0.9),
         Hardware("a device too small for the weights", 1e9, 1e6, 0.8 * need),
+    )
+
+
+def _mixture(seed: int) -> ModelSpec:
+    """A small mixture of experts: two tokens read more of it than one."""
+    _, size = random_sizes(seed, layers=(1, 3), width=(3, 6), experts=(5, 9))
+    return spec_from_hf_config(
+        {
+            "model_type": "mixtral",
+            "num_hidden_layers": size["layers"],
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "hidden_size": 4 * size["width"],
+            "intermediate_size": 40,
+            "vocab_size": 97,
+            "num_local_experts": size["experts"],
+            "num_experts_per_tok": 2,
+        }
     )
 
 
@@ -100,6 +121,7 @@ def _check_step(step_time, spec: ModelSpec, hardware: Hardware, batch: int, cont
     mistakes = {
         "weights_once": seconds(batch * flops, batch * weights + cache),
         "cache_read": seconds(batch * flops, weights),
+        "experts": seconds(batch * flops, 2 * weights_read(spec, batch=1) + cache),
         "batch_flops": seconds(flops, weights + cache),
         "roofline": seconds(batch * flops, weights + cache, join=sum),
     }
