@@ -66,6 +66,7 @@ def test_a_phone_shows_the_page_without_sideways_scrolling(opened):
 @pytest.mark.parametrize(("scheme", "rules"), [("light", None), ("dark", ["color-contrast"])])
 def test_a_page_is_accessible(opened, scheme, rules):
     opened.show(scheme)
+    opened.tab.wait_for_timeout(700)  # the theme sets tab stops 300 ms after the size has changed
     opened.tab.evaluate(AXE.read_text(encoding="utf-8"))
     options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
     found = opened.tab.evaluate(
