@@ -4,7 +4,7 @@ import pytest
 
 from course_lib.ledger.claims import VERDICTS
 
-from .evidence import anchors, problem
+from .evidence import anchors, asserts, problem
 from .repository import data, matching
 
 CURRICULUM = data("book/curriculum.yml")
@@ -81,6 +81,11 @@ def test_each_id_stands_once_in_the_curriculum():
 )
 def test_evidence_that_is_not_there_is_found_out(wrong):
     assert problem(wrong, allowed=CLAIM_EVIDENCE) != ""
+
+
+def test_only_a_statement_asserts():
+    assert asserts("if x:\n    assert x")
+    assert not asserts("# assert\nprint('assert x')")
 
 
 def test_evidence_that_is_there_passes():
