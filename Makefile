@@ -80,9 +80,9 @@ grade: $(VENV)/.test  ## grade a folder of submissions: make grade SUBMISSIONS=d
 gpu: $(VENV)/.test  ## run every notebook with the gpu profile; copies and times go to RESULTS=
 	COURSE_PROFILE=gpu $(PY) tools/run_notebooks.py --into $(RESULTS) $(ONLY)
 
-lock: $(VENV)/.made  ## resolve constraints.txt anew
+lock: $(VENV)/.made  ## add the pins that pyproject.toml needs to constraints.txt (UPGRADE=1: all anew)
 	$(INSTALL) -c constraints.txt uv
-	$(PY) tools/lock.py
+	$(PY) tools/lock.py $(if $(UPGRADE),--upgrade)
 
 clean:  ## remove what was built (not .venv)
 	rm -rf _build book/_static/vendor tests/browser/vendor tests/browser/shots

@@ -1,27 +1,31 @@
 """Write constraints.txt: one pinned version of every package, for every platform and Python we support.
 
-    make lock
+    make lock              keep every pin, add what pyproject.toml asks for and has no pin yet
+    make lock UPGRADE=1    resolve everything anew
 
 Runs `uv pip compile --universal` over all extras of pyproject.toml. The file constrains; it installs nothing.
 Left out are the packages that torch itself pins to its build (CUDA libraries and triton): a CPU build of
 torch has none of them, and a GPU build brings its own.
 """
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PINS = ROOT / "constraints.txt"
 TORCH_BRINGS = ("nvidia-", "cuda-", "triton")
 HEADER = (
     "# Made by `make lock` (tools/lock.py) with uv. Do not edit: change pyproject.toml and run it again.\n"
 )
 
 
-def resolve() -> str:
+def resolve(upgrade: bool) -> str:
     """Return uv's resolution of all extras for Python 3.11 and later on every platform."""
     command = ["-m", "uv", "pip", "compile", "--universal", "--python-version", "3.11", "--all-extras"]
-    command += ["--upgrade", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
+    command += ["--upgrade"] if upgrade else ["--constraint", PINS.name]
+    command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
     run = subprocess.run(
         [sys.executable, *command, "--quiet", "pyproject.toml"],
         cwd=ROOT,
@@ -41,4 +45,6 @@ def constraints(resolution: str) -> str:
 
 
 if __name__ == "__main__":
-    (ROOT / "constraints.txt").write_text(constraints(resolve()))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--upgrade", action="store_true", help="take the newest of everything")
+    PINS.write_text(constraints(resolve(parser.parse_args().upgrade)))
