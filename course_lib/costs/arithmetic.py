@@ -100,6 +100,19 @@ def check_positive(**named: Number) -> None:
             raise ValueError(f"{name}={value!r}: a finite number above 0 is allowed")
 
 
+def check_not_negative(**named: Number) -> None:
+    """Refuse anything but a finite number of at least zero (a symbol passes).
+
+    Raises:
+        ValueError: naming the first argument that is a bool, is no real number, is not finite, or is below
+        zero.
+    """
+    for name, value in named.items():
+        real = isinstance(value, Real) and not isinstance(value, bool)
+        if not (is_symbol(value) or (real and math.isfinite(value) and value >= 0)):
+            raise ValueError(f"{name}={value!r}: a finite number of at least 0 is allowed")
+
+
 def check_share(**named: Number) -> None:
     """Refuse anything but a share of a whole, 0 <= share < 1 (a symbol passes).
 
