@@ -1,0 +1,61 @@
+/* When a card comes back. The memory model (FSRS-6: stability, difficulty, interval) is ts-fsrs's. The steps of minutes
+   and the count of days are Python fsrs's, so that the page and `course quiz` schedule alike: ts-fsrs's own steps round
+   half a minute up, count calendar days, and force the intervals of Hard, Good and Easy apart. */
+(() => {
+  "use strict";
+  const course = (globalThis.courseCards ??= {});
+  const MINUTE = 60_000;
+  const DAY = 24 * 60 * MINUTE;
+  const STATE = { learning: 1, review: 2, relearning: 3 };
+  const RATING = { again: 1, hard: 2, good: 3, easy: 4 };
+  const LEARNING_STEPS = [1 * MINUTE, 10 * MINUTE];
+  const RELEARNING_STEPS = [10 * MINUTE];
+  const UNSEEN = { state: STATE.learning, step: 0, stability: null, difficulty: null, due: null, last_review: null };
+
+  const fsrs = globalThis.FSRS.fsrs({ request_retention: 0.9, maximum_interval: 36500, enable_fuzz: false });
+
+  /* Whole days since the last review: 24 hours each. */
+  const daysSince = (seen, now) =>
+    seen.last_review === null ? 0 : Math.max(0, Math.floor((now - Date.parse(seen.last_review)) / DAY));
+
+  /* Where a card stands in its steps of minutes; null when it is counted in days from now on. */
+  function minutes(seen, rating) {
+    if (seen.state === STATE.review) {
+      return rating === RATING.again ? { state: STATE.relearning, step: 0, wait: RELEARNING_STEPS[0] } : null;
+    }
+    const { state, step } = seen;
+    const steps = state === STATE.learning ? LEARNING_STEPS : RELEARNING_STEPS;
+    if (rating === RATING.again) return { state, step: 0, wait: steps[0] };
+    if (step >= steps.length || rating === RATING.easy) return null;
+    if (rating === RATING.good) {
+      return step + 1 < steps.length ? { state, step: step + 1, wait: steps[step + 1] } : null;
+    }
+    if (step > 0) return { state, step, wait: steps[step] };
+    return { state, step, wait: steps.length === 1 ? steps[0] * 1.5 : (steps[0] + steps[1]) / 2 };
+  }
+
+  /* A card's entry after a review at `now` (a Date). `seen` is its entry before, or nothing when it is new. */
+  function next(seen, rating, now) {
+    seen = seen ?? UNSEEN;
+    const before = seen.stability === null ? null : { stability: seen.stability, difficulty: seen.difficulty };
+    const { stability, difficulty } = fsrs.next_state(before, daysSince(seen, now), rating);
+    const inDays = () => ({ state: STATE.review, step: null, wait: fsrs.next_interval(stability, 0) * DAY });
+    const { state, step, wait } = minutes(seen, rating) ?? inDays();
+    const due = new Date(now.getTime() + wait).toISOString();
+    return { state, step, stability, difficulty, due, last_review: now.toISOString() };
+  }
+
+  /* A waiting time as a reader says it: "6 min", "3 days", "2 months". */
+  function inWords(milliseconds) {
+    const [count, unit] =
+      milliseconds < 60 * MINUTE ? [milliseconds / MINUTE, "min"]
+      : milliseconds < DAY ? [milliseconds / (60 * MINUTE), "hour"]
+      : milliseconds < 60 * DAY ? [milliseconds / DAY, "day"]
+      : milliseconds < 730 * DAY ? [milliseconds / (30.4375 * DAY), "month"]
+      : [milliseconds / (365.25 * DAY), "year"];
+    const whole = Math.max(1, Math.round(count));
+    return `${whole} ${unit}${unit === "min" || whole === 1 ? "" : "s"}`;
+  }
+
+  course.schedule = { next, inWords, RATING, STATE };
+})();
