@@ -162,9 +162,7 @@ def train_bpe(texts: Iterable[str], merges: int) -> Tokenizer:
     learner = tokenizers.Tokenizer(models.BPE())
     learner.pre_tokenizer = _words()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=BYTES + merges, initial_alphabet=alphabet, show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=BYTES + merges, initial_alphabet=alphabet, show_progress=False)
     learner.train_from_iterator(texts, trainer)
     learned = json.loads(learner.to_str())["model"]["merges"]
     return Tokenizer([(_unprintable(left), _unprintable(right)) for left, right in learned])
@@ -190,7 +188,7 @@ def _words() -> pre_tokenizers.PreTokenizer:
 
 
 def _byte_characters() -> dict[int, str]:
-    """Byte -> the character that `ByteLevel` writes for it: itself where it can be seen, else from U+0100 on."""
+    """Byte -> the character that `ByteLevel` writes for it: itself if it can be seen, else from U+0100 on."""
     seen = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [b for b in range(BYTES) if b not in seen]
     return {b: chr(b) for b in seen} | {b: chr(0x100 + i) for i, b in enumerate(hidden)}

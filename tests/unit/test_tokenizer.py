@@ -122,8 +122,7 @@ def test_merges_shorten_text_and_stay_within_words():
 
 def test_the_same_bytes_give_the_same_merges_in_every_process():
     code = (
-        "from course_lib.tasks.tokenizer import stdlib_bpe;"
-        "print(stdlib_bpe(300, max_bytes=200_000).merges)"
+        "from course_lib.tasks.tokenizer import stdlib_bpe;print(stdlib_bpe(300, max_bytes=200_000).merges)"
     )
     found = {
         subprocess.run(
