@@ -16,14 +16,12 @@ An entry names the claim in our words, where the guide makes it, a verdict, a re
 Everything that is wrong with the files is said at once, each as file, claim, field.
 """
 
-import difflib
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
+from course_lib.kit.entries import field_problems, near, read_list
 
 VERDICTS = {
     "holds": "Holds",
@@ -50,7 +48,6 @@ PATTERNS = {
     "test": r"tests/[\w/]+\.py(::\w+)+(\[.+\])?",
     "citation": r"[\w:-]+",
 }
-WORDS = {str: "text (in quotes, if it looks like a number)", dict: "a mapping", list: "a list"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,12 @@ def read_claims(folder: str | Path, curriculum: Mapping[str, Mapping]) -> tuple[
         ValueError: if a file is not a list of entries of the form above, or an id stands twice or is not one
             that the curriculum lists for the chapter. Every line of the message names file, claim and field.
     """
-    entries = [(path, entry) for path in sorted(Path(folder).glob("*.yml")) for entry in _entries(path)]
+    paths = sorted(Path(folder).glob("*.yml"))
+    entries = [
+        (path, entry)
+        for path in paths
+        for entry in read_list(path, f"{path.parent.name}/{path.name}", "claims")
+    ]
     times = Counter(str(entry.get("id")) for _, entry in entries if isinstance(entry, dict))
     wrong = []
     for path, entry in entries:
@@ -109,7 +111,7 @@ def problems(entry: object) -> Iterator[str]:
         yield from (f"source.{what}" for what in _fields(source, SOURCE))
     verdict = entry.get("verdict")
     if isinstance(verdict, str) and verdict and verdict not in VERDICTS:
-        yield f"verdict={verdict!r}: allowed is one of {', '.join(VERDICTS)}{_near(verdict, VERDICTS)}"
+        yield f"verdict={verdict!r}: allowed is one of {', '.join(VERDICTS)}{near(verdict, VERDICTS)}"
     evidence = entry.get("evidence")
     for number, item in enumerate(evidence if isinstance(evidence, list) else (), start=1):
         yield from (f"evidence {number}: {what}" for what in _evidence_problems(item))
@@ -129,47 +131,8 @@ def coverage(claims: Sequence[Claim], curriculum: Mapping[str, Mapping]) -> dict
     }
 
 
-def _entries(path: Path) -> list:
-    name = f"{path.parent.name}/{path.name}"
-    try:
-        text = path.read_text(encoding="utf-8")
-        repeated = list(_repeated(yaml.compose(text, Loader=yaml.SafeLoader)))
-        found = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{name}: not readable as YAML: {error}") from error
-    if repeated:
-        raise ValueError("\n".join(f"{name}: {what}" for what in repeated))
-    if not isinstance(found, list):
-        raise ValueError(f"{name}: the file is a list of claims, each starting with '- id:'")
-    return found
-
-
-def _repeated(node: yaml.Node | None) -> Iterator[str]:
-    """Yield the keys that stand twice in one mapping: YAML would keep the last and say nothing."""
-    if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        line = node.start_mark.line + 1
-        yield from (f"line {line}: field {key!r} stands twice" for key, n in Counter(keys).items() if n > 1)
-        for _, value in node.value:
-            yield from _repeated(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _repeated(value)
-
-
 def _fields(data: Mapping, required: Mapping, optional: Mapping | None = None) -> Iterator[str]:
-    """Yield what is missing, unknown, empty, of the wrong kind or of the wrong form."""
-    allowed = {**required, **(optional or {})}
-    yield from (f"{field}: missing" for field in required if field not in data)
-    for field, value in data.items():
-        if field not in allowed:
-            yield f"{field}: no such field; allowed are {', '.join(allowed)}{_near(str(field), allowed)}"
-        elif not _is_a(value, allowed[field]):
-            yield f"{field}={value!r}: allowed is {WORDS.get(allowed[field], 'a number')}"
-        elif _is_empty(value) and field != "arguments" and allowed[field] is not object:
-            yield f"{field}: empty"
-        elif field in PATTERNS and not re.fullmatch(PATTERNS[field], value):
-            yield f"{field}={value!r}: allowed is the form {PATTERNS[field]}"
+    yield from field_problems(data, required, optional, PATTERNS, may_be_empty=("arguments",))
 
 
 def _evidence_problems(item: object) -> Iterator[str]:
@@ -184,7 +147,7 @@ def _misplaced(name: str, listed: Sequence[str], times: Counter) -> Iterator[str
     if times[name] > 1:
         yield f"id: stands {times[name]} times; allowed is once"
     if name not in listed:
-        yield f"id: not among the claims that book/curriculum.yml lists for this chapter{_near(name, listed)}"
+        yield f"id: not among the claims that book/curriculum.yml lists for this chapter{near(name, listed)}"
 
 
 def _claim(chapter: str, entry: Mapping) -> Claim:
@@ -197,19 +160,3 @@ def _claim(chapter: str, entry: Mapping) -> Claim:
         **fields,
         **entry["source"],
     )
-
-
-def _is_a(value: object, kind: type) -> bool:
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, kind)
-
-
-def _is_empty(value: object) -> bool:
-    return value in ([], {}) or (isinstance(value, str) and not value.strip())
-
-
-def _near(word: str, allowed: Sequence[str]) -> str:
-    """Return a hint at the nearest allowed word, or nothing."""
-    near = difflib.get_close_matches(word, list(allowed), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""

@@ -3,7 +3,6 @@
 A page links to a cell by the anchor that `anchors` gives; the Sphinx extension puts the same on the cells.
 """
 
-import importlib
 import json
 import math
 import re
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 
+from course_lib.kit.calls import call_named
 from course_lib.kit.values import Value, cell_values
 
 
@@ -101,12 +101,8 @@ def call(item: Mapping) -> Called:
     Raises:
         ValueError: if there is no such function, if it raises, or if it returns something else.
     """
-    module, _, name = item["call"].rpartition(".")
     arguments = ", ".join(f"{key}={value!r}" for key, value in item["arguments"].items())
-    try:
-        found = getattr(importlib.import_module(module), name)(**item["arguments"])
-    except Exception as error:  # whatever it is, the claim is not shown
-        raise ValueError(f"call: {item['call']} raised {error!r}") from error
+    found = call_named(item["call"], item["arguments"])
     if not _agrees(found, item["expected"], float(item.get("rel", 1e-9))):
         raise ValueError(f"call: {item['call']}({arguments}) is {found}, expected {item['expected']}")
     return Called(f"{item['call']}({arguments})", found)
