@@ -32,7 +32,7 @@ from course_lib.specs.schema import (
     SSMSpec,
 )
 
-NORMS_OF_A_SUBLAYER = {"pre": 1, "post": 1, "sandwich": 2}
+NORMS_OF_A_SUBLAYER = {"pre": 1, "post": 1, "sandwich": 2, "parallel_two": 1}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,20 +5,14 @@ Papers write n_h and n_kv, or H and G. g = h is multi-head, g = 1 multi-query, b
 attention. Query head i reads group i // r, so the heads of a group lie next to each other.
 
 Three forms of one function, equal in the tests: `attention_naive` (loops, the reference), `attend` (two
-einsums, readable, with weights, softcap and sinks) and `attend_fused` (PyTorch's kernel, the fast one).
+einsums, readable, with weights, softcap and sinks) and `attend_fused` (PyTorch's kernel, the fast one). Each
+takes a mask, which says who reads whom, and a bias that a position adds to the scores (`position_bias`).
 """
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
-
-from course_lib.layers.kv_cache import LayerCache
-from course_lib.layers.masks import simplest, visible
-from course_lib.layers.norms import RMSNorm
-from course_lib.layers.positions import Rope, apply_rope, once
-
-QK_NORMS = ("none", "head", "width")
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 
 def attention_naive(
@@ -27,10 +21,12 @@ def attention_naive(
     values: Float[Tensor, "b s g v"],
     mask: Bool[Tensor, "b t s"],
     scale: float | None = None,
+    bias: Float[Tensor, "b h t s"] | None = None,
 ) -> Float[Tensor, "b t h v"]:
     """Attention as the definition reads: one row, one head, one query at a time.
 
-    *Equation*: y_i = sum_j softmax_j(scale * q_i . K_j) V_j over the j it sees; zeros if it sees none.
+    *Equation*: y_i = sum_j softmax_j(scale * q_i . K_j + bias_ij) V_j over the j it sees; zeros if it sees
+        none.
     *Source*: Vaswani et al. 2017, eq. 1, arXiv:1706.03762; Ainslie et al. 2023, arXiv:2305.13245 (groups).
     """
     batch, length, heads, width = queries.shape
@@ -43,8 +39,9 @@ def attention_naive(
             for t in range(length):
                 seen = mask[b, t]
                 if seen.any():
-                    weights = torch.softmax(keys[b, seen, group] @ queries[b, t, h] * scale, dim=0)
-                    out[b, t, h] = weights @ values[b, seen, group]
+                    scores = keys[b, seen, group] @ queries[b, t, h] * scale
+                    scores = scores if bias is None else scores + bias[b, h, t, seen]
+                    out[b, t, h] = torch.softmax(scores, dim=0) @ values[b, seen, group]
     return out
 
 
@@ -57,16 +54,18 @@ def attend(
     scale: float | None = None,
     softcap: float | None = None,
     sinks: Float[Tensor, " h"] | None = None,
+    bias: Float[Tensor, "b h t s"] | None = None,
 ) -> tuple[Float[Tensor, "b t h v"], Float[Tensor, "b h t s"]]:
     """Attention of h heads over g groups without repeating a key or a value.
 
-    *Equation*: a = softmax(cap(scale * q . K)), y = a V, with cap(z) = c tanh(z / c) under a softcap c.
+    *Equation*: a = softmax(cap(scale * q . K) + bias), y = a V, cap(z) = c tanh(z / c) under a softcap c.
 
     Args:
         queries, keys, values: of h heads and g groups; g divides h.
         mask: True where a query sees a key.
         scale, softcap: factor on the scores, 1 / sqrt(k) when left out; c, the largest score in size.
         sinks: one learned score a head that joins the softmax and reads no value.
+        bias: added to each head's scores, as ALiBi and T5 do.
 
     Returns:
         (y, a): outputs and weights. A row of a sums to 1, to less with sinks, to 0 if its query sees nothing.
@@ -89,6 +88,8 @@ def attend(
     scores = torch.einsum("btgrk,bsgk->bgrts", grouped, keys) * scale
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
+    if bias is not None:
+        scores = scores + bias.unflatten(1, (groups, -1))
     weights = _softmax(scores.masked_fill(~seen, torch.finfo(scores.dtype).min), sinks)
     weights = weights.masked_fill(~seen, 0.0)  # only changes the rows that see nothing
     y = torch.einsum("bgrts,bsgv->btgrv", weights, values)
@@ -103,134 +104,40 @@ def attend_fused(
     *,
     causal: bool = False,
     scale: float | None = None,
+    bias: Float[Tensor, "b h t s"] | None = None,
 ) -> Float[Tensor, "b t h v"]:
     """The same through PyTorch's fused kernel, which never writes the [t s] scores to memory.
 
     One new query (t = 1) is the decode step: the r heads of a group become r queries of one head, so that the
     kernel walks the keys of a group once. Without a mask every query sees every key, or, if `causal` and
     t > 1, query i the first i + 1 keys (the kernel then skips the upper half). `simplest` says which will do.
+    A bias goes to the kernel in the mask's place, minus infinity where a query does not see a key.
 
     *Source*: Dao et al. 2022, arXiv:2205.14135, through `torch.nn.functional.scaled_dot_product_attention`.
     """
     batch, length, heads, width = queries.shape
     groups, in_group = keys.shape[2], heads_in_a_group(heads, keys.shape[2])
-    keys, values = keys.transpose(1, 2), values.transpose(1, 2)
-    seen = None if mask is None else mask[:, None]
+    keys, values, added = keys.transpose(1, 2), values.transpose(1, 2), _additive(mask, bias, causal)
+    causal = causal and bias is None
     if length == 1:
         queries = queries.reshape(batch, groups, in_group, width)
-        seen = None if seen is None else seen.expand(-1, -1, in_group, -1)
-        y = F.scaled_dot_product_attention(queries, keys, values, seen, scale=scale)
+        if added is not None:  # [b 1 1 s] or [b h 1 s]: as many rows as queries
+            added = added.expand(-1, heads, -1, -1).reshape(batch, groups, in_group, -1)
+        y = F.scaled_dot_product_attention(queries, keys, values, added, scale=scale)
         return y.reshape(batch, 1, heads, -1)
     y = F.scaled_dot_product_attention(
-        queries.transpose(1, 2), keys, values, seen, is_causal=causal, scale=scale, enable_gqa=in_group > 1
+        queries.transpose(1, 2), keys, values, added, is_causal=causal, scale=scale, enable_gqa=in_group > 1
     )
     return y.transpose(1, 2)
 
 
-class Attention(nn.Module):
-    """An attention layer: project, norm and turn queries and keys, look up the cache, attend, project back.
-
-    Args:
-        d: model width.
-        heads, kv_heads: h and g; g divides h.
-        head_dim, value_dim: k and v; v is k when left out. h * k need not be d.
-        rope: how queries and keys turn with the position; None for not at all.
-        window: W, tokens a query sees, itself among them; None for all earlier ones.
-        bias_qkv, bias_out: whether the projections have biases.
-        qk_norm: "none", "head" (RMSNorm over each head's k numbers) or "width" (over all heads' numbers).
-        norm_eps, norm_offset: of that norm.
-        softcap, scale: as in `attend`.
-        sinks: whether each head learns a score that joins its softmax.
-
-    Raises:
-        ValueError: `kv_heads` does not divide `heads`, or `qk_norm` is another word.
-
-    *Cost*: d (h k + g k + g v) + h v d parameters without biases; cache g (k + v) numbers a token.
-
-    >>> layer = Attention(8, heads=4, kv_heads=2, head_dim=2)
-    >>> layer(torch.zeros(1, 3, 8), torch.tensor([[0, 1, 2]])).shape
-    torch.Size([1, 3, 8])
-    """
-
-    def __init__(
-        self,
-        d: int,
-        heads: int,
-        kv_heads: int,
-        head_dim: int,
-        *,
-        value_dim: int | None = None,
-        rope: Rope | None = None,
-        window: int | None = None,
-        bias_qkv: bool = False,
-        bias_out: bool = False,
-        qk_norm: str = "none",
-        norm_eps: float = 1e-6,
-        norm_offset: float = 0.0,
-        softcap: float | None = None,
-        scale: float | None = None,
-        sinks: bool = False,
-    ) -> None:
-        super().__init__()
-        heads_in_a_group(heads, kv_heads)
-        if qk_norm not in QK_NORMS:
-            raise ValueError(f"qk_norm={qk_norm!r}: allowed are {', '.join(QK_NORMS)}")
-        value_dim = head_dim if value_dim is None else value_dim
-        self.heads, self.kv_heads, self.head_dim, self.value_dim = heads, kv_heads, head_dim, value_dim
-        self.rope, self.window, self.softcap, self.qk_norm = rope, window, softcap, qk_norm
-        self.scale = head_dim**-0.5 if scale is None else scale
-        self.wq = nn.Linear(d, heads * head_dim, bias=bias_qkv)
-        self.wk = nn.Linear(d, kv_heads * head_dim, bias=bias_qkv)
-        self.wv = nn.Linear(d, kv_heads * value_dim, bias=bias_qkv)
-        self.wo = nn.Linear(heads * value_dim, d, bias=bias_out)
-        self.sinks = nn.Parameter(torch.zeros(heads)) if sinks else None
-        if qk_norm != "none":
-            q_heads, k_heads = (heads, kv_heads) if qk_norm == "width" else (1, 1)
-            self.q_norm = RMSNorm(q_heads * head_dim, norm_eps, offset=norm_offset)
-            self.k_norm = RMSNorm(k_heads * head_dim, norm_eps, offset=norm_offset)
-
-    def forward(
-        self,
-        x: Float[Tensor, "b t d"],
-        positions: Int[Tensor, "b t"],
-        cache: LayerCache | None = None,
-        memo: dict | None = None,
-    ) -> Float[Tensor, "b t d"]:
-        """Mix the tokens of each row; `memo` lives for one forward pass (see `positions.once`)."""
-        return self.wo(self._attend(x, positions, cache, memo)[0].flatten(2))
-
-    def weights(self, x: Float[Tensor, "b t d"], positions: Int[Tensor, "b t"]) -> Float[Tensor, "b h t t"]:
-        """How much each query takes from each key of the same `x`, without a cache."""
-        return self._attend(x, positions, None, None, with_weights=True)[1]
-
-    def project(
-        self, x: Float[Tensor, "b t d"], positions: Int[Tensor, "b t"], memo: dict | None = None
-    ) -> tuple[Float[Tensor, "b t h k"], Float[Tensor, "b t g k"], Float[Tensor, "b t g v"]]:
-        """Queries, keys and values of the tokens, normed and turned: what the cache is given."""
-        q, k, v = self.wq(x), self.wk(x), self.wv(x)
-        if self.qk_norm == "width":
-            q, k = self.q_norm(q), self.k_norm(k)
-        q, k = q.view(*x.shape[:2], -1, self.head_dim), k.view(*x.shape[:2], -1, self.head_dim)
-        v = v.view(*x.shape[:2], -1, self.value_dim)
-        if self.qk_norm == "head":
-            q, k = self.q_norm(q), self.k_norm(k)
-        if self.rope is None:
-            return q, k, v
-        cos, sin = once(memo, ("rope", self.rope), lambda: self.rope.tables(positions, x.dtype))
-        return apply_rope(q, cos, sin, self.rope.pairing), apply_rope(k, cos, sin, self.rope.pairing), v
-
-    def _attend(self, x, positions, cache, memo, with_weights=False):
-        queries, keys, values = self.project(x, positions, memo)
-        key_positions = positions
-        if cache is not None:
-            keys, values, key_positions = cache.append(keys, values, positions)
-        kind = (type(cache), self.window, keys.shape[1])  # layers of one kind share a mask
-        mask = once(memo, ("mask", *kind), lambda: visible(positions, key_positions, self.window))
-        qkv = queries, keys, values
-        if with_weights or self.softcap is not None or self.sinks is not None:
-            return attend(*qkv, mask, scale=self.scale, softcap=self.softcap, sinks=self.sinks)
-        mask, causal = once(memo, ("simplest", *kind), lambda: simplest(mask))
-        return attend_fused(*qkv, mask, causal=causal, scale=self.scale), None
+def _additive(mask: Tensor | None, bias: Tensor | None, causal: bool) -> Tensor | None:
+    """What the kernel is told: the mask, or the bias with minus infinity where nothing is seen."""
+    if bias is None:
+        return None if mask is None else mask[:, None]
+    if causal:
+        mask = torch.ones_like(bias[:, 0], dtype=torch.bool).tril()
+    return bias if mask is None else bias.masked_fill(~mask[:, None], float("-inf"))
 
 
 def heads_in_a_group(heads: int, kv_heads: int) -> int:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from course_lib.costs.flops import pair_flops
 from course_lib.layers.attention import attend_fused
 from course_lib.layers.kv_cache import Entries, LayerCache
-from course_lib.layers.masks import EMPTY, visible
+from course_lib.layers.masks import CAUSAL, EMPTY, Rule
 from course_lib.layers.norms import RMSNorm
 from course_lib.layers.positions import Rope, apply_rope, once
 from course_lib.specs.schema import LatentAttentionSpec
@@ -162,16 +162,19 @@ class LatentAttention(nn.Module):
         positions: Int[Tensor, "b t"],
         cache: LayerCache | None = None,
         memo: dict | None = None,
+        *,
+        rule: Rule | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Mix the tokens of each row. `memo` is a dict for one forward pass (see `positions.once`)."""
+        """Mix the tokens of each row; `memo` and `rule` as in `Attention.forward`."""
         turn = once(memo, ("rope", self.rope), lambda: self.rope.tables(positions, x.dtype))
         q_nope, q_rope = self.queries(x, turn)
         entries = self.entries(x, turn)
         latent, key_positions = entries[..., : self.kv_rank], positions
         if cache is not None:
             entries, latent, key_positions = cache.append(entries, latent, positions)
-        key = ("mask", type(cache), None, entries.shape[1])
-        mask = once(memo, key, lambda: visible(positions, key_positions))
+        rule = CAUSAL if rule is None else rule
+        key = ("mask", type(cache), rule, None, entries.shape[1])
+        mask = once(memo, key, lambda: rule.mask(positions, key_positions))
         form = self._absorbed if self.absorbed else self._plain
         return self.wo(form(q_nope, q_rope, entries, latent, mask).flatten(2))
 

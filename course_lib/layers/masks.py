@@ -1,9 +1,21 @@
-"""Masks: which keys a query may see, worked out from positions alone.
+"""Masks: who may read whom, worked out from positions alone.
 
 Symbols: positions of queries [b t] and of keys [b s]; window W, how many keys a query sees, itself included.
-Position -1 marks an empty cache slot or a padding token. One rule then serves a full forward, left padding, a
-cache with free slots, and a ring buffer whose slots are out of order.
+Position -1 marks an empty cache slot or a padding token. A rule of positions then serves a full forward, left
+padding, a cache with free slots, and a ring buffer whose slots are out of order.
+
+A `Rule` compares positions. Rules combine with & (both must hold) and | (one is enough):
+
+    CAUSAL                         a decoder
+    CAUSAL & within(W)             a decoder with a window
+    BIDIRECTIONAL                  an encoder; a decoder that reads a source
+    BIDIRECTIONAL & near(n)        an encoder's local layer
+    prefix(p)                      a prefix language model
+    CAUSAL & same_document(ids)    several documents in one row
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Int
@@ -12,10 +24,124 @@ from torch import Tensor
 EMPTY = -1  # the position of a padding token or of a free cache slot
 
 
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """Who may read whom: a function of query positions [b t 1] and key positions [b 1 s] to bool [b t s].
+
+    `mask` makes the mask of a rule and hides padding, which no rule has to think of.
+
+    *Source*: masks as functions of positions, combined: Dong et al. 2024, FlexAttention, arXiv:2412.05496.
+
+    >>> first_two = Rule(lambda query, key: key < 2)
+    >>> positions = torch.tensor([[0, 1, 2, 3]])
+    >>> (CAUSAL & first_two).mask(positions, positions).int().tolist()
+    [[[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]]]
+    """
+
+    sees: Callable[[Tensor, Tensor], Tensor]
+
+    def __and__(self, other: "Rule") -> "Rule":
+        return Rule(lambda query, key: self.sees(query, key) & other.sees(query, key))
+
+    def __or__(self, other: "Rule") -> "Rule":
+        return Rule(lambda query, key: self.sees(query, key) | other.sees(query, key))
+
+    def mask(
+        self, query_positions: Int[Tensor, "b t"], key_positions: Int[Tensor, "b s"]
+    ) -> Bool[Tensor, "b t s"]:
+        """Say for each query which keys it may see; a padding query sees nothing, and nothing sees padding.
+
+        *Cost*: a few comparisons a pair, b t s bytes.
+        """
+        query, key = query_positions[:, :, None], key_positions[:, None, :]
+        return self.sees(query, key) & (key >= 0) & (query >= 0)
+
+
+CAUSAL = Rule(lambda query, key: key <= query)
+BIDIRECTIONAL = Rule(lambda query, key: torch.ones_like(query == key))
+
+
+def within(window: int) -> Rule:
+    """Keys among the W newest, the query's own included; keys ahead pass (add CAUSAL to refuse them).
+
+    *Source*: Beltagy et al. 2020, arXiv:2004.05150.
+
+    Raises:
+        ValueError: `window` is below 1.
+    """
+    if window < 1:
+        raise ValueError(f"window={window}: allowed are None (no limit) and whole numbers from 1")
+    return Rule(lambda query, key: key > query - window)
+
+
+def near(distance: int) -> Rule:
+    """Keys at most `distance` away on either side: an encoder's local layer sees 2 distance + 1 keys.
+
+    Raises:
+        ValueError: `distance` is below 0.
+    """
+    if distance < 0:
+        raise ValueError(f"distance={distance}: allowed are whole numbers from 0")
+    return Rule(lambda query, key: (query - key).abs() <= distance)
+
+
+def prefix(lengths: int | Int[Tensor, " b"]) -> Rule:
+    """Everyone sees the first p tokens, the first p one another among them; the rest is causal.
+
+    Args:
+        lengths: p, one for all rows or one a row; 0 leaves a causal mask.
+
+    Raises:
+        ValueError: a length is below 0.
+
+    *Source*: Raffel et al. 2020, section 3.2.1, arXiv:1910.10683.
+
+    >>> positions = torch.tensor([[0, 1, 2]])
+    >>> prefix(2).mask(positions, positions).int().tolist()
+    [[[1, 1, 0], [1, 1, 0], [1, 1, 1]]]
+    """
+    lengths = torch.as_tensor(lengths)
+    if bool((lengths < 0).any()):
+        raise ValueError(f"lengths={lengths.tolist()}: allowed are whole numbers from 0")
+    return CAUSAL | Rule(lambda query, key: key < lengths.to(key.device).view(-1, 1, 1))
+
+
+def same_document(documents: Int[Tensor, "b t"]) -> Rule:
+    """Tokens of the same document, where a row holds several, packed one after another.
+
+    Positions then start again in each document (`packed_positions`), so a token's place is its document and
+    its position there. Queries and keys must be the row's own tokens, all of them: no cache.
+
+    Args:
+        documents: which document each token belongs to.
+
+    Raises:
+        ValueError: when a mask is made and queries or keys are not the tokens that `documents` numbers.
+
+    *Source*: Krell et al. 2021, arXiv:2107.02027.
+
+    >>> ids = torch.tensor([[7, 7, 9]])
+    >>> positions = packed_positions(ids)
+    >>> (CAUSAL & same_document(ids)).mask(positions, positions).int().tolist()
+    [[[1, 0, 0], [1, 1, 0], [0, 0, 1]]]
+    """
+
+    def sees(query: Tensor, key: Tensor) -> Tensor:
+        got = query.shape[1], key.shape[2]
+        if got != (documents.shape[1],) * 2:
+            raise ValueError(
+                f"documents has {documents.shape[1]} tokens a row: (queries, keys) are {got}, "
+                "and packed rows are read whole, without a cache"
+            )
+        return documents[:, :, None] == documents[:, None, :]
+
+    return Rule(sees)
+
+
 def visible(
     query_positions: Int[Tensor, "b t"], key_positions: Int[Tensor, "b s"], window: int | None = None
 ) -> Bool[Tensor, "b t s"]:
-    """Say for each query which keys it may see.
+    """The mask of a decoder: for each query, the keys it may see.
 
     *Equation*: visible = (key >= 0) and (key <= query) and (key > query - W), the last only under a window.
 
@@ -30,17 +156,14 @@ def visible(
     Raises:
         ValueError: `window` is below 1.
 
-    *Cost*: 3 comparisons a pair, b t s bytes.
+    *Cost*: a few comparisons a pair, b t s bytes.
     *Source*: causal, Vaswani et al. 2017, arXiv:1706.03762; window, Beltagy et al. 2020, arXiv:2004.05150.
 
     >>> visible(torch.tensor([[3]]), torch.tensor([[4, 1, 2, 3]]), window=2).tolist()
     [[[False, False, True, True]]]
     """
-    if window is not None and window < 1:
-        raise ValueError(f"window={window}: allowed are None (no limit) and whole numbers from 1")
-    query, key = query_positions[:, :, None], key_positions[:, None, :]
-    seen = (key >= 0) & (key <= query)
-    return seen if window is None else seen & (key > query - window)
+    rule = CAUSAL if window is None else CAUSAL & within(window)
+    return rule.mask(query_positions, key_positions)
 
 
 def simplest(mask: Bool[Tensor, "b t s"]) -> tuple[Bool[Tensor, "b t s"] | None, bool]:
@@ -76,6 +199,18 @@ def positions_from_padding(attention_mask: Int[Tensor, "b t"] | Bool[Tensor, "b 
     """
     real = attention_mask.bool()
     return (real.long().cumsum(dim=1) - 1).masked_fill(~real, EMPTY)
+
+
+def packed_positions(documents: Int[Tensor, "b t"]) -> Int[Tensor, "b t"]:
+    """Number the tokens of each document from 0, where a row holds several one after another.
+
+    >>> packed_positions(torch.tensor([[7, 7, 7, 9, 9, 4]])).tolist()
+    [[0, 1, 2, 0, 1, 0]]
+    """
+    place = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
+    starts = torch.ones_like(documents, dtype=torch.bool)
+    starts[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    return place - place.masked_fill(~starts, 0).cummax(dim=1).values
 
 
 def next_positions(

@@ -1,60 +1,62 @@
 """A block: one step of the residual stream, first across the tokens of a row, then within each token.
 
-Symbols: x [b t d] the stream, mixer the part that reads other tokens (attention), ffn the part that does not.
-`pre` norms the input of each part. `sandwich` (Gemma 2 and 3) norms its output too.
+Symbols: x [b t d] the stream, mixer the part that reads other tokens of the row (attention), cross the part
+that reads a source, ffn the part that reads no other token. Where the norms stand:
+
+    pre           x + part(norm(x))              GPT-2, BLOOM, Llama, T5
+    post          norm(x + part(x))              the first transformer, BERT, BART
+    sandwich      x + norm(part(norm(x)))        Gemma 2 and 3, GLM-4
+    parallel      x + mixer(norm(x)) + ffn(norm(x)), one norm for both     GPT-J, PaLM, Falcon-7B, Cohere
+    parallel_two  the same with a norm for each                            GPT-NeoX, Falcon-40B
 """
+
+from collections.abc import Callable, Sequence
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.layers.attention import Attention
+from course_lib.layers.cross_attention import Source
 from course_lib.layers.kv_cache import LayerCache
-from course_lib.layers.latent_attention import LatentAttention
-from course_lib.layers.mlp import MLP, GatedMLP
-from course_lib.layers.norms import LayerNorm, RMSNorm
-from course_lib.layers.positions import Rope, rope_scaling_factor
-from course_lib.specs.schema import (
-    AttentionSpec,
-    FFNSpec,
-    LatentAttentionSpec,
-    LayerSpec,
-    MoESpec,
-    NormSpec,
-    RopeSpec,
-)
+from course_lib.layers.masks import Rule
+from course_lib.models.parts import build_cross, build_ffn, build_mixer, build_norm, build_position_bias
+from course_lib.specs.schema import LayerSpec
 
-LAYOUTS = ("pre", "sandwich")
+LAYOUTS = ("pre", "post", "sandwich", "parallel", "parallel_two")
 
 
 class Block(nn.Module):
-    """One layer of a decoder, built from its specification.
+    """One layer of a model, built from its specification.
 
-    *Equation*: x = x + mixer(norm(x)); x = x + ffn(norm(x)). In a sandwich, each sum adds
-        norm(part(norm(x))).
+    *Equation*: that of its `norm_layout`, in this module's header, for the mixer, then cross-attention where
+        there is one, then the feed-forward part.
 
     Args:
         width: d.
-        spec: the layer; its mixer, feed-forward part, norms and their places.
+        spec: the layer; its mixer, cross-attention, feed-forward part, norms and their places.
+        position_bias: what its stack shares, see `build_blocks`.
 
     Raises:
         ValueError: the spec has a part this block does not build; the message names the field.
 
-    *Source*: Vaswani et al. 2017, arXiv:1706.03762; norms first, Xiong et al. 2020, arXiv:2002.04745;
-        sandwich, Gemma 2, arXiv:2408.00118.
+    *Source*: post, Vaswani et al. 2017, arXiv:1706.03762; pre, Xiong et al. 2020, arXiv:2002.04745; sandwich,
+        Gemma 2, arXiv:2408.00118; parallel, Black et al. 2022, section 2.1, arXiv:2204.06745 (GPT-J's idea).
     """
 
-    def __init__(self, width: int, spec: LayerSpec) -> None:
+    def __init__(self, width: int, spec: LayerSpec, position_bias: nn.Module | None = None) -> None:
         super().__init__()
-        if spec.norm_layout not in LAYOUTS:
-            raise ValueError(f"norm_layout={spec.norm_layout!r}: supported are {', '.join(LAYOUTS)}")
-        if spec.cross is not None:
-            raise ValueError("cross is set: only layers without cross-attention are supported")
-        self.sandwich = spec.norm_layout == "sandwich"
-        self.mixer_norm, self.mixer = build_norm(width, spec.norm), build_mixer(width, spec)
-        self.ffn_norm, self.ffn = build_norm(width, spec.norm), build_ffn(width, spec.ffn)
-        if self.sandwich:
-            self.mixer_post_norm = build_norm(width, spec.norm)
-            self.ffn_post_norm = build_norm(width, spec.norm)
+        self.layout = spec.norm_layout
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"norm_layout={self.layout!r}: supported are {', '.join(LAYOUTS)}")
+        if self.layout.startswith("parallel") and spec.cross is not None:
+            raise ValueError(f"cross is set: with norm_layout={self.layout!r} only None is supported")
+        self.mixer = build_mixer(width, spec, position_bias)
+        self.cross, self.ffn = build_cross(width, spec), build_ffn(width, spec.ffn)
+        for part in ("mixer", "cross", "ffn"):
+            if getattr(self, part) is None or (part == "ffn" and self.layout == "parallel"):
+                continue
+            setattr(self, f"{part}_norm", build_norm(width, spec.norm))
+            if self.layout == "sandwich":
+                setattr(self, f"{part}_post_norm", build_norm(width, spec.norm))
 
     def forward(
         self,
@@ -62,82 +64,49 @@ class Block(nn.Module):
         positions: Int[Tensor, "b t"],
         cache: LayerCache | None = None,
         memo: dict | None = None,
+        *,
+        rule: Rule | None = None,
+        source: Source | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Add both parts to the stream; `memo` lives for one forward pass (see `positions.once`)."""
-        mixed = self.mixer(self.mixer_norm(x), positions, cache, memo)
-        x = x + (self.mixer_post_norm(mixed) if self.sandwich else mixed)
-        fed = self.ffn(self.ffn_norm(x))
-        return x + (self.ffn_post_norm(fed) if self.sandwich else fed)
+        """Add the parts to the stream.
+
+        Args:
+            x, positions, cache, memo, rule: as in `Attention.forward`.
+            source: what the cross-attention reads, from its `read`; needed where there is one.
+        """
+        if (self.cross is None) != (source is None):
+            raise ValueError(f"source={source}: a block reads one if, and only if, it has cross-attention")
+
+        def mixed(inner: Tensor) -> Tensor:
+            return self.mixer(inner, positions, cache, memo, rule=rule)
+
+        if self.layout.startswith("parallel"):
+            normed = self.mixer_norm(x)
+            return x + mixed(normed) + self.ffn(normed if self.layout == "parallel" else self.ffn_norm(x))
+        x = self._add("mixer", mixed, x)
+        if self.cross is not None:
+            x = self._add("cross", lambda inner: self.cross(inner, positions, source, memo), x)
+        return self._add("ffn", self.ffn, x)
+
+    def _add(self, name: str, part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """One sublayer, with its norms where the layout wants them."""
+        norm = getattr(self, f"{name}_norm")
+        if self.layout == "post":
+            return norm(x + part(x))
+        change = part(norm(x))
+        return x + (getattr(self, f"{name}_post_norm")(change) if self.layout == "sandwich" else change)
 
 
-def build_norm(width: int, spec: NormSpec) -> nn.Module:
-    """The norm that `spec` describes."""
-    if spec.kind == "rmsnorm":
-        return RMSNorm(width, spec.eps, offset=spec.offset)
-    return LayerNorm(width, spec.eps, bias=spec.bias)
+def build_blocks(width: int, layers: Sequence[LayerSpec]) -> nn.ModuleList:
+    """A stack of blocks. The first layer's position bias serves all of them, as in T5 and BLOOM.
 
-
-def build_rope(spec: RopeSpec | None) -> Rope | None:
-    """The rotary positions that `spec` describes; a ValueError for a scaling that is not supported."""
-    if spec is None:
-        return None
-    factor = rope_scaling_factor(spec.scaling)
-    return Rope(dim=spec.dim, theta=spec.theta, pairing=spec.pairing, factor=factor)
-
-
-def build_ffn(width: int, spec: FFNSpec | MoESpec | None) -> nn.Module:
-    """The feed-forward part that `spec` describes; a ValueError for experts and other kinds."""
-    kinds = {"mlp": MLP, "glu": GatedMLP}
-    kind = getattr(spec, "kind", type(spec).__name__)
-    if kind not in kinds:
-        raise ValueError(f"ffn={kind}: supported are {', '.join(kinds)}")
-    return kinds[kind](width, spec.width, activation=spec.activation, bias=spec.bias)
-
-
-def build_mixer(width: int, layer: LayerSpec) -> nn.Module:
-    """The part that mixes tokens; a ValueError names the field that is not supported."""
-    if isinstance(layer.mixer, AttentionSpec):
-        return _build_attention(width, layer.mixer, layer.norm)
-    if isinstance(layer.mixer, LatentAttentionSpec):
-        return _build_latent_attention(width, layer.mixer)
-    kind = type(layer.mixer).__name__
-    raise ValueError(f"mixer={kind}: supported are AttentionSpec and LatentAttentionSpec")
-
-
-def _build_attention(width: int, spec: AttentionSpec, norm: NormSpec) -> Attention:
-    for field, allowed in (("causal", True), ("relative_buckets", 0)):
-        if getattr(spec, field) != allowed:
-            raise ValueError(f"{field}={getattr(spec, field)}: supported is {allowed}")
-    return Attention(
-        width,
-        spec.heads,
-        spec.kv_heads,
-        spec.head_dim,
-        value_dim=spec.value_dim,
-        rope=build_rope(spec.rope),
-        window=spec.window,
-        bias_qkv=spec.bias_qkv,
-        bias_out=spec.bias_out,
-        qk_norm=spec.qk_norm,
-        norm_eps=norm.eps,
-        norm_offset=norm.offset,
-        softcap=spec.softcap,
-        scale=spec.scale,
-        sinks=spec.sinks,
-    )
-
-
-def _build_latent_attention(width: int, spec: LatentAttentionSpec) -> LatentAttention:
-    return LatentAttention(
-        width,
-        spec.heads,
-        kv_rank=spec.kv_rank,
-        nope_dim=spec.nope_dim,
-        rope_dim=spec.rope_dim,
-        value_dim=spec.value_dim,
-        q_rank=spec.q_rank,
-        rope=build_rope(spec.rope),
-        scale=spec.scale,
-        bias=spec.bias,
-        norm_eps=spec.norm.eps,
-    )
+    >>> from course_lib.specs.loader import load_spec
+    >>> import torch
+    >>> spec = load_spec("t5-base")
+    >>> with torch.device("meta"):
+    ...     blocks = build_blocks(spec.width, spec.encoder)
+    >>> blocks[0].mixer.position_bias is blocks[11].mixer.position_bias
+    True
+    """
+    shared = build_position_bias(layers[0].mixer)
+    return nn.ModuleList(Block(width, layer, shared) for layer in layers)

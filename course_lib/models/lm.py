@@ -1,8 +1,8 @@
 """A causal language model from a specification: embed, run the blocks, norm, score the vocabulary.
 
-Symbols: b batch, t tokens, d model width, l layers. One class serves the LLaMA line: Llama, Mistral,
-Qwen2, Qwen3, Gemma 2 and Gemma 3 (text), and DeepSeek's dense layers with latent attention. What differs
-between them is in the specification, not in the code.
+Symbols: b batch, t tokens, d model width, l layers. One class serves GPT-2, GPT-J, GPT-NeoX, BLOOM, Falcon,
+PaLM, Cohere, Llama, Mistral, Qwen2, Qwen3, Gemma 2 and 3 (text), GLM-4, and DeepSeek's dense layers with
+latent attention. What differs between them is in the specification, not in the code.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from course_lib.layers.kv_cache import ContiguousCache, LayerCache, RingCache
 from course_lib.layers.latent_attention import LatentCache
-from course_lib.layers.masks import next_positions
-from course_lib.models.block import Block, build_norm
-from course_lib.specs.schema import EmbeddingSpec, LatentAttentionSpec, LayerSpec, ModelSpec
+from course_lib.layers.masks import Rule, next_positions
+from course_lib.models.block import build_blocks
+from course_lib.models.embed import Embedding
+from course_lib.models.parts import build_norm
+from course_lib.specs.schema import LatentAttentionSpec, LayerSpec, ModelSpec
 
 INITIAL_STD = 0.02  # of every matrix, as GPT-2 and LLaMA start
 
@@ -76,13 +78,13 @@ class CausalLM(nn.Module):
         super().__init__()
         _check_supported(spec)
         self.spec = spec
-        self.embed = nn.Embedding(spec.vocab, spec.width)
-        self.blocks = nn.ModuleList(Block(spec.width, layer) for layer in spec.layers)
+        self.embed = Embedding(spec.vocab, spec.width, spec.embeddings)
+        self.blocks = build_blocks(spec.width, spec.layers)
         self.final_norm = build_norm(spec.width, spec.final_norm) if spec.final_norm else nn.Identity()
-        self.head = nn.Linear(spec.width, spec.vocab, bias=False)
+        self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
         self.apply(_initialise)
         if spec.embeddings.tied:
-            self.head.weight = self.embed.weight
+            self.head.weight = self.embed.words.weight
 
     def forward(
         self,
@@ -90,6 +92,7 @@ class CausalLM(nn.Module):
         positions: Int[Tensor, "b t"] | None = None,
         cache: ModelCache | None = None,
         *,
+        rule: Rule | None = None,
         last_only: bool = False,
     ) -> Float[Tensor, "b out vocab"]:
         """Score the vocabulary after each token.
@@ -99,6 +102,9 @@ class CausalLM(nn.Module):
             positions: their places in each row, -1 for padding on the left. Left out, each row goes on
                 where the cache ends, which is right only when nothing was padded.
             cache: from `make_cache`; it takes in the new tokens.
+            rule: who reads whom in place of the causal rule, such as `prefix(p)`, or for packed rows
+                `CAUSAL & same_document(ids)`. A layer's window holds on top. The same in every call of a
+                decode, and a prefix all in one call.
             last_only: score after the last token alone, as a prefill needs.
 
         Returns:
@@ -106,13 +112,13 @@ class CausalLM(nn.Module):
 
         Raises:
             ValueError: `positions` has another shape than `tokens`, or `cache` has another number of
-                layers; or the cache is full.
+                layers; or the cache is full; or a position lies beyond a learned table.
         """
         positions = self._positions(tokens, positions, cache)
-        x, memo = self.embed(tokens) * self.spec.embeddings.scale, {}
+        x, memo = self.embed(tokens, positions), {}
         for block, kept in zip(self.blocks, cache or [None] * len(self.blocks), strict=True):
-            x = block(x, positions, kept, memo)
-        logits = self.head(self.final_norm(x[:, -1:] if last_only else x))
+            x = block(x, positions, kept, memo, rule=rule)
+        logits = self.head(self.final_norm(x[:, -1:] if last_only else x)) * self.spec.logit_scale
         cap = self.spec.logit_softcap
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
@@ -125,7 +131,7 @@ class CausalLM(nn.Module):
         Raises:
             ValueError: `batch` or `capacity` is below 1.
         """
-        like = {"dtype": self.embed.weight.dtype, "device": self.embed.weight.device}
+        like = {"dtype": self.head.weight.dtype, "device": self.head.weight.device}
         return ModelCache([build_layer_cache(layer, batch, capacity, **like) for layer in self.spec.layers])
 
     def _positions(self, tokens: Tensor, positions: Tensor | None, cache: ModelCache | None) -> Tensor:
@@ -152,11 +158,17 @@ def build_layer_cache(layer: LayerSpec, batch: int, capacity: int, **like) -> La
 
 def _check_supported(spec: ModelSpec) -> None:
     """Refuse what this model would leave out in silence."""
-    plain = EmbeddingSpec(tied=spec.embeddings.tied, scale=spec.embeddings.scale)
-    supported = {"encoder": (), "head": "lm", "embeddings": plain, "patches": None, "vision": None}
+    supported = {"encoder": (), "head": "lm", "patches": None, "vision": None}
     for field, want in supported.items():
         if getattr(spec, field) != want:
             raise ValueError(f"{field}={getattr(spec, field)!r}: supported is {want!r}")
+    if spec.embeddings.token_types:
+        raise ValueError(f"token_types={spec.embeddings.token_types}: supported is 0")
+    for layer in spec.layers:
+        if not getattr(layer.mixer, "causal", True):
+            raise ValueError("causal=False: a causal language model supports only causal layers")
+        if layer.cross is not None:
+            raise ValueError("cross is set: only layers without cross-attention are supported")
 
 
 def _initialise(module: nn.Module) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from course_lib.models.lm import CausalLM
 
 RENAMED = (  # in this order: a pattern in their name, what stands there in ours
-    (r"^model\.embed_tokens\.", "embed."),
+    (r"^model\.embed_tokens\.", "embed.words."),
     (r"^model\.layers\.", "blocks."),
     (r"^model\.norm\.", "final_norm."),
     (r"^lm_head\.", "head."),
@@ -64,7 +64,7 @@ def load_hf_weights(model: CausalLM, state_dict: Mapping[str, Tensor]) -> None:
     sandwich = any(layer.norm_layout == "sandwich" for layer in model.spec.layers)
     renamed = {our_name(name, sandwich=sandwich): tensor for name, tensor in state_dict.items()}
     if model.spec.embeddings.tied:
-        renamed["head.weight"] = renamed.get("embed.weight")
+        renamed["head.weight"] = renamed.get("embed.words.weight")
     parameters = dict(model.named_parameters(remove_duplicate=False))
     for problem, names in (
         ("missing from state_dict", parameters.keys() - renamed.keys()),

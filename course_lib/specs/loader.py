@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 
 from course_lib.specs.from_hf import spec_from_hf_config
-from course_lib.specs.schema import ModelSpec, Published, Source
+from course_lib.specs.provenance import Published, Source
+from course_lib.specs.schema import ModelSpec
 
 MODELS = Path(__file__).parent / "models"
 

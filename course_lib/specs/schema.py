@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from course_lib.specs.frozen import Sized
+from course_lib.specs.provenance import NOTHING_PUBLISHED, Published, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +43,11 @@ class RopeSpec(Sized):
 class AttentionSpec(Sized):
     """Softmax attention: g = h is MHA, g = 1 is MQA. Caches g (k + v) elements per token.
 
-    `window` w: a query at t sees keys t-w+1 .. t. `qk_norm`: over each head's k, or over all heads at once
-    ("width"). `scale` None means k ** -0.5. `relative_buckets`: rows of a learned bias table which this layer
-    owns (T5 keeps one a stack, in its first layer, and the others read it).
+    `window` w: a query at t sees keys t-w+1 .. t; without `causal`, those at most w // 2 away. `qk_norm`:
+    over each head's k, or over all heads at once ("width"). `scale` None means k ** -0.5. `alibi`: scores
+    fall with the distance. `relative_buckets`: rows of a learned bias table which this layer owns (T5 keeps
+    one a stack, in its first layer, and the others read it); distances from `relative_max_distance` on share
+    a row.
     """
 
     heads: int
@@ -60,7 +63,9 @@ class AttentionSpec(Sized):
     scale: float | None = None
     sinks: bool = False
     causal: bool = True
+    alibi: bool = False
     relative_buckets: int = 0
+    relative_max_distance: int = 128
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -162,24 +167,31 @@ Mixer = AttentionSpec | LatentAttentionSpec | SSMSpec | RWKVSpec
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSpec:
-    """One block. Norms: "pre" and "post" one a sublayer, "sandwich" two, "parallel" one for the block."""
+    """One block. Norms: "pre" and "post" one a sublayer, "sandwich" two.
+
+    "parallel": all parts read one norm, and their outputs are added together; "parallel_two": each its own.
+    """
 
     mixer: Mixer
     norm: NormSpec
     ffn: FFNSpec | MoESpec | None = None
     cross: AttentionSpec | None = None
-    norm_layout: Literal["pre", "post", "sandwich", "parallel"] = "pre"
+    norm_layout: Literal["pre", "post", "sandwich", "parallel", "parallel_two"] = "pre"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingSpec(Sized):
     """The way in. In an encoder-decoder each stack has its own positions and `norm`, and one word table.
 
-    `tied`: the head is the word table. `learned_positions` counts rows. `scale` multiplies the words.
+    `tied`: the head is the word table. `learned_positions` counts rows, `position_offset` the first of them
+    that no position reads. `sinusoidal`: the layout of positions that are not learned. `scale` multiplies the
+    words.
     """
 
     tied: bool = False
     learned_positions: int = 0
+    position_offset: int = 0
+    sinusoidal: Literal["interleaved", "halves"] | None = None
     token_types: int = 0
     norm: NormSpec | None = None
     scale: float = 1.0
@@ -198,38 +210,12 @@ class PatchSpec(Sized):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
-    """What the authors state, in parameters as they round them; None where they do not say.
-
-    `active_leaves_out` names the parts (of `costs.params`) which their active count does not include.
-    """
-
-    total: float | None = None
-    active: float | None = None
-    active_leaves_out: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Where a figure was read. `covers` names it: "config", "config.vocab_size", "published.total".
-
-    `seen`: "first-hand" in what its authors publish, in a "copy" of that, or "quoted" by another.
-    """
-
-    covers: tuple[str, ...]
-    seen: Literal["first-hand", "copy", "quoted"]
-    citation: str
-    url: str
-    checked: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class ModelSpec(Sized):
     """A whole model: `layers` is its stack, or its decoder where `encoder` is filled.
 
     `head` says what follows the last layer: "lm" logits over the vocabulary, "pooler" a tanh layer on the
     first token, "classifier" and "projection" a map to `outputs`, or "none". A two-tower model (CLIP) carries
-    its image tower in `vision`, a ModelSpec whose input is `patches`.
+    its image tower in `vision`, a ModelSpec whose input is `patches`. `logit_scale` multiplies the logits.
     """
 
     name: str
@@ -242,9 +228,10 @@ class ModelSpec(Sized):
     final_norm: NormSpec | None = None
     head: Literal["lm", "pooler", "classifier", "projection", "none"] = "lm"
     outputs: int = 0
+    logit_scale: float = 1.0
     logit_softcap: float | None = None
     context: int | None = None
     patches: PatchSpec | None = None
     vision: "ModelSpec | None" = None
-    published: Published = Published()
+    published: Published = NOTHING_PUBLISHED
     sources: tuple[Source, ...] = ()

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.layers.attention import Attention
+from course_lib.layers.attention_layer import Attention
 from course_lib.layers.masks import next_positions, positions_from_padding
 from course_lib.layers.positions import Rope, apply_rope
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from course_lib.layers.attention import Attention, attend, attend_fused, attention_naive
+from course_lib.layers.attention import attend, attend_fused, attention_naive
+from course_lib.layers.attention_layer import Attention
 from course_lib.layers.kv_cache import ContiguousCache
 from course_lib.layers.masks import next_positions, visible
 from course_lib.layers.positions import Rope
@@ -33,6 +34,23 @@ def test_three_forms_agree(heads, groups, queries, keys, window):
     torch.testing.assert_close(attend_fused(*inputs, mask), expected, **TOLERANCE)
 
 
+@pytest.mark.parametrize(("heads", "groups"), GROUPS)
+@pytest.mark.parametrize(("queries", "keys", "window"), [(5, 5, None), (1, 7, 3), (3, 7, 4)])
+def test_three_forms_agree_on_a_bias(heads, groups, queries, keys, window):
+    inputs, mask = qkv(heads, groups, queries, keys), causal(2, queries, keys, window)
+    bias = torch.randn(2, heads, queries, keys).double()
+    expected = attention_naive(*inputs, mask, bias=bias)
+    torch.testing.assert_close(attend(*inputs, mask, bias=bias)[0], expected, **TOLERANCE)
+    torch.testing.assert_close(attend_fused(*inputs, mask, bias=bias), expected, **TOLERANCE)
+    assert not torch.allclose(expected, attention_naive(*inputs, mask))
+
+
+def test_causal_and_a_bias_go_together():
+    inputs, bias = qkv(4, 2), torch.randn(2, 4, 5, 5).double()
+    expected = attention_naive(*inputs, causal(2, 5, 5), bias=bias)
+    torch.testing.assert_close(attend_fused(*inputs, causal=True, bias=bias), expected, **TOLERANCE)
+
+
 @pytest.mark.parametrize("scale", [0.1, 2.0])
 def test_three_forms_agree_on_a_scale(scale):
     inputs, mask = qkv(4, 2), causal(2, 5, 5)
@@ -51,8 +69,10 @@ def test_no_mask_and_causal_are_short_for_masks():
 @pytest.mark.parametrize("queries", [1, 3])
 def test_a_query_that_sees_nothing_gives_zeros(queries):
     inputs, mask = qkv(4, 2, queries=queries), torch.zeros(2, queries, 5, dtype=torch.bool)
+    bias = torch.randn(2, 4, queries, 5).double()
     y, weights = attend(*inputs, mask)
-    for result in (y, weights, attend_fused(*inputs, mask), attention_naive(*inputs, mask)):
+    fused, biased = attend_fused(*inputs, mask), attend_fused(*inputs, mask, bias=bias)
+    for result in (y, weights, fused, biased, attention_naive(*inputs, mask)):
         assert not result.any()
 
 

@@ -134,12 +134,16 @@ def test_an_empty_model_cache_is_refused():
         ("head", "pooler"),
         ("encoder", spec_of().layers),
         ("vision", spec_of()),
-        ("embeddings", EmbeddingSpec(learned_positions=8)),
     ],
 )
 def test_an_unsupported_model_is_refused_by_field(field, value):
     with pytest.raises(ValueError, match=f"{field}="):
         CausalLM(dataclasses.replace(spec_of(), **{field: value}))
+
+
+def test_segments_are_refused():
+    with pytest.raises(ValueError, match="token_types=2"):
+        CausalLM(dataclasses.replace(spec_of(), embeddings=EmbeddingSpec(token_types=2)))
 
 
 def changed_layer(**changes):
@@ -152,7 +156,7 @@ def test_an_unsupported_layer_is_refused_by_field():
     experts = MoESpec(experts=4, top_k=2, expert=layer.ffn)
     one_sided = dataclasses.replace(layer.mixer, causal=False)
     for changes, named in (
-        ({"norm_layout": "parallel"}, "norm_layout='parallel'"),
+        ({"norm_layout": "around"}, "norm_layout='around'"),
         ({"cross": layer.mixer}, "cross is set"),
         ({"ffn": experts}, "ffn=MoESpec"),
         ({"ffn": None}, "ffn=NoneType"),

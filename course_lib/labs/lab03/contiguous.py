@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from course_lib.labs.checking import Checker, random_sizes
-from course_lib.layers.attention import Attention
+from course_lib.layers.attention_layer import Attention
 from course_lib.layers.positions import Rope
 
 HINTS = {

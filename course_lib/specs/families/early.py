@@ -95,7 +95,7 @@ def t5_ffn(config: Config) -> FFNSpec:
 def bart(config: Config) -> ModelSpec:
     """Post-norm encoder-decoder with biases; its position tables have two rows before the first position."""
     width, context = config.count("d_model"), config.count("max_position_embeddings")
-    norm, rows = layer_norm(1e-5), context + 2
+    norm, offset = layer_norm(1e-5), 2
     scale = width**0.5 if config.flag("scale_embedding", False) else 1.0
     tied = config.flag("tie_word_embeddings", True)
     return model(
@@ -103,7 +103,9 @@ def bart(config: Config) -> ModelSpec:
         width,
         encoder=bart_stack(config, "encoder", norm),
         layers=bart_stack(config, "decoder", norm),
-        embeddings=EmbeddingSpec(tied=tied, learned_positions=rows, norm=norm, scale=scale),
+        embeddings=EmbeddingSpec(
+            tied=tied, learned_positions=context + offset, position_offset=offset, norm=norm, scale=scale
+        ),
         context=context,
     )
 

@@ -1,0 +1,61 @@
+"""The way in: words, and what a model adds to them before its first layer.
+
+Symbols: b batch, t tokens, d model width. Each word's vector, times a factor, plus a vector for its position
+(learned or sinusoidal), plus one for its segment, then a norm: a model has some of these.
+"""
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from course_lib.layers.position_tables import LearnedPositions, sinusoidal
+from course_lib.models.parts import build_norm
+from course_lib.specs.schema import EmbeddingSpec
+
+
+class Embedding(nn.Module):
+    """From tokens to the vectors that the first layer reads.
+
+    *Equation*: x = norm(scale * words[token] + positions[p] + types[segment]).
+
+    Args:
+        vocab: tokens in the vocabulary.
+        width: d.
+        spec: which parts there are.
+
+    Raises:
+        ValueError: later, a position beyond the learned table, or segments given to a model without them.
+
+    *Cost*: vocab d parameters, and d more a row of the other tables.
+
+    >>> import torch
+    >>> embed = Embedding(7, 4, EmbeddingSpec(learned_positions=3))
+    >>> embed(torch.tensor([[5, 6]]), torch.tensor([[0, 1]])).shape
+    torch.Size([1, 2, 4])
+    """
+
+    def __init__(self, vocab: int, width: int, spec: EmbeddingSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.words = nn.Embedding(vocab, width)
+        rows = spec.learned_positions
+        self.positions = LearnedPositions(rows, width, offset=spec.position_offset) if rows else None
+        self.types = nn.Embedding(spec.token_types, width) if spec.token_types else None
+        self.norm = build_norm(width, spec.norm) if spec.norm else None
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "b t"],
+        positions: Int[Tensor, "b t"],
+        types: Int[Tensor, "b t"] | None = None,
+    ) -> Float[Tensor, "b t d"]:
+        """Look the tokens up. `types`: each token's segment; all in segment 0 when left out."""
+        x = self.words(tokens) * self.spec.scale
+        if self.positions is not None:
+            x = x + self.positions(positions)
+        if self.spec.sinusoidal is not None:
+            x = x + sinusoidal(positions, x.shape[-1], layout=self.spec.sinusoidal, dtype=x.dtype)
+        if self.types is None and types is not None:
+            raise ValueError("types is given: this model has no table of segments (token_types is 0)")
+        if self.types is not None:
+            x = x + (self.types.weight[0] if types is None else self.types(types))
+        return x if self.norm is None else self.norm(x)
