@@ -14,8 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Batch = tuple[Tensor, Tensor]
-Loss = Callable[[nn.Module, Batch], Tensor]
+from course_lib.train.batches import Batch, target_count
+
+AnyBatch = Batch | tuple[Tensor, Tensor]
+Loss = Callable[[nn.Module, AnyBatch], Tensor]
 
 
 @dataclass
@@ -31,7 +33,7 @@ class History:
     valid: dict[int, float] = field(default_factory=dict)
 
 
-def next_token_loss(model: nn.Module, batch: Batch) -> Tensor:
+def next_token_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     """Return the mean cross-entropy of `model(inputs)` [b t vocab] against targets [b t], nats a token."""
     inputs, targets = batch
     return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
@@ -58,12 +60,12 @@ def learning_rate(step: int, *, steps: int, peak: float, warmup: int, floor: flo
     return peak * (floor + (1 - floor) * (1 + math.cos(math.pi * x)) / 2)
 
 
-def evaluate(model: nn.Module, batches: Iterable[Batch], *, loss_fn: Loss = next_token_loss) -> float:
+def evaluate(model: nn.Module, batches: Iterable[AnyBatch], *, loss_fn: Loss = next_token_loss) -> float:
     """Return the mean loss over all target tokens of `batches`, in eval mode and without gradients.
 
     Args:
-        batches: (inputs, targets) pairs; a pair counts by its number of targets.
-        loss_fn: mean loss of one pair.
+        batches: (inputs, targets) pairs or `Batch`es; each counts by the targets its loss is a mean over.
+        loss_fn: mean loss of one batch: `next_token_loss` for pairs, those of `train.batches` for a `Batch`.
     Returns:
         Nats a token. The model is left in the mode it came in.
     Raises:
@@ -74,17 +76,18 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], *, loss_fn: Loss = next
     total, count = 0.0, 0
     with torch.no_grad():
         for batch in batches:
-            total += loss_fn(model, batch).item() * batch[1].numel()
-            count += batch[1].numel()
+            weight = target_count(batch)
+            total += loss_fn(model, batch).item() * weight
+            count += weight
     model.train(was_training)
     if count == 0:
-        raise ValueError("batches=(): allowed is one or more pairs with targets")
+        raise ValueError("batches=(): allowed is one or more with targets")
     return total / count
 
 
 def train(
     model: nn.Module,
-    batch_fn: Callable[[torch.Generator], Batch],
+    batch_fn: Callable[[torch.Generator], AnyBatch],
     *,
     steps: int,
     lr: float,
@@ -104,6 +107,7 @@ def train(
     Args:
         model: any module `loss_fn` can call; on its device already.
         batch_fn: draws one batch from the generator it is given, on the model's device.
+        loss_fn: mean loss of one batch, as for `evaluate`.
         steps: updates in the whole run, at least 1.
         lr: peak rate of `learning_rate`; `warmup` is a tenth of the steps when None.
         weight_decay: on tensors with two or more axes; norms and biases are spared.
@@ -194,7 +198,7 @@ class _Run:
         self.history.valid.update(state["valid"])
 
 
-def _update(run: _Run, loss_fn: Loss, batch: Batch, rate: float, clip: float) -> float:
+def _update(run: _Run, loss_fn: Loss, batch: AnyBatch, rate: float, clip: float) -> float:
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     loss = loss_fn(run.model, batch)

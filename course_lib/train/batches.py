@@ -1,0 +1,116 @@
+"""A training batch: what the model reads, what it has to say, and where saying it counts.
+
+    inputs    [b t]   tokens the model reads (the decoder's, where there are two sides)
+    targets   [b t]   the token to be said at each place
+    mask      [b t]   True where the loss counts
+    source    [b s]   tokens of the encoder, in sequence-to-sequence batches
+    prefix    [b]     how many inputs are read in both directions, in prefix batches
+    segments  [b t]   the document each input belongs to, in packed batches
+
+All objectives of the course share one loss, the mean of -log p(target) over the places that count. They
+differ in how the three tensors are made (`train.objectives`, `train.denoising`) and in what the model sees.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from course_lib.tasks.tokenizer import PAD
+
+Item = TypeVar("Item")
+
+
+class Batch(NamedTuple):
+    """Inputs, targets and loss mask, with what some objectives add. Shapes are at the top of the module."""
+
+    inputs: Int[Tensor, "b t"]
+    targets: Int[Tensor, "b t"]
+    mask: Bool[Tensor, "b t"]
+    source: Int[Tensor, "b s"] | None = None
+    prefix: Int[Tensor, " b"] | None = None
+    segments: Int[Tensor, "b t"] | None = None
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Return the batch with every tensor on `device`."""
+        return Batch(*(None if part is None else part.to(device) for part in self))
+
+    @property
+    def supervised(self) -> float:
+        """Share of the places at which the loss counts, padding among the others."""
+        return self.mask.float().mean().item()
+
+
+def masked_loss(
+    logits: Float[Tensor, "b t vocab"], targets: Int[Tensor, "b t"], mask: Bool[Tensor, "b t"]
+) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy over the places where `mask` is True.
+
+    *Equation*: L = -(1 / |M|) sum over (b, t) in M of log softmax(logits[b, t])[targets[b, t]].
+
+    Returns:
+        nats a counted token, a scalar that gradients flow through.
+
+    Raises:
+        ValueError: the mask is False everywhere.
+
+    *Cost*: one softmax over the vocabulary for each counted place, none for the others.
+
+    >>> logits = torch.zeros(1, 2, 4)
+    >>> round(masked_loss(logits, torch.tensor([[1, 3]]), torch.tensor([[True, False]])).item(), 4)  # ln 4
+    1.3863
+    """
+    if not bool(mask.any()):
+        raise ValueError("mask is False everywhere: allowed is one place or more at which the loss counts")
+    return F.cross_entropy(logits[mask], targets[mask])
+
+
+def language_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+    """Loss of a model with one side, causal or masked: `model(inputs)` gives logits [b t vocab]."""
+    return masked_loss(model(batch.inputs), batch.targets, batch.mask)
+
+
+def seq2seq_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+    """Loss of an encoder-decoder: `model(source, inputs)` gives logits [b t vocab] (teacher forcing)."""
+    return masked_loss(model(batch.source, batch.inputs), batch.targets, batch.mask)
+
+
+def prefix_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+    """Loss of a prefix model: `model(inputs, prefix)` gives logits [b t vocab]."""
+    return masked_loss(model(batch.inputs, batch.prefix), batch.targets, batch.mask)
+
+
+def target_count(batch: Batch | tuple[Tensor, Tensor]) -> int:
+    """Return how many targets the loss of a batch is a mean over: the mask's, or all of a plain pair."""
+    return int(batch.mask.sum()) if isinstance(batch, Batch) else batch[1].numel()
+
+
+def draw(items: Sequence[Item], count: int, generator: torch.Generator) -> list[Item]:
+    """Draw `count` items with replacement, from the given random stream.
+
+    Raises:
+        ValueError: there is no item, or `count` is below 1.
+
+    >>> draw("abc", 4, torch.Generator().manual_seed(0))
+    ['c', 'a', 'c', 'a']
+    """
+    if not items or count < 1:
+        raise ValueError(f"{len(items)} items, count={count}: allowed is one item or more, and count >= 1")
+    return [items[i] for i in torch.randint(len(items), (count,), generator=generator).tolist()]
+
+
+def pad_rows(rows: Sequence[Int[Tensor, "n"]], *, value: int = PAD) -> Int[Tensor, "b t"]:
+    """Stack rows of unlike length, filled up on the right with `value`.
+
+    Raises:
+        ValueError: there is no row.
+
+    >>> pad_rows([torch.tensor([1, 2, 3]), torch.tensor([4])], value=0).tolist()
+    [[1, 2, 3], [4, 0, 0]]
+    """
+    if not rows:
+        raise ValueError("rows is empty: allowed is one row or more")
+    return nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
