@@ -1,4 +1,6 @@
-"""Objectives: each batch against its rule written out, and the shares of the masked one within their bounds."""
+"""Objectives: each batch against its rule written out, and BERT's shares within their bounds."""
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ def stream(seed=0):
 
 
 def within(count, total, share, deviations=5):
-    """A binomial count stays within 5 standard deviations but once in 1.7 million draws; the seed is fixed."""
+    """A binomial count leaves 5 standard deviations once in 1.7 million draws; the seed is fixed."""
     return abs(count - total * share) < deviations * (total * share * (1 - share)) ** 0.5
 
 
@@ -44,12 +46,7 @@ def plain_packing(documents, length):
     for start in range(0, len(written) - 1, length):
         window = written[start : start + length + 1]
         window += [(PAD, -1)] * (length + 1 - len(window))
-        rows.append(
-            [
-                (now[0], after[0], now[1] == after[1] >= 0, now[1])
-                for now, after in zip(window, window[1:], strict=False)
-            ]
-        )
+        rows.append([(now[0], after[0], now[1] == after[1] >= 0, now[1]) for now, after in pairwise(window)])
     return rows
 
 
