@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from course_lib.tasks.sequences import PARTS, VALID_SHARE
+from course_lib.tasks.sequences import ONE_IN, PARTS
 
 UNKNOWN = -1  # the answer where the text gives none
 
@@ -151,7 +151,7 @@ def in_valid(tokens: Int[Tensor, "b t"]) -> Bool[Tensor, " b"]:
     for column in tokens.T:
         code = code * 6364136223846793005 + column + 1442695040888963407
     code = code ^ ((code >> 32) & 0xFFFFFFFF)
-    return ((code & 0x7FFFFFFF) % VALID_SHARE) == 0
+    return ((code & 0x7FFFFFFF) % ONE_IN) == 0
 
 
 def _different(batch: int, length: int, below: int, generator: torch.Generator) -> Tensor:
@@ -165,7 +165,7 @@ def _of_part(rows: Callable[[int], Tensor], batch: int, part: str) -> Tensor:
         raise ValueError(f"part={part!r}: allowed are {PARTS}")
     kept: list[Tensor] = []
     for _ in range(100):
-        drawn = rows(batch * VALID_SHARE if part == "valid" else batch)
+        drawn = rows(batch * ONE_IN if part == "valid" else batch)
         kept.append(drawn[in_valid(drawn) == (part == "valid")])
         if sum(map(len, kept)) >= batch:
             return torch.cat(kept)[:batch]

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from course_lib.tasks.greek import draw_word, romanise
 
 PARTS = ("train", "valid")
-VALID_SHARE = 10  # one source in ten
+ONE_IN = 10  # one source in ten is valid
 _TRIES = 1000  # draws for one pair before a task is held to have none for this part
 
 
@@ -85,14 +85,14 @@ def transliteration(*, most_syllables: int = 4) -> SequenceTask:
     )
 
 
-def part_of(source: str) -> str:
-    """Return the part, "train" or "valid", that a source belongs to: one in ten is valid, by its hash.
+def part_of(source: str, *, one_in: int = ONE_IN) -> str:
+    """Return the part, "train" or "valid", that a source belongs to: one in `one_in` is valid, by its hash.
 
     >>> [part_of(word) for word in ("mode", "text", "mask", "beam")]
     ['train', 'valid', 'train', 'valid']
     """
     digest = hashlib.blake2b(source.encode(), digest_size=8).digest()
-    return "valid" if int.from_bytes(digest, "big") % VALID_SHARE == 0 else "train"
+    return "valid" if int.from_bytes(digest, "big") % one_in == 0 else "train"
 
 
 def draw_pairs(task: SequenceTask, count: int, *, part: str = "train", seed: int = 0) -> list[Pair]:

@@ -1,0 +1,1 @@
+"""Evaluation: how well a model does, and how sure that is."""
