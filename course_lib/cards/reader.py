@@ -34,7 +34,7 @@ PATTERNS = {
     "id": SLUG,
     "section": SLUG,
     "misconception": SLUG,
-    "call": r"course_lib(\.[a-z]\w*)+\.[a-z]\w*",
+    "call": r"course_lib(\.[a-z]\w*)+\.[A-Za-z]\w*",
     "value": r"\w+/\w+:\w+",
 }
 FORMAT = re.compile(r",?(\.\d+)?[a-z%]?")

@@ -73,6 +73,8 @@ def from_base(number: float, unit: str) -> float:
 def read_number(text: str, unit: str) -> float:
     """Return what a learner typed, in `unit`; without a unit of its own it is taken to be in `unit`.
 
+    `unit` may be one that is not in the table, such as "nats/byte": then only that is accepted.
+
     Raises: ValueError if it is no finite number, or its unit is unknown or measures something else.
 
     >>> read_number("40", "GiB"), read_number("40,960 MiB", "GiB"), read_number("1.5e3", "tokens")
@@ -85,4 +87,4 @@ def read_number(text: str, unit: str) -> float:
         raise ValueError(f"{text!r}: allowed is a number, such as 12, 1,024 or 1.5e9") from None
     if not math.isfinite(number):
         raise ValueError(f"{text!r}: allowed is a finite number")
-    return convert(number, SPELLINGS.get(rest.lower(), rest), unit) if rest else number
+    return number if rest in ("", unit) else convert(number, SPELLINGS.get(rest.lower(), rest), unit)

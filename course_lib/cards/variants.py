@@ -32,11 +32,22 @@ class Variant:
     answer: float | int | None = None
     unit: str = ""
     tolerance: float = 0.0
+    digits: int = DIGITS
 
     @property
     def answer_text(self) -> str:
         """Return the number with its unit, for prose."""
-        return "" if self.answer is None else _text(self.answer, self.unit)
+        return "" if self.answer is None else Value("answer", self.answer, self.unit, self.digits).text()
+
+    def accepts(self, number: float) -> bool:
+        """Return whether a number, in this unit, is right: within the tolerance, a share of the answer.
+
+        >>> Variant("?", "", 40, "GiB", 0.01).accepts(40.3), Variant("?", "", 499).accepts(500)
+        (True, False)
+        """
+        return math.isclose(
+            number, self.answer, rel_tol=0, abs_tol=(self.tolerance + 1e-9) * abs(self.answer)
+        )
 
 
 def variants(card: Card, root: str | Path) -> tuple[Variant, ...]:
@@ -80,7 +91,8 @@ def _computed(card: Computed, chosen: Mapping) -> Variant:
     if not isinstance(number, Real) or isinstance(number, bool) or not math.isfinite(number):
         raise ValueError(f"call: {card.call} gives {number!r} for {dict(chosen)}; allowed is a finite number")
     answer = from_base(number, card.unit)
-    explained = card.explanation.format(**chosen, answer=_text(answer, card.unit))
+    text = Value("answer", answer, card.unit, DIGITS).text()
+    explained = card.explanation.format(**chosen, answer=text)
     return Variant(card.question.format(**chosen), explained, answer, card.unit, card.tolerance)
 
 
@@ -108,7 +120,7 @@ def _predicted(card: Predict, root: Path) -> Variant:
     texts = {each: value.text() for each, value in recorded.items()}
     question = _put("question", card.question, texts)
     explained = _put("explanation", card.explanation, texts | {"answer": found.text()})
-    return Variant(question, explained, found.value, found.unit, card.tolerance)
+    return Variant(question, explained, found.value, found.unit, card.tolerance, found.digits)
 
 
 def _put(field: str, template: str, texts: Mapping[str, str]) -> str:
@@ -118,7 +130,3 @@ def _put(field: str, template: str, texts: Mapping[str, str]) -> str:
     except (LookupError, ValueError, AttributeError) as error:
         what = f"{error} is not recorded there; braces of $math$ stand twice"
         raise ValueError(f"{field}: {what}") from error
-
-
-def _text(answer: float, unit: str) -> str:
-    return Value("answer", answer, unit, DIGITS).text()
