@@ -46,25 +46,26 @@ def visible_pairs(tokens: Number, window: Number | None = None, *, causal: bool 
     """Pairs (query, key) that a mask leaves visible in a pass over `tokens` tokens.
 
     *Equation*: t^2 without a mask; t (t + 1) / 2 causal; m (m + 1) / 2 + (t - m) m with m = min(t, w) in a
-    window.
+    causal window. In one that is not causal, w // 2 keys on either side: t (2 n + 1) - n (n + 1) with
+    n = min(t - 1, w // 2).
 
     Args: `tokens` t; `window` w, the keys a query sees, itself included; `causal` whether later keys are
         hidden.
     Returns: a count of pairs.
-    Raises: ValueError if a count is no whole number of at least 1, or a window stands without the causal
-    mask.
+    Raises: ValueError if a count is no whole number of at least 1.
     Source: Beltagy et al. 2020, Longformer, arXiv 2004.05150, for windows.
 
     >>> visible_pairs(4), visible_pairs(4, window=2), visible_pairs(4, causal=False)
     (10, 7, 16)
+    >>> visible_pairs(4, window=2, causal=False)
+    10
     """
     check_count(tokens=tokens)
     if window is not None:
         check_count(window=window)
-        if not causal:
-            raise ValueError(f"window={window!r}: only None is allowed where causal=False")
     if not causal:
-        return tokens * tokens
+        side = tokens - 1 if window is None else smaller(tokens - 1, window // 2)
+        return tokens * (2 * side + 1) - side * (side + 1)
     reach = tokens if window is None else smaller(tokens, window)
     triangle = reach * (reach + 1)
     return (triangle / 2 if is_symbol(triangle) else triangle // 2) + (tokens - reach) * reach
@@ -182,7 +183,7 @@ def prefill_flops_split(
     source = tokens if source_tokens is None else source_tokens
     check_count(tokens=tokens, source_tokens=source, logit_positions=logit_positions)
     check_at_most("tokens", tokens, logit_positions=logit_positions)
-    head = 2 * head_weights(spec) * (logit_positions if spec.head == "lm" else 1)
+    head = 2 * head_weights(spec) * (logit_positions if spec.head in ("lm", "mlm") else 1)
     flops = Flops(head + _patch_flops(spec, tokens), 0)
     flops += _stack_flops(spec.layers, spec.width, tokens, source, skip_masked)
     return flops + _stack_flops(spec.encoder, spec.width, source, source, skip_masked)
@@ -193,9 +194,9 @@ def _stack_flops(layers, width: int, tokens: int, source: int, skip_masked: bool
     for layer, count in distinct(layers):
         linear = tokens * 2 * (mixer_weights(layer.mixer, width) + ffn_weights(layer.ffn, width))
         linear += tokens * recurrence_flops(layer.mixer)
-        masked = skip_masked and getattr(layer.mixer, "causal", True)
-        window = getattr(layer.mixer, "window", None) if masked else None
-        attention = pair_flops(layer.mixer) * visible_pairs(tokens, window, causal=masked)
+        causal = skip_masked and getattr(layer.mixer, "causal", True)
+        window = getattr(layer.mixer, "window", None) if skip_masked else None
+        attention = pair_flops(layer.mixer) * visible_pairs(tokens, window, causal=causal)
         if layer.cross:
             linear += tokens * 2 * query_weights(layer.cross, width)
             linear += source * 2 * key_value_weights(layer.cross, width)

@@ -101,7 +101,7 @@ def block_norms(layer: LayerSpec) -> int:
     if layer.norm_layout == "parallel":
         return 1
     sublayers = 1 + (layer.cross is not None) + (layer.ffn is not None)
-    return sublayers * NORMS_OF_A_SUBLAYER[layer.norm_layout]
+    return (sublayers - (not layer.mixer_norm)) * NORMS_OF_A_SUBLAYER[layer.norm_layout]
 
 
 def norm_params(norm: NormSpec | None, width: int) -> int:
@@ -204,10 +204,17 @@ def patch_params(spec: ModelSpec) -> int:
 
 
 def head_params(spec: ModelSpec) -> int:
-    """Count the head: nothing where it is the word table. CLIP's two projections share one temperature."""
-    if spec.head == "lm":
-        weights = 0 if spec.embeddings.tied else head_weights(spec)
-        return weights + spec.embeddings.head_bias * spec.vocab
+    """Count the head: no words where it is the word table. CLIP's two projections share one temperature."""
+    if spec.head in ("lm", "mlm"):
+        words = spec.embeddings.tied * spec.width * spec.vocab
+        return head_weights(spec) - words + spec.embeddings.head_bias * spec.vocab + transform_vectors(spec)
     biases = {"pooler": spec.width, "classifier": spec.outputs}.get(spec.head, 0)
     temperature = int(spec.head == "projection" and spec.vision is not None)
     return head_weights(spec) + biases + temperature
+
+
+def transform_vectors(spec: ModelSpec) -> int:
+    """Count the biases and the norm of a masked model's transform; its matrix is in `head_weights`."""
+    if spec.transform is None:
+        return 0
+    return spec.transform.bias * spec.width + norm_params(spec.transform.norm, spec.width)

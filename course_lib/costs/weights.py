@@ -119,6 +119,7 @@ def experts_met(experts: Number, top_k: Number, batch: Number) -> Number:
 
 
 def head_weights(spec: ModelSpec) -> int:
-    """Matrix weights of the head: d |V| for a language model, d^2 for a pooler, d outputs for the rest."""
-    columns = {"lm": spec.vocab, "pooler": spec.width, "none": 0}.get(spec.head, spec.outputs)
-    return spec.width * columns
+    """Matrix weights of the head: d |V| for a language model, d (d + |V|) for a masked one, d^2 for a pooler,
+    d outputs for the rest."""
+    columns = {"lm": spec.vocab, "mlm": spec.width + spec.vocab, "pooler": spec.width, "none": 0}
+    return spec.width * columns.get(spec.head, spec.outputs)

@@ -17,7 +17,7 @@ def _squared_relu(x: Tensor) -> Tensor:
     return F.relu(x).square()
 
 
-# The names are those of Hugging Face configs; two of them stand for the same curve.
+# The names are those of Hugging Face configs; some stand for the same curve.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "relu2": _squared_relu,
@@ -25,6 +25,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_new": partial(F.gelu, approximate="tanh"),
     "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
     "silu": F.silu,
+    "swish": F.silu,
     "sigmoid": torch.sigmoid,
 }
 

@@ -54,7 +54,8 @@ class Block(nn.Module):
         for part in ("mixer", "cross", "ffn"):
             if getattr(self, part) is None or (part == "ffn" and self.layout == "parallel"):
                 continue
-            setattr(self, f"{part}_norm", build_norm(width, spec.norm))
+            bare = part == "mixer" and not spec.mixer_norm
+            setattr(self, f"{part}_norm", nn.Identity() if bare else build_norm(width, spec.norm))
             if self.layout == "sandwich":
                 setattr(self, f"{part}_post_norm", build_norm(width, spec.norm))
 

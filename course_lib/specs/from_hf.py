@@ -5,13 +5,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from course_lib.specs.families import dense, early, gemma, latent, recurrent, sparse, vision
+from course_lib.specs.families import (
+    dense,
+    early,
+    encoder_decoders,
+    encoders,
+    gemma,
+    latent,
+    recurrent,
+    sparse,
+    vision,
+)
 from course_lib.specs.reader import Config
 from course_lib.specs.schema import ModelSpec
 
 PARSERS = {
-    "bart": early.bart,
-    "bert": early.bert,
+    "bart": encoder_decoders.bart,
+    "bert": encoders.bert,
     "clip": vision.clip,
     "deepseek_v2": latent.deepseek_v2,
     "deepseek_v3": latent.deepseek_v3,
@@ -24,15 +34,18 @@ PARSERS = {
     "llama": dense.llama,
     "mamba": recurrent.mamba,
     "mamba2": recurrent.mamba2,
+    "marian": encoder_decoders.marian,
     "mistral": dense.mistral,
     "mixtral": sparse.mixtral,
+    "modernbert": encoders.modernbert,
     "olmoe": sparse.olmoe,
     "palm": early.palm,
     "qwen2": dense.qwen2,
     "qwen3": dense.qwen3,
     "qwen3_moe": sparse.qwen3_moe,
+    "roberta": encoders.roberta,
     "rwkv": recurrent.rwkv,
-    "t5": early.t5,
+    "t5": encoder_decoders.t5,
     "vit": vision.vit,
 }
 

@@ -80,6 +80,13 @@ class Config:
             raise self._wrong(field, value, f"a list of {length} of {sorted(allowed)}")
         return tuple(value)
 
+    def names(self, field: str) -> tuple[str, ...]:
+        """Return a list of strings of any length, empty where the field is absent."""
+        value = self.get(field, [])
+        if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+            raise self._wrong(field, value, "a list of strings")
+        return tuple(value)
+
     def table(self, field: str) -> Mapping[str, Any]:
         """Return a mapping with string keys, empty where the field is absent."""
         value = self.get(field, {})

@@ -170,6 +170,7 @@ class LayerSpec:
     """One block. Norms: "pre" and "post" one a sublayer, "sandwich" two.
 
     "parallel": all parts read one norm, and their outputs are added together; "parallel_two": each its own.
+    `mixer_norm` False: the mixer reads the stream as it is (ModernBERT's first layer).
     """
 
     mixer: Mixer
@@ -177,6 +178,7 @@ class LayerSpec:
     ffn: FFNSpec | MoESpec | None = None
     cross: AttentionSpec | None = None
     norm_layout: Literal["pre", "post", "sandwich", "parallel", "parallel_two"] = "pre"
+    mixer_norm: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +187,7 @@ class EmbeddingSpec(Sized):
 
     `tied`: the head is the word table. `learned_positions` counts rows, `position_offset` the first of them
     that no position reads. `sinusoidal`: the layout of positions that are not learned. `scale` multiplies the
-    words.
+    words. `head_shift`: a number a word is added to the logits that is no parameter (BART, Marian).
     """
 
     tied: bool = False
@@ -196,6 +198,16 @@ class EmbeddingSpec(Sized):
     norm: NormSpec | None = None
     scale: float = 1.0
     head_bias: bool = False
+    head_shift: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformSpec(Sized):
+    """What a masked model does to a vector before it scores the words: norm(activation(W x))."""
+
+    activation: str
+    norm: NormSpec
+    bias: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,9 +225,9 @@ class PatchSpec(Sized):
 class ModelSpec(Sized):
     """A whole model: `layers` is its stack, or its decoder where `encoder` is filled.
 
-    `head` says what follows the last layer: "lm" logits over the vocabulary, "pooler" a tanh layer on the
-    first token, "classifier" and "projection" a map to `outputs`, or "none". A two-tower model (CLIP) carries
-    its image tower in `vision`, a ModelSpec whose input is `patches`. `logit_scale` multiplies the logits.
+    `head` says what follows the last layer: "lm" logits over the vocabulary, "mlm" the same behind a
+    `transform`, "pooler" a tanh layer on the first token, "classifier" and "projection" a map to `outputs`,
+    or "none". `logit_scale` multiplies the logits. A two-tower model (CLIP) has its image tower in `vision`.
     """
 
     name: str
@@ -226,7 +238,8 @@ class ModelSpec(Sized):
     encoder: tuple[LayerSpec, ...] = ()
     embeddings: EmbeddingSpec = EmbeddingSpec()
     final_norm: NormSpec | None = None
-    head: Literal["lm", "pooler", "classifier", "projection", "none"] = "lm"
+    head: Literal["lm", "mlm", "pooler", "classifier", "projection", "none"] = "lm"
+    transform: TransformSpec | None = None
     outputs: int = 0
     logit_scale: float = 1.0
     logit_softcap: float | None = None

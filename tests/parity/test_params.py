@@ -29,12 +29,15 @@ CLASSES = {
     "llama": "LlamaForCausalLM",
     "mamba": "MambaForCausalLM",
     "mamba2": "Mamba2ForCausalLM",
+    "marian": "MarianMTModel",
     "mistral": "MistralForCausalLM",
     "mixtral": "MixtralForCausalLM",
+    "modernbert": "ModernBertModel",
     "olmoe": "OlmoeForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
     "qwen3_moe": "Qwen3MoeForCausalLM",
+    "roberta": "RobertaModel",
     "rwkv": "RwkvForCausalLM",
     "t5": "T5ForConditionalGeneration",
     "vit": "ViTForImageClassification",
@@ -50,10 +53,27 @@ def hf_config(fields: dict[str, Any]) -> PreTrainedConfig:
 
 
 def hf_count(config: PreTrainedConfig) -> int:
-    """The parameters of the family's model; `parameters()` yields a tied one once."""
+    """The parameters of the family's model, or of the one the config asks for; a tied one counts once.
+
+    Marian's sines are a frozen table there, which is no parameter.
+    """
+    name = (config.architectures or [CLASSES[config.model_type]])[0]
     with torch.device("meta"):
-        model = getattr(transformers, CLASSES[config.model_type])(config)
-    return sum(parameter.numel() for parameter in model.parameters())
+        model = getattr(transformers, name)(config)
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def test_t5_1_1_does_not_tie_its_head():
+    """`transformers` 5 ties it whatever the config says. Told after the config is made not to, it unties the
+    two stacks' word tables as well, which share one in the published models."""
+    fields = tiny_config("t5", seed=0) | {"tie_word_embeddings": False}
+    config = hf_config(fields)
+    rewritten = spec_from_hf_config(config.to_dict())
+    config.tie_word_embeddings = False
+    tables = 2 * config.vocab_size * config.d_model
+    assert param_count(spec_from_hf_config(fields)).total == hf_count(config) - tables
+    assert rewritten == spec_from_hf_config(fields)
+    assert (rewritten.embeddings.tied, rewritten.logit_scale) == (False, 1.0)
 
 
 def test_every_family_stands_for_a_class():

@@ -37,7 +37,33 @@ def encoder(rng: Random, model_type: str, **more: Any) -> Fields:
 def bert(rng: Random) -> Fields:
     """BERT, with any number of token types."""
     sizes = {"vocab_size": odd(rng, 31), "max_position_embeddings": odd(rng), "type_vocab_size": odd(rng, 5)}
-    return encoder(rng, "bert", **sizes)
+    return masked(rng, encoder(rng, "bert", **sizes), "Bert")
+
+
+def masked(rng: Random, fields: Fields, name: str) -> Fields:
+    """The same, or with the head of a masked model."""
+    return fields | ({"architectures": [f"{name}ForMaskedLM"]} if rng.random() < 0.5 else {})
+
+
+def roberta(rng: Random) -> Fields:
+    """RoBERTa, whose positions start after the padding id."""
+    padding = rng.randint(0, 3)
+    more = {"pad_token_id": padding, "bos_token_id": 0, "eos_token_id": 2}
+    rows = {"max_position_embeddings": padding + 1 + odd(rng)}
+    return masked(rng, bert(rng) | {"model_type": "roberta"} | more | rows, "Roberta")
+
+
+def modernbert(rng: Random) -> Fields:
+    """ModernBERT, its global layers set apart by a number."""
+    fields = encoder(rng, "modernbert", vocab_size=odd(rng, 31), max_position_embeddings=odd(rng))
+    heads = fields["num_attention_heads"]
+    fields |= {"hidden_size": heads * 2 * odd(rng), "num_hidden_layers": rng.randint(1, 6)}
+    fields |= {"local_attention": rng.randint(2, 9), "global_attn_every_n_layers": rng.randint(1, 4)}
+    fields |= {"global_rope_theta": 5e4, "local_rope_theta": 2e3}
+    fields |= {f"{token}_token_id": 1 for token in ("pad", "bos", "eos", "cls", "sep")}
+    flags = ("attention_bias", "mlp_bias", "norm_bias", "decoder_bias", "classifier_bias")
+    fields |= {flag: rng.random() < 0.5 for flag in flags}
+    return masked(rng, fields, "ModernBert")
 
 
 def t5(rng: Random) -> Fields:
@@ -65,6 +91,11 @@ def bart(rng: Random) -> Fields:
     ends = {"d_model": 3 * odd(rng), "vocab_size": odd(rng, 31), "max_position_embeddings": odd(rng)}
     # Ids of special tokens must lie inside so small a vocabulary.
     return {"model_type": "bart", **sides, **ends, "pad_token_id": 1, "eos_token_id": 2}
+
+
+def marian(rng: Random) -> Fields:
+    """Marian: BART's fields, with sines for positions."""
+    return bart(rng) | {"model_type": "marian", "decoder_start_token_id": 1}
 
 
 def mamba(rng: Random) -> Fields:
@@ -143,6 +174,9 @@ TINY = DECODERS | {
     "gpt2": gpt2,
     "mamba": mamba,
     "mamba2": mamba2,
+    "marian": marian,
+    "modernbert": modernbert,
+    "roberta": roberta,
     "rwkv": rwkv,
     "t5": t5,
     "vit": vit,

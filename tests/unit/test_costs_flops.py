@@ -133,7 +133,6 @@ def test_experts_met_from_one_token_to_many():
         (lambda: prefill_flops(LLAMA_70B, 4, logit_positions=5), "logit_positions=5: at most tokens=4"),
         (lambda: prefill_flops(T5, 4, source_tokens=0), "source_tokens=0: a whole number of at least 1"),
         (lambda: visible_pairs(4, window=0), "window=0: a whole number of at least 1"),
-        (lambda: visible_pairs(4, window=2, causal=False), "window=2: only None"),
         (lambda: experts_met(8, 9, 1), "top_k=9: at most experts=8"),
         (lambda: experts_met(8, 2, 0), "batch=0: a whole number of at least 1"),
         (lambda: mixer_weights("attention", 8), "mixer='attention': an attention"),
@@ -149,3 +148,11 @@ def test_a_window_bounds_the_pairs_of_a_decode_step():
     assert visible_pairs(9, 3) - visible_pairs(8, 3) == 3
     assert visible_pairs(9) - visible_pairs(8) == 9
     assert pair_flops(wide) == 2 * 2 * 8
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 5, 9])
+@pytest.mark.parametrize("window", [None, 1, 2, 3, 6, 40])
+def test_pairs_of_a_window_on_both_sides(tokens, window):
+    reach = tokens if window is None else window // 2
+    pairs = sum(abs(q - k) <= reach for q in range(tokens) for k in range(tokens))
+    assert visible_pairs(tokens, window, causal=False) == pairs

@@ -30,14 +30,15 @@ LATENT = (
     "kv_lora_rank",
     "v_head_dim",
 )
+PAIRED = (
+    "d_model",
+    "encoder_layers",
+    "decoder_attention_heads",
+    "encoder_ffn_dim",
+    "max_position_embeddings",
+)
 REQUIRED = {
-    "bart": (
-        "d_model",
-        "encoder_layers",
-        "decoder_attention_heads",
-        "encoder_ffn_dim",
-        "max_position_embeddings",
-    ),
+    "bart": PAIRED,
     "bert": (*LLAMAS, "max_position_embeddings"),
     "clip": ("projection_dim", "text_config", "vision_config"),
     "deepseek_v2": (*LATENT, "qk_nope_head_dim", "qk_rope_head_dim"),
@@ -59,8 +60,10 @@ REQUIRED = {
         "head_dim",
         "n_groups",
     ),
+    "marian": PAIRED,
     "mistral": GROUPED,
     "mixtral": (*ROUTED, "num_local_experts"),
+    "modernbert": LLAMAS,
     "olmoe": (*LLAMAS, "num_experts", "num_experts_per_tok"),
     "palm": (*GROUPED, "head_dim", "max_position_embeddings"),
     "qwen2": GROUPED,
@@ -72,6 +75,7 @@ REQUIRED = {
         "num_experts_per_tok",
         "moe_intermediate_size",
     ),
+    "roberta": (*LLAMAS, "max_position_embeddings"),
     "rwkv": ("vocab_size", "num_hidden_layers", "hidden_size"),
     "t5": ("vocab_size", "num_layers", "d_model", "d_kv", "d_ff", "num_heads"),
     "vit": (
@@ -212,3 +216,31 @@ def test_records_refuse_sizes_which_are_none():
         FFNSpec(kind="mlp", activation="gelu", width=2.5)
     with pytest.raises(ValueError, match="top_k=3 is more than experts=2"):
         MoESpec(experts=2, top_k=3, expert=FFNSpec(kind="mlp", activation="gelu", width=2))
+
+
+@pytest.mark.parametrize("names", [7, "BertForMaskedLM", [3]])
+def test_architectures_are_a_list_of_names(names):
+    with pytest.raises(ValueError, match=r"'architectures'.*a list of strings"):
+        spec_from_hf_config(ONE_OF_EACH["bert"] | {"architectures": names})
+
+
+def test_a_masked_model_has_a_transform_and_no_pooler():
+    bare = spec_from_hf_config(ONE_OF_EACH["bert"])
+    masked = spec_from_hf_config(ONE_OF_EACH["bert"] | {"architectures": ["BertForMaskedLM"]})
+    assert (bare.head, bare.transform) == ("pooler", None)
+    assert (masked.head, masked.transform.activation, masked.embeddings.tied) == ("mlm", "gelu", True)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"share_encoder_decoder_embeddings": False}, {"decoder_vocab_size": 11}], ids=str
+)
+def test_marian_with_two_word_tables_is_refused(fields):
+    with pytest.raises(ValueError, match="share_encoder_decoder_embeddings"):
+        spec_from_hf_config(ONE_OF_EACH["marian"] | fields)
+
+
+def test_modernbert_reads_the_whole_text_in_every_third_layer():
+    spec = spec_from_hf_config(ONE_OF_EACH["modernbert"])
+    assert [layer.mixer.window for layer in spec.layers[:5]] == [None, 128, 128, None, 128]
+    assert [layer.mixer.rope.theta for layer in spec.layers[:2]] == [160_000, 10_000]
+    assert [layer.mixer_norm for layer in spec.layers[:2]] == [False, True]
