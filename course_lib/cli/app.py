@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from course_lib.cli import doctor, fit, kv, lab, spec
+from course_lib.cli import doctor, fit, kv, lab, quiz, spec
 from course_lib.cli.console import plainly, say
 
 EXIT_CODES = (
@@ -46,3 +46,4 @@ def options(
 for name, command in (("kv", kv.kv), ("spec", spec.spec), ("fit", fit.fit), ("doctor", doctor.doctor)):
     app.command(name)(plainly(command))
 app.add_typer(lab.app, name="lab")
+app.add_typer(quiz.app, name="quiz")
