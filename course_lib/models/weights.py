@@ -1,83 +1,150 @@
-"""Weights: copy the tensors of a Hugging Face checkpoint into a `CausalLM`, name by name.
+"""Weights both ways: between a model of ours and the tensors of a Hugging Face checkpoint, name by name.
 
-Only names differ. Both sides keep a matrix as [out in], so that a tensor is copied as it stands.
+`names` says which tensor of theirs holds which of ours, `fused` how they lie in it. The numbers are copied as
+they stand.
 """
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from course_lib.models.lm import CausalLM
+from course_lib.models.fused import LAYOUTS, Layout
+from course_lib.models.names import BASE_PREFIXES, NOT_WEIGHTS, TABLES, VARIANTS, Table
 
-RENAMED = (  # in this order: a pattern in their name, what stands there in ours
-    (r"^model\.embed_tokens\.", "embed.words."),
-    (r"^model\.layers\.", "blocks."),
-    (r"^model\.norm\.", "final_norm."),
-    (r"^lm_head\.", "head."),
-    (r"\.self_attn\.([qkvo])_proj\.", r".mixer.w\1."),
-    (r"\.self_attn\.(q|kv)_a_proj(_with_mqa)?\.", r".mixer.w\1_down."),
-    (r"\.self_attn\.(q|kv)_a_layernorm\.", r".mixer.\1_norm."),
-    (r"\.self_attn\.(q|kv)_b_proj\.", r".mixer.w\1_up."),
-    (r"\.self_attn\.q_a_proj\.", ".mixer.wq_down."),
-    (r"\.self_attn\.q_a_layernorm\.", ".mixer.q_norm."),
-    (r"\.self_attn\.q_b_proj\.", ".mixer.wq_up."),
-    (r"\.self_attn\.kv_a_proj_with_mqa\.", ".mixer.wkv_down."),
-    (r"\.self_attn\.kv_a_layernorm\.", ".mixer.kv_norm."),
-    (r"\.self_attn\.kv_b_proj\.", ".mixer.wkv_up."),
-    (r"\.self_attn\.", ".mixer."),
-    (r"\.mlp\.(gate|up|down)_proj\.", r".ffn.\1."),
-    (r"\.input_layernorm\.", ".mixer_norm."),
-    (r"\.pre_feedforward_layernorm\.", ".ffn_norm."),
-    (r"\.post_feedforward_layernorm\.", ".ffn_post_norm."),
-)
+SUFFIXES = (".weight", ".bias", "")
 
 
-def our_name(name: str, *, sandwich: bool = False) -> str:
-    """The name in a `CausalLM` of a tensor in a Hugging Face checkpoint.
+@dataclass(frozen=True)
+class Piece:
+    """One tensor of theirs: its name, the names of ours in it, their layout and the module they belong to."""
 
-    `post_attention_layernorm` stands for two things: the norm before the feed-forward part, or, in a
-    sandwich, the one after attention.
+    theirs: str
+    ours: tuple[str, ...]
+    layout: Layout
+    owner: nn.Module
 
-    >>> our_name("model.layers.3.self_attn.q_proj.weight")
-    'blocks.3.mixer.wq.weight'
-    >>> our_name("model.layers.3.post_attention_layernorm.weight", sandwich=True)
-    'blocks.3.mixer_post_norm.weight'
-    """
-    after_attention = ".mixer_post_norm." if sandwich else ".ffn_norm."
-    for theirs, ours in (*RENAMED, (r"\.post_attention_layernorm\.", after_attention)):
-        name = re.sub(theirs, ours, name)
-    return name
+    def join(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Their tensor, made of ours."""
+        return self.layout.join([tensors[name] for name in self.ours], self.owner)
+
+    def split(self, tensor: Tensor, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Ours, made of their tensor; a ValueError if it has another shape than `like` asks for."""
+        want = self.join({name: like[name].detach().to("meta") for name in self.ours}).shape
+        if tensor.shape != want:
+            raise ValueError(f"{self.theirs} has shape {tuple(tensor.shape)}, not {tuple(want)}")
+        rows = [len(like[name]) for name in self.ours]
+        return dict(zip(self.ours, self.layout.split(tensor, rows, self.owner), strict=True))
 
 
-def load_hf_weights(model: CausalLM, state_dict: Mapping[str, Tensor]) -> None:
+def load_hf_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     """Copy every tensor of a checkpoint into the model, in the model's dtype.
 
     Args:
-        model: built from the checkpoint's config.
-        state_dict: names and tensors, as `transformers` gives them.
+        model: built from the checkpoint's config; its `spec` names the family.
+        state_dict: names and tensors, as `transformers` gives them. Read one at a time, so it may be lazy.
 
     Raises:
-        ValueError: a tensor is missing, is unknown to the model, or has another shape; the message names it.
+        ValueError: the family has no table of names; or a tensor is missing, is unknown to the model, or has
+            another shape, or a tied one differs from what it is tied to. The message names it.
     """
-    sandwich = any(layer.norm_layout == "sandwich" for layer in model.spec.layers)
-    renamed = {our_name(name, sandwich=sandwich): tensor for name, tensor in state_dict.items()}
-    if model.spec.embeddings.tied:
-        renamed["head.weight"] = renamed.get("embed.words.weight")
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    pieces = {piece.theirs: piece for piece in pieces_of(model)}
+    owned = dict(model.named_parameters())
+    every = dict(model.named_parameters(remove_duplicate=False))
+    given = {_full_name(name, pieces): name for name in state_dict if not re.search(NOT_WEIGHTS, name)}
+    needed = {name for name, piece in pieces.items() if set(piece.ours) & owned.keys()}
     for problem, names in (
-        ("missing from state_dict", parameters.keys() - renamed.keys()),
-        ("unknown to the model", renamed.keys() - parameters.keys()),
+        ("missing from state_dict", needed - given.keys()),
+        ("unknown to the model", given.keys() - pieces.keys()),
     ):
         if names:
             raise ValueError(f"state_dict: {', '.join(sorted(names))}: {problem}")
-    for name, parameter in parameters.items():
-        _copy(name, renamed[name], parameter)
+    for theirs in sorted(given, key=lambda name: name not in needed):  # tied copies last
+        for name, tensor in pieces[theirs].split(state_dict[given[theirs]], every).items():
+            if name in owned:
+                with torch.no_grad():
+                    owned[name].copy_(tensor)
+            elif not torch.equal(every[name].detach().cpu(), tensor.to(every[name].dtype).cpu()):
+                raise ValueError(f"state_dict: {theirs} differs from the tensor that it is tied to")
 
 
-def _copy(name: str, source: Tensor, target: Tensor) -> None:
-    if source.shape != target.shape:
-        raise ValueError(f"state_dict: {name} has shape {tuple(source.shape)}, not {tuple(target.shape)}")
-    with torch.no_grad():
-        target.copy_(source)
+def hf_tensors(model: nn.Module, tensors: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """The model's parameters under their names and in their layout; a tied one once, as they are saved.
+
+    Args:
+        model: as in `load_hf_weights`.
+        tensors: what to convert in place of the parameters, by our names: gradients, for instance.
+
+    Raises:
+        ValueError: the family has no table of names.
+
+    >>> from course_lib.models.lm import CausalLM
+    >>> from course_lib.specs.from_hf import spec_from_hf_config
+    >>> sizes = {"n_embd": 4, "n_head": 2, "n_layer": 1, "n_positions": 8, "vocab_size": 7}
+    >>> tensors = hf_tensors(CausalLM(spec_from_hf_config({"model_type": "gpt2", **sizes})))
+    >>> tensors["transformer.h.0.attn.c_attn.weight"].shape  # [in, out] of queries, keys and values
+    torch.Size([4, 12])
+    """
+    owned = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    source = owned if tensors is None else tensors
+    pieces = (piece for piece in pieces_of(model) if set(piece.ours) <= owned.keys())
+    return {piece.theirs: piece.join(source).contiguous() for piece in pieces}
+
+
+def pieces_of(model: nn.Module) -> list[Piece]:
+    """Which tensors a checkpoint of this model consists of, tied copies included.
+
+    Raises:
+        ValueError: the family has no table of names, or its table leaves a parameter out.
+    """
+    names = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    pieces: dict[str, Piece] = {}
+    taken: set[str] = set()
+    for theirs, ours, *layout in table_of(model):
+        for index in range(max(_depths(names))) if "{i}" in theirs + ours else (0,):
+            for suffix in SUFFIXES:
+                parts = tuple(part + suffix for part in _expand(ours.replace("{i}", str(index))))
+                name = theirs.replace("{i}", str(index)) + suffix
+                if names.issuperset(parts) and taken.isdisjoint(parts):
+                    taken.update(parts)
+                    owner = model.get_submodule(parts[0].removesuffix(suffix).rpartition(".")[0])
+                    pieces[name] = Piece(name, parts, LAYOUTS[layout[0] if layout else "same"], owner)
+    left_out = names - taken - _copies(model)
+    if left_out:
+        raise ValueError(f"{model.spec.family}: no name is known for {', '.join(sorted(left_out))}")
+    return list(pieces.values())
+
+
+def table_of(model: nn.Module) -> Table:
+    """The table of names of the model's family; where two rows name one parameter, the first counts."""
+    family = model.spec.family
+    if family not in TABLES:
+        raise ValueError(f"family={family!r}: names are known for {', '.join(sorted(TABLES))}")
+    layouts = {layer.norm_layout for layer in model.spec.layers}
+    first = (row for layout in layouts for row in VARIANTS.get((family, layout), ()))
+    return (*first, *TABLES[family])
+
+
+def _depths(names: set[str]) -> list[int]:
+    """How many layers the stacks have, by the numbers in the names."""
+    return [int(number) + 1 for name in names for number in re.findall(r"\.(\d+)\.", name)] or [0]
+
+
+def _expand(name: str) -> list[str]:
+    """`a.{b,c}` -> a.b and a.c."""
+    found = re.fullmatch(r"(.*)\{(.*)\}", name)
+    return [name] if found is None else [found[1] + part for part in found[2].split(",")]
+
+
+def _copies(model: nn.Module) -> set[str]:
+    """Names of parameters that are another one: a tied head, a shared table."""
+    every = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return every - {name for name, _ in model.named_parameters()}
+
+
+def _full_name(name: str, pieces: Mapping[str, Piece]) -> str:
+    """The name with the prefix that a checkpoint of the bare stack leaves out."""
+    full = (prefix + name for prefix in ("", *BASE_PREFIXES))
+    return next((candidate for candidate in full if candidate in pieces), name)

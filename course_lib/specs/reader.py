@@ -28,6 +28,10 @@ class Config:
         value = self._mapping.get(field)
         return default if value is None else value
 
+    def first(self, *fields: str) -> str:
+        """Return the first of these names for one thing that the config uses, or else the last."""
+        return next((field for field in fields if self.get(field) is not None), fields[-1])
+
     def unless_null(self, field: str, default: Any) -> Any:
         """Return the default of a field which means something else, None, where it is written as null."""
         return None if field in self._mapping else default

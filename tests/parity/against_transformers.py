@@ -61,10 +61,21 @@ class Pair:
         config: a `transformers` config of a causal language model.
         model_class: its model class.
         seed: of the random weights; every tensor is random, norms and biases included.
+        tolerance: of what must be equal; a looser one needs a reason where it is given.
+        key_copies: how often their cache holds each key.
     """
 
-    def __init__(self, config: PreTrainedConfig, model_class: type[nn.Module], seed: int = 0) -> None:
+    def __init__(
+        self,
+        config: PreTrainedConfig,
+        model_class: type[nn.Module],
+        *,
+        seed: int = 0,
+        tolerance: float = 1e-10,
+        key_copies: int = 1,
+    ) -> None:
         torch.manual_seed(seed)
+        self.tolerance, self.key_copies = {"rtol": tolerance, "atol": tolerance}, key_copies
         config._attn_implementation = "eager"
         self.modeling = sys.modules[model_class.__module__]
         with in_float64(self.modeling):

@@ -51,10 +51,6 @@ def pair(request, models) -> Pair:
     return models
 
 
-def test_parameter_count(pair):
-    checks.check_parameter_count(pair)
-
-
 def test_attention_layer(pair):
     theirs, ours = pair.theirs.model.layers[1].self_attn, pair.ours.blocks[1].mixer
     x, positions = torch.randn(2, 9, 18, dtype=torch.float64), torch.arange(9).expand(2, -1)
@@ -66,25 +62,15 @@ def test_attention_layer(pair):
     torch.testing.assert_close(got, expected, **TOLERANCE)
 
 
-def test_full_forward(pair):
-    checks.check_full_forward(pair)
-
-
-def test_cached_decode(pair):
-    checks.check_cached_decode(pair)
-
-
-def test_left_padding(pair):
-    checks.check_left_padding(pair)
-
-
-def test_both_caches_hold_the_latent_and_nothing_else(pair):
-    batch, length = 2, 13
-    ours, theirs = pair.ours.make_cache(batch, length), pair.their_cache()
-    tokens = pair.tokens(batch, length)
-    pair.our_logits(tokens, cache=ours)
-    pair.their_logits(tokens, theirs)
-    spec = pair.spec.layers[0].mixer
-    values_per_token = LAYERS * (spec.kv_rank + spec.rope_dim)
-    assert ours.nbytes == their_cache_bytes(theirs) == batch * length * values_per_token * 8
-    assert ours.nbytes == cache_bytes(pair.spec, batch=batch, tokens=length, bytes_per_element=8)
+class TestDeepSeek(checks.DecoderParity):
+    def test_cache_bytes(self, pair):
+        """Both caches hold the latent and nothing else."""
+        batch, length = 2, 13
+        ours, theirs = pair.ours.make_cache(batch, length), pair.their_cache()
+        tokens = pair.tokens(batch, length)
+        pair.our_logits(tokens, cache=ours)
+        pair.their_logits(tokens, theirs)
+        spec = pair.spec.layers[0].mixer
+        values_per_token = LAYERS * (spec.kv_rank + spec.rope_dim)
+        assert ours.nbytes == their_cache_bytes(theirs) == batch * length * values_per_token * 8
+        assert ours.nbytes == cache_bytes(pair.spec, batch=batch, tokens=length, bytes_per_element=8)

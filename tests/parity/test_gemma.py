@@ -29,24 +29,8 @@ def pair(request) -> Pair:
     return Pair(config_class(sliding_window=5, **SIZES, **HEADS, **changes), model_class)
 
 
-def test_parameter_count(pair):
-    checks.check_parameter_count(pair)
-
-
-def test_full_forward(pair):
-    checks.check_full_forward(pair)
-
-
-def test_cached_decode(pair):
-    checks.check_cached_decode(pair)
-
-
-def test_left_padding(pair):
-    checks.check_left_padding(pair)
-
-
-def test_cache_bytes(pair):
-    checks.check_cache_bytes(pair)
+class TestGemma(checks.DecoderParity):
+    pass
 
 
 def test_decode_far_past_the_window(pair):

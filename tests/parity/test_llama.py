@@ -37,21 +37,5 @@ def pair(request) -> Pair:
     return Pair(config_class(**SIZES | HEADS | changes), model_class)
 
 
-def test_parameter_count(pair):
-    checks.check_parameter_count(pair)
-
-
-def test_full_forward(pair):
-    checks.check_full_forward(pair)
-
-
-def test_cached_decode(pair):
-    checks.check_cached_decode(pair)
-
-
-def test_left_padding(pair):
-    checks.check_left_padding(pair)
-
-
-def test_cache_bytes(pair):
-    checks.check_cache_bytes(pair)
+class TestLlamaAndQwen(checks.DecoderParity):
+    pass

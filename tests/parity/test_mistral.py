@@ -15,24 +15,8 @@ def pair(request) -> Pair:
     return Pair(MistralConfig(sliding_window=request.param, **SIZES, **HEADS), MistralForCausalLM)
 
 
-def test_parameter_count(pair):
-    checks.check_parameter_count(pair)
-
-
-def test_full_forward(pair):
-    checks.check_full_forward(pair)
-
-
-def test_cached_decode(pair):
-    checks.check_cached_decode(pair)
-
-
-def test_left_padding(pair):
-    checks.check_left_padding(pair)
-
-
-def test_cache_bytes(pair):
-    checks.check_cache_bytes(pair)
+class TestMistral(checks.DecoderParity):
+    pass
 
 
 def test_decode_far_past_the_window(pair):

@@ -167,9 +167,23 @@ def clip(rng: Random) -> Fields:
     }
 
 
+def bloom(rng: Random) -> Fields:
+    """BLOOM, with a number of heads that need not be a power of two."""
+    heads = rng.randint(1, 6)
+    return {
+        "model_type": "bloom",
+        "hidden_size": heads * odd(rng),
+        "n_head": heads,
+        "n_layer": rng.randint(1, 4),
+        "vocab_size": odd(rng, 31),
+        "tie_word_embeddings": rng.random() < 0.5,
+    }
+
+
 TINY = DECODERS | {
     "bart": bart,
     "bert": bert,
+    "bloom": bloom,
     "clip": clip,
     "gpt2": gpt2,
     "mamba": mamba,

@@ -84,6 +84,19 @@ FAMILIES = {
     "deepseek-v3": ("deepseek_v3", _LATENT),
     "deepseek-v3-plain-queries": ("deepseek_v3", {**_LATENT, "q_lora_rank": None}),
     "gpt2": ("gpt2", {"vocab_size": VOCAB, "n_embd": 24, "n_layer": 3, "n_head": 3, "n_positions": 64}),
+    "gptj": (
+        "gptj",
+        {"vocab_size": VOCAB, "n_embd": 24, "n_layer": 3, "n_head": 3, "n_positions": 64, "rotary_dim": 4},
+    ),
+    "gpt-neox": ("gpt_neox", {**_DENSE, "num_attention_heads": 3}),
+    "falcon-7b": (
+        "falcon",
+        {"vocab_size": VOCAB, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 6},
+    ),
+    "bloom": ("bloom", {"vocab_size": VOCAB, "hidden_size": 24, "n_layer": 3, "n_head": 3}),
+    "cohere": ("cohere", {**_DENSE, "head_dim": 4}),
+    "glm": ("glm", _DENSE | {"head_dim": 12}),
+    "glm4": ("glm4", _DENSE | {"head_dim": 12}),
     "mamba": (
         "mamba",
         {

@@ -134,7 +134,78 @@ def qwen2(rng: Random) -> Fields:
     return decoder(rng, "qwen2", "use_sliding_window") | {"sliding_window": 5, "max_window_layers": 1}
 
 
+def rotary_sizes(rng: Random) -> Fields:
+    """Heads that share the width out, and an even number of coordinates that turn."""
+    heads = rng.randint(1, 4)
+    return {
+        "num_attention_heads": heads,
+        "hidden_size": heads * 8 * rng.randint(1, 3),
+        "max_position_embeddings": 64,
+        "num_hidden_layers": rng.randint(1, 4),
+        "vocab_size": odd(rng, 31),
+        "tie_word_embeddings": rng.random() < 0.5,
+    }
+
+
+def gptj(rng: Random) -> Fields:
+    """GPT-J, in GPT-2's field names."""
+    sizes = rotary_sizes(rng)
+    return {
+        "model_type": "gptj",
+        "n_embd": sizes["hidden_size"],
+        "n_head": sizes["num_attention_heads"],
+        "n_layer": sizes["num_hidden_layers"],
+        "n_positions": odd(rng),
+        "n_inner": rng.choice((None, odd(rng, 31))),
+        "rotary_dim": rng.choice((2, 4, 6, 8)),
+        "vocab_size": sizes["vocab_size"],
+        "tie_word_embeddings": False,  # a tied head would share the word table but keep its bias
+    }
+
+
+def gpt_neox(rng: Random) -> Fields:
+    """GPT-NeoX, side by side or one after the other."""
+    return rotary_sizes(rng) | {
+        "model_type": "gpt_neox",
+        "intermediate_size": odd(rng, 31),
+        "rotary_pct": rng.choice((0.25, 0.5, 1.0)),
+        "rotary_emb_base": rng.choice((10_000, 500)),
+        **{flag: rng.random() < 0.5 for flag in ("attention_bias", "use_parallel_residual")},
+    }
+
+
+def falcon(rng: Random) -> Fields:
+    """Falcon, old and new."""
+    groups = rng.choice((1, 2))
+    heads = groups * rng.randint(1, 3)
+    flags = ("multi_query", "parallel_attn", "bias", "new_decoder_architecture")
+    fields = {flag: rng.random() < 0.5 for flag in flags}
+    fields["parallel_attn"] |= fields["new_decoder_architecture"]  # theirs cannot be built otherwise
+    return (
+        rotary_sizes(rng)
+        | fields
+        | {
+            "model_type": "falcon",
+            "num_attention_heads": heads,
+            "hidden_size": heads * 2 * odd(rng, 5),
+            "num_kv_heads": groups if fields["new_decoder_architecture"] else heads,
+            "ffn_hidden_size": rng.choice((None, odd(rng, 31))),
+        }
+    )
+
+
+def glm(rng: Random, model_type: str) -> Fields:
+    """GLM-4, with or without biases."""
+    return decoder(rng, model_type, "attention_bias") | {"head_dim": 4 * odd(rng, 5), "pad_token_id": 0}
+
+
 DECODERS = {
+    "cohere": lambda rng: decoder(rng, "cohere", "attention_bias") | {"logit_scale": 0.25},
+    "falcon": falcon,
+    "glm": lambda rng: glm(rng, "glm"),
+    "glm4": lambda rng: glm(rng, "glm4"),
+    "gpt_neox": gpt_neox,
+    "gptj": gptj,
     "deepseek_v2": deepseek_v2,
     "deepseek_v3": lambda rng: latent(rng, "deepseek_v3"),
     "gemma2": lambda rng: windowed(rng, "gemma2"),

@@ -9,6 +9,8 @@ from course_lib.costs.cache import cache_bytes
 from course_lib.costs.params import param_count
 from course_lib.layers.kv_cache import ContiguousCache, RingCache
 from course_lib.layers.latent_attention import LatentCache
+from course_lib.layers.masks import CAUSAL, next_positions, packed_positions, prefix, same_document
+from course_lib.models.block import build_blocks
 from course_lib.models.lm import CausalLM, ModelCache
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.loader import load_spec
@@ -40,6 +42,77 @@ def test_a_published_model_has_its_published_size():
     with torch.device("meta"):
         model = CausalLM(spec)
     assert sum(p.numel() for p in model.parameters()) == param_count(spec).total == 8_030_261_248
+
+
+PALM = {
+    "model_type": "palm",
+    "hidden_size": 10,
+    "intermediate_size": 13,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 1,
+    "head_dim": 6,
+    "vocab_size": 17,
+    "max_position_embeddings": 64,
+}
+
+
+def test_palm_is_a_parallel_block_with_one_norm_and_one_kv_head():
+    spec = spec_from_hf_config(PALM)
+    model = CausalLM(spec).double().requires_grad_(False)
+    assert sum(p.numel() for p in model.parameters()) == param_count(spec).total
+    block, x = model.blocks[1], torch.randn(2, 5, 10).double()
+    positions = next_positions(0, 2, 5)
+    normed = block.mixer_norm(x)
+    expected = x + block.mixer(normed, positions) + block.ffn(normed)
+    torch.testing.assert_close(block(x, positions), expected, rtol=1e-12, atol=1e-12)
+    tokens, cache = torch.randint(17, (2, 5)), model.make_cache(2, 5)
+    steps = [model(token, cache=cache) for token in tokens.split(1, dim=1)]
+    torch.testing.assert_close(torch.cat(steps, dim=1), model(tokens), rtol=1e-10, atol=1e-10)
+
+
+def test_post_norm_leaves_a_normed_stream():
+    layer = dataclasses.replace(spec_of().layers[0], norm_layout="post")
+    block = build_blocks(10, (layer,))[0].double().requires_grad_(False)
+    x, positions = torch.randn(2, 5, 10).double(), next_positions(0, 2, 5)
+    between = block.mixer_norm(x + block.mixer(x, positions))
+    expected = block.ffn_norm(between + block.ffn(between))
+    torch.testing.assert_close(block(x, positions), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_block_with_cross_attention_reads_its_source_between_the_two_parts():
+    layer = spec_of().layers[0]
+    layer = dataclasses.replace(layer, cross=dataclasses.replace(layer.mixer, causal=False, rope=None))
+    block = build_blocks(10, (layer,))[0].double().requires_grad_(False)
+    x, positions = torch.randn(2, 5, 10).double(), next_positions(0, 2, 5)
+    source = block.cross.read(torch.randn(2, 3, 10).double(), next_positions(0, 2, 3))
+    after = x + block.mixer(block.mixer_norm(x), positions)
+    after = after + block.cross(block.cross_norm(after), positions, source)
+    expected = after + block.ffn(block.ffn_norm(after))
+    torch.testing.assert_close(block(x, positions, source=source), expected, rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="source=None"):
+        block(x, positions)
+
+
+@pytest.mark.parametrize("config", [SMALL, PALM | {"vocab_size": 17}])
+def test_a_prefix_is_read_whole_with_a_cache_and_without(config):
+    model, tokens = CausalLM(spec_from_hf_config(config)).double(), torch.randint(17, (2, 7))
+    model.requires_grad_(False)
+    rule, cache = prefix(torch.tensor([0, 3])), model.make_cache(2, 7)
+    whole = model(tokens, rule=rule)
+    torch.testing.assert_close(whole[0], model(tokens)[0], rtol=1e-10, atol=1e-10)
+    assert not torch.allclose(whole[1], model(tokens)[1])
+    steps = [model(part, cache=cache, rule=rule) for part in tokens.split([4, 1, 2], dim=1)]
+    torch.testing.assert_close(torch.cat(steps, dim=1), whole, rtol=1e-10, atol=1e-10)
+
+
+def test_packed_documents_are_as_if_alone_also_with_learned_positions():
+    gpt2 = {"model_type": "gpt2", "n_embd": 8, "n_head": 2, "n_layer": 2, "n_positions": 6, "vocab_size": 17}
+    model = CausalLM(spec_from_hf_config(gpt2)).double().requires_grad_(False)
+    tokens, documents = torch.randint(17, (1, 8)), torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1]])
+    packed = model(tokens, packed_positions(documents), rule=CAUSAL & same_document(documents))
+    alone = torch.cat([model(part) for part in tokens.split([3, 5], dim=1)], dim=1)
+    torch.testing.assert_close(packed, alone, rtol=1e-10, atol=1e-10)
 
 
 def test_a_fresh_model_guesses_evenly():

@@ -1,10 +1,13 @@
 """Loading a checkpoint: every tensor finds its place, or the load is refused by name."""
 
+import dataclasses
+
 import pytest
 import torch
 
+from course_lib.models.fused import LAYOUTS
 from course_lib.models.lm import CausalLM
-from course_lib.models.weights import load_hf_weights, our_name
+from course_lib.models.weights import hf_tensors, load_hf_weights, pieces_of
 from tests.unit.test_lm import spec_of
 
 THEIR_LAYER = [f"self_attn.{part}_proj" for part in "qkvo"]
@@ -12,28 +15,55 @@ THEIR_LAYER += [f"mlp.{part}_proj" for part in ("gate", "up", "down")]
 THEIR_LAYER += ["input_layernorm", "post_attention_layernorm"]
 THEIR_NAMES = ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"]
 THEIR_NAMES += [f"model.layers.{i}.{part}.weight" for i in range(3) for part in THEIR_LAYER]
+BUFFERS = ["model.layers.0.self_attn.rotary_emb.inv_freq"]
 
 
 def checkpoint(model: CausalLM) -> dict[str, torch.Tensor]:
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    return {name: torch.randn_like(parameters[our_name(name)]) for name in THEIR_NAMES}
+    return {name: torch.randn_like(tensor) for name, tensor in hf_tensors(model).items()}
 
 
-def test_every_tensor_is_copied():
+def test_their_names_are_these():
+    assert set(hf_tensors(CausalLM(spec_of()))) == set(THEIR_NAMES)
+
+
+def test_every_tensor_is_copied_and_comes_back():
     model = CausalLM(spec_of())
     theirs = checkpoint(model)
     load_hf_weights(model, theirs)
-    ours = dict(model.named_parameters())
-    assert len(ours) == len(theirs)
-    assert all(torch.equal(ours[our_name(name)], tensor) for name, tensor in theirs.items())
+    back = hf_tensors(model)
+    assert back.keys() == theirs.keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in theirs.items())
+    assert torch.equal(model.blocks[2].mixer.wk.weight, theirs["model.layers.2.self_attn.k_proj.weight"])
+
+
+def test_buffers_of_older_checkpoints_are_passed_over():
+    model = CausalLM(spec_of())
+    load_hf_weights(model, checkpoint(model) | {name: torch.zeros(3) for name in BUFFERS})
+    assert not any("inv_freq" in name for name in hf_tensors(model))
+
+
+def test_a_checkpoint_of_the_bare_stack_leaves_the_prefix_out():
+    model = CausalLM(spec_of(tie_word_embeddings=True))
+    theirs = checkpoint(model)
+    load_hf_weights(model, {name.removeprefix("model."): tensor for name, tensor in theirs.items()})
+    assert torch.equal(model.embed.words.weight, theirs["model.embed_tokens.weight"])
 
 
 def test_a_tied_head_needs_no_tensor_of_its_own():
     model = CausalLM(spec_of(tie_word_embeddings=True))
     theirs = checkpoint(model)
-    theirs.pop("lm_head.weight")
+    assert "lm_head.weight" not in theirs
     load_hf_weights(model, theirs)
     assert torch.equal(model.head.weight, theirs["model.embed_tokens.weight"])
+
+
+def test_a_tied_head_may_come_as_a_copy_but_not_as_another():
+    model = CausalLM(spec_of(tie_word_embeddings=True))
+    theirs = checkpoint(model)
+    load_hf_weights(model, {"lm_head.weight": theirs["model.embed_tokens.weight"].clone()} | theirs)
+    assert torch.equal(model.head.weight, theirs["model.embed_tokens.weight"])
+    with pytest.raises(ValueError, match=r"lm_head\.weight differs"):
+        load_hf_weights(model, {"lm_head.weight": theirs["model.embed_tokens.weight"] + 1} | theirs)
 
 
 @pytest.mark.parametrize("name", THEIR_NAMES[:4])
@@ -41,18 +71,50 @@ def test_a_missing_tensor_is_named(name):
     model = CausalLM(spec_of())
     theirs = checkpoint(model)
     theirs.pop(name)
-    with pytest.raises(ValueError, match=f"{our_name(name)}: missing"):
+    with pytest.raises(ValueError, match=f"{name}: missing"):
         load_hf_weights(model, theirs)
 
 
 def test_an_unknown_tensor_is_named():
     model = CausalLM(spec_of())
     extra = {"model.layers.0.self_attn.q_proj.bias": torch.zeros(24)}
-    with pytest.raises(ValueError, match=r"blocks.0.mixer.wq.bias: unknown"):
+    with pytest.raises(ValueError, match=r"model.layers.0.self_attn.q_proj.bias: unknown"):
         load_hf_weights(model, checkpoint(model) | extra)
 
 
 def test_another_shape_is_named():
     model = CausalLM(spec_of())
-    with pytest.raises(ValueError, match=r"final_norm.weight has shape \(9,\), not \(10,\)"):
+    with pytest.raises(ValueError, match=r"model.norm.weight has shape \(9,\), not \(10,\)"):
         load_hf_weights(model, checkpoint(model) | {"model.norm.weight": torch.zeros(9)})
+
+
+def test_a_family_without_names_is_refused():
+    model = CausalLM(dataclasses.replace(spec_of(), family="palm"))
+    with pytest.raises(ValueError, match="family='palm': names are known for bloom,"):
+        hf_tensors(model)
+
+
+def test_a_parameter_without_a_name_is_refused():
+    model = CausalLM(dataclasses.replace(spec_of(), family="gptj"))
+    with pytest.raises(ValueError, match=r"gptj: no name is known for blocks\.0\.ffn\.gate\.weight"):
+        pieces_of(model)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 3)])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_undoes_itself(layout, shape):
+    owner = torch.nn.Module()
+    owner.kv_heads = 2
+    counts = [12, 4, 4] if layout != "same" else [12]
+    parts = [torch.randn(rows, *shape[1:]) for rows in counts]
+    back = LAYOUTS[layout].split(LAYOUTS[layout].join(parts, owner), counts, owner)
+    assert len(back) == len(parts)
+    assert all(torch.equal(one, other) for one, other in zip(back, parts, strict=True))
+
+
+def test_groups_lie_queries_key_value_one_after_the_other():
+    owner = torch.nn.Module()
+    owner.kv_heads = 2
+    queries, keys, values = torch.arange(4.0), torch.arange(10.0, 12), torch.arange(20.0, 22)
+    joined = LAYOUTS["grouped"].join([queries, keys, values], owner)  # heads of width 1, two a group
+    assert joined.tolist() == [0, 1, 10, 20, 2, 3, 11, 21]

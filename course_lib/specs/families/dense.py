@@ -19,8 +19,15 @@ from course_lib.specs.schema import (
     RopeSpec,
 )
 
-MAY_OMIT_KV_HEADS = ("llama", "olmoe")
-OWN_HEAD_DIM = {"qwen3": 128, "gemma2": 256, "gemma3_text": 256, "gpt_oss": 64}  # where a config gives none
+MAY_OMIT_KV_HEADS = ("cohere", "llama", "olmoe")
+OWN_HEAD_DIM = {  # where a config gives none
+    "gemma2": 256,
+    "gemma3_text": 256,
+    "glm": 128,
+    "glm4": 128,
+    "gpt_oss": 64,
+    "qwen3": 128,
+}
 
 
 def llama(config: Config) -> ModelSpec:

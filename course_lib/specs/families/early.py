@@ -1,11 +1,11 @@
-"""Decoders before the LLaMA line: GPT-2 (and GPT-3) and PaLM, and the parts that early families share.
+"""Decoders before the LLaMA line, GPT-2 (and GPT-3) and BLOOM, and the parts that early families share.
 
-"gpt2" stands for `GPT2LMHeadModel` of `transformers`. PaLM is not there: "palm" and its fields are this
-course's.
+They stand for `GPT2LMHeadModel` and `BloomForCausalLM` of `transformers`.
 """
 
+from dataclasses import replace
+
 from course_lib.specs.reader import Config
-from course_lib.specs.rotary import rope_spec
 from course_lib.specs.schema import AttentionSpec, EmbeddingSpec, FFNSpec, LayerSpec, ModelSpec, NormSpec
 
 
@@ -31,37 +31,30 @@ def gpt2(config: Config) -> ModelSpec:
     )
 
 
-def palm(config: Config) -> ModelSpec:
-    """One KV head for all, attention and SwiGLU side by side on one norm, and no bias anywhere."""
-    width, head_dim = config.count("hidden_size"), config.count("head_dim")
-    norm = NormSpec(kind="layernorm", eps=config.number("layer_norm_eps", 1e-6))
+def bloom(config: Config) -> ModelSpec:
+    """GPT-2 with ALiBi in place of a table of positions, and a norm on the words."""
+    if config.flag("apply_residual_connection_post_layernorm", False):
+        raise ValueError(
+            "config field 'apply_residual_connection_post_layernorm': true is not supported, only false"
+        )
+    width = config.count(config.first("n_embed", "hidden_size"))
+    norm = layer_norm(config.number("layer_norm_epsilon", 1e-5))
+    attention = full_attention(width, config.count(config.first("num_attention_heads", "n_head")))
     layer = LayerSpec(
-        mixer=AttentionSpec(
-            heads=config.count("num_attention_heads"),
-            kv_heads=config.count("num_key_value_heads"),
-            head_dim=head_dim,
-            value_dim=head_dim,
-            rope=rope_spec(config, head_dim),
-        ),
-        ffn=FFNSpec(kind="glu", activation="silu", width=config.count("intermediate_size")),
-        norm=norm,
-        norm_layout="parallel",
+        mixer=replace(attention, alibi=True), ffn=mlp(4 * width, "gelu_pytorch_tanh"), norm=norm
     )
     return model(
         config,
         width,
-        layers=(layer,) * config.layers(),
-        embeddings=EmbeddingSpec(tied=config.flag("tie_word_embeddings", True)),
+        layers=(layer,) * config.layers(config.first("num_hidden_layers", "n_layer")),
+        embeddings=EmbeddingSpec(tied=config.flag("tie_word_embeddings", True), norm=norm),
         final_norm=norm,
-        context=config.count("max_position_embeddings"),
     )
 
 
 def full_attention(width: int, heads: int, *, causal: bool = True) -> AttentionSpec:
     """Return attention whose heads divide the width, with biases and no positions of its own."""
-    if width % heads:
-        raise ValueError(f"config: {heads} heads do not divide a width of {width}")
-    share = width // heads
+    share = share_of(width, heads)
     return AttentionSpec(
         heads=heads,
         kv_heads=heads,
@@ -73,9 +66,16 @@ def full_attention(width: int, heads: int, *, causal: bool = True) -> AttentionS
     )
 
 
-def mlp(width: int, activation: str) -> FFNSpec:
-    """Return a plain two-matrix FFN with biases."""
-    return FFNSpec(kind="mlp", activation=activation, width=width, bias=True)
+def share_of(width: int, heads: int) -> int:
+    """Return the width of a head where the heads share the model's width out."""
+    if width % heads:
+        raise ValueError(f"config: {heads} heads do not divide a width of {width}")
+    return width // heads
+
+
+def mlp(width: int, activation: str, *, bias: bool = True) -> FFNSpec:
+    """Return a plain two-matrix FFN."""
+    return FFNSpec(kind="mlp", activation=activation, width=width, bias=bias)
 
 
 def layer_norm(eps: float) -> NormSpec:

@@ -1,0 +1,142 @@
+"""The names of a checkpoint's tensors, theirs beside ours, for each family of `transformers`.
+
+A row says: this module of theirs holds the parameters of that module of ours. `{i}` is a layer's number.
+Several modules of ours in one of theirs stand in braces, and a third word says how they lie there (`fused`).
+Rows that a model has no parameters for are passed over, so a table serves all members of a family.
+"""
+
+from collections.abc import Mapping
+
+Row = tuple[str, str] | tuple[str, str, str]  # theirs, ours, and how ours lie in theirs
+Table = tuple[Row, ...]
+
+ENDS: Table = (
+    ("model.embed_tokens", "embed.words"),
+    ("model.norm", "final_norm"),
+    ("lm_head", "head"),
+)
+ATTENTION: Table = (
+    ("model.layers.{i}.self_attn.q_proj", "blocks.{i}.mixer.wq"),
+    ("model.layers.{i}.self_attn.k_proj", "blocks.{i}.mixer.wk"),
+    ("model.layers.{i}.self_attn.v_proj", "blocks.{i}.mixer.wv"),
+    ("model.layers.{i}.self_attn.o_proj", "blocks.{i}.mixer.wo"),
+    ("model.layers.{i}.self_attn.q_norm", "blocks.{i}.mixer.q_norm"),
+    ("model.layers.{i}.self_attn.k_norm", "blocks.{i}.mixer.k_norm"),
+    ("model.layers.{i}.self_attn.sinks", "blocks.{i}.mixer.sinks"),
+)
+LATENT_ATTENTION: Table = (
+    ("model.layers.{i}.self_attn.q_a_proj", "blocks.{i}.mixer.wq_down"),
+    ("model.layers.{i}.self_attn.q_a_layernorm", "blocks.{i}.mixer.q_norm"),
+    ("model.layers.{i}.self_attn.q_b_proj", "blocks.{i}.mixer.wq_up"),
+    ("model.layers.{i}.self_attn.q_proj", "blocks.{i}.mixer.wq"),
+    ("model.layers.{i}.self_attn.kv_a_proj_with_mqa", "blocks.{i}.mixer.wkv_down"),
+    ("model.layers.{i}.self_attn.kv_a_layernorm", "blocks.{i}.mixer.kv_norm"),
+    ("model.layers.{i}.self_attn.kv_b_proj", "blocks.{i}.mixer.wkv_up"),
+    ("model.layers.{i}.self_attn.o_proj", "blocks.{i}.mixer.wo"),
+)
+GATED: Table = (
+    ("model.layers.{i}.mlp.gate_proj", "blocks.{i}.ffn.gate"),
+    ("model.layers.{i}.mlp.up_proj", "blocks.{i}.ffn.up"),
+    ("model.layers.{i}.mlp.down_proj", "blocks.{i}.ffn.down"),
+)
+GATED_IN_ONE: Table = (
+    ("model.layers.{i}.mlp.gate_up_proj", "blocks.{i}.ffn.{gate,up}", "stacked"),
+    ("model.layers.{i}.mlp.down_proj", "blocks.{i}.ffn.down"),
+)
+TWO_NORMS: Table = (
+    ("model.layers.{i}.input_layernorm", "blocks.{i}.mixer_norm"),
+    ("model.layers.{i}.post_attention_layernorm", "blocks.{i}.ffn_norm"),
+)
+GEMMA_NORMS: Table = (
+    ("model.layers.{i}.input_layernorm", "blocks.{i}.mixer_norm"),
+    ("model.layers.{i}.post_attention_layernorm", "blocks.{i}.mixer_post_norm"),
+    ("model.layers.{i}.pre_feedforward_layernorm", "blocks.{i}.ffn_norm"),
+    ("model.layers.{i}.post_feedforward_layernorm", "blocks.{i}.ffn_post_norm"),
+)
+GLM4_NORMS: Table = (
+    *TWO_NORMS,
+    ("model.layers.{i}.post_self_attn_layernorm", "blocks.{i}.mixer_post_norm"),
+    ("model.layers.{i}.post_mlp_layernorm", "blocks.{i}.ffn_post_norm"),
+)
+LLAMA = ENDS + ATTENTION + GATED + TWO_NORMS
+DEEPSEEK = ENDS + LATENT_ATTENTION + GATED + TWO_NORMS
+GEMMA = ENDS + ATTENTION + GATED + GEMMA_NORMS
+GLM = ENDS + ATTENTION + GATED_IN_ONE + TWO_NORMS
+GLM4 = ENDS + ATTENTION + GATED_IN_ONE + GLM4_NORMS
+
+GPT2: Table = (
+    ("transformer.wte", "embed.words"),
+    ("transformer.wpe", "embed.positions.table"),
+    ("transformer.h.{i}.ln_1", "blocks.{i}.mixer_norm"),
+    ("transformer.h.{i}.attn.c_attn", "blocks.{i}.mixer.{wq,wk,wv}", "columns"),
+    ("transformer.h.{i}.attn.c_proj", "blocks.{i}.mixer.wo", "columns"),
+    ("transformer.h.{i}.ln_2", "blocks.{i}.ffn_norm"),
+    ("transformer.h.{i}.mlp.c_fc", "blocks.{i}.ffn.up", "columns"),
+    ("transformer.h.{i}.mlp.c_proj", "blocks.{i}.ffn.down", "columns"),
+    ("transformer.ln_f", "final_norm"),
+    ("lm_head", "head"),
+)
+GPTJ: Table = (
+    ("transformer.wte", "embed.words"),
+    ("transformer.h.{i}.ln_1", "blocks.{i}.mixer_norm"),
+    ("transformer.h.{i}.attn.q_proj", "blocks.{i}.mixer.wq"),
+    ("transformer.h.{i}.attn.k_proj", "blocks.{i}.mixer.wk"),
+    ("transformer.h.{i}.attn.v_proj", "blocks.{i}.mixer.wv"),
+    ("transformer.h.{i}.attn.out_proj", "blocks.{i}.mixer.wo"),
+    ("transformer.h.{i}.mlp.fc_in", "blocks.{i}.ffn.up"),
+    ("transformer.h.{i}.mlp.fc_out", "blocks.{i}.ffn.down"),
+    ("transformer.ln_f", "final_norm"),
+    ("lm_head", "head"),
+)
+GPT_NEOX: Table = (
+    ("gpt_neox.embed_in", "embed.words"),
+    ("gpt_neox.layers.{i}.input_layernorm", "blocks.{i}.mixer_norm"),
+    ("gpt_neox.layers.{i}.post_attention_layernorm", "blocks.{i}.ffn_norm"),
+    ("gpt_neox.layers.{i}.attention.query_key_value", "blocks.{i}.mixer.{wq,wk,wv}", "grouped"),
+    ("gpt_neox.layers.{i}.attention.dense", "blocks.{i}.mixer.wo"),
+    ("gpt_neox.layers.{i}.mlp.dense_h_to_4h", "blocks.{i}.ffn.up"),
+    ("gpt_neox.layers.{i}.mlp.dense_4h_to_h", "blocks.{i}.ffn.down"),
+    ("gpt_neox.final_layer_norm", "final_norm"),
+    ("lm_head", "head"),
+)
+BLOOM: Table = (
+    ("transformer.word_embeddings", "embed.words"),
+    ("transformer.word_embeddings_layernorm", "embed.norm"),
+    ("transformer.h.{i}.input_layernorm", "blocks.{i}.mixer_norm"),
+    ("transformer.h.{i}.post_attention_layernorm", "blocks.{i}.ffn_norm"),
+    ("transformer.h.{i}.self_attention.query_key_value", "blocks.{i}.mixer.{wq,wk,wv}", "grouped"),
+    ("transformer.h.{i}.self_attention.dense", "blocks.{i}.mixer.wo"),
+    ("transformer.h.{i}.mlp.dense_h_to_4h", "blocks.{i}.ffn.up"),
+    ("transformer.h.{i}.mlp.dense_4h_to_h", "blocks.{i}.ffn.down"),
+    ("transformer.ln_f", "final_norm"),
+    ("lm_head", "head"),
+)
+FALCON_40B_NORMS: Table = (
+    ("transformer.h.{i}.ln_attn", "blocks.{i}.mixer_norm"),
+    ("transformer.h.{i}.ln_mlp", "blocks.{i}.ffn_norm"),
+)
+
+TABLES: Mapping[str, Table] = {
+    "bloom": BLOOM,
+    "cohere": LLAMA,
+    "deepseek_v2": DEEPSEEK,
+    "deepseek_v3": DEEPSEEK,
+    "falcon": BLOOM,
+    "gemma2": GEMMA,
+    "gemma3_text": GEMMA,
+    "glm": GLM,
+    "glm4": GLM4,
+    "gpt2": GPT2,
+    "gpt_neox": GPT_NEOX,
+    "gptj": GPTJ,
+    "llama": LLAMA,
+    "mistral": LLAMA,
+    "qwen2": LLAMA,
+    "qwen3": LLAMA,
+}
+VARIANTS: Mapping[tuple[str, str], Table] = {  # by family and the layout of the norms: rows that come first
+    ("falcon", "parallel_two"): FALCON_40B_NORMS,
+}
+# Buffers that older checkpoints carry: masks and rotary speeds, which a model of ours works out.
+NOT_WEIGHTS = r"\.(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$|\.embed_positions$|position_ids$"
+BASE_PREFIXES = ("model.", "transformer.", "gpt_neox.")  # left out by a checkpoint of the bare stack
