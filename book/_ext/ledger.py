@@ -12,10 +12,10 @@ Cells tagged `claim-...` get that tag as their anchor.
 from pathlib import Path
 
 import yaml
+from coursepage import CourseDirective, chapter_name
 from docutils import nodes
-from elements import choice, element, html, table, texts_as_nodes
+from elements import choice, element, html, table
 from sphinx.errors import ExtensionError
-from sphinx.util.docutils import SphinxDirective
 from sphinx.util.logging import getLogger
 
 from course_lib.kit.values import Value
@@ -67,14 +67,6 @@ def looked_up(root: Path, claim: Claim) -> list[TaggedCells | Called | dict | Va
     return found
 
 
-def chapter_name(root: Path, chapter: str) -> str:
-    """Return a chapter's number and the title of its page; its id while it has no page."""
-    page = root / f"book/{chapter}.md"
-    lines = page.read_text(encoding="utf-8").splitlines() if page.is_file() else []
-    title = next((line[2:].strip() for line in lines if line.startswith("# ")), "")
-    return f"{int(chapter.split('_')[0])}. {title}" if title else chapter
-
-
 def in_words(counts: dict[str, int]) -> str:
     """Return counts as prose.
 
@@ -86,12 +78,8 @@ def in_words(counts: dict[str, int]) -> str:
     return " ".join([f"{total} claim{'' if total == 1 else 's'}.", *parts])
 
 
-class LedgerDirective(SphinxDirective):
-    """What the directives share: the data, links to pages, and text with Markdown in it."""
-
-    @property
-    def root(self) -> Path:
-        return Path(self.env.srcdir)
+class LedgerDirective(CourseDirective):
+    """What the directives share: the data."""
 
     def data(self) -> tuple[tuple[Claim, ...], dict]:
         """Return claims and curriculum; the build stops if they are not in order."""
@@ -101,15 +89,6 @@ class LedgerDirective(SphinxDirective):
             return load(self.root)
         except ValueError as error:
             raise ExtensionError(f"the claims ledger is not in order:\n{error}") from error
-
-    def link(self, page: str, *children: nodes.Node | str, anchor: str = "") -> nodes.reference:
-        here = self.env.docname
-        uri = "" if page == here else self.env.app.builder.get_relative_uri(here, page)
-        target = f"{uri}#{anchor}" if anchor else uri
-        return nodes.reference("", "", *texts_as_nodes(children), refuri=target, internal=True)
-
-    def markdown(self, text: str) -> list[nodes.Node]:
-        return self.parse_inline(text)[0]
 
 
 class Summary(LedgerDirective):
@@ -128,10 +107,6 @@ class Summary(LedgerDirective):
             table(["Verdict", "Meaning", "Claims"], by_verdict),
             table(["Chapter", "Answered", "Claims in the guide"], by_chapter),
         ]
-
-    def chapter(self, chapter: str) -> nodes.Node:
-        name, page = chapter_name(self.root, chapter), f"book/{chapter}"
-        return self.link(page, name) if page in self.env.found_docs else nodes.literal("", name)
 
 
 class Ledger(LedgerDirective):
