@@ -11,29 +11,38 @@
     return value;
   }
 
-  /* A function that returns the next number, 0 <= x < 1. */
+  /* A function that draws whole numbers below its argument. */
   function generator(seed) {
     let state = hash(seed);
-    return () => {
+    return (below) => {
       state = (state + 0x6d2b79f5) | 0;
       let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-      mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-      return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
+      mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+      return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) * below) / 2 ** 32);
     };
   }
 
   function shuffled(items, seed) {
-    const random = generator(seed);
-    const order = [...items];
-    for (let last = order.length - 1; last > 0; last -= 1) {
-      const other = Math.floor(random() * (last + 1));
-      [order[last], order[other]] = [order[other], order[last]];
+    const draw = generator(seed);
+    const found = [...items];
+    for (let last = found.length - 1; last > 0; last -= 1) {
+      const other = draw(last + 1);
+      [found[last], found[other]] = [found[other], found[last]];
     }
-    return order;
+    return found;
   }
 
-  /* The first `count` of the ids, shuffled; sorted before, so that the order they come in does not matter. */
+  /* The first `count` of the ids, shuffled; the order they come in does not matter. */
   const pick = (ids, count, seed) => shuffled([...ids].sort(), seed).slice(0, count);
 
-  course.chance = { hash, generator, shuffled, pick };
+  /* Which of `count` variants is shown: of a quiz for "seed:id", of a review for "id:reviews so far". */
+  const choose = (count, seed) => generator(seed)(count);
+
+  /* The order in which options, items or right sides are shown: never the order of the file. */
+  function shownOrder(count, seed) {
+    const found = shuffled(Array.from({ length: count }, (_, number) => number), seed);
+    return found.some((number, place) => number !== place) ? found : [...found.slice(1), ...found.slice(0, 1)];
+  }
+
+  course.chance = { pick, choose, shownOrder };
 })();

@@ -10,7 +10,7 @@
   const RATING = { again: 1, hard: 2, good: 3, easy: 4 };
   const LEARNING_STEPS = [1 * MINUTE, 10 * MINUTE];
   const RELEARNING_STEPS = [10 * MINUTE];
-  const UNSEEN = { state: STATE.learning, step: 0, stability: null, difficulty: null, due: null, last_review: null };
+  const UNSEEN = { state: STATE.learning, step: 0, stability: null, last_review: null, reps: 0, lapses: 0 };
 
   const fsrs = globalThis.FSRS.fsrs({ request_retention: 0.9, maximum_interval: 36500, enable_fuzz: false });
 
@@ -41,9 +41,20 @@
     const { stability, difficulty } = fsrs.next_state(before, daysSince(seen, now), rating);
     const inDays = () => ({ state: STATE.review, step: null, wait: fsrs.next_interval(stability, 0) * DAY });
     const { state, step, wait } = minutes(seen, rating) ?? inDays();
-    const due = new Date(now.getTime() + wait).toISOString();
-    return { state, step, stability, difficulty, due, last_review: now.toISOString() };
+    return {
+      due: new Date(now.getTime() + wait).toISOString(),
+      stability,
+      difficulty,
+      state,
+      step,
+      last_review: now.toISOString(),
+      reps: seen.reps + 1,
+      lapses: seen.lapses + (seen.state === STATE.review && rating === RATING.again ? 1 : 0),
+    };
   }
+
+  /* A card's entry after all its reviews, given as [{rating, at}, ...] in order of time. */
+  const replay = (reviews) => reviews.reduce((seen, { rating, at }) => next(seen, rating, new Date(at)), undefined);
 
   /* A waiting time as a reader says it: "6 min", "3 days", "2 months". */
   function inWords(milliseconds) {
@@ -57,5 +68,5 @@
     return `${whole} ${unit}${unit === "min" || whole === 1 ? "" : "s"}`;
   }
 
-  course.schedule = { next, inWords, RATING, STATE };
+  course.schedule = { next, replay, inWords, RATING, STATE };
 })();
