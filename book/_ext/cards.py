@@ -88,8 +88,8 @@ class Quiz(CardDirective):
 
 
 SCRIPTS = {
-    "chapter": ("pick", "answers", "kinds", "card", "fsrs", "schedule", "store", "deck"),
-    "course": ("pick", "answers", "kinds", "card", "fsrs", "schedule", "store", "deck"),
+    "chapter": ("pick", "answers", "kinds", "card", "fsrs", "schedule", "store", "tools", "deck"),
+    "course": ("pick", "answers", "kinds", "card", "fsrs", "schedule", "store", "tools", "deck"),
     "quiz": ("pick", "answers", "kinds", "card", "quiz"),
 }
 

@@ -1,0 +1,168 @@
+/* The six kinds of card: the controls to answer with, and how an answer is marked. Each kind is a function of a question
+   that returns {controls, check, keys}. `check` throws an Error that says what is missing, or locks the controls and
+   returns whether the answer is right (null: the reader judges) and what to say. */
+(() => {
+  "use strict";
+  const course = (globalThis.courseCards ??= {});
+  let numbered = 0;
+
+  /* An element; text is text, never HTML. */
+  function make(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value === true) made.setAttribute(name, "");
+      else if (value !== false && value !== null) made.setAttribute(name, value);
+    }
+    made.append(...children);
+    return made;
+  }
+
+  const name = (stem) => `ask-${stem}-${(numbered += 1)}`;
+  const copy = (node, tag = "span") => make(tag, {}, ...[...node.childNodes].map((child) => child.cloneNode(true)));
+  const mark = (right) => make("span", { class: `ask-mark ${right ? "right" : "wrong"}` }, right ? "Right" : "Not right");
+
+  function recall() {
+    return { controls: null, check: () => ({ right: null, said: [] }) };
+  }
+
+  function choice({ article, seed, labelledby }) {
+    const texts = [...article.querySelectorAll(".ask-reasons > li")];
+    const group = name("choice");
+    const radios = [];
+    const rows = course.chance.shownOrder(texts.length, seed).map((place, number) => {
+      const radio = make("input", { type: "radio", name: group, value: place });
+      radios.push(radio);
+      const key = make("kbd", { "aria-hidden": "true" }, String(number + 1));
+      return make("label", { class: "ask-option" }, radio, key, copy(texts[place].querySelector(".ask-text")));
+    });
+    return {
+      controls: make("div", { role: "radiogroup", "aria-labelledby": labelledby, class: "ask-rows" }, ...rows),
+      keys(digit) {
+        radios[digit - 1]?.focus();
+        radios[digit - 1]?.click();
+      },
+      check() {
+        const chosen = radios.find((radio) => radio.checked);
+        if (!chosen) throw new Error("Choose an option first.");
+        const reason = texts[chosen.value];
+        const answer = texts.find((text) => text.classList.contains("right"));
+        for (const radio of radios) {
+          radio.disabled = true;
+          const right = texts[radio.value] === answer;
+          radio.parentElement.classList.toggle("right", right);
+          radio.parentElement.classList.toggle("wrong", radio.checked && !right);
+          if (right || radio.checked) radio.parentElement.append(mark(right));
+        }
+        const why = (text) => copy(text.querySelector(".ask-because"), "p");
+        if (reason === answer) return { right: true, said: [why(answer)] };
+        const instead = make("p", {}, make("strong", {}, "The answer: "), copy(answer.querySelector(".ask-text")), ". ");
+        instead.append(copy(answer.querySelector(".ask-because")));
+        return { right: false, said: [why(reason), instead] };
+      },
+    };
+  }
+
+  function number({ variant, units, labelledby }) {
+    const { answer, unit, tolerance } = variant;
+    const unitName = name("unit");
+    const input = make("input", {
+      type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false", class: "ask-number-input",
+      "aria-labelledby": `${labelledby} ${unitName}`,
+    });
+    const row = make("div", { class: "ask-number-row" }, input, make("span", { id: unitName }, unit || "(a number)"));
+    return {
+      controls: row,
+      focus: () => input.focus(),
+      check() {
+        if (!input.value.trim()) throw new Error(`Type a number first${unit ? `, in ${unit}` : ""}.`);
+        const given = course.answers.read(input.value, unit, units);
+        input.readOnly = true;
+        const right = course.answers.isRight(given, answer, tolerance);
+        row.append(mark(right));
+        return { right, said: [] };
+      },
+    };
+  }
+
+  function order({ article, seed, labelledby, say }) {
+    const items = [...article.querySelectorAll(".ask-order > li")];
+    const list = make("ol", { class: "ask-rows ask-movable", "aria-labelledby": labelledby });
+    const move = (row, step) => {
+      const rows = [...list.children];
+      const place = rows.indexOf(row) + step;
+      if (place < 0 || place >= rows.length) return;
+      if (step < 0) rows[place].before(row);
+      else rows[place].after(row);
+      say(`Now ${place + 1} of ${rows.length}.`);
+    };
+    for (const place of course.chance.shownOrder(items.length, seed)) {
+      const text = copy(items[place]);
+      text.id = name("item");
+      const row = make("li", { "data-place": place }, text);
+      for (const [label, arrow, step] of [["Move up", "↑", -1], ["Move down", "↓", 1]]) {
+        const button = make("button", { type: "button", title: label, "aria-label": label, "aria-describedby": text.id }, arrow);
+        button.addEventListener("click", () => {
+          move(row, step);
+          button.focus();
+        });
+        row.append(button);
+      }
+      row.addEventListener("keydown", (event) => {
+        const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+        if (!step || list.classList.contains("locked")) return;
+        event.preventDefault();
+        const focused = document.activeElement;
+        move(row, step);
+        focused.focus();
+      });
+      list.append(row);
+    }
+    return {
+      controls: list,
+      check() {
+        const found = [...list.children].map((row, place) => Number(row.dataset.place) === place);
+        list.classList.add("locked");
+        [...list.children].forEach((row, place) => {
+          row.querySelectorAll("button").forEach((button) => button.remove());
+          row.append(mark(found[place]));
+        });
+        const right = found.every(Boolean);
+        return { right, said: right ? [] : [article.querySelector(".ask-order").cloneNode(true)] };
+      },
+    };
+  }
+
+  function match({ article, seed }) {
+    const pairs = [...article.querySelectorAll(".ask-pairs tr")];
+    const lefts = pairs.map((row) => row.querySelector("th > *"));
+    const rights = pairs.map((row) => row.querySelector("td > *"));
+    const shown = course.chance.shownOrder(pairs.length, seed);
+    const letter = (place) => String.fromCharCode(65 + shown.indexOf(place));
+    const offered = make("ol", { type: "A", class: "ask-offered" }, ...shown.map((place) => copy(rights[place], "li")));
+    const selects = [];
+    const rows = lefts.map((left) => {
+      const text = copy(left);
+      text.id = name("left");
+      const select = make("select", { "aria-labelledby": text.id }, make("option", { value: "" }, "–"));
+      for (const place of shown) select.append(make("option", { value: place }, letter(place)));
+      selects.push(select);
+      return make("li", {}, text, select);
+    });
+    return {
+      controls: make("div", {}, offered, make("ul", { class: "ask-rows ask-matching" }, ...rows)),
+      check() {
+        if (selects.some((select) => !select.value)) throw new Error("Choose a letter for every line first.");
+        const found = selects.map((select, place) => Number(select.value) === place);
+        selects.forEach((select, place) => {
+          select.disabled = true;
+          select.after(mark(found[place]));
+        });
+        const right = found.every(Boolean);
+        return { right, said: right ? [] : [article.querySelector(".ask-pairs").cloneNode(true)] };
+      },
+    };
+  }
+
+  course.kinds = { recall, choice, computed: number, predict: number, order, match };
+  course.make = make;
+})();
