@@ -48,7 +48,7 @@ class CardDirective(CourseDirective):
             "article",
             html("p", ASK[card.kind], class_="ask-kind"),
             self.block(first.question, "ask-question"),
-            *self.options(card, parts, shown),
+            *self.offered(card, parts, shown),
             answer,
             *(self.template(card, other) for other in others),
             id=f"card-{card.id}",
@@ -70,7 +70,7 @@ class CardDirective(CourseDirective):
                 return list(card.pairs)
         return []
 
-    def options(self, card: Card, parts: list, shown: list[int]) -> list[element]:
+    def offered(self, card: Card, parts: list, shown: list[int]) -> list[element]:
         """Return what stands under the question, in an order that gives nothing away."""
         match card:
             case Choice():

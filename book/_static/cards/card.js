@@ -40,8 +40,10 @@
       card,
       body,
       question,
+      variant,
       keys: kind.keys,
-      focus: kind.focus ?? null,
+      focus: kind.focus,
+      problem: kind.problem,
       /* Mark the answer. Returns whether it is right and what explains it. */
       check() {
         const { right, said } = kind.check();

@@ -75,18 +75,15 @@
   }
 
   function mark(check, verdict, explained, ratings) {
-    let result;
-    try {
-      result = shown.check();
-    } catch (error) {
-      verdict.className = "ask-verdict";
-      verdict.textContent = error.message;
+    const problem = shown.problem();
+    if (problem) {
+      verdict.textContent = problem;
       return;
     }
-    const { right } = result;
+    const { right, explained: said } = shown.check();
     verdict.className = `ask-verdict ${right === null ? "" : right ? "right" : "wrong"}`;
     verdict.textContent = right === null ? "How well did you know it?" : right ? "Right." : "Not right.";
-    explained.replaceChildren(...result.explained);
+    explained.replaceChildren(...said);
     explained.hidden = false;
     check.remove();
     answered = { suggested: right === false ? 1 : 3, allowed: right === null ? [1, 2, 3, 4] : right ? [2, 3, 4] : [1] };

@@ -1,6 +1,6 @@
 /* The six kinds of card: the controls to answer with, and how an answer is marked. Each kind is a function of a question
-   that returns {controls, check, keys}. `check` throws an Error that says what is missing, or locks the controls and
-   returns whether the answer is right (null: the reader judges) and what to say. */
+   that returns {controls, problem, check}. `problem` says what keeps the answer from being marked, or nothing. `check`
+   locks the controls and returns whether the answer is right (null: the reader judges) and what explains it. */
 (() => {
   "use strict";
   const course = (globalThis.courseCards ??= {});
@@ -22,7 +22,7 @@
   const mark = (right) => make("span", { class: `ask-mark ${right ? "right" : "wrong"}` }, right ? "Right" : "Not right");
 
   function recall() {
-    return { controls: null, check: () => ({ right: null, said: [] }) };
+    return { controls: null, problem: () => "", check: () => ({ right: null, said: [] }) };
   }
 
   function choice({ article, seed, labelledby }) {
@@ -41,9 +41,9 @@
         radios[digit - 1]?.focus();
         radios[digit - 1]?.click();
       },
+      problem: () => (radios.some((radio) => radio.checked) ? "" : "Choose an option first."),
       check() {
         const chosen = radios.find((radio) => radio.checked);
-        if (!chosen) throw new Error("Choose an option first.");
         const reason = texts[chosen.value];
         const answer = texts.find((text) => text.classList.contains("right"));
         for (const radio of radios) {
@@ -73,8 +73,16 @@
     return {
       controls: row,
       focus: () => input.focus(),
+      problem() {
+        if (!input.value.trim()) return `Type a number first${unit ? `, in ${unit}` : ""}.`;
+        try {
+          course.answers.read(input.value, unit, units);
+        } catch (error) {
+          return error.message;
+        }
+        return "";
+      },
       check() {
-        if (!input.value.trim()) throw new Error(`Type a number first${unit ? `, in ${unit}` : ""}.`);
         const given = course.answers.read(input.value, unit, units);
         input.readOnly = true;
         const right = course.answers.isRight(given, answer, tolerance);
@@ -119,6 +127,7 @@
     }
     return {
       controls: list,
+      problem: () => "",
       check() {
         const found = [...list.children].map((row, place) => Number(row.dataset.place) === place);
         list.classList.add("locked");
@@ -150,8 +159,8 @@
     });
     return {
       controls: make("div", {}, offered, make("ul", { class: "ask-rows ask-matching" }, ...rows)),
+      problem: () => (selects.every((select) => select.value) ? "" : "Choose a letter for every line first."),
       check() {
-        if (selects.some((select) => !select.value)) throw new Error("Choose a letter for every line first.");
         const found = selects.map((select, place) => Number(select.value) === place);
         selects.forEach((select, place) => {
           select.disabled = true;
