@@ -28,7 +28,7 @@ def lines(text):
 
 
 def test_there_is_a_lab():
-    assert "03_kv_cache" in LAB_NAMES
+    assert {"02_attention_math", "03_kv_cache"} <= set(LAB_NAMES)
     assert sorted(path.stem for path in LABS.glob("*.ipynb")) == list(LAB_NAMES)
 
 
@@ -96,12 +96,15 @@ def test_stubs_are_typed_and_documented(lab):
         assert all(ast.get_docstring(node) for node in nodes if isinstance(node, ast.ClassDef))
 
 
-def test_lab_3_takes_75_minutes_and_100_points():
-    notebook = read_source("03_kv_cache")
+@pytest.mark.parametrize(
+    ("lab", "exercises", "minutes"), [("02_attention_math", 6, 75), ("03_kv_cache", 6, 75)]
+)
+def test_a_lab_takes_the_minutes_it_says_and_gives_100_points(lab, exercises, minutes):
+    notebook = read_source(lab)
     titles = [c.source.splitlines()[0] for c in notebook.cells if c.id.startswith("task-")]
-    minutes = [int(m) for title in titles for m in re.findall(r"^## Exercise .*\((\d+) minutes", title)]
+    said = [int(m) for title in titles for m in re.findall(r"^## Exercise .*\((\d+) minutes", title)]
     points = [cell(notebook, name).metadata.nbgrader.points for name in ids(notebook, "grade")]
-    assert (len(minutes), sum(minutes), sum(points)) == (6, 75, 100)
+    assert (len(said), sum(said), sum(points)) == (exercises, minutes, 100)
 
 
 @pytest.mark.parametrize("lab", LAB_NAMES)

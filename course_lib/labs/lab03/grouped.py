@@ -5,9 +5,8 @@ Symbols: b batch, t queries, s keys, h heads, g KV groups, r = h / g, k key widt
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from course_lib.labs.allocation import LargestNew
 from course_lib.labs.checking import Checker, random_sizes
 from course_lib.layers.attention import attention_naive
 
@@ -53,26 +52,10 @@ def _inputs(size: dict[str, int], rng: torch.Generator) -> tuple[Tensor, Tensor,
     return q, k, v, mask
 
 
-class _LargestNew(TorchDispatchMode):
-    """Remember the bytes of the largest storage that an operation makes."""
-
-    def __init__(self, known: tuple[Tensor, ...]) -> None:
-        super().__init__()
-        self.known = {tensor.untyped_storage().data_ptr() for tensor in known}
-        self.nbytes = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in self.known:
-                self.nbytes = max(self.nbytes, tensor.untyped_storage().nbytes())
-        return result
-
-
 def _check_copies(grouped_attention, rng: torch.Generator) -> None:
     """One query against many keys: nothing new may be as large as two copies of K."""
     q, k, v, mask = _inputs({"b": 2, "t": 1, "s": 64, "g": 2, "r": 4, "k": 32, "extra": 0}, rng)
-    with _LargestNew((q, k, v, mask)) as seen:
+    with LargestNew((q, k, v, mask)) as seen:
         grouped_attention(q, k, v, mask)
     limit = 2 * k.untyped_storage().nbytes()
     CHECK.true(

@@ -1,0 +1,115 @@
+"""Lab 2, exercise 1: scaled dot-product attention, and the causal mask.
+
+Symbols: b batch, t queries, s keys, h heads, k key width, v value width; a mask is True where a query sees.
+"""
+
+import torch
+from torch import Tensor
+
+from course_lib.labs.checking import Checker, random_sizes
+from course_lib.layers import masks
+from course_lib.layers.attention import attend
+
+HINTS = {
+    "scale": "Divide the scores by the square root of k, the last axis of q (not of v, and not by k itself).",
+    "softmax_axis": "The weights of one query sum to 1 over the keys: softmax runs over the last axis, s.",
+    "mask": "Where mask is False the score must be gone before the softmax, so that it gets weight 0.",
+    "mask_first": "Mask the scores, not the weights: set to 0 after the softmax, they no longer sum to 1.",
+    "nothing_seen": "A query that sees no key gets weights 0 and output 0, not NaN and not a mean.",
+    "itself": "A token sees itself: the key's position may equal the query's.",
+    "leak": "The mask is the wrong way round: hidden are the keys that come after the query.",
+    "positions": "Compare positions, not places in the tensor: a decode step's only query is not at 0.",
+    "output": "y = weights V, [b t h v]; the weights are [b h t s].",
+}
+CHECK = Checker("Exercise 1", HINTS)
+
+
+def check(causal_mask, scaled_attention, seed: int = 0) -> str:
+    """Check exercise 1: `causal_mask(query_positions, key_positions) -> [t s]` and
+    `scaled_attention(q, k, v, mask) -> (y, weights)`.
+
+    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is missing.
+    """
+    rng, size = random_sizes(seed, b=(2, 3), t=(3, 5), s=(6, 8), h=(2, 3), k=(3, 5), extra=(1, 2))
+    _check_mask(causal_mask, size)
+    shape = size["b"], size["s"], size["h"]
+    q = torch.randn(size["b"], size["t"], size["h"], size["k"], generator=rng).double()
+    k = torch.randn(*shape, size["k"], generator=rng).double()
+    v = torch.randn(*shape, size["k"] + size["extra"], generator=rng).double()
+    mask = torch.rand(size["b"], size["t"], size["s"], generator=rng) < 0.6
+    mask[..., 0] = True
+    _compare(scaled_attention, q, k, v, mask, "attention with a random mask")
+    mask[0, 1] = False
+    _compare(scaled_attention, q, k, v, mask, "attention where one query sees nothing")
+    return "Exercise 1: the weights are right, also for a query that sees nothing."
+
+
+def _check_mask(causal_mask, size: dict[str, int]) -> None:
+    """A whole sequence, and queries that stand after keys which are there already."""
+    held = size["s"]
+    for queries, keys in (
+        (torch.arange(held), torch.arange(held)),
+        (torch.arange(held, held + size["t"]), torch.arange(held + size["t"])),
+    ):
+        with CHECK.doing("positions", "causal_mask"):
+            got = causal_mask(queries, keys)
+        seen = masks.visible(queries[None], keys[None])[0]
+        q, k = queries[:, None], keys[None, :]
+        places = torch.arange(len(queries))[:, None] >= torch.arange(len(keys))[None, :]
+        mistakes = {"itself": (k < q).long(), "leak": (k >= q).long(), "positions": places.long()}
+        CHECK.true(
+            isinstance(got, Tensor) and got.dtype == torch.bool,
+            "mask",
+            "what causal_mask returns",
+            "a bool tensor",
+            getattr(got, "dtype", type(got).__name__),
+        )
+        what = f"causal_mask of queries {queries[0]}..{queries[-1]} over keys 0..{keys[-1]}"
+        CHECK.close(got.long(), seen.long(), "leak", what, mistakes)
+
+
+def _compare(scaled_attention, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, what: str) -> None:
+    with CHECK.doing("output", what):
+        y, weights = scaled_attention(q, k, v, mask)
+    expected_y, expected = attend(q, k, v, mask)
+    mistakes = {hint: make(q, k, v, mask) for hint, make in MISTAKES.items()}
+    mistakes["scale"] = _scaled_like(weights, q, k, v, mask)
+    if isinstance(weights, Tensor) and weights.isnan().any() and not expected.isnan().any():
+        CHECK.fail("nothing_seen", f"weights, {what}", "no NaN", f"{int(weights.isnan().sum())} NaN")
+    CHECK.close(weights, expected, "softmax_axis", f"weights, {what}", mistakes)
+    CHECK.close(y, expected_y, "output", f"output, {what}")
+
+
+def _weights(q: Tensor, k: Tensor, mask: Tensor, divisor: float, axis: int = -1) -> Tensor:
+    scores = torch.einsum("bthk,bshk->bhts", q, k) / divisor
+    hidden = ~mask[:, None]
+    weights = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(axis)
+    return weights.masked_fill(hidden, 0.0) if axis == -1 else weights
+
+
+def _masked_late(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    everything = _weights(q, k, torch.ones_like(mask), q.shape[-1] ** 0.5)
+    return everything.masked_fill(~mask[:, None], 0.0)
+
+
+def _scaled_like(got: object, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """The weights under the wrong divisor that `got` was made with; those without a divisor if none fits."""
+    heads, width = q.shape[2:]
+    divisors = (1.0, width, v.shape[-1] ** 0.5, (heads * width) ** 0.5)
+    wrong = [_weights(q, k, mask, divisor) for divisor in divisors]
+    fits = (w for w in wrong if isinstance(got, Tensor) and w.shape == got.shape and torch.allclose(w, got))
+    return next(fits, wrong[0])
+
+
+def _uniform(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Weights where a row of equally small scores got the same weight everywhere."""
+    weights = _weights(q, k, mask, q.shape[-1] ** 0.5)
+    return weights.masked_fill(~mask.any(-1)[:, None, :, None], 1 / mask.shape[-1])
+
+
+MISTAKES = {
+    "softmax_axis": lambda q, k, v, mask: _weights(q, k, mask, q.shape[-1] ** 0.5, axis=-2),
+    "mask": lambda q, k, v, mask: _weights(q, k, torch.ones_like(mask), q.shape[-1] ** 0.5),
+    "mask_first": _masked_late,
+    "nothing_seen": _uniform,
+}
