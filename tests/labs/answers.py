@@ -53,6 +53,11 @@ def wrong_answers() -> Iterator[WrongAnswer]:
                 yield WrongAnswer(lab, path.stem, name, entry["hint"], _changed(code, entry, name))
 
 
+def wrong_answer(lab: str, exercise: str, name: str) -> WrongAnswer:
+    """Return the wrong answer of that name."""
+    return next(w for w in wrong_answers() if (w.lab, w.exercise, w.name) == (lab, exercise, name))
+
+
 def _changed(code: str, entry: dict, name: str) -> str:
     olds, news = ([x] if isinstance(x, str) else x for x in (entry["replace"], entry["by"]))
     for old, new in zip(olds, news, strict=True):

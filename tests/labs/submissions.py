@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from course_lib.labs.generate import read_source, student_version
-from tests.labs.answers import cell, solved, wrong_answers
+from tests.labs.answers import cell, solved, wrong_answer
 
 LAB = "03_kv_cache"
 STUBBORN_LOOP = """
@@ -69,7 +69,7 @@ def own_cells(notebook: NotebookNode) -> None:
 
 def wrong_scale(notebook: NotebookNode) -> None:
     """Answer exercise 1 with the named wrong answer `missing_scale`."""
-    wrong = next(w for w in wrong_answers() if (w.exercise, w.name) == ("exercise-1", "missing_scale"))
+    wrong = wrong_answer(LAB, "exercise-1", "missing_scale")
     cell(notebook, "exercise-1").source = wrong.code
 
 

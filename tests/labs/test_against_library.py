@@ -1,12 +1,52 @@
-"""The solutions of Lab 3 do what the library's own caches do."""
+"""The solutions of a lab do what the library's own versions do."""
 
 import pytest
 
 from course_lib.labs.generate import read_source
 from tests.labs.answers import cell, ids
 
-LAB = "03_kv_cache"
-COMPARISONS = {
+ATTENTION = {
+    "scaled": """
+from course_lib.layers.attention import attend
+q, k = torch.randn(2, 3, 4, 5).double(), torch.randn(2, 6, 4, 5).double()
+v, mask = torch.randn(2, 6, 4, 7).double(), torch.rand(2, 3, 6) < 0.5
+mask[1, 2] = False
+for ours, theirs in zip(scaled_attention(q, k, v, mask), attend(q, k, v, mask)):
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+""",
+    "layer": """
+from course_lib.layers.masks import visible
+theirs, positions = Attention(7, heads=6, kv_heads=2, head_dim=4).double(), torch.arange(5).expand(2, -1)
+x, parts = torch.randn(2, 5, 7).double(), {"q": theirs.wq, "k": theirs.wk, "v": theirs.wv, "o": theirs.wo}
+weights = {name: part.weight for name, part in parts.items()}
+ours = layer(x, weights, 6, 2, visible(positions, positions))
+torch.testing.assert_close(ours, theirs(x, positions), rtol=1e-12, atol=1e-12)
+""",
+    "rope": """
+from course_lib.layers.positions import apply_rope
+x, positions = torch.randn(5, 3, 8).double(), torch.tensor([4, 0, 77, 5, 6])
+cos, sin = Rope(dim=8, theta=500.0).tables(positions[None], torch.float64)
+theirs = apply_rope(x[None], cos, sin)[0]
+torch.testing.assert_close(rotate(x, positions, 500.0), theirs, rtol=1e-12, atol=1e-12)
+""",
+    "online": """
+from course_lib.layers.attention import attend
+q, k, v = torch.randn(5, 4).double(), torch.randn(11, 4).double(), torch.randn(11, 3).double()
+everything = torch.ones(1, 5, 11, dtype=torch.bool)
+theirs = attend(q[None, :, None], k[None, :, None], v[None, :, None], everything)[0][0, :, 0]
+torch.testing.assert_close(tiled_attention(q, k, v, 4)[0], theirs, rtol=1e-12, atol=1e-12)
+""",
+    "swiglu": """
+from course_lib.layers.mlp import GatedMLP
+from course_lib.specs.loader import load_spec
+theirs, x = GatedMLP(5, 9).double(), torch.randn(2, 3, 5).double()
+ours = swiglu(x, theirs.gate.weight, theirs.up.weight, theirs.down.weight)
+torch.testing.assert_close(ours, theirs(x), rtol=1e-12, atol=1e-12)
+spec = load_spec("llama-1-65b")
+assert equal_width(4 * spec.width, 256) == spec.layers[0].ffn.width
+""",
+}
+CACHES = {
     "contiguous": """
 from course_lib.layers.kv_cache import ContiguousCache as Library
 ours, theirs = ContiguousCache(2, 7, 3, 4), Library(2, 7, 3, 4, dtype=torch.float64)
@@ -77,19 +117,21 @@ torch.testing.assert_close(decode(codes, steps), want, rtol=1e-12, atol=1e-12)
 torch.testing.assert_close(error_bound(steps), quantiser.error_bound(scales), rtol=1e-12, atol=0)
 """,
 }
+LABS = {"02_attention_math": ATTENTION, "03_kv_cache": CACHES}
 
 
-@pytest.fixture(scope="module")
-def solutions(kernel):
-    """Define every solution in the kernel."""
-    source = read_source(LAB)
+@pytest.fixture(scope="module", params=LABS)
+def solutions(request, kernel):
+    """Define every solution of a lab in the kernel; return the lab and the kernel."""
+    source = read_source(request.param)
     for name in (*[n for n in ids(source, "locked") if not n.startswith("table")], *ids(source, "solution")):
         outcome = kernel(cell(source, name).source)
         assert outcome.status == "ok", outcome.message
-    return kernel
+    return request.param, kernel
 
 
-@pytest.mark.parametrize("name", COMPARISONS)
-def test_the_solution_equals_the_library(solutions, name):
-    outcome = solutions(COMPARISONS[name])
-    assert outcome.status == "ok", outcome.message
+def test_the_solutions_equal_the_library(solutions):
+    lab, kernel = solutions
+    for name, comparison in LABS[lab].items():
+        outcome = kernel(comparison)
+        assert outcome.status == "ok", f"{name}: {outcome.message}"

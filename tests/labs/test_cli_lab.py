@@ -11,7 +11,7 @@ from course_lib.cli.app import app
 from course_lib.labs import session
 from course_lib.labs.generate import LABS
 
-from .answers import cell, solved, wrong_answers
+from .answers import cell, solved, wrong_answer
 
 RUN = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 NAME = "03_kv_cache"
@@ -84,9 +84,7 @@ def test_check_passes_a_solution_and_ignores_a_stretch_left_alone(elsewhere):
 
 def test_check_says_what_is_wrong_and_which_hint_fits(elsewhere):
     notebook = solved(NAME)
-    wrong = next(
-        one for one in wrong_answers() if (one.exercise, one.name) == ("exercise-1", "missing_scale")
-    )
+    wrong = wrong_answer(NAME, "exercise-1", "missing_scale")
     cell(notebook, "exercise-1").source = wrong.code
     cell(notebook, "exercise-2").source = "def grouped_attention(:"
     cell(notebook, "exercise-3").source = "raise NotImplementedError"

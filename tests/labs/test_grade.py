@@ -24,7 +24,16 @@ def run(tmp_path_factory):
     """Grade the folder once; every test reads the table."""
     folder = tmp_path_factory.mktemp("class")
     write_folder(folder / "submitted")
-    command = [sys.executable, "-m", "course_lib.labs.grade", "submitted", "--out", "grades.csv"]
+    command = [
+        sys.executable,
+        "-m",
+        "course_lib.labs.grade",
+        "submitted",
+        "--lab",
+        LAB,
+        "--out",
+        "grades.csv",
+    ]
     start = time.monotonic()
     done = subprocess.run(
         [*command, "--cell-timeout", "8", "--timeout", "150", "--jobs", "2"],

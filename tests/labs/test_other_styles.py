@@ -2,11 +2,114 @@
 
 import pytest
 
-from course_lib.labs.generate import read_source
+from course_lib.labs.generate import lab_names, read_source
 from tests.labs.answers import cell, ids
 
-LAB = "03_kv_cache"
-ANSWERS = {
+ATTENTION = {
+    "exercise-1": """
+def causal_mask(query_positions, key_positions):
+    return ~(key_positions.unsqueeze(0) > query_positions.unsqueeze(1))
+
+def scaled_attention(q, k, v, mask):
+    q, k, v = (part.transpose(1, 2) for part in (q, k, v))
+    scores = q @ k.transpose(-1, -2) * k.size(-1) ** -0.5
+    scores = scores.masked_fill(mask.unsqueeze(1) == 0, float("-inf"))
+    top = scores.amax(-1, keepdim=True).clamp(min=-1e300)
+    exps = (scores - top).exp()
+    weights = exps / exps.sum(-1, keepdim=True).clamp(min=1e-300)
+    return (weights @ v).transpose(1, 2), weights
+""",
+    "exercise-2": """
+def split_heads(x, heads):
+    return x.view(*x.shape[:-1], heads, x.shape[-1] // heads)
+
+def merge_heads(y):
+    return torch.cat([y[..., head, :] for head in range(y.shape[-2])], dim=-1)
+
+def to_groups(weight, heads, groups):
+    rows, size = weight.shape[0] // heads, heads // groups
+    blocks = [weight[head * rows : (head + 1) * rows] for head in range(heads)]
+    return torch.cat([sum(blocks[g * size : (g + 1) * size]) / size for g in range(groups)])
+
+def layer(x, weights, heads, groups, mask):
+    q = (x @ weights["q"].t()).reshape(*x.shape[:2], groups, heads // groups, -1)
+    k = (x @ weights["k"].t()).reshape(*x.shape[:2], groups, -1)
+    v = (x @ weights["v"].t()).reshape(*x.shape[:2], groups, -1)
+    scores = torch.einsum("btgrk,bsgk->bgrts", q, k) / k.shape[-1] ** 0.5
+    a = torch.where(mask[:, None, None], scores, torch.tensor(-1e30).double()).softmax(-1)
+    return torch.einsum("bgrts,bsgk->btgrk", a, v).flatten(2) @ weights["o"].t()
+""",
+    "exercise-3": """
+import math
+
+def frequencies(width, theta):
+    found = [math.exp(-2 * i / width * math.log(theta)) for i in range(width // 2)]
+    return torch.tensor(found, dtype=torch.float64)
+
+def rotate(x, positions, theta):
+    half = x.shape[-1] // 2
+    angles = torch.outer(positions.double(), frequencies(2 * half, theta))
+    turn = torch.polar(torch.ones_like(angles), angles)
+    turned = torch.complex(x[..., :half].contiguous(), x[..., half:].contiguous()) * turn[:, None]
+    return torch.cat((turned.real, turned.imag), dim=-1)
+
+def scores(q, k, query_positions, key_positions, theta):
+    q, k = rotate(q, query_positions, theta), rotate(k, key_positions, theta)
+    return q.transpose(0, 1) @ k.permute(1, 2, 0) / math.sqrt(q.shape[-1])
+""",
+    "exercise-4": """
+def fold(state, scores, values):
+    m, l, acc = state
+    both = torch.cat((m[:, None], scores), dim=1)
+    new = both.max(dim=1).values
+    shares = (both - new[:, None]).exp()
+    old, block = shares[:, :1], shares[:, 1:]
+    return new, old[:, 0] * l + block.sum(1), old * acc + torch.einsum("ts,sv->tv", block, values)
+
+def tiled_attention(q, k, v, block):
+    q = q / q.shape[1] ** 0.5
+    l = torch.zeros(len(q)).double()
+    m, acc = l - float("inf"), torch.zeros(len(q), v.shape[1]).double()
+    first = 0
+    while first < len(k):
+        m, l, acc = fold((m, l, acc), q @ k[first : first + block].T, v[first : first + block])
+        first += block
+    return acc / l.unsqueeze(1), l.log() + m
+""",
+    "exercise-5": """
+import math
+
+def swiglu(x, gate, up, down):
+    z = torch.nn.functional.linear(x, gate)
+    return torch.nn.functional.linear(z / (1 + torch.exp(-z)) * torch.nn.functional.linear(x, up), down)
+
+def equal_width(f, multiple):
+    exact = 2 * f
+    return multiple * ((exact + 3 * multiple - 1) // (3 * multiple))
+""",
+    "exercise-6": """
+def leaks(layer, x):
+    n, found = x.shape[1], set()
+    clean = layer(x.clone())
+    for s in range(n):
+        bump = torch.zeros_like(x)
+        bump[:, s, :] = -0.5
+        difference = layer(x + bump) - clean
+        for t in range(s):
+            if difference[:, t].abs().max() > 1e-10:
+                found.add((t, s))
+    return found
+""",
+    "exercise-stretch": """
+def attention_backward(q, k, v, y, lse, dy):
+    root = q.shape[1] ** 0.5
+    weights = (torch.einsum("tk,sk->ts", q, k) / root - lse.unsqueeze(1)).exp()
+    dp = torch.einsum("tv,sv->ts", dy, v)
+    ds = weights * dp - weights * (weights * dp).sum(1, keepdim=True)
+    return ds @ k / root, torch.einsum("ts,tk->sk", ds, q) / root, torch.einsum("ts,tv->sv", weights, dy)
+""",
+}
+CACHES = {
     "exercise-1": """
 import torch.nn.functional as F
 
@@ -193,17 +296,22 @@ def error_bound(steps):
 }
 
 
-@pytest.mark.parametrize("exercise", ANSWERS)
-def test_another_right_answer_passes(kernel, exercise):
-    source = read_source(LAB)
+LABS = {"02_attention_math": ATTENTION, "03_kv_cache": CACHES}
+CASES = [(lab, exercise) for lab, answers in LABS.items() for exercise in answers]
+
+
+@pytest.mark.parametrize(("lab", "exercise"), CASES)
+def test_another_right_answer_passes(kernel, lab, exercise):
+    source = read_source(lab)
     for given in ids(source, "locked"):
         if not given.startswith("table"):
             assert kernel(cell(source, given).source).status == "ok"
-    defined = kernel(ANSWERS[exercise])
+    defined = kernel(LABS[lab][exercise])
     assert defined.status == "ok", defined.message
     outcome = kernel(cell(source, exercise.replace("exercise", "check")).source)
     assert outcome.status == "ok", outcome.message
 
 
-def test_every_exercise_has_a_second_answer():
-    assert set(ANSWERS) == set(ids(read_source(LAB), "solution"))
+@pytest.mark.parametrize("lab", lab_names())
+def test_every_exercise_has_a_second_answer(lab):
+    assert set(LABS[lab]) == set(ids(read_source(lab), "solution"))

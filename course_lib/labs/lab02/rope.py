@@ -12,6 +12,7 @@ from course_lib.layers.positions import Rope, apply_rope, apply_rope_naive
 
 HINTS = {
     "frequencies": "Pair i turns by theta ** (-2 * i / k) radians a token, with i from 0.",
+    "float64": "Work in float64: torch.tensor makes float32 of Python floats unless it is told the dtype.",
     "one_a_pair": "There are k / 2 frequencies, one a pair.",
     "pairing": "Coordinate i turns together with i + k/2: the first half of the head with the second.",
     "sign": "first * cos - second * sin, and second * cos + first * sin: a turn to the left.",
@@ -55,7 +56,8 @@ def _check_frequencies(frequencies, width: int, theta: float) -> None:
         f"shape {tuple(expected.shape)}",
         tuple(getattr(got, "shape", ())) or type(got).__name__,
     )
-    CHECK.close(got.double(), expected, "frequencies", f"frequencies({width}, {theta:g})")
+    mistakes = {"float64": got} if torch.allclose(got.double(), expected, rtol=1e-5) else {}
+    CHECK.close(got, expected, "frequencies", f"frequencies({width}, {theta:g})", mistakes)
 
 
 def _turned(x: Tensor, positions: Tensor, theta: float, pairing: str = "half") -> Tensor:
