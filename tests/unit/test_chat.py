@@ -35,7 +35,7 @@ contents = st.one_of(
     st.from_regex(rf"(<({names}|0|99)>|\x00|\{{\"name\"|<\|im_end\|>| ){{1,4}}", fullmatch=True),
 )
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False, allow_infinity=False) | contents,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | contents,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(contents, inner, max_size=3),
     max_leaves=5,
 )  # fmt: skip
@@ -144,6 +144,7 @@ def call(text):
     return torch.cat([torch.tensor([CALL]), BYTES.encode(text)])
 
 
+ASKS_INFINITY = Message("assistant", "", (Call("f", {"x": math.inf}),))
 ROLE_ORDERS = {
     "a": ["assistant"],
     "uu": ["user", "user"],
@@ -181,7 +182,7 @@ def test_every_call_waits_for_its_result():
         (lambda: parse_turn("assistant", call("{"), BYTES), "allowed is JSON"),
         (lambda: parse_turn("assistant", call("[1]"), BYTES), "an object"),
         (lambda: parse_turn("assistant", call('{"name":1,"arguments":{}}'), BYTES), "string"),
-        (lambda: render([Message("user"), Message("assistant", "", (Call("f", {"x": math.inf}),))], BYTES), "JSON"),
+        (lambda: render([Message("user"), ASKS_INFINITY], BYTES), "JSON"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(act, names):
