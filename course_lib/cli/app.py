@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from course_lib.cli import doctor, fit, kv, lab, quiz, spec
+from course_lib.cli import cards, doctor, fit, kv, lab, quiz, spec
 from course_lib.cli.console import plainly, say
 
 EXIT_CODES = (
@@ -22,7 +22,7 @@ EXIT_CODES = (
 app = typer.Typer(
     name="course",
     no_args_is_help=True,
-    help="Architecture, Measured, from the terminal: what a model is, what it costs, and the labs.",
+    help="Architecture, Measured, from the terminal: what a model is, what it costs, the labs and the cards.",
     epilog=EXIT_CODES,
     pretty_exceptions_show_locals=False,
 )
@@ -47,3 +47,4 @@ for name, command in (("kv", kv.kv), ("spec", spec.spec), ("fit", fit.fit), ("do
     app.command(name)(plainly(command))
 app.add_typer(lab.app, name="lab")
 app.add_typer(quiz.app, name="quiz")
+app.add_typer(cards.app, name="cards")
