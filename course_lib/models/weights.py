@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.models.fused import LAYOUTS, Layout
-from course_lib.models.names import BASE_PREFIXES, NOT_WEIGHTS, TABLES, VARIANTS, Table
+from course_lib.models.names import BASE_PREFIXES, NOT_WEIGHTS, OTHER_NAMES, TABLES, VARIANTS, Table
 
 SUFFIXES = (".weight", ".bias", "")
 
@@ -145,6 +145,7 @@ def _copies(model: nn.Module) -> set[str]:
 
 
 def _full_name(name: str, pieces: Mapping[str, Piece]) -> str:
-    """The name with the prefix that a checkpoint of the bare stack leaves out."""
+    """The name as the table has it: files may use another, or leave the stack's prefix out."""
+    name = OTHER_NAMES.get(name, name)
     full = (prefix + name for prefix in ("", *BASE_PREFIXES))
     return next((candidate for candidate in full if candidate in pieces), name)
