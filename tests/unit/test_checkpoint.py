@@ -132,7 +132,7 @@ def test_an_index_of_another_form(sharded, index):
 
 
 def test_a_config_of_another_model_is_not_written(tmp_path):
-    with pytest.raises(ValueError, match="another model than this one: width$"):
+    with pytest.raises(ValueError, match=r"another model than this one: width$"):
         save_checkpoint(CausalLM(spec_of()), tmp_path, SMALL | {"hidden_size": 12})
     assert list(tmp_path.iterdir()) == []
 
