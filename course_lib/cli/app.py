@@ -4,6 +4,7 @@ exit code   meaning
 0           done
 1           the answer is no: a check failed, not one request fits, the machine is not as it should be
 2           the input was refused, or something it names is missing; the message says what is allowed
+130         a quiz was interrupted by Ctrl-C; every review given before it is kept
 """
 
 from importlib import metadata
@@ -16,7 +17,7 @@ from course_lib.cli.console import plainly, say
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 the answer is no (a check failed, not one request fits, the machine is not as it "
-    "should be); 2 the input was refused."
+    "should be); 2 the input was refused; 130 a quiz was interrupted."
 )
 
 app = typer.Typer(

@@ -103,7 +103,7 @@ def test_a_seed_fixes_the_quiz_and_a_drawn_one_is_told(state):
 
 
 def test_a_review_is_kept_with_its_rating(state):
-    told = facts("quiz", "--new", 3, lines=session(CARDS[:3], ["1", "2", ""]))
+    told = facts("quiz", "--chapter", 3, "--new", 3, lines=session(CARDS[:3], ["1", "2", ""]))
     assert CARDS[2].kind == "choice"
     assert [one["rating"] for one in told["reviews"]] == ["again", "hard", "good"]
     assert (told["reviewed_cards"], told["again_cards"], told["new_cards"]) == (3, 1, len(CARDS) - 3)
@@ -115,7 +115,7 @@ def test_a_review_is_kept_with_its_rating(state):
 def test_a_wrong_answer_is_again_without_being_asked_for(state):
     card = CARDS[2]
     lines = [*session(CARDS[:2], ["3", "3"]), answer(card, f"{card.id}:0", right=False)]
-    result = course("quiz", "--new", 3, lines=lines)
+    result = course("quiz", "--chapter", 3, "--new", 3, lines=lines)
     chosen = card.options[shown_order(len(card.options), f"{card.id}:0")[LETTERS.index(lines[-1])]]
     unfolded = " ".join(result.stdout.split())
     assert plain(chosen.because) in unfolded
@@ -130,25 +130,25 @@ def test_what_is_due_comes_first_and_the_longest_due_before(state):
         store.review(CARDS[5].id, EASY, long_ago + timedelta(days=1))
         store.review(CARDS[7].id, EASY, long_ago)
         store.review(CARDS[9].id, EASY, datetime.now(UTC))
-    result = course("quiz", "--new", 1, lines=[])
+    result = course("quiz", "--chapter", 3, "--new", 1, lines=[])
     assert result.stdout.startswith("2 due, 1 new of")
     reps = {CARDS[7].id: 1, CARDS[5].id: 1}
     expected = [CARDS[7], CARDS[5], CARDS[0]]
     ratings = ["" if card.kind != "recall" else "3" for card in expected]
-    told = facts("quiz", "--new", 1, lines=session(expected, ratings, reps))
+    told = facts("quiz", "--chapter", 3, "--new", 1, lines=session(expected, ratings, reps))
     assert [one["card"] for one in told["reviews"]] == [card.id for card in expected]
     assert told["due_cards"] == 0
 
 
 def test_what_cannot_be_read_is_asked_again(state):
     lines = ["", "9", "well", "3", "", "3", "z", "ab", answer(CARDS[2], f"{CARDS[2].id}:0"), "x", "e"]
-    told = facts("quiz", "--new", 3, lines=lines)
+    told = facts("quiz", "--chapter", 3, "--new", 3, lines=lines)
     assert [one["rating"] for one in told["reviews"]] == ["good", "good", "easy"]
 
 
 @pytest.mark.parametrize("end", [["q"], []])
 def test_q_or_the_end_of_the_input_ends_it_and_keeps_what_was_given(state, end):
-    told = facts("quiz", "--new", 5, lines=[*session(CARDS[:2], ["3", "3"]), *end])
+    told = facts("quiz", "--chapter", 3, "--new", 5, lines=[*session(CARDS[:2], ["3", "3"]), *end])
     assert told["reviewed_cards"] == 2
     with Store(state) as store:
         assert len(store.progress().log) == 2
@@ -156,7 +156,7 @@ def test_q_or_the_end_of_the_input_ends_it_and_keeps_what_was_given(state, end):
 
 def test_a_right_answer_counts_though_its_rating_was_not_given(state):
     lines = [*session(CARDS[:2], ["3", "3"]), answer(CARDS[2], f"{CARDS[2].id}:0"), "q"]
-    course("quiz", "--new", 3, lines=lines)
+    course("quiz", "--chapter", 3, "--new", 3, lines=lines)
     with Store(state) as store:
         assert [review.rating for review in store.progress().log] == [GOOD, GOOD, GOOD]
 
@@ -164,7 +164,16 @@ def test_a_right_answer_counts_though_its_rating_was_not_given(state):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_ends_it_and_keeps_what_was_given(state):
     """A process of its own, interrupted while it waits for the third answer."""
-    command = [sys.executable, "-c", "from course_lib.cli.app import app; app()", "quiz", "--new", "5"]
+    command = [
+        sys.executable,
+        "-c",
+        "from course_lib.cli.app import app; app()",
+        "quiz",
+        "--chapter",
+        "3",
+        "--new",
+        "5",
+    ]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
@@ -185,7 +194,7 @@ def test_ctrl_c_ends_it_and_keeps_what_was_given(state):
 
 def test_an_unreadable_file_is_set_aside_and_said(state):
     state.write_bytes(b"scribbles")
-    result = course("quiz", "--new", 0)
+    result = course("quiz", "--chapter", 3, "--new", 0)
     assert result.exit_code == 0
     (aside,) = state.parent.glob("progress.sqlite3.unreadable-*")
     assert aside.read_bytes() == b"scribbles"
@@ -204,13 +213,13 @@ def test_a_file_of_a_newer_course_is_refused(state):
 
 def test_state_is_named_by_an_option_before_the_variable(state, tmp_path):
     other = tmp_path / "other.sqlite3"
-    facts("quiz", "--state", other, "--new", 1, lines=session(CARDS[:1], ["3"]))
+    facts("quiz", "--state", other, "--chapter", 3, "--new", 1, lines=session(CARDS[:1], ["3"]))
     assert other.exists() and not state.exists()
 
 
 def test_progress_leaves_and_comes_back(state, tmp_path):
     file = tmp_path / "progress.json"
-    facts("quiz", "--new", 2, lines=session(CARDS[:2], ["3", "1"]))
+    facts("quiz", "--chapter", 3, "--new", 2, lines=session(CARDS[:2], ["3", "1"]))
     told = facts("quiz", "export", file)
     assert (told["cards"], told["reviews"]) == (2, 2)
     assert len(read_progress(file.read_text()).log) == 2
@@ -248,7 +257,7 @@ def test_what_is_not_allowed_is_refused_and_said(state, words, message):
 def test_a_file_that_is_no_progress_is_refused_and_changes_nothing(state, tmp_path):
     file = tmp_path / "x.json"
     file.write_text('{"format": "anki"}')
-    facts("quiz", "--new", 1, lines=session(CARDS[:1], ["3"]))
+    facts("quiz", "--chapter", 3, "--new", 1, lines=session(CARDS[:1], ["3"]))
     assert "x.json: no progress file" in refusal("quiz", "import", file)
     with Store(state) as store:
         assert len(store.progress().log) == 1
