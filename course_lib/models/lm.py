@@ -16,10 +16,8 @@ from course_lib.layers.latent_attention import LatentCache
 from course_lib.layers.masks import Rule, next_positions
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding
-from course_lib.models.parts import build_norm
+from course_lib.models.parts import build_norm, initialise
 from course_lib.specs.schema import LatentAttentionSpec, LayerSpec, ModelSpec
-
-INITIAL_STD = 0.02  # of every matrix, as GPT-2 and LLaMA start
 
 
 class ModelCache(Sequence[LayerCache]):
@@ -82,7 +80,7 @@ class CausalLM(nn.Module):
         self.blocks = build_blocks(spec.width, spec.layers)
         self.final_norm = build_norm(spec.width, spec.final_norm) if spec.final_norm else nn.Identity()
         self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
-        self.apply(_initialise)
+        self.apply(initialise)
         if spec.embeddings.tied:
             self.head.weight = self.embed.words.weight
 
@@ -169,10 +167,3 @@ def _check_supported(spec: ModelSpec) -> None:
             raise ValueError("causal=False: a causal language model supports only causal layers")
         if layer.cross is not None:
             raise ValueError("cross is set: only layers without cross-attention are supported")
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=INITIAL_STD)
-    if isinstance(module, nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)

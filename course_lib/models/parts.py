@@ -23,6 +23,16 @@ from course_lib.specs.schema import (
     RopeSpec,
 )
 
+INITIAL_STD = 0.02  # of every matrix, as GPT-2 and LLaMA start
+
+
+def initialise(module: nn.Module) -> None:
+    """Give a matrix or a table its first random values, and a bias zeros; for `nn.Module.apply`."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=INITIAL_STD)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+
 
 def build_norm(width: int, spec: NormSpec) -> nn.Module:
     """The norm that `spec` describes."""
