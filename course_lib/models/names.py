@@ -137,7 +137,10 @@ TABLES: Mapping[str, Table] = {
 VARIANTS: Mapping[tuple[str, str], Table] = {  # by family and the layout of the norms: rows that come first
     ("falcon", "parallel_two"): FALCON_40B_NORMS,
 }
-# Buffers that older checkpoints carry: masks and rotary speeds, which a model of ours works out.
-NOT_WEIGHTS = r"\.(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$|\.embed_positions$|position_ids$"
+# Buffers that checkpoints carry: masks, rotary speeds and Marian's sines, which a model of ours works out.
+NOT_WEIGHTS = (
+    r"\.(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$|\.embed_positions(\.weight)?$|position_ids$"
+)
 OTHER_NAMES = {"embed_out.weight": "lm_head.weight"}  # in files of GPT-NeoX; `transformers` reads both
-BASE_PREFIXES = ("model.", "transformer.", "gpt_neox.")  # left out by a checkpoint of the bare stack
+# Left out by a checkpoint of the bare stack.
+BASE_PREFIXES = ("model.", "transformer.", "gpt_neox.", "bert.", "roberta.")

@@ -79,7 +79,6 @@ def _t5_stack(side: str) -> Table:
     table += [
         (f"{block}.{feed}.DenseReluDense.wi_0", f"{side}.{{i}}.ffn.gate"),
         (f"{block}.{feed}.DenseReluDense.wi_1", f"{side}.{{i}}.ffn.up"),
-        (f"{block}.{feed}.DenseReluDense.wi", f"{side}.{{i}}.ffn.up"),
         (f"{block}.{feed}.DenseReluDense.wo", f"{side}.{{i}}.ffn.down"),
         (f"{block}.{feed}.layer_norm", f"{side}.{{i}}.ffn_norm"),
         (f"{side}.final_layer_norm", f"{side}_norm"),
@@ -130,4 +129,10 @@ PAIRED_TABLES = {
     "modernbert": MODERNBERT,
     "roberta": ROBERTA,
     "t5": T5,
+}
+PAIRED_VARIANTS = {  # by family and kind of feed-forward part: rows that come first
+    ("t5", "mlp"): (
+        ("encoder.block.{i}.layer.1.DenseReluDense.wi", "encoder.{i}.ffn.up"),
+        ("decoder.block.{i}.layer.2.DenseReluDense.wi", "decoder.{i}.ffn.up"),
+    ),
 }

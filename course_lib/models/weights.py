@@ -13,18 +13,23 @@ from torch import Tensor, nn
 
 from course_lib.models.fused import LAYOUTS, Layout
 from course_lib.models.names import BASE_PREFIXES, NOT_WEIGHTS, OTHER_NAMES, TABLES, VARIANTS, Table
+from course_lib.models.paired_names import PAIRED_TABLES, PAIRED_VARIANTS
 
 SUFFIXES = (".weight", ".bias", "")
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One tensor of theirs: its name, the names of ours in it, their layout and the module they belong to."""
+    """One tensor of theirs: its name, the names of ours in it, their layout and the module they belong to.
+
+    `copy`: it repeats another of theirs, which is the one that counts.
+    """
 
     theirs: str
     ours: tuple[str, ...]
     layout: Layout
     owner: nn.Module
+    copy: bool = False
 
     def join(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Their tensor, made of ours."""
@@ -51,10 +56,10 @@ def load_hf_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
             another shape, or a tied one differs from what it is tied to. The message names it.
     """
     pieces = {piece.theirs: piece for piece in pieces_of(model)}
-    owned = dict(model.named_parameters())
-    every = dict(model.named_parameters(remove_duplicate=False))
-    given = {_full_name(name, pieces): name for name in state_dict if not re.search(NOT_WEIGHTS, name)}
-    needed = {name for name, piece in pieces.items() if set(piece.ours) & owned.keys()}
+    owned, every = _owned(model), _every(model)
+    full = {_full_name(name, pieces): name for name in state_dict}
+    given = {name: own for name, own in full.items() if name in pieces or not re.search(NOT_WEIGHTS, own)}
+    needed = {name for name, piece in pieces.items() if not piece.copy and set(piece.ours) & owned.keys()}
     for problem, names in (
         ("missing from state_dict", needed - given.keys()),
         ("unknown to the model", given.keys() - pieces.keys()),
@@ -63,7 +68,7 @@ def load_hf_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
             raise ValueError(f"state_dict: {', '.join(sorted(names))}: {problem}")
     for theirs in sorted(given, key=lambda name: name not in needed):  # tied copies last
         for name, tensor in pieces[theirs].split(state_dict[given[theirs]], every).items():
-            if name in owned:
+            if name in owned and not pieces[theirs].copy:
                 with torch.no_grad():
                     owned[name].copy_(tensor)
             elif not torch.equal(every[name].detach().cpu(), tensor.to(every[name].dtype).cpu()):
@@ -71,7 +76,7 @@ def load_hf_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
 
 
 def hf_tensors(model: nn.Module, tensors: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """The model's parameters under their names and in their layout; a tied one once, as they are saved.
+    """The model's tensors under their names and in their layout; a tied one once, as they are saved.
 
     Args:
         model: as in `load_hf_weights`.
@@ -87,9 +92,8 @@ def hf_tensors(model: nn.Module, tensors: Mapping[str, Tensor] | None = None) ->
     >>> tensors["transformer.h.0.attn.c_attn.weight"].shape  # [in, out] of queries, keys and values
     torch.Size([4, 12])
     """
-    owned = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    source = owned if tensors is None else tensors
-    pieces = (piece for piece in pieces_of(model) if set(piece.ours) <= owned.keys())
+    source = {name: own.detach() for name, own in _owned(model).items()} if tensors is None else tensors
+    pieces = (piece for piece in pieces_of(model) if not piece.copy and set(piece.ours) <= source.keys())
     return {piece.theirs: piece.join(source).contiguous() for piece in pieces}
 
 
@@ -99,19 +103,22 @@ def pieces_of(model: nn.Module) -> list[Piece]:
     Raises:
         ValueError: the family has no table of names, or its table leaves a parameter out.
     """
-    names = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    names = set(_every(model))
     pieces: dict[str, Piece] = {}
     taken: set[str] = set()
     for theirs, ours, *layout in table_of(model):
+        copy = layout == ["copy"]
         for index in range(max(_depths(names))) if "{i}" in theirs + ours else (0,):
             for suffix in SUFFIXES:
                 parts = tuple(part + suffix for part in _expand(ours.replace("{i}", str(index))))
                 name = theirs.replace("{i}", str(index)) + suffix
-                if names.issuperset(parts) and taken.isdisjoint(parts):
+                if names.issuperset(parts) and (copy or taken.isdisjoint(parts)):
                     taken.update(parts)
                     owner = model.get_submodule(parts[0].removesuffix(suffix).rpartition(".")[0])
-                    pieces[name] = Piece(name, parts, LAYOUTS[layout[0] if layout else "same"], owner)
-    left_out = names - taken - _copies(model)
+                    pieces[name] = Piece(
+                        name, parts, LAYOUTS["same" if copy or not layout else layout[0]], owner, copy
+                    )
+    left_out = names - taken - (names - _owned(model).keys())
     if left_out:
         raise ValueError(f"{model.spec.family}: no name is known for {', '.join(sorted(left_out))}")
     return list(pieces.values())
@@ -120,11 +127,15 @@ def pieces_of(model: nn.Module) -> list[Piece]:
 def table_of(model: nn.Module) -> Table:
     """The table of names of the model's family; where two rows name one parameter, the first counts."""
     family = model.spec.family
-    if family not in TABLES:
-        raise ValueError(f"family={family!r}: names are known for {', '.join(sorted(TABLES))}")
-    layouts = {layer.norm_layout for layer in model.spec.layers}
-    first = (row for layout in layouts for row in VARIANTS.get((family, layout), ()))
-    return (*first, *TABLES[family])
+    tables = {**TABLES, **PAIRED_TABLES}
+    if family not in tables:
+        raise ValueError(f"family={family!r}: names are known for {', '.join(sorted(tables))}")
+    variants = {**VARIANTS, **PAIRED_VARIANTS}
+    kinds = {
+        kind for layer in model.spec.layers for kind in (layer.norm_layout, getattr(layer.ffn, "kind", ""))
+    }
+    first = (row for kind in sorted(kinds) for row in variants.get((family, kind), ()))
+    return (*first, *tables[family])
 
 
 def _depths(names: set[str]) -> list[int]:
@@ -138,10 +149,18 @@ def _expand(name: str) -> list[str]:
     return [name] if found is None else [found[1] + part for part in found[2].split(",")]
 
 
-def _copies(model: nn.Module) -> set[str]:
-    """Names of parameters that are another one: a tied head, a shared table."""
-    every = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    return every - {name for name, _ in model.named_parameters()}
+def _every(model: nn.Module) -> dict[str, Tensor]:
+    """All names of the model's parameters and of the buffers that are saved; a shared one has several."""
+    return dict(model.state_dict(keep_vars=True))
+
+
+def _owned(model: nn.Module) -> dict[str, Tensor]:
+    """Each parameter and buffer once, under the first of its names."""
+    first: dict[int, str] = {}
+    every = _every(model)
+    for name, tensor in every.items():
+        first.setdefault(id(tensor), name)
+    return {name: every[name] for name in first.values()}
 
 
 def _full_name(name: str, pieces: Mapping[str, Piece]) -> str:

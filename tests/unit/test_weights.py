@@ -90,7 +90,7 @@ def test_another_shape_is_named():
 
 def test_a_family_without_names_is_refused():
     model = CausalLM(dataclasses.replace(spec_of(), family="palm"))
-    with pytest.raises(ValueError, match="family='palm': names are known for bloom,"):
+    with pytest.raises(ValueError, match="family='palm': names are known for bart,"):
         hf_tensors(model)
 
 
