@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from course_lib.models.lm import CausalLM
+from course_lib.models.build import build_model
 from course_lib.models.weights import hf_tensors, load_hf_weights
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.provenance import NOTHING_PUBLISHED
@@ -63,14 +63,14 @@ def load_checkpoint(
     folder: str | Path,
     *,
     dtype: torch.dtype | None = None,
-    build: Callable[[ModelSpec], nn.Module] = CausalLM,
+    build: Callable[[ModelSpec], nn.Module] = build_model,
 ) -> nn.Module:
     """The model of a folder, in evaluation mode.
 
     Args:
         folder: of a family that `build` can build; see `course_lib.models.names` for the names it knows.
         dtype: of the parameters; that of the first tensor when left out.
-        build: makes the model from its spec.
+        build: makes the model from its spec; left out, the class that fits it.
 
     Returns:
         the model, on the CPU.
