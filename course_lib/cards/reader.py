@@ -59,12 +59,16 @@ def read_cards(folder: str | Path, curriculum: Mapping[str, Mapping]) -> tuple[C
     times = Counter(str(entry.get("id")) for _, entry in entries if isinstance(entry, dict))
     wrong = []
     for chapter, entry in entries:
-        name = entry.get("id") if isinstance(entry, dict) else entry
+        name = _one_line(entry.get("id") if isinstance(entry, dict) else entry)
         found = list(problems(entry)) or list(_misplaced(chapter, entry, curriculum, times))
-        wrong += [f"book/cards/{chapter}.yml: {name}: {what}" for what in found]
+        wrong += [f"book/cards/{chapter}.yml: {name}: {_one_line(what)}" for what in found]
     if wrong:
         raise ValueError("\n".join(wrong))
     return tuple(_card(chapter, entry) for chapter, entry in entries)
+
+
+def _one_line(what: object) -> str:
+    return " ".join(str(what).split())
 
 
 def problems(entry: object) -> Iterator[str]:

@@ -33,11 +33,13 @@ def read_list(path: Path, name: str, noun: str) -> list:
         ValueError: if the file is no YAML, holds no list, or a mapping in it has a key twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        repeated = list(_repeated(yaml.compose(text, Loader=yaml.SafeLoader)))
-        found = yaml.safe_load(text)
+        # Composed once, for two ends. Not by the C loader: text nested deeply enough overflows its stack.
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        repeated = list(_repeated(node))
+        found = loader.construct_document(node) if node else None
     except Exception as error:  # PyYAML also leaks KeyError, IndexError and AttributeError for odd tags
-        raise ValueError(f"{name}: not readable as YAML: {error}") from error
+        raise ValueError(f"{name}: not readable as YAML: {' '.join(str(error).split())}") from error
     if repeated:
         raise ValueError("\n".join(f"{name}: {what}" for what in repeated))
     if not isinstance(found, list):

@@ -4,9 +4,10 @@ import math
 import re
 
 import pytest
+import yaml
 
 from course_lib.cards.quiz import shown_order
-from course_lib.cards.reader import read_cards
+from course_lib.cards.reader import FIELDS, problems, read_cards
 from course_lib.cards.schema import Choice, Computed, Match, Order, Predict, Recall
 from course_lib.cards.units import UNITS, read_number
 from course_lib.cards.variants import variants
@@ -147,3 +148,18 @@ def test_a_misconception_is_named_for_what_it_is():
         assert len(names) == len(set(names)), card.where
         for name in names:
             assert seen.setdefault(name, card.chapter) == card.chapter, f"{name}: also in {seen[name]}"
+
+
+def test_the_form_that_is_documented_is_the_form_that_is_read():
+    """The examples of CONTRIBUTING.md, with the common fields added where they leave them out."""
+    block = text("CONTRIBUTING.md").split("## The cards")[1].split("```yaml\n")[1].split("```")[0]
+    common = {"id": "x", "topics": ["t"], "section": "s", "question": "Why?"}
+    examples = [common | entry for entry in yaml.safe_load(block)]
+    assert [entry["kind"] for entry in examples] == list(FIELDS)
+    left_out = {
+        "choice": ["options: 2 are given; allowed are 3 or more"],
+        "match": ["pairs: 2 are given; allowed are 3 or more"],
+    }
+    for entry in examples:
+        found = [what for what in problems(entry) if "'...'" not in what]
+        assert found == left_out.get(entry["kind"], []), entry

@@ -152,6 +152,8 @@ def test_an_id_stands_once_in_the_course(cards_in):
         ("- !!timestamp x", "not readable as YAML"),
         ("- !!python/name:os.system ''", "not readable as YAML"),
         ("", "the file is a list of cards"),
+        ("- " + "[" * 50_000, "not readable as YAML"),
+        ("- &a [*a]", r"\[\[...\]\]: a card is a mapping"),
     ],
 )
 def test_a_file_that_is_no_list_is_refused(cards_in, text, message):
@@ -186,9 +188,19 @@ def test_a_file_of_any_data_gives_cards_or_a_ValueError_with_its_name(tmp_path_f
     try:
         found = read_cards(folder, CURRICULUM)
     except ValueError as error:
-        assert all(line.startswith("book/cards/03_kv_cache.yml: ") for line in str(error).split("\n") if line)
+        assert all(line.startswith("book/cards/03_kv_cache.yml: ") for line in str(error).split("\n"))
     else:
         assert found == ()
+
+
+@given(st.text(alphabet="-: []{}&*!|>'\"#%@ \n\tid?,.0x") | st.binary())
+def test_a_file_of_any_text_gives_cards_or_a_ValueError_with_its_name(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("cards")
+    (folder / "03_kv_cache.yml").write_bytes(content.encode() if isinstance(content, str) else content)
+    try:
+        assert read_cards(folder, CURRICULUM) == ()
+    except ValueError as error:
+        assert all(line.startswith("book/cards/03_kv_cache.yml: ") for line in str(error).split("\n"))
 
 
 def computed(**fields):
