@@ -12,7 +12,7 @@ RUN = """
 const { readFileSync } = require("node:fs");
 const { runInThisContext } = require("node:vm");
 const { files, call, input } = JSON.parse(readFileSync(0, "utf-8"));
-for (const name of ["exports", "module"]) delete globalThis[name]; // a browser has none
+for (const name of ["exports", "module", "localStorage"]) delete globalThis[name]; // no page's
 for (const file of files) runInThisContext(readFileSync(file, "utf-8"), file);
 process.stdout.write(JSON.stringify(runInThisContext(`(${call})`)(input)));
 """

@@ -149,10 +149,12 @@
     const letter = (place) => String.fromCharCode(65 + shown.indexOf(place));
     const offered = make("ol", { type: "A", class: "ask-offered" }, ...shown.map((place) => copy(rights[place], "li")));
     const selects = [];
-    const rows = lefts.map((left) => {
+    const rows = lefts.map((left, place) => {
       const text = copy(left);
       text.id = name("left");
-      const select = make("select", { "aria-labelledby": text.id }, make("option", { value: "" }, "–"));
+      const own = name("select");
+      const named = { id: own, "aria-label": `Line ${place + 1}`, "aria-labelledby": `${own} ${text.id}` };
+      const select = make("select", named, make("option", { value: "" }, "–"));
       for (const place of shown) select.append(make("option", { value: place }, letter(place)));
       selects.push(select);
       return make("li", {}, text, select);

@@ -1,0 +1,188 @@
+"""The page's scripts against the library: one quiz, one reading of numbers, one progress file."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_lib.cards.progress import Progress, Review, merge, read_progress, write_progress
+from course_lib.cards.quiz import choose, pick, shown_order
+from course_lib.cards.schedule import replay
+from course_lib.cards.schema import Recall
+from course_lib.cards.units import SPELLINGS, UNITS, read_number
+
+from .node import run
+
+START = datetime(2026, 11, 24, 9, tzinfo=UTC)
+TABLES = {"units": UNITS, "spellings": SPELLINGS}
+READ = """({texts, unit, tables}) => texts.map(text => {
+    try { return courseCards.answers.read(text, unit, tables); } catch (error) { return error.message; } })"""
+PROGRESS = ["cards/progress.js"]
+STORE = ["vendor/ts-fsrs/dist/index.umd.js", "cards/schedule.js", "cards/progress.js", "cards/store.js"]
+# Node has no document and no localStorage here: the store then keeps everything in memory.
+MERGE = """([ours, theirs]) => {
+    globalThis.document = { dispatchEvent: () => {} };
+    courseCards.store.imported(ours);
+    courseCards.store.imported(theirs);
+    return courseCards.store.exported(); }"""
+
+seeds = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+def read(texts, unit=""):
+    return run(["cards/answers.js"], READ, {"texts": texts, "unit": unit, "tables": TABLES})
+
+
+@settings(max_examples=5)
+@given(st.lists(st.tuples(seeds, st.integers(1, 70)), min_size=30, max_size=60))
+def test_one_seed_gives_one_quiz_in_python_and_on_the_page(cases):
+    cards = [Recall("03_kv_cache", f"card-{number}", (), "s", "?", "!") for number in range(70)]
+    found = run(
+        ["cards/pick.js"],
+        """({ids, cases}) => cases.map(([seed, n]) => [courseCards.chance.pick(ids, n, seed),
+            courseCards.chance.choose(n, seed), courseCards.chance.shownOrder(n, seed)])""",
+        {"ids": [card.id for card in cards], "cases": cases},
+    )
+    expected = [
+        [[card.id for card in pick(cards, n, seed)], choose(n, seed), shown_order(n, seed)]
+        for seed, n in cases
+    ]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1024", 1024),
+        (" 1,024 ", 1024),
+        ("1 024", 1024),
+        ("1\u202f024", 1024),
+        ("1_024", 1024),
+        ("1,234,567.5", 1234567.5),
+        ("1e3", 1000),
+        ("1.5E-3", 0.0015),
+        (".5", 0.5),
+        ("0,5", 0.5),
+        ("12,25", 12.25),
+        ("0,125", 0.125),
+        ("-3", -3),
+        ("\u22123", -3),
+    ],
+)
+def test_a_number_may_be_written_so(text, number):
+    assert read([text]) == [number]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "abc", "1,02,4", "1,2,3", "NaN", "Infinity", "0x10", "1e999", "--1", "<b>1</b>"]
+)
+def test_junk_is_refused_with_what_is_allowed(text):
+    (message,) = read([text], "GiB")
+    assert isinstance(message, str)
+    assert "1,024" in message
+
+
+def test_another_unit_of_the_same_kind_is_converted_and_others_are_refused():
+    converted, spelled, seconds, unknown = read(["40960 MiB", "40 gib", "3 s", "3 toString"], "GiB")
+    assert (converted, spelled) == (40, 40)
+    assert "not a unit of this answer" in seconds
+    assert "GiB" in seconds
+    assert "not a unit of this answer" in unknown
+
+
+def test_python_reads_the_same_numbers():
+    cases = [
+        (text, unit)
+        for unit in ("GiB", "%", "ms", "tokens", "x")
+        for text in ("12", "1,024", "1.5e3", "7 ", "2_0")
+    ]
+    cases += [("42.95 GB", "GiB"), ("0.25 x", "%"), ("2 s", "ms"), ("3 seconds", "ms"), ("5 token", "tokens")]
+    for text, unit in cases:
+        assert read([text], unit) == [pytest.approx(read_number(text, unit), rel=1e-12)], (text, unit)
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "tolerance", "right"),
+    [(40, 40, 0, True), (41, 40, 0, False), (40.4, 40, 0.01, True), (40.41, 40, 0.01, False), (0, 0, 0, True),
+     (0.1 + 0.2, 0.3, 0, True), (-39, -40, 0.05, True)],
+)  # fmt: skip
+def test_right_is_within_the_tolerance(number, answer, tolerance, right):
+    found = run(
+        ["cards/answers.js"], "given => courseCards.answers.isRight(...given)", [number, answer, tolerance]
+    )
+    assert found is right
+
+
+def progress_of(*reviews) -> Progress:
+    log = tuple(sorted(Review(START + timedelta(minutes=at), card, rating) for card, at, rating in reviews))
+    cards = {
+        name: replay([(one.rating, one.at) for one in log if one.card == name])[-1]
+        for name in {one.card for one in log}
+    }
+    return Progress(cards, log)
+
+
+HERE = progress_of(("a", 0, 3), ("a", 10, 3), ("b", 5, 1))
+THERE = progress_of(("a", 0, 3), ("a", 20000, 4), ("c", 7, 2))
+
+
+def test_a_file_of_the_terminal_is_read_and_written_back_the_same_on_the_page():
+    text = write_progress(HERE, START)
+    again = run(
+        PROGRESS,
+        "text => courseCards.progress.write(courseCards.progress.parse(text), new Date(0))",
+        text,
+    )
+    assert json.loads(again) == json.loads(text) | {"exported": "1970-01-01T00:00:00.000Z"}
+    assert read_progress(again) == HERE
+
+
+def test_page_and_terminal_put_two_files_together_alike():
+    """Stabilities to 2e-6: ts-fsrs rounds to 8 decimals (see test_cards_schedule_js)."""
+    merged = read_progress(run(STORE, MERGE, [write_progress(one, START) for one in (HERE, THERE)]))
+    expected = merge(HERE, THERE)
+    assert merged.log == expected.log
+    assert set(merged.cards) == set(expected.cards)
+    for name, memory in expected.cards.items():
+        found = merged.cards[name]
+        assert found.stability == pytest.approx(memory.stability, rel=2e-6)
+        assert (found.due, found.reps, found.lapses) == (memory.due, memory.reps, memory.lapses)
+
+
+GOOD = json.loads(write_progress(HERE, START))
+
+
+def with_card(**fields):
+    return GOOD | {"cards": {"a": GOOD["cards"]["a"] | fields}}
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("{", "not JSON"),
+        ([], "format"),
+        (GOOD | {"format": "anki"}, "format"),
+        (GOOD | {"version": 2}, "version 2"),
+        (GOOD | {"cards": []}, "mapping"),
+        (with_card(stability=0), "stability is 0"),
+        (with_card(difficulty=11), "1 to 10"),
+        (with_card(state=4), "learning"),
+        (with_card(step=-1), "step"),
+        (with_card(due="soon"), "due"),
+        (with_card(reps=1.5), "reps"),
+        (GOOD | {"cards": {"a": {}}}, "due is missing"),
+        (GOOD | {"log": [{"card": "a", "rating": 5, "at": "2026-11-24T09:00:00Z"}]}, "log 1: rating is 5"),
+    ],
+)
+def test_a_file_that_is_no_progress_is_refused_by_both(data, said):
+    text = data if isinstance(data, str) else json.dumps(data)
+    message = run(
+        PROGRESS,
+        "text => { try { courseCards.progress.parse(text); } catch (error) { return error.message; } }",
+        text,
+    )
+    assert said in message
+    with pytest.raises(ValueError, match=r"\w"):
+        read_progress(text)
