@@ -113,7 +113,19 @@ class CausalLM(nn.Module):
                 layers; or the cache is full; or a position lies beyond a learned table.
         """
         positions = self._positions(tokens, positions, cache)
-        x, memo = self.embed(tokens, positions), {}
+        return self.run(self.embed(tokens, positions), positions, cache, rule=rule, last_only=last_only)
+
+    def run(
+        self,
+        x: Float[Tensor, "b t d"],
+        positions: Int[Tensor, "b t"],
+        cache: ModelCache | None = None,
+        *,
+        rule: Rule | None = None,
+        last_only: bool = False,
+    ) -> Float[Tensor, "b out vocab"]:
+        """The same from the vectors that enter the first layer."""
+        memo: dict = {}
         for block, kept in zip(self.blocks, cache or [None] * len(self.blocks), strict=True):
             x = block(x, positions, kept, memo, rule=rule)
         logits = self.head(self.final_norm(x[:, -1:] if last_only else x)) * self.spec.logit_scale
