@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from course_lib.labs.checking import Checker, random_sizes
-from course_lib.layers.attention import Attention, attend
+from course_lib.layers.attention import attend
+from course_lib.layers.attention_layer import Attention
 from course_lib.layers.masks import visible
 from course_lib.layers.positions import Rope
 
