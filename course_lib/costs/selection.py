@@ -73,8 +73,7 @@ def objective(
         Symbols are welcome.
     Returns: US dollars a request.
     Raises: ValueError if an argument is not a finite number of at least 0.
-    Source: the weighted-sum method of multi-objective optimisation; Marler and Arora 2010, doi
-        10.1007/s00158-009-0460-7, for what it leaves out.
+    Source: for what a weighted sum cannot reach, Messac et al. 2000, Optimization and Engineering 1, 171-188.
 
     >>> prices = {"usd_per_error": 2, "usd_per_second": 0.01, "usd_per_usd": 1, "usd_per_incident": 1000}
     >>> objective(error=0.05, latency_s=3, cost_usd=0.02, risk=0.00001, **prices)
