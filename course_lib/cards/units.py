@@ -30,7 +30,7 @@ UNITS: dict[str, tuple[str, float]] = {
     },
     **{
         unit: (unit, 1)
-        for unit in ("steps", "slots", "experts", "positions", "patches", "bits", "FFN columns")
+        for unit in ("steps", "slots", "experts", "positions", "patches", "bits", "FFN columns", "USD")
     },
     "M parameters": ("parameters", 1e6),
     "B parameters": ("parameters", 1e9),
