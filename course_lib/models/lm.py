@@ -128,7 +128,9 @@ class CausalLM(nn.Module):
         memo: dict = {}
         for block, kept in zip(self.blocks, cache or [None] * len(self.blocks), strict=True):
             x = block(x, positions, kept, memo, rule=rule)
-        logits = self.head(self.final_norm(x[:, -1:] if last_only else x)) * self.spec.logit_scale
+        logits = self.head(self.final_norm(x[:, -1:] if last_only else x))
+        if self.spec.logit_scale != 1.0:
+            logits = logits * self.spec.logit_scale
         cap = self.spec.logit_softcap
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
