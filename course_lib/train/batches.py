@@ -3,7 +3,9 @@
     inputs    [b t]   tokens the model reads (the decoder's, where there are two sides)
     targets   [b t]   the token to be said at each place
     mask      [b t]   True where the loss counts
-    source    [b s]   tokens of the encoder, in sequence-to-sequence batches
+    positions [b t]   place of each input in its row, -1 at padding; None where no input could see padding
+    source    [b s]   tokens of the encoder, in sequence-to-sequence batches, and their places:
+    source_positions  as for the inputs
     prefix    [b]     how many inputs are read in both directions, in prefix batches
     segments  [b t]   the document each input belongs to, in packed batches
 
@@ -19,6 +21,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from course_lib.layers.masks import packed_positions, same_document
 from course_lib.tasks.tokenizer import PAD
 
 Item = TypeVar("Item")
@@ -30,7 +33,9 @@ class Batch(NamedTuple):
     inputs: Int[Tensor, "b t"]
     targets: Int[Tensor, "b t"]
     mask: Bool[Tensor, "b t"]
+    positions: Int[Tensor, "b t"] | None = None
     source: Int[Tensor, "b s"] | None = None
+    source_positions: Int[Tensor, "b s"] | None = None
     prefix: Int[Tensor, " b"] | None = None
     segments: Int[Tensor, "b t"] | None = None
 
@@ -69,18 +74,32 @@ def masked_loss(
 
 
 def language_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-    """Loss of a model with one side, causal or masked: `model(inputs)` gives logits [b t vocab]."""
-    return masked_loss(model(batch.inputs), batch.targets, batch.mask)
+    """Loss of a `CausalLM` or a `MaskedLM`: `model(inputs, positions)` gives the logits."""
+    return masked_loss(model(batch.inputs, batch.positions), batch.targets, batch.mask)
+
+
+def packed_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+    """Loss of a `CausalLM` that sees each document of a packed batch as if it stood alone.
+
+    Take `language_loss` instead, and a token also sees the documents before its own, as in GPT-3.
+    """
+    rule = same_document(batch.segments)
+    logits = model(batch.inputs, packed_positions(batch.segments), rule=rule)
+    return masked_loss(logits, batch.targets, batch.mask)
 
 
 def seq2seq_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-    """Loss of an encoder-decoder: `model(source, inputs)` gives logits [b t vocab] (teacher forcing)."""
-    return masked_loss(model(batch.source, batch.inputs), batch.targets, batch.mask)
+    """Loss of an `EncoderDecoder` that is given the right target so far (teacher forcing).
+
+    `model(source, inputs, source_positions)` gives the logits.
+    """
+    logits = model(batch.source, batch.inputs, batch.source_positions)
+    return masked_loss(logits, batch.targets, batch.mask)
 
 
 def prefix_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-    """Loss of a prefix model: `model(inputs, prefix)` gives logits [b t vocab]."""
-    return masked_loss(model(batch.inputs, batch.prefix), batch.targets, batch.mask)
+    """Loss of a `PrefixLM`: `model(inputs, prefix_lengths=prefix)` gives the logits."""
+    return masked_loss(model(batch.inputs, prefix_lengths=batch.prefix), batch.targets, batch.mask)
 
 
 def target_count(batch: Batch | tuple[Tensor, Tensor]) -> int:

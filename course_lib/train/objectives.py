@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from course_lib.layers.masks import positions_from_padding
 from course_lib.tasks.tokenizer import BOS, BYTES, EOS, FIRST_MERGE, MASK, PAD, SEP
 from course_lib.train.batches import Batch, pad_rows
 
@@ -55,7 +56,8 @@ def packed_batch(documents: Sequence[Int[Tensor, "n"]], length: int) -> Batch:
     """Lay documents end to end in rows of `length`: only the last row is padded.
 
     Each document stands between `BOS` and `EOS`. A token is a target only if the token before it is of the
-    same document. `segments` numbers the documents, for a model that keeps them from seeing each other.
+    same document. `segments` numbers the documents, for a model that keeps them from seeing each other. A
+    document that crosses the end of a row goes on in the next, without what stood before.
 
     Args:
         documents: tokens of each.
@@ -126,7 +128,7 @@ def masked_batch(
     other = torch.randint(vocab - (FIRST_MERGE - BYTES), tokens.shape, generator=generator)
     other = other + (other >= BYTES) * (FIRST_MERGE - BYTES)
     damaged = torch.where(fate < 0.8, MASK, torch.where(fate < 0.9, other, tokens))
-    return Batch(torch.where(chosen, damaged, tokens), tokens, chosen)
+    return Batch(torch.where(chosen, damaged, tokens), tokens, chosen, _positions(tokens))
 
 
 def seq2seq_batch(pairs: Sequence[Pair]) -> Batch:
@@ -154,7 +156,7 @@ def seq2seq_batch(pairs: Sequence[Pair]) -> Batch:
     source = pad_rows([torch.cat([x, end]) for x, _ in pairs])
     inputs = pad_rows([torch.cat([begin, y]) for _, y in pairs])
     targets = pad_rows([torch.cat([y, end]) for _, y in pairs])
-    return Batch(inputs, targets, targets != PAD, source=source)
+    return Batch(inputs, targets, targets != PAD, source=source, source_positions=_positions(source))
 
 
 def prefix_batch(tokens: Int[Tensor, "b t1"], lengths: Int[Tensor, " b"]) -> Batch:
@@ -226,3 +228,8 @@ def assistant_batch(examples: Sequence[tuple[Int[Tensor, "n"], Bool[Tensor, "n"]
     tokens = pad_rows([tokens for tokens, _ in examples])
     counts = pad_rows([counts for _, counts in examples], value=False)
     return causal_batch(tokens, counts)
+
+
+def _positions(tokens: Tensor) -> Tensor:
+    """Places for a model that reads in both directions, and so has to be told where padding is."""
+    return positions_from_padding(tokens != PAD)

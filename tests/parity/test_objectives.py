@@ -53,8 +53,8 @@ def t5():
 
 
 def t5_logits(model):
-    def call(source, inputs):
-        return model(source, attention_mask=source != PAD, decoder_input_ids=inputs).logits
+    def call(source, inputs, positions):
+        return model(source, attention_mask=positions >= 0, decoder_input_ids=inputs).logits
 
     return call
 
@@ -68,7 +68,7 @@ def test_causal_loss_is_theirs(gpt2):
     rows = text()
     rows[1, 8:] = PAD
     batch = causal_batch(rows)
-    ours = language_loss(lambda inputs: gpt2(inputs).logits, batch)
+    ours = language_loss(lambda inputs, positions: gpt2(inputs).logits, batch)
     theirs = gpt2(rows, labels=rows.masked_fill(rows == PAD, SKIPPED)).loss
     assert_close(ours, theirs.double(), **IN_FLOAT32)
 
@@ -76,7 +76,7 @@ def test_causal_loss_is_theirs(gpt2):
 def test_assistant_loss_is_theirs(gpt2):
     rows = text(1, 20)[0]
     written = torch.rand(20, generator=stream(1)) < 0.4
-    ours = language_loss(lambda inputs: gpt2(inputs).logits, assistant_batch([(rows, written)]))
+    ours = language_loss(lambda inputs, positions: gpt2(inputs).logits, assistant_batch([(rows, written)]))
     theirs = gpt2(rows[None], labels=rows.masked_fill(~written, SKIPPED)[None]).loss
     assert_close(ours, theirs.double(), **IN_FLOAT32)
 
@@ -88,7 +88,7 @@ def test_masked_loss_is_theirs():
     )
     model = BertForMaskedLM(config).double().eval()
     batch = masked_batch(text(4, 30), VOCAB, stream())
-    ours = language_loss(lambda inputs: model(inputs).logits, batch)
+    ours = language_loss(lambda inputs, positions: model(inputs).logits, batch)
     theirs = model(batch.inputs, labels=batch.targets.masked_fill(~batch.mask, SKIPPED)).loss
     assert_close(ours, theirs)
 

@@ -51,20 +51,19 @@ def test_what_does_not_count_has_no_gradient():
 def test_each_loss_calls_its_kind_of_model():
     logits, targets, mask = example()
     inputs, source, prefix = torch.zeros(3, 5).long(), torch.ones(3, 4).long(), torch.tensor([1, 2, 3])
-    batch = Batch(inputs, targets, mask, source=source, prefix=prefix)
+    places = torch.arange(5).expand(3, -1)
+    batch = Batch(inputs, targets, mask, places, source, places[:, :4], prefix, inputs)
     seen = []
 
-    def model(*arguments):
-        seen.append(arguments)
+    def model(*arguments, **named):
+        seen.append((*arguments, *named.values()))
         return logits
 
     expected = batches.masked_loss(logits, targets, mask)
     for loss in (batches.language_loss, batches.seq2seq_loss, batches.prefix_loss):
         assert torch.equal(loss(model, batch), expected)
-    assert [len(a) for a in seen] == [1, 2, 2]
-    assert seen[0][0] is inputs
-    assert seen[1][0] is source and seen[1][1] is inputs
-    assert seen[2][0] is inputs and seen[2][1] is prefix
+    wanted = [(inputs, places), (source, inputs, batch.source_positions), (inputs, prefix)]
+    assert [[id(a) for a in found] for found in seen] == [[id(a) for a in want] for want in wanted]
 
 
 def test_targets_are_counted():

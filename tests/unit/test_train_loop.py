@@ -26,7 +26,7 @@ class Bigram(nn.Module):
         self.drop = nn.Dropout(0.2)
         self.head = nn.Linear(16, 256)
 
-    def forward(self, tokens):
+    def forward(self, tokens, positions=None):
         return self.head(self.drop(self.norm(self.embed(tokens))))
 
 
