@@ -8,18 +8,16 @@ tile. A larger maximum m' rescales what was summed before it by exp(m - m'); tha
 pass works the scores out again from q, k and the one saved number a row, lse: memory is O(t + s), not O(t s).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from course_lib.layers.attention import heads_in_a_group
-from course_lib.layers.masks import visible
-
-Rule = Callable[[Int[Tensor, "b t"], Int[Tensor, "b s"]], Bool[Tensor, "b t s"]]
+from course_lib.layers.masks import CAUSAL, Rule
 
 
 @dataclass
@@ -70,7 +68,7 @@ def attend_tiled(
     query_positions: Int[Tensor, "b t"] | None = None,
     key_positions: Int[Tensor, "b s"] | None = None,
     *,
-    rule: Rule = visible,
+    rule: Rule = CAUSAL,
     scale: float | None = None,
     block_q: int = 128,
     block_k: int = 256,
@@ -84,8 +82,8 @@ def attend_tiled(
         queries, keys, values: of h heads and g groups; g divides h.
         query_positions, key_positions: where they stand, -1 for padding and empty slots. Both left out, every
             query sees every key.
-        rule: says for a block of queries and a block of keys who sees whom; `visible` is causal,
-            `partial(visible, window=W)` slides. A tile in which nobody sees anything is not loaded.
+        rule: who sees whom, asked for one tile at a time: `CAUSAL`, `CAUSAL & within(W)`, `prefix(p)`. A tile
+            in which nobody sees anything is not loaded.
         scale: factor on the scores, 1 / sqrt(k) when left out.
         block_q, block_k: query positions and keys in a tile; neither has to divide t or s.
         traffic: counts what the forward pass loads and stores.
@@ -138,7 +136,7 @@ class _Plan:
             if self.query_positions is None:
                 yield columns, None
                 continue
-            hidden = ~self.rule(self.query_positions[:, rows], self.key_positions[:, columns])
+            hidden = ~self.rule.mask(self.query_positions[:, rows], self.key_positions[:, columns])
             if not hidden.all():
                 yield columns, hidden if hidden.any() else None
 

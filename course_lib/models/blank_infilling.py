@@ -18,8 +18,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from course_lib.layers.masks import next_positions, prefix
+from course_lib.layers.masks import prefix
 from course_lib.layers.position_tables import LearnedPositions
+from course_lib.models.embed import checked_positions
 from course_lib.models.lm import CausalLM, ModelCache
 from course_lib.models.parts import initialise
 from course_lib.specs.schema import ModelSpec
@@ -146,7 +147,6 @@ class BlankInfillingLM(CausalLM):
         Raises:
             ValueError: a position lies beyond its table, or the cache is full.
         """
-        if order is None:
-            order = next_positions(0 if cache is None else cache.length, *tokens.shape, device=tokens.device)
+        order = checked_positions(tokens, order, 0 if cache is None else cache.length)
         x = self.embed(tokens, places) + self.within(within)
         return self.run(x, order, cache, rule=prefix(prefix_lengths), last_only=last_only)

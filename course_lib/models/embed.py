@@ -7,6 +7,7 @@ Symbols: b batch, t tokens, d model width. Each word's vector, times a factor, p
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from course_lib.layers.masks import next_positions
 from course_lib.layers.position_tables import LearnedPositions, sinusoidal
 from course_lib.models.parts import build_norm
 from course_lib.specs.schema import EmbeddingSpec
@@ -59,3 +60,21 @@ class Embedding(nn.Module):
         if self.types is not None:
             x = x + (self.types.weight[0] if types is None else self.types(types))
         return x if self.norm is None else self.norm(x)
+
+
+def checked_positions(tokens: Tensor, positions: Tensor | None, start: int = 0) -> Tensor:
+    """The positions as given, or, left out, those of tokens that follow `start` earlier ones.
+
+    Raises:
+        ValueError: `positions` has another shape than `tokens`.
+
+    >>> import torch
+    >>> checked_positions(torch.zeros(1, 3), None, start=2).tolist()
+    [[2, 3, 4]]
+    """
+    if positions is None:
+        return next_positions(start, *tokens.shape, device=tokens.device)
+    if positions.shape != tokens.shape:
+        want, got = tuple(tokens.shape), tuple(positions.shape)
+        raise ValueError(f"positions has shape {got}: allowed is that of tokens, {want}")
+    return positions

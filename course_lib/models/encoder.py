@@ -8,10 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.layers.masks import next_positions
 from course_lib.layers.mlp import activation_named
 from course_lib.models.block import build_blocks
-from course_lib.models.embed import Embedding
+from course_lib.models.embed import Embedding, checked_positions
 from course_lib.models.parts import build_norm, initialise
 from course_lib.specs.schema import ModelSpec
 
@@ -75,11 +74,7 @@ class Encoder(nn.Module):
         types: Int[Tensor, "b t"] | None = None,
     ) -> list[Float[Tensor, "b t d"]]:
         """The vectors that enter the first layer, then those that leave each: l + 1 in all."""
-        if positions is None:
-            positions = next_positions(0, *tokens.shape, device=tokens.device)
-        if positions.shape != tokens.shape:
-            want, got = tuple(tokens.shape), tuple(positions.shape)
-            raise ValueError(f"positions has shape {got}: allowed is that of tokens, {want}")
+        positions = checked_positions(tokens, positions)
         states, memo = [self.embed(tokens, positions, types)], {}
         for block in self.blocks:
             states.append(block(states[-1], positions, None, memo))

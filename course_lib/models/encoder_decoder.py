@@ -13,9 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from course_lib.layers.cross_attention import Source
-from course_lib.layers.masks import next_positions
 from course_lib.models.block import build_blocks
-from course_lib.models.embed import Embedding
+from course_lib.models.embed import Embedding, checked_positions
 from course_lib.models.lm import ModelCache, build_layer_cache
 from course_lib.models.parts import build_norm, initialise
 from course_lib.specs.schema import ModelSpec
@@ -123,7 +122,7 @@ class EncoderDecoder(nn.Module):
         Raises:
             ValueError: `positions` has another shape than `source`, or one lies beyond a learned table.
         """
-        positions = _positions(source, positions, 0)
+        positions = checked_positions(source, positions)
         x, memo = self.source_embed(source, positions), {}
         for block in self.encoder:
             x = block(x, positions, None, memo)
@@ -155,7 +154,7 @@ class EncoderDecoder(nn.Module):
         """
         if cache is not None and len(cache) != len(self.decoder):
             raise ValueError(f"cache has {len(cache)} layers: this model has {len(self.decoder)}")
-        positions = _positions(tokens, positions, 0 if cache is None else cache.length)
+        positions = checked_positions(tokens, positions, 0 if cache is None else cache.length)
         x, memo = self.embed(tokens, positions), {}
         kept = cache or [None] * len(self.decoder)
         for block, source, layer_cache in zip(self.decoder, encoded, kept, strict=True):
@@ -171,15 +170,6 @@ class EncoderDecoder(nn.Module):
         """
         like = {"dtype": self.head.weight.dtype, "device": self.head.weight.device}
         return ModelCache([build_layer_cache(layer, batch, capacity, **like) for layer in self.spec.layers])
-
-
-def _positions(tokens: Tensor, positions: Tensor | None, start: int) -> Tensor:
-    if positions is None:
-        return next_positions(start, *tokens.shape, device=tokens.device)
-    if positions.shape != tokens.shape:
-        want, got = tuple(tokens.shape), tuple(positions.shape)
-        raise ValueError(f"positions has shape {got}: allowed is that of the tokens, {want}")
-    return positions
 
 
 def _check_supported(spec: ModelSpec) -> None:

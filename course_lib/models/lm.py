@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from course_lib.layers.kv_cache import ContiguousCache, LayerCache, RingCache
 from course_lib.layers.latent_attention import LatentCache
-from course_lib.layers.masks import Rule, next_positions
+from course_lib.layers.masks import Rule
 from course_lib.models.block import build_blocks
-from course_lib.models.embed import Embedding
+from course_lib.models.embed import Embedding, checked_positions
 from course_lib.models.parts import build_norm, initialise
 from course_lib.specs.schema import LatentAttentionSpec, LayerSpec, ModelSpec
 
@@ -149,12 +149,7 @@ class CausalLM(nn.Module):
     def _positions(self, tokens: Tensor, positions: Tensor | None, cache: ModelCache | None) -> Tensor:
         if cache is not None and len(cache) != len(self.blocks):
             raise ValueError(f"cache has {len(cache)} layers: this model has {len(self.blocks)}")
-        if positions is None:
-            return next_positions(0 if cache is None else cache.length, *tokens.shape, device=tokens.device)
-        if positions.shape != tokens.shape:
-            want, got = tuple(tokens.shape), tuple(positions.shape)
-            raise ValueError(f"positions has shape {got}: allowed is that of tokens, {want}")
-        return positions
+        return checked_positions(tokens, positions, 0 if cache is None else cache.length)
 
 
 def build_layer_cache(layer: LayerSpec, batch: int, capacity: int, **like) -> LayerCache:

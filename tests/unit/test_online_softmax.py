@@ -8,11 +8,25 @@ import torch
 from course_lib.costs.io import tiled_attention_io
 from course_lib.kit.timing import peak_tensor_bytes
 from course_lib.layers.attention import attend, attend_fused, attention_naive
-from course_lib.layers.masks import next_positions, positions_from_padding, visible
+from course_lib.layers.masks import (
+    BIDIRECTIONAL,
+    CAUSAL,
+    near,
+    next_positions,
+    positions_from_padding,
+    prefix,
+    within,
+)
 from course_lib.layers.online_softmax import Traffic, attend_tiled, softmax_online_naive
 
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-12}
 BLOCKS = [(1, 1), (2, 3), (4, 4), (7, 16), (64, 64)]
+RULES = {
+    CAUSAL: "causal",
+    CAUSAL & within(3): "window",
+    prefix(4): "prefix",
+    BIDIRECTIONAL & near(2): "near",
+}
 SHAPES = [(5, 5, 6, 3), (7, 11, 4, 4), (1, 9, 6, 1), (13, 13, 2, 2)]  # t, s, h, g
 
 
@@ -42,14 +56,13 @@ def test_the_largest_score_may_come_last_and_be_huge():
 
 @pytest.mark.parametrize("blocks", BLOCKS)
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("window", [None, 3])
-def test_tiles_equal_the_whole_with_gradients(shape, blocks, window):
+@pytest.mark.parametrize("rule", RULES, ids=RULES.get)
+def test_tiles_equal_the_whole_with_gradients(shape, blocks, rule):
     t, s, *_ = shape
     inputs = qkv(*shape)
     places = next_positions(s - t, 2, t), next_positions(0, 2, s)
-    options = {"rule": partial(visible, window=window), "block_q": blocks[0], "block_k": blocks[1]}
-    y, lse = attend_tiled(*inputs, *places, **options)
-    mask = visible(*places, window)
+    y, lse = attend_tiled(*inputs, *places, rule=rule, block_q=blocks[0], block_k=blocks[1])
+    mask = rule.mask(*places)
     expected = attend(*inputs, mask)[0]
     torch.testing.assert_close(y, expected, **TOLERANCE)
     torch.testing.assert_close(y, attention_naive(*inputs, mask), **TOLERANCE)
@@ -73,7 +86,7 @@ def test_rows_that_see_nothing_give_zeros_and_finite_gradients():
     y, lse = attend_tiled(*inputs, places, places, block_q=4, block_k=2)
     assert not y[0, :2].any() and not y[1].any()
     assert (lse[0, :2] == float("-inf")).all() and lse[0, 2:].isfinite().all()
-    expected = attend(*inputs, visible(places, places))[0]
+    expected = attend(*inputs, CAUSAL.mask(places, places))[0]
     for got, want in zip(gradients(y, inputs), gradients(expected, inputs), strict=True):
         torch.testing.assert_close(got, want, **TOLERANCE)
 
@@ -152,8 +165,7 @@ def test_a_window_loads_only_the_tiles_it_touches():
     full, windowed = Traffic(), Traffic()
     inputs, places = qkv(32, 32, 1, 1), (next_positions(0, 2, 32),) * 2
     attend_tiled(*inputs, *places, block_q=4, block_k=4, traffic=full)
-    rule = partial(visible, window=4)
-    attend_tiled(*inputs, *places, rule=rule, block_q=4, block_k=4, traffic=windowed)
+    attend_tiled(*inputs, *places, rule=CAUSAL & within(4), block_q=4, block_k=4, traffic=windowed)
     queries, tile = inputs[0].nbytes, (inputs[1].nbytes + inputs[2].nbytes) // 8
     assert full.read_bytes == queries + (1 + 2 + 3 + 4 + 5 + 6 + 7 + 8) * tile
     assert windowed.read_bytes == queries + (1 + 7 * 2) * tile
