@@ -69,9 +69,8 @@
       type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false", class: "ask-number-input",
       "aria-labelledby": `${labelledby} ${unitName}`,
     });
-    const row = make("div", { class: "ask-number-row" }, input, make("span", { id: unitName }, unit || "(a number)"));
     return {
-      controls: row,
+      controls: make("div", { class: "ask-number-row" }, input, make("span", { id: unitName }, unit || "(a number)")),
       focus: () => input.focus(),
       problem() {
         if (!input.value.trim()) return `Type a number first${unit ? `, in ${unit}` : ""}.`;
@@ -85,9 +84,7 @@
       check() {
         const given = course.answers.read(input.value, unit, units);
         input.readOnly = true;
-        const right = course.answers.isRight(given, answer, tolerance);
-        row.append(mark(right));
-        return { right, said: [] };
+        return { right: course.answers.isRight(given, answer, tolerance), said: [] };
       },
     };
   }
