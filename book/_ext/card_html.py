@@ -105,12 +105,13 @@ class CardDirective(CourseDirective):
 
     def reason(self, option: Option) -> element:
         """Return why an option is right or wrong, and where that is cleared."""
-        cleared = ["  See ", *self.section(option.section), "."] if option.section else []
+        cleared = [" See ", *self.section(option.section), "."] if option.section else []
         return html(
             "li",
             html("strong", "Right: " if option.correct else "Not: "),
             html("span", *self.markdown(option.text), class_="ask-text"),
-            html("span", " ", *self.markdown(option.because), *cleared, class_="ask-because"),
+            html("span", "" if option.text[-1] in ".?!" else ".", " ", class_="ask-stop"),
+            html("span", *self.markdown(option.because), *cleared, class_="ask-because"),
             class_="right" if option.correct else "wrong",
         )
 

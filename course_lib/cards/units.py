@@ -41,6 +41,9 @@ SPELLINGS = {unit.lower(): unit for unit in UNITS} | {
     **{"µs": "us", "μs": "us", "×": "x", "times": "x", "flop": "FLOPs", "seconds": "s"},
 }
 NUMBER = re.compile(r"([-+]?(?:\d[\d,_ ]*)?(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(.*)", re.DOTALL)
+# Spaces that separate thousands in print, and the minus sign of print.
+TYPED = str.maketrans({"\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2212": "-"})
+GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?([eE][-+]?\d+)?")
 
 
 def convert(number: float, unit: str, to: str) -> float:
@@ -77,12 +80,19 @@ def read_number(text: str, unit: str) -> float:
 
     Raises: ValueError if it is no finite number, or its unit is unknown or measures something else.
 
+    A comma before groups of exactly three digits separates thousands; any other single comma is decimal.
+
     >>> read_number("40", "GiB"), read_number("40,960 MiB", "GiB"), read_number("1.5e3", "tokens")
     (40.0, 40.0, 1500.0)
+    >>> read_number("1,024", ""), read_number("1,5", ""), read_number("0,125", "")
+    (1024.0, 1.5, 0.125)
     """
-    digits, rest = NUMBER.fullmatch(text.strip()).groups()
+    digits, rest = NUMBER.fullmatch(text.translate(TYPED).strip()).groups()
+    bare = re.sub(r"[_ ]", "", digits)
+    if GROUPED.fullmatch(bare):
+        bare = bare.replace(",", "")
     try:
-        number = float(re.sub(r"[,_ ]", "", digits))
+        number = float(bare.replace(",", ".", 1))
     except ValueError:
         raise ValueError(f"{text!r}: allowed is a number, such as 12, 1,024 or 1.5e9") from None
     if not math.isfinite(number):

@@ -71,8 +71,8 @@ def test_one_seed_gives_one_quiz_in_python_and_on_the_page(cases):
         ("\u22123", -3),
     ],
 )
-def test_a_number_may_be_written_so(text, number):
-    assert read([text]) == [number]
+def test_a_number_may_be_written_so_on_the_page_and_in_the_terminal(text, number):
+    assert read([text]) == [number] == [read_number(text, "")]
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,9 @@ def test_a_number_may_be_written_so(text, number):
 )
 def test_junk_is_refused_with_what_is_allowed(text):
     (message,) = read([text], "GiB")
-    assert isinstance(message, str)
-    assert "1,024" in message
+    assert "1,024" in str(message)
+    with pytest.raises(ValueError, match="allowed"):
+        read_number(text, "GiB")
 
 
 def test_another_unit_of_the_same_kind_is_converted_and_others_are_refused():

@@ -21,18 +21,20 @@
     if (!bare) throw new Error(`“${text}” is not a number. ${FORM}${unit ? `; the unit is ${unit}` : ""}.`);
     const number = Number(sign + bare + exponent);
     if (!Number.isFinite(number)) throw new Error(`“${text}” is too large. ${FORM}.`);
-    if (!rest) return number;
+    if (!rest || rest === unit) return number;
     const name = Object.hasOwn(spellings, rest.toLowerCase()) ? spellings[rest.toLowerCase()] : rest;
-    if (!Object.hasOwn(units, name) || units[name][0] !== units[unit][0]) {
-      const like = Object.keys(units).filter((other) => other && units[other][0] === units[unit][0]);
-      throw new Error(`“${rest}” is not a unit of this answer. ${FORM}, alone or with ${like.join(", ")}.`);
+    const measures = (one) => (Object.hasOwn(units, one) ? units[one][0] : null);
+    if (measures(name) === null || measures(name) !== measures(unit)) {
+      const like = Object.keys(units).filter((one) => one && measures(one) === measures(unit));
+      const allowed = like.join(", ") || unit;
+      throw new Error(`“${rest}” is not a unit of this answer. ${FORM}, alone or with ${allowed}.`);
     }
     return name === unit ? number : (number * units[name][1]) / units[unit][1];
   }
 
   /* Within the tolerance, a share of the answer; a billionth is left for floating point. */
   const isRight = (number, answer, tolerance) =>
-    Math.abs(number - answer) <= Math.max(tolerance, 1e-9) * Math.abs(answer);
+    Math.abs(number - answer) <= (tolerance + 1e-9) * Math.abs(answer);
 
   course.answers = { read, isRight };
 })();

@@ -89,7 +89,8 @@
   function key(card, played) {
     const solution = [".ask-reasons", ".ask-order", ".ask-pairs"].map((part) => card.article.querySelector(part));
     const explanation = played.variant.explanation;
-    return [...solution.filter(Boolean), explanation].map((node) => node.cloneNode(true));
+    const source = card.article.querySelector(".ask-source");
+    return [...solution.filter(Boolean), explanation, source].map((node) => node.cloneNode(true));
   }
 
   function judge(one, place, changed) {
