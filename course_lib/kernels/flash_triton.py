@@ -107,8 +107,8 @@ def flash_attention(
         sees nothing (causal, t > s) has y = 0 and lse = -inf.
 
     Raises:
-        ValueError: g does not divide h, another dtype, a head width outside 16 to 128, or a block that is no
-            power of two from 16.
+        ValueError: g does not divide h; the tensors are on the CPU and the kernel is not interpreted; another
+            dtype; a head width outside 16 to 128; or a block that is no power of two from 16.
 
     *Cost*: 2 b t s h (k + v) FLOPs, half of it when causal; y and lse are all it writes.
     *Source*: Dao 2023, algorithm 1, arXiv:2307.08691; Triton, Tillet et al. 2019,
@@ -141,6 +141,10 @@ def flash_attention(
 
 
 def _check(queries: Tensor, keys: Tensor, values: Tensor, **blocks: int) -> None:
+    if queries.device.type == "cpu" and not triton.knobs.runtime.interpret:
+        raise ValueError(
+            "queries is on the CPU: allowed is a GPU, or TRITON_INTERPRET=1 before Triton's import"
+        )
     for name, x in (("queries", queries), ("keys", keys), ("values", values)):
         if x.dtype not in DTYPES or x.dtype != queries.dtype:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -14,6 +15,7 @@ from transformers import (
     RobertaModel,
 )
 
+from course_lib.costs.flops import prefill_flops
 from course_lib.layers.masks import positions_from_padding
 from course_lib.models.encoder import Encoder, MaskedLM
 from tests.parity.twins import TOLERANCE, check_counts, check_gradients, check_weights_come_back, twins
@@ -128,6 +130,18 @@ def test_roberta_finds_its_positions_from_padding_tokens():
     ours = pair.ours(tokens, positions_from_padding(real))
     theirs = pair.say(tokens, attention_mask=real.long()).logits
     torch.testing.assert_close(ours[real], theirs[real], **TOLERANCE)
+
+
+@torch.no_grad()
+def test_flops(masked):
+    """Their eager kernels compute every pair, also those that a local layer hides."""
+    counter, tokens = FlopCounterMode(display=False), masked.tokens(1, 13)
+    with counter:
+        masked.theirs(tokens)
+    expected = prefill_flops(masked.spec, 13, skip_masked=False, logit_positions=13)
+    assert counter.get_total_flops() == expected
+    local = any(layer.mixer.window for layer in masked.spec.layers)
+    assert (prefill_flops(masked.spec, 13, logit_positions=13) < expected) == local
 
 
 def test_gradients(masked):

@@ -178,8 +178,10 @@ FAMILIES = {
         },
     ),
 }
+FAMILIES["t5-gated"] = ("t5", FAMILIES["t5"][1] | {"feed_forward_proj": "gated-gelu"})
+FAMILIES["marian"] = ("marian", FAMILIES["bart"][1] | {"pad_token_id": 1, "decoder_start_token_id": 1})
 
-ENCODER_DECODERS = ("t5", "bart")
+ENCODER_DECODERS = ("t5", "t5-gated", "bart", "marian")
 
 
 def build(family: str, dtype: torch.dtype):

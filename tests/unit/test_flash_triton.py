@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of y, whose values are of size 1: float32 sums in another order; the others round weights and result.
@@ -50,6 +51,14 @@ def test_bad_arguments_are_named(cache_folder):
     assert refusals["width"] == "queries has heads of width 8: allowed are 16 to 128"
     assert refusals["block"] == "block_q=24: allowed are powers of two from 16"
     assert refusals["groups"] == "kv_heads=2: allowed are the divisors of heads=1"
+
+
+def test_tensors_on_the_cpu_are_refused_where_nothing_interprets():
+    from course_lib.kernels.flash_triton import flash_attention
+
+    x = torch.zeros(1, 4, 2, 16)
+    with pytest.raises(ValueError, match="queries is on the CPU: allowed is a GPU, or TRITON_INTERPRET=1"):
+        flash_attention(x, x, x)
 
 
 def test_it_compiles_for_nvidia_cards_and_fits_them(cache_folder):
