@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from course_lib.costs.cache import score_matrix_bytes
 from course_lib.costs.flops import prefill_flops_split
 from course_lib.costs.io import stepwise_attention_io, tiled_attention_io
 from course_lib.layers.positions import Rope
@@ -42,7 +43,7 @@ def test_where_the_terms_meet():
 
 
 def test_storing_the_scores():
-    stored = 4 * 32 * 16384**2 * 4
+    stored = score_matrix_bytes(16384, bytes_per_element=4, heads=32, batch=4)
     assert stored == 128 * 2**30
     assert printed(stored) in ANSWERS
 
