@@ -31,6 +31,9 @@ class Screen:
 
     def __init__(self, out: TextIO) -> None:
         self.out = out
+        for stream in (out, sys.stdin):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")  # a sign that the terminal lacks ends no quiz
 
     def say(self, text: str = "", indent: str = "") -> None:
         """Write a paragraph, wrapped; `indent` stands before every line but the first's hanging part."""

@@ -192,6 +192,17 @@ def test_ctrl_c_ends_it_and_keeps_what_was_given(state):
         assert len(store.progress().log) == 2
 
 
+def test_a_terminal_without_our_signs_and_bytes_that_are_no_text_end_nothing(state):
+    words = ["quiz", "--chapter", "3", "--seed", "x", "--count", str(len(CARDS))]
+    command = [sys.executable, "-c", "from course_lib.cli.app import app; app()", *words]
+    wrong = b"\xff\xfe\n" + b"q\n"
+    plain_terminal = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    run = subprocess.run(command, input=wrong, capture_output=True, env=plain_terminal, check=False)
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert run.stdout.startswith(b"Quiz x: ")
+    assert re.search(rb"0 of \d+ cards right", run.stdout)
+
+
 def test_an_unreadable_file_is_set_aside_and_said(state):
     state.write_bytes(b"scribbles")
     result = course("quiz", "--chapter", 3, "--new", 0)
