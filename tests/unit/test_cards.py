@@ -91,6 +91,12 @@ def test_each_kind_is_read(cards_in):
             card("choice", options=[WRONG, WRONG | {"text": "b"}, WRONG | {"text": "c"}]),
             "options: 0 are correct",
         ),
+        (
+            card(
+                "choice", options=[*GOOD["choice"]["options"], GOOD["choice"]["options"][0] | {"text": "aye"}]
+            ),
+            "options: 2 are correct; allowed is exactly one",
+        ),
         (card("choice", options=["a", "b", "c"]), "options 1: 'a': allowed is a mapping"),
         (card("choice", options=[WRONG, WRONG, {"text": "x"}]), "options 3: misconception: missing"),
         (

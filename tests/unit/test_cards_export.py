@@ -6,6 +6,9 @@ import html
 import io
 import json
 import re
+import sqlite3
+import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -178,6 +181,21 @@ def schedule_of(collection, card_id):
     )
 
 
+def test_a_package_holds_these_numbers(tmp_path):
+    """As they stand in the file: note type, deck, and the GUID of every note."""
+    anki.write_anki(CARDS, ROOT, tmp_path / "deck.apkg")
+    with zipfile.ZipFile(tmp_path / "deck.apkg") as package:
+        package.extract("collection.anki2", tmp_path)
+    with closing(sqlite3.connect(tmp_path / "collection.anki2")) as held:
+        rows = held.execute("SELECT guid, mid, flds FROM notes").fetchall()
+        decks = {deck for (deck,) in held.execute("SELECT DISTINCT did FROM cards")}
+    assert {mid for _, mid, _ in rows} == {anki.number("model")}
+    assert decks == {anki.number("deck/03_kv_cache")}
+    assert {guid: fields.split("\x1f")[0] for guid, _, fields in rows} == {
+        anki.guid(sheet.id): sheet.id for sheet in SHEETS
+    }
+
+
 def test_the_numbers_by_which_anki_knows_us_never_change():
     """Written down: another number would give every learner a second deck."""
     assert anki.number("model") == 1212085838
@@ -272,9 +290,10 @@ def test_awkward_text_survives_in_every_kind():
     """Arrows, braces and backslashes in options and pairs come back as they were."""
     texts = sorted(AWKWARD)
     base = {"chapter": "03_kv_cache", "topics": ("kv-why",), "section": "kv-why", "question": "= {a} -> ~b"}
-    pairs = tuple((text, f"right {number}") for number, text in enumerate(texts))
+    pairs = tuple((text, f"to -> {number} = {{}}") for number, text in enumerate(texts))
     found = parse_gift(gift_text([Match(id="m", **base, pairs=pairs, explanation="####:")], ROOT))
     assert [left for left, _ in found["m"][2]] == [to_html(text) for text in texts]
+    assert [right for _, right in found["m"][2]] == [f"to → {number} = {{}}" for number in range(len(texts))]
     assert found["m"][1] == to_html(base["question"])
     assert found["m"][3] == "####:"
 

@@ -75,12 +75,12 @@ def test_the_settings_are_those_of_the_page():
 
 
 def test_reviews_and_lapses_are_counted():
-    """A lapse is a failure in review, not in the learning steps."""
-    ratings = [AGAIN, GOOD, GOOD, AGAIN, GOOD, AGAIN]
+    """A lapse is a failure in review, not in the steps of learning or relearning."""
+    ratings = [AGAIN, AGAIN, GOOD, GOOD, AGAIN, AGAIN, GOOD, AGAIN]
     memories = replay((rating, START + number * DAY) for number, rating in enumerate(ratings))
-    assert [memory.reps for memory in memories] == [1, 2, 3, 4, 5, 6]
-    assert [memory.lapses for memory in memories] == [0, 0, 0, 1, 1, 2]
-    assert [memory.state for memory in memories] == [1, 1, 2, 3, 2, 3]
+    assert [memory.reps for memory in memories] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [memory.lapses for memory in memories] == [0, 0, 0, 0, 1, 1, 1, 2]
+    assert [memory.state for memory in memories] == [1, 1, 1, 2, 3, 3, 2, 3]
 
 
 def test_a_review_is_kept_to_the_millisecond_in_utc():

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.cards.progress import Progress, Review
-from course_lib.cards.schedule import AGAIN, GOOD, replay
+from course_lib.cards.schedule import AGAIN, GOOD, after_review, replay
 from course_lib.cards.store import SCHEMA, Store, default_path
 
 START = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -103,6 +103,22 @@ def test_two_quizzes_at_once_lose_no_review(path):
         process.join()
     with Store(path) as store:
         assert {card: memory.reps for card, memory in store.memories().items()} == {"a": 20, "b": 20}
+
+
+def test_a_review_is_read_and_written_as_one(path, monkeypatch):
+    """While a review is being computed nobody else may write: their review would be computed over."""
+
+    def meanwhile(*arguments):
+        with (
+            closing(sqlite3.connect(path, timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("BEGIN IMMEDIATE")
+        return after_review(*arguments)
+
+    monkeypatch.setattr("course_lib.cards.store.after_review", meanwhile)
+    with Store(path) as store:
+        assert store.review("a", GOOD, START).reps == 1
 
 
 def test_other_progress_is_merged_in(path):

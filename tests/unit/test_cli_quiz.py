@@ -1,5 +1,6 @@
 """`course quiz`: asks, marks and keeps; ends cleanly wherever it is ended; one seed, one quiz."""
 
+import io
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from course_lib.cards.schema import Choice, Computed, Match, Order, Predict
 from course_lib.cards.store import Store
 from course_lib.cards.variants import variants
 from course_lib.cli.app import app
-from course_lib.cli.asking import LETTERS, letters
+from course_lib.cli.asking import LETTERS, Screen, ask, letters
 from course_lib.cli.decks import ROOT, find_cards
 
 CARDS = find_cards(["3"])
@@ -115,13 +116,22 @@ def test_a_review_is_kept_with_its_rating(state):
 def test_a_wrong_answer_is_again_without_being_asked_for(state):
     card = CARDS[2]
     lines = [*session(CARDS[:2], ["3", "3"]), answer(card, f"{card.id}:0", right=False)]
-    result = course("quiz", "--chapter", 3, "--new", 3, lines=lines)
-    chosen = card.options[shown_order(len(card.options), f"{card.id}:0")[LETTERS.index(lines[-1])]]
-    unfolded = " ".join(result.stdout.split())
-    assert plain(chosen.because) in unfolded
-    assert f"section {chosen.section}" in unfolded
+    course("quiz", "--chapter", 3, "--new", 3, lines=lines)
     with Store(state) as store:
         assert store.memories()[card.id].last_review and store.progress().log[-1].rating == AGAIN
+
+
+@pytest.mark.parametrize("card", [one for one in CARDS if isinstance(one, Choice)], ids=lambda one: one.id)
+def test_each_wrong_option_is_told_why_and_where_to_read(card, monkeypatch):
+    for option in card.options:
+        shown = shown_order(len(card.options), "seed")
+        letter = LETTERS[shown.index(card.options.index(option))]
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{letter}\n"))
+        screen = Screen(io.StringIO())
+        assert ask(card, variants(card, ROOT)[0], "seed", screen) is option.correct
+        told = " ".join(screen.out.getvalue().split())
+        assert " ".join(plain(option.because).split()) in told
+        assert (f"book/03_kv_cache.md, section {option.section}." in told) is not option.correct
 
 
 def test_what_is_due_comes_first_and_the_longest_due_before(state):
