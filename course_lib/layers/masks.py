@@ -177,7 +177,7 @@ def simplest(mask: Bool[Tensor, "b t s"]) -> tuple[Bool[Tensor, "b t s"] | None,
     >>> simplest(full[:, :1]), simplest(full.tril())
     ((None, False), (None, True))
     """
-    if bool(mask.all()):
+    if bool(mask[:, 0].all()) and bool(mask.all()):  # a causal mask is told by its first row
         return None, False
     square = mask.shape[1] == mask.shape[2]
     if square and bool((mask == torch.ones_like(mask[0]).tril()).all()):

@@ -40,14 +40,21 @@ PAIRED = (
 REQUIRED = {
     "bart": PAIRED,
     "bert": (*LLAMAS, "max_position_embeddings"),
+    "bloom": ("vocab_size", "n_layer", "n_head", "hidden_size"),
     "clip": ("projection_dim", "text_config", "vision_config"),
+    "cohere": LLAMAS,
     "deepseek_v2": (*LATENT, "qk_nope_head_dim", "qk_rope_head_dim"),
     "deepseek_v3": (*LATENT, "qk_nope_head_dim", "qk_rope_head_dim"),
+    "falcon": SHARED,
     "gemma2": (*GROUPED, "sliding_window"),
     "gemma3_text": (*GROUPED, "sliding_window"),
+    "glm": GROUPED,
+    "glm4": GROUPED,
     "glm4_moe": (*ROUTED, "n_routed_experts", "moe_intermediate_size"),
     "gpt2": ("vocab_size", "n_layer", "n_head", "n_embd", "n_positions"),
+    "gpt_neox": LLAMAS,
     "gpt_oss": (*ROUTED, "num_local_experts", "sliding_window"),
+    "gptj": ("vocab_size", "n_layer", "n_head", "n_embd"),
     "jamba": (*ROUTED, "num_experts", "attn_layer_period", "attn_layer_offset", "expert_layer_period"),
     "llama": LLAMAS,
     "mamba": ("vocab_size", "num_hidden_layers", "hidden_size", "state_size"),
@@ -108,6 +115,23 @@ def test_a_missing_size_is_named(family, field):
 @pytest.mark.parametrize(("family", "field"), CASES)
 @pytest.mark.parametrize("value", [-1, 2.5, True, "8", [8], 10**13])
 def test_a_size_of_the_wrong_kind_is_named(family, field, value):
+    with pytest.raises(ValueError, match=rf"\b{field}\b"):
+        spec_from_hf_config(ONE_OF_EACH[family] | {field: value})
+
+
+@pytest.mark.parametrize(
+    ("family", "field", "value"),
+    [
+        ("bloom", "apply_residual_connection_post_layernorm", True),
+        ("cohere", "use_qk_norm", True),
+        ("falcon", "alibi", True),
+        ("gpt2", "scale_attn_by_inverse_layer_idx", True),
+        ("gpt2", "scale_attn_weights", False),
+        ("gptj", "rotary_dim", None),
+        ("gptj", "rotary_dim", 300),
+    ],
+)
+def test_a_variant_that_is_not_built_is_refused_by_name(family, field, value):
     with pytest.raises(ValueError, match=rf"\b{field}\b"):
         spec_from_hf_config(ONE_OF_EACH[family] | {field: value})
 

@@ -11,6 +11,11 @@ from course_lib.specs.schema import AttentionSpec, EmbeddingSpec, FFNSpec, Layer
 
 def gpt2(config: Config) -> ModelSpec:
     """Pre-norm decoder with learned positions and biases. GPT-3 is described in the same fields."""
+    if config.flag("scale_attn_by_inverse_layer_idx", False) or not config.flag("scale_attn_weights", True):
+        raise ValueError(
+            "config fields 'scale_attn_by_inverse_layer_idx' and 'scale_attn_weights': only false and true, "
+            "as GPT-2 has them, are supported"
+        )
     width = config.count("n_embd")
     norm = layer_norm(config.number("layer_norm_epsilon", 1e-5))
     activation = config.word("activation_function", "gelu_new")
