@@ -38,7 +38,8 @@ def plain(markdown: str) -> str:
 
 def _formula(latex: str) -> str:
     """Return a formula in one line of Unicode; a command that is not known keeps its name."""
-    text = latex.replace("{,}", ",").replace("\\%", "%")
+    text = latex.replace("{,}", ",").replace("\\%", "%").replace("\\{", "\0").replace("\\}", "\1")
+    text = re.sub(r"\\sqrt\s*" + SIMPLE, r"√(\1)", text)
     text = re.sub(r"\\(?:text|mathrm|mathbf|operatorname|boldsymbol)\s*" + SIMPLE, r"\1", text)
     text = re.sub(r"\\[td]?frac\s*" + SIMPLE + SIMPLE, r"(\1)/(\2)", text)
     text = re.sub(r"\\(?:left|right|big|Big|bigl|bigr)(?![A-Za-z])\.?", "", text)
@@ -47,7 +48,8 @@ def _formula(latex: str) -> str:
     text = re.sub(
         r"([_^])" + SIMPLE, lambda m: m[1] + (m[2] if re.fullmatch(r"\w+", m[2]) else f"({m[2]})"), text
     )
-    return re.sub(r"\s+(?=[⌋⌉]|\s)", "", text.replace("\\{", "{").replace("\\}", "}")).strip()
+    text = text.replace("{", "").replace("}", "").replace("\0", "{").replace("\1", "}")
+    return re.sub(r"\s+(?=[⌋⌉]|\s)", "", text).strip()
 
 
 def _symbol(name: str, whole: str) -> str:

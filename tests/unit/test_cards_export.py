@@ -283,6 +283,14 @@ def test_gift_holds_every_sheet_as_its_kind():
             assert len({right for _, right in answers}) == len(answers) >= 3
 
 
+def test_every_deck_of_the_course_is_written_whole(tmp_path):
+    cards = find_cards(None)
+    ids = [sheet.id for sheet in sheets.sheets(cards, ROOT)]
+    assert list(parse_gift(gift_text(cards, ROOT))) == ids
+    assert [row[0] for row in csv.reader(io.StringIO(csv_text(cards, ROOT), newline=""))][1:] == ids
+    assert anki.write_anki(cards, ROOT, tmp_path / "deck.apkg") == len(ids)
+
+
 AWKWARD = {"a -> b = c", "{x} ~ y: #1", "back\\slash $x_{1}$", "line\nend"}
 
 
