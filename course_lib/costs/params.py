@@ -206,8 +206,9 @@ def patch_params(spec: ModelSpec) -> int:
 def head_params(spec: ModelSpec) -> int:
     """Count the head: no words where it is the word table. CLIP's two projections share one temperature."""
     if spec.head in ("lm", "mlm"):
-        words = spec.embeddings.tied * spec.width * spec.vocab
-        return head_weights(spec) - words + spec.embeddings.head_bias * spec.vocab + transform_vectors(spec)
+        words = int(spec.embeddings.tied) * spec.width * spec.vocab
+        biases = int(spec.embeddings.head_bias) * spec.vocab
+        return head_weights(spec) - words + biases + transform_vectors(spec)
     biases = {"pooler": spec.width, "classifier": spec.outputs}.get(spec.head, 0)
     temperature = int(spec.head == "projection" and spec.vision is not None)
     return head_weights(spec) + biases + temperature

@@ -9,8 +9,7 @@ long context, at every batch.
 Not modelled: kernel launches, collectives between devices, activations, and overlap worse than perfect. So
 the time is a lower bound; `Hardware.derated` brings it to what kernels reach.
 
-Source: Williams et al. 2009, Roofline, doi 10.1145/1498765.1498785; Pope et al. 2022, arXiv 2211.05102,
-section 2.
+Source: Williams et al. 2009, doi 10.1145/1498765.1498785; Pope et al. 2022, arXiv 2211.05102, section 2.
 """
 
 from dataclasses import dataclass
@@ -72,6 +71,28 @@ def roofline_time(
     )
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a pass has to do: FLOPs, matrix weights read once, bytes of cache read or (prefill) written."""
+
+    flops: Number
+    weights_read: Number
+    cache_bytes: Number
+
+    def on(self, hardware: Hardware, *, devices: Number = 1, bytes_per_weight: Number = 2) -> RooflineTime:
+        """The times of the pass on a machine.
+
+        *Equation*: `roofline_time` of the FLOPs and of weights_read bytes_per_weight + cache_bytes.
+
+        Args: `hardware`, `devices` as in `roofline_time`; `bytes_per_weight`.
+        Returns: seconds of each, and the bound.
+        Raises: ValueError if `devices` is no whole number above 0, or `bytes_per_weight` is not above 0.
+        """
+        check_positive(bytes_per_weight=bytes_per_weight)
+        moved = bytes_per_weight * self.weights_read + self.cache_bytes
+        return roofline_time(flops=self.flops, bytes_moved=moved, hardware=hardware, devices=devices)
+
+
 def weights_read(spec: ModelSpec, *, batch: int, prefill: bool = False) -> float:
     """Matrix weights a pass reads once for the whole batch.
 
@@ -84,9 +105,12 @@ def weights_read(spec: ModelSpec, *, batch: int, prefill: bool = False) -> float
     Raises: ValueError if `batch` is no whole number of at least 1.
     """
     check_count(batch=batch)
-    stacks = (*spec.layers, *spec.encoder) if prefill else spec.layers
-    layers = sum(count * _layer_read(layer, spec.width, batch, prefill) for layer, count in distinct(stacks))
-    return head_weights(spec) + layers
+    read = head_weights(spec)
+    for stack in (spec.layers, spec.encoder) if prefill else (spec.layers,):
+        read += sum(
+            count * _layer_read(layer, spec.width, batch, prefill) for layer, count in distinct(stack)
+        )
+    return read
 
 
 def _layer_read(layer: LayerSpec, width: int, batch: int, prefill: bool) -> float:
@@ -115,41 +139,50 @@ def attention_intensity(mixer: Mixer, *, bytes_per_element: float = 2, absorbed:
     return pair_flops(mixer, absorbed=absorbed) / (kept * bytes_per_element)
 
 
+def prefill_work(
+    spec: ModelSpec,
+    tokens: int,
+    *,
+    batch: int = 1,
+    bytes_per_element: float = 2,
+    skip_masked: bool = True,
+    source_tokens: int | None = None,
+) -> Work:
+    """What running a prompt takes; its cache bytes are written.
+
+    *Equation*: FLOPs = batch prefill_flops; bytes written = cache_bytes.
+
+    Args: `tokens` of the prompt; `batch` prompts run together; `bytes_per_element` of the cache;
+        `skip_masked`, `source_tokens` as in `prefill_flops`.
+    Returns: the work of the pass.
+    Raises: ValueError if a count is no whole number of at least 1, or a byte width is not above 0.
+    """
+    check_count(tokens=tokens, batch=batch)
+    return Work(
+        flops=batch * prefill_flops(spec, tokens, skip_masked=skip_masked, source_tokens=source_tokens),
+        weights_read=weights_read(spec, batch=batch * tokens, prefill=True),
+        cache_bytes=cache_bytes(
+            spec, batch=batch, tokens=tokens, bytes_per_element=bytes_per_element, source_tokens=source_tokens
+        ),
+    )
+
+
 def prefill_roofline(
     spec: ModelSpec,
     hardware: Hardware,
     tokens: int,
     *,
-    batch: int = 1,
     devices: int = 1,
     bytes_per_weight: float = 2,
-    bytes_per_element: float = 2,
-    skip_masked: bool = True,
-    source_tokens: int | None = None,
+    **options,
 ) -> RooflineTime:
     """Times of running a prompt, split into compute and memory.
 
-    *Equation*: FLOPs = batch prefill_flops; bytes = weights_read bytes_per_weight + cache_bytes written.
-
-    Args: `tokens` of the prompt; `batch` prompts run together; `devices` that share the work evenly;
-        `bytes_per_weight`, `bytes_per_element` of weights and cache; `skip_masked`, `source_tokens` as in
-        `prefill_flops`.
-    Returns: seconds of each, and the bound.
-    Raises: ValueError if a count is no whole number of at least 1, or a byte width is not above 0.
+    Args: `devices` that share the work evenly; `bytes_per_weight`; the rest as in `prefill_work`.
+    Returns: seconds of each, and the bound. Raises as `prefill_work` and `Work.on` do.
     """
-    check_count(tokens=tokens, batch=batch)
-    check_positive(bytes_per_weight=bytes_per_weight)
-    weight_bytes = bytes_per_weight * weights_read(spec, batch=batch * tokens, prefill=True)
-    written = cache_bytes(
-        spec, batch=batch, tokens=tokens, bytes_per_element=bytes_per_element, source_tokens=source_tokens
-    )
-    flops = prefill_flops(spec, tokens, skip_masked=skip_masked, source_tokens=source_tokens)
-    return roofline_time(
-        flops=batch * flops,
-        bytes_moved=weight_bytes + written,
-        hardware=hardware,
-        devices=devices,
-    )
+    work = prefill_work(spec, tokens, **options)
+    return work.on(hardware, devices=devices, bytes_per_weight=bytes_per_weight)
 
 
 def prefill_time(spec: ModelSpec, hardware: Hardware, tokens: int, **options) -> float:
@@ -157,46 +190,57 @@ def prefill_time(spec: ModelSpec, hardware: Hardware, tokens: int, **options) ->
     return prefill_roofline(spec, hardware, tokens, **options).time_s
 
 
+def decode_work(
+    spec: ModelSpec,
+    *,
+    batch: int = 1,
+    context: int,
+    bytes_per_element: float = 2,
+    absorbed: bool = True,
+    source_tokens: int | None = None,
+) -> Work:
+    """What one decode step takes, in which each of `batch` sequences gains one token.
+
+    *Equation*: FLOPs = batch flops_per_token; bytes read = cache_bytes, a window as a ring.
+
+    Args: `context` tokens each new token sees, itself among them; `batch` sequences; `bytes_per_element` of
+        the cache; `absorbed` latent attention against the latent, or against keys and values kept multiplied
+        out; `source_tokens` as in `flops_per_token`.
+    Returns: the work of the step.
+    Raises: ValueError if a count is no whole number of at least 1, or a byte width is not above 0.
+    """
+    check_count(batch=batch, context=context)
+    return Work(
+        flops=batch * flops_per_token(spec, context, absorbed=absorbed, source_tokens=source_tokens),
+        weights_read=weights_read(spec, batch=batch),
+        cache_bytes=cache_bytes(
+            spec,
+            batch=batch,
+            tokens=context,
+            bytes_per_element=bytes_per_element,
+            source_tokens=source_tokens,
+            latent=absorbed,
+            ring=True,
+        ),
+    )
+
+
 def decode_roofline(
     spec: ModelSpec,
     hardware: Hardware,
     *,
-    batch: int = 1,
     context: int,
     devices: int = 1,
     bytes_per_weight: float = 2,
-    bytes_per_element: float = 2,
-    absorbed: bool = True,
-    source_tokens: int | None = None,
+    **options,
 ) -> RooflineTime:
-    """Times of one decode step, in which each of `batch` sequences gains one token.
+    """Times of one decode step, split into compute and memory.
 
-    *Equation*: FLOPs = batch flops_per_token; bytes = weights_read bytes_per_weight + cache_bytes read.
-
-    Args: `context` tokens each new token sees, itself among them; `batch` sequences; `devices` that share the
-        work evenly; `bytes_per_weight`, `bytes_per_element` of weights and cache; `absorbed` latent attention
-        against the latent, or against keys and values kept multiplied out; `source_tokens` as in
-        `flops_per_token`.
-    Returns: seconds of each, and the bound.
-    Raises: ValueError if a count is no whole number of at least 1, or a byte width is not above 0.
+    Args: `devices` that share the work evenly; `bytes_per_weight`; the rest as in `decode_work`.
+    Returns: seconds of each, and the bound. Raises as `decode_work` and `Work.on` do.
     """
-    check_count(batch=batch, context=context)
-    check_positive(bytes_per_weight=bytes_per_weight)
-    read = cache_bytes(
-        spec,
-        batch=batch,
-        tokens=context,
-        bytes_per_element=bytes_per_element,
-        source_tokens=source_tokens,
-        latent=absorbed,
-        ring=True,
-    )
-    return roofline_time(
-        flops=batch * flops_per_token(spec, context, absorbed=absorbed, source_tokens=source_tokens),
-        bytes_moved=bytes_per_weight * weights_read(spec, batch=batch) + read,
-        hardware=hardware,
-        devices=devices,
-    )
+    work = decode_work(spec, context=context, **options)
+    return work.on(hardware, devices=devices, bytes_per_weight=bytes_per_weight)
 
 
 def decode_step_time(

@@ -8,7 +8,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable
 
-from course_lib.costs.arithmetic import Number, check_count, check_positive, check_share, is_symbol
+from course_lib.costs.arithmetic import Number, check_count, check_positive, check_share, is_symbol, larger
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.params import param_count
@@ -34,7 +34,7 @@ def concurrent_requests(
 
     Args: `memory_bytes` M of all devices together; `weight_bytes` W; `cache_bytes_per_request` C; `reserve`
         the share of memory kept back for activations and fragments, 0 <= reserve < 1. Symbols are welcome.
-    Returns: a whole number of requests; for symbols the floor, which is below 0 where the weights do not fit.
+    Returns: a whole number of requests.
     Raises: ValueError if a byte count is not above 0, or `reserve` is outside [0, 1).
 
     >>> concurrent_requests(memory_bytes=80, weight_bytes=16, cache_bytes_per_request=5)
@@ -45,7 +45,7 @@ def concurrent_requests(
     )
     check_share(reserve=reserve)
     fit = (memory_bytes * (1 - reserve) - weight_bytes) // cache_bytes_per_request
-    return fit if is_symbol(fit) else max(int(fit), 0)
+    return larger(fit, 0) if is_symbol(fit) else max(int(fit), 0)
 
 
 def max_concurrency(
@@ -181,8 +181,8 @@ def request_latency(
 
 
 def sum_of_steps(
-    step: Callable[[int], RooflineTime], first: int, last: int, windows: set[int] = frozenset()
-) -> float:
+    step: Callable[[Number], RooflineTime], first: Number, last: Number, windows: set[Number] = frozenset()
+) -> Number:
     """Sum of step times over the contexts first .. last, by straight pieces.
 
     Both times of a step are straight lines in the context between windows, so a stretch costs its length
@@ -190,8 +190,13 @@ def sum_of_steps(
 
     Args: `step` from a context to a `RooflineTime`; `first`, `last` contexts (none if last < first);
         `windows` at which a layer stops growing.
-    Returns: seconds, equal to the sum taken one by one.
+    Returns: seconds, equal to the sum taken one by one; for symbols that sum, over t.
     """
+    if is_symbol(first) or is_symbol(last):
+        from sympy import Sum, Symbol
+
+        context = Symbol("t", positive=True, integer=True)
+        return Sum(step(context).time_s, (context, first, last))
     if last < first:
         return 0.0
     cut = next((w for w in sorted(windows) if first <= w < last), None)

@@ -9,7 +9,7 @@ r latent rank of the keys and values.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from course_lib.costs.arithmetic import Number, check_at_most, check_count
 from course_lib.specs.schema import (
@@ -25,8 +25,14 @@ from course_lib.specs.schema import (
 )
 
 
-def distinct(layers: tuple[LayerSpec, ...]) -> Iterator[tuple[LayerSpec, int]]:
-    """Each kind of layer once, with how often it stands in the stack (80 equal layers are one kind)."""
+def distinct(
+    layers: tuple[LayerSpec, ...] | Mapping[LayerSpec, Number],
+) -> Iterator[tuple[LayerSpec, Number]]:
+    """Each kind of layer once, with how often it stands in the stack (80 equal layers are one kind).
+
+    A mapping from a kind to its count says the same, and its counts may be symbols: so a formula of any depth
+    is traced.
+    """
     yield from Counter(layers).items()
 
 

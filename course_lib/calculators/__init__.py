@@ -1,0 +1,6 @@
+"""Calculators of the pages: the functions of `costs`, traced with symbols, as LaTeX and as JavaScript.
+
+Reading order: `inputs` (what a reader may enter), `symbolic` (a published model with symbols in the place of
+its numbers), `printing` (an expression as LaTeX and as JavaScript), `definition` (what a calculator is), then
+the calculators themselves (`memory`, `seconds`), and `emit`, which makes what the page loads.
+"""

@@ -1,0 +1,153 @@
+"""What a calculator is: the question, what is entered, the lines of its formula, its plot, and what it says.
+
+The lines are expressions over the inputs' symbols and earlier lines. They come from calling the functions of
+`costs` with symbols, on a model's structure where the calculator has a model. From them come the formula on the
+page, the numbers in the page, and the tests.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import sympy
+
+from course_lib.calculators.inputs import INPUTS, Input
+from course_lib.calculators.symbolic import SymbolicModel
+
+Symbols = Mapping[str, sympy.Symbol]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of a formula.
+
+    `value` over inputs and earlier lines; `letter` LaTeX of its left side; `unit` one of "bytes", "seconds", "count",
+    "flops", "weights", "share"; `label` names it among the results (none where it is empty); `printed` whether it
+    stands in the formula; `along` the symbol it is a function of, apart from the inputs.
+    """
+
+    name: str
+    letter: str
+    value: sympy.Expr
+    unit: str
+    label: str = ""
+    printed: bool = True
+    along: sympy.Symbol | None = None
+
+    @property
+    def symbol(self) -> sympy.Symbol:
+        """The symbol by which later lines use this one."""
+        return sympy.Symbol(self.name, positive=True)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A curve of the plot: a line's name, and what the legend calls it."""
+
+    line: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """The first whole value of the plot's input at which line `a` reaches line `b`, and how to say so.
+
+    `found` may name `{x}` and every line and input; `never` is said where there is none in the plot's range,
+    `always` where `a` is not below `b` at its beginning.
+    """
+
+    a: str
+    b: str
+    label: str
+    found: str
+    never: str
+    always: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """The answer against the input that matters, from `low` to `high` of it, both axes by powers."""
+
+    x: str
+    low: float
+    high: float
+    series: tuple[Series, ...]
+    caption: str
+    crossing: Crossing | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A sentence that states the result, said where line `a` is above line `b` (always, where there are none)."""
+
+    text: str
+    a: str = ""
+    b: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calculator:
+    """A calculator, and everything that the page needs to know of it.
+
+    `lines` gives the formula: from a model's structure (None where `model` is empty) and the symbols of the inputs.
+    `model`, `machine` name the presets it starts with. `defaults` overrides an input's own. `findings`: the first
+    that applies is the answer's sentence. `worked` are settings for which the page prints the answer.
+    """
+
+    name: str
+    title: str
+    question: str
+    inputs: tuple[str, ...]
+    lines: Callable[[SymbolicModel | None, Symbols], tuple[Line, ...]]
+    answer: str
+    plot: Plot
+    findings: tuple[Finding, ...]
+    model: str = ""
+    machine: str = ""
+    defaults: Mapping[str, float] = field(default_factory=dict)
+    worked: tuple[Mapping[str, float | str], ...] = ()
+
+    def entries(self) -> tuple[Input, ...]:
+        """Return the inputs that are not a model's."""
+        return tuple(INPUTS[name] for name in self.inputs)
+
+    def formula(self, model: SymbolicModel | None) -> tuple[Line, ...]:
+        """Return the lines for a model's structure."""
+        return self.lines(model, {entry.name: entry.symbol for entry in self.entries()})
+
+
+def used_inputs(calculator: Calculator, model: SymbolicModel | None) -> tuple[Input, ...]:
+    """Return what can be entered: the calculator's own inputs, and those of the model that its formula holds."""
+    names = {symbol.name for line in calculator.formula(model) for symbol in line.value.free_symbols}
+    own = [entry for entry in (model.inputs if model else ()) if entry.name in names]
+    return (*calculator.entries(), *sorted(own, key=lambda entry: _rank(entry.name)))
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Order inputs as the table does; numbered ones and counts of layers stand beside their first."""
+    names = list(INPUTS)
+    base = next((known for known in (name, name.rpartition("_")[0]) if known in names), "layers")
+    return names.index(base), name
+
+
+def letters(calculator: Calculator, model: SymbolicModel | None) -> dict[str, str]:
+    """Return the LaTeX of every symbol of a formula, in the order in which factors are to stand."""
+    entries = sorted(used_inputs(calculator, model), key=lambda entry: _rank(entry.name))
+    found = {entry.name: entry.letter for entry in entries}
+    for line in calculator.formula(model):
+        if line.along is not None:
+            found[line.along.name] = line.along.name
+        found[line.name] = line.letter
+    return found
+
+
+def spelled_out(lines: tuple[Line, ...]) -> list[tuple[str, sympy.Expr]]:
+    """Return lines which depend on inputs alone or on earlier ones of them: those along a symbol are put in."""
+    along: dict[sympy.Symbol, sympy.Expr] = {}
+    plain = []
+    for line in lines:
+        value = line.value.xreplace(along)
+        if line.along is None:
+            plain.append((line.name, value))
+        else:
+            along[line.symbol] = value
+    return plain

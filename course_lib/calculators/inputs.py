@@ -1,0 +1,182 @@
+"""What a reader may enter in a calculator: name, letter, unit, and the values that are allowed.
+
+The letters are those of the notation page. An input's symbol is what the cost functions are called with, so
+the name of an input is the name that the code uses. The table's order is the order of factors in a formula.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from numbers import Real
+
+import sympy
+
+FAR = 10_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One number that a reader enters.
+
+    `letter` in LaTeX; `label` and `unit` as the page shows them; `least` and `most` allowed, in that unit;
+    `whole` whether only whole numbers are; `factor` what one unit is in the formula (10^9 for a GB);
+    `default` where nothing else sets it; `group` under which heading it stands; `hint` on what to enter.
+    """
+
+    name: str
+    letter: str
+    label: str
+    least: float
+    most: float
+    unit: str = ""
+    whole: bool = True
+    factor: float = 1
+    default: float | None = None
+    group: str = "model"
+    hint: str = ""
+
+    @cached_property
+    def symbol(self) -> sympy.Symbol:
+        """The symbol that stands for it in a formula."""
+        return sympy.Symbol(self.name, positive=True, integer=True if self.whole else None)
+
+    def allowed(self) -> str:
+        """Say what is allowed, in words.
+
+        >>> INPUTS["batch"].allowed()
+        'a whole number from 1 to 100,000'
+        """
+        kind = "a whole number" if self.whole else "a number"
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{kind} from {self.least:,} to {self.most:,}{unit}"
+
+    def check(self, value: Real) -> None:
+        """Refuse a value that is not allowed.
+
+        Raises:
+            ValueError: naming the input, the value and what is allowed.
+        """
+        number = isinstance(value, Real) and not isinstance(value, bool) and self.least <= value <= self.most
+        if not number or (self.whole and value != int(value)):
+            raise ValueError(f"{self.name}={value!r}: {self.allowed()} is allowed")
+
+
+def _model(name: str, letter: str, label: str, most: int, *, least: int = 1) -> Input:
+    return Input(name=name, letter=letter, label=label, least=least, most=most)
+
+
+def _request(name: str, letter: str, label: str, most: int, default: int, unit: str = "") -> Input:
+    return Input(
+        name=name, letter=letter, label=label, least=1, most=most, default=default, unit=unit, group="request"
+    )
+
+
+def _bytes(name: str, letter: str, label: str) -> Input:
+    return Input(
+        name=name,
+        letter=letter,
+        label=label,
+        least=0.0625,
+        most=16,
+        whole=False,
+        default=2,
+        unit="bytes",
+        group="numbers",
+        hint="2 in bf16, 1 in int8 or fp8, 0.5 in int4",
+    )
+
+
+def _machine(name: str, letter: str, label: str, unit: str, factor: float, most: float) -> Input:
+    return Input(
+        name=name,
+        letter=letter,
+        label=label,
+        least=0.1,
+        most=most,
+        whole=False,
+        unit=unit,
+        factor=factor,
+        group="machine",
+    )
+
+
+_TABLE = (
+    _request("batch", "B", "Requests at once", 100_000, 1),
+    _request("tokens", "n", "Context", FAR, 32_768, "tokens"),
+    _request("tokens_in", r"n_{\text{in}}", "Prompt", FAR, 4096, "tokens"),
+    _request("tokens_out", r"n_{\text{out}}", "Answer", FAR, 512, "tokens"),
+    _model("layers", "L", "Layers", 1000),
+    _model("vocab", r"|V|", "Words in the vocabulary", FAR),
+    _model("learned_positions", r"n_{\max}", "Learned positions", FAR),
+    _model("width", "d", "Model width", 200_000),
+    _model("heads", "H", "Query heads", 2048),
+    _model("kv_heads", "G", "KV heads", 2048),
+    _model("q_rank", r"r_Q", "Rank of the query latent", 100_000),
+    _model("kv_rank", "r", "Rank of the latent", 100_000),
+    _model("head_dim", "d_k", "Width of a key head", 4096),
+    _model("nope_dim", "d_k", "Width of a key without position", 4096),
+    _model("rope_dim", "d_R", "Width of the rotary key", 4096),
+    _model("value_dim", "d_v", "Width of a value head", 4096),
+    _model("window", "W", "Window (tokens)", FAR),
+    _model("ffn_width", r"d_{\mathrm{ff}}", "Width inside the FFN", 1_000_000),
+    _model("experts", "E", "Routed experts", 10_000),
+    _model("top_k", "K", "Experts of a token", 10_000),
+    _model("expert_width", r"d_E", "Width inside an expert", 1_000_000),
+    _model("shared_width", r"d_S", "Width of the shared experts", 1_000_000),
+    _model("inner", r"d_I", "Channels of the state space", 1_000_000),
+    _model("state", "N", "State of a channel", 100_000),
+    _model("conv", r"n_{\text{conv}}", "Inputs of the convolution", 1000),
+    _model("step_rank", r"r_\Delta", "Rank of the step size", 100_000),
+    _model("state_heads", r"H_N", "Heads of the state space", 100_000),
+    _model("state_groups", r"G_N", "Groups of the state space", 100_000),
+    _model("mix_width", r"d_I", "Channels of time mixing", 1_000_000),
+    _bytes("bytes_per_element", "b", "Bytes of a cached number"),
+    _bytes("bytes_per_weight", r"b_W", "Bytes of a weight"),
+    Input(name="devices", letter="D", label="Devices", least=1, most=100_000, default=1, group="machine"),
+    _machine("memory_bytes", "M", "Memory of a device", "GB", 1e9, 100_000),
+    _machine("bandwidth", r"\beta", "Bandwidth of a device", "GB/s", 1e9, 1_000_000),
+    _machine("peak_flops", r"\Pi", "Peak of a device", "TFLOP/s", 1e12, 1_000_000),
+    Input(
+        name="reserve",
+        letter=r"\rho",
+        label="Share of memory kept back",
+        least=0,
+        most=0.9,
+        whole=False,
+        default=0.1,
+        group="machine",
+        hint="for activations and the allocator",
+    ),
+)
+
+INPUTS: Mapping[str, Input] = {entry.name: entry for entry in _TABLE}
+"""Every input by its name, in the order in which formulas write them."""
+
+
+def count_of_layers(tag: str, label: str) -> Input:
+    """Return the input for the number of layers of one kind, in a model of several kinds."""
+    letters = tag.replace("_", r"\,")
+    return replace(
+        INPUTS["layers"],
+        name=f"layers_{tag}",
+        letter=rf"L_{{\mathrm{{{letters}}}}}",
+        label=f"Layers: {label}",
+        least=0,
+    )
+
+
+def find_input(name: str) -> Input:
+    """Return an input by its name; a second one of a kind ends in a number ("kv_heads_2").
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    if name in INPUTS:
+        return INPUTS[name]
+    base, _, number = name.rpartition("_")
+    if base not in INPUTS or not number.isdigit():
+        raise ValueError(f"name={name!r}: one of {', '.join(INPUTS)} is allowed")
+    first = INPUTS[base]
+    return replace(
+        first, name=name, letter=rf"{{{first.letter}}}'", label=f"{first.label}, layer kind {number}"
+    )
