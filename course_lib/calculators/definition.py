@@ -1,8 +1,8 @@
 """What a calculator is: the question, what is entered, the lines of its formula, its plot, and what it says.
 
 The lines are expressions over the inputs' symbols and earlier lines. They come from calling the functions of
-`costs` with symbols, on a model's structure where the calculator has a model. From them come the formula on the
-page, the numbers in the page, and the tests.
+`costs` with symbols, on a model's structure where the calculator has a model. The formula on the page and the
+numbers in it are both made from them.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,17 +12,19 @@ import sympy
 
 from course_lib.calculators.inputs import INPUTS, Input
 from course_lib.calculators.symbolic import SymbolicModel
+from course_lib.specs.schema import ModelSpec
 
 Symbols = Mapping[str, sympy.Symbol]
+UNITS = ("bytes", "seconds", "count", "flops", "weights", "share", "per second")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
     """One line of a formula.
 
-    `value` over inputs and earlier lines; `letter` LaTeX of its left side; `unit` one of "bytes", "seconds", "count",
-    "flops", "weights", "share"; `label` names it among the results (none where it is empty); `printed` whether it
-    stands in the formula; `along` the symbol it is a function of, apart from the inputs.
+    `value` over inputs and earlier lines; `letter` LaTeX of its left side; `unit` one of `UNITS`; `label`
+    names it among the results (where that is empty, it is not one); `printed` whether it stands in the
+    formula; `along` the symbol it is a function of, apart from the inputs.
     """
 
     name: str
@@ -77,7 +79,7 @@ class Plot:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A sentence that states the result, said where line `a` is above line `b` (always, where there are none)."""
+    """A sentence that states the result, said where line `a` is above line `b` (always, without the two)."""
 
     text: str
     a: str = ""
@@ -88,9 +90,11 @@ class Finding:
 class Calculator:
     """A calculator, and everything that the page needs to know of it.
 
-    `lines` gives the formula: from a model's structure (None where `model` is empty) and the symbols of the inputs.
-    `model`, `machine` name the presets it starts with. `defaults` overrides an input's own. `findings`: the first
-    that applies is the answer's sentence. `worked` are settings for which the page prints the answer.
+    `lines` gives the formula: from a model's structure (None where `model` is empty) and the inputs' symbols.
+    `by_function` gives the answer by calling the library with numbers: what the page's tables and the tests
+    hold the formula to. `model` and `machine` name the presets it starts with, `defaults` overrides an
+    input's own. The first of `findings` that applies is the answer's sentence. `worked` are settings whose
+    answers the page prints.
     """
 
     name: str
@@ -98,6 +102,7 @@ class Calculator:
     question: str
     inputs: tuple[str, ...]
     lines: Callable[[SymbolicModel | None, Symbols], tuple[Line, ...]]
+    by_function: Callable[[ModelSpec | None, Mapping[str, float]], float]
     answer: str
     plot: Plot
     findings: tuple[Finding, ...]
@@ -116,7 +121,7 @@ class Calculator:
 
 
 def used_inputs(calculator: Calculator, model: SymbolicModel | None) -> tuple[Input, ...]:
-    """Return what can be entered: the calculator's own inputs, and those of the model that its formula holds."""
+    """Return what can be entered: the calculator's inputs, and those of the model that its formula holds."""
     names = {symbol.name for line in calculator.formula(model) for symbol in line.value.free_symbols}
     own = [entry for entry in (model.inputs if model else ()) if entry.name in names]
     return (*calculator.entries(), *sorted(own, key=lambda entry: _rank(entry.name)))
@@ -141,7 +146,7 @@ def letters(calculator: Calculator, model: SymbolicModel | None) -> dict[str, st
 
 
 def spelled_out(lines: tuple[Line, ...]) -> list[tuple[str, sympy.Expr]]:
-    """Return lines which depend on inputs alone or on earlier ones of them: those along a symbol are put in."""
+    """Return the lines which depend on inputs and earlier lines alone; those along a symbol are put in."""
     along: dict[sympy.Symbol, sympy.Expr] = {}
     plain = []
     for line in lines:

@@ -1,9 +1,13 @@
 """Calculators of memory: the cache of a batch of requests, and how many requests fit."""
 
+from collections.abc import Mapping
+
 from course_lib.calculators.definition import Calculator, Crossing, Finding, Line, Plot, Series, Symbols
 from course_lib.calculators.symbolic import SymbolicModel
 from course_lib.costs.cache import cache_bytes
-from course_lib.costs.serving import concurrent_requests, weight_bytes
+from course_lib.costs.hardware import Hardware
+from course_lib.costs.serving import concurrent_requests, max_concurrency, weight_bytes
+from course_lib.specs.schema import ModelSpec
 
 CONTEXTS = (1024, 4_194_304)
 
@@ -33,6 +37,11 @@ def kv_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
     return cache, node, share
 
 
+def kv_bytes(spec: ModelSpec, v: Mapping[str, float]) -> float:
+    """The cache of a batch, by `cache_bytes`."""
+    return cache_bytes(spec, batch=v["batch"], tokens=v["tokens"], bytes_per_element=v["bytes_per_element"])
+
+
 KV_BUDGET = Calculator(
     name="kv-budget",
     title="Cache of a batch",
@@ -41,6 +50,7 @@ KV_BUDGET = Calculator(
     machine="H100-SXM",
     inputs=("batch", "tokens", "bytes_per_element", "devices", "memory_bytes"),
     lines=kv_lines,
+    by_function=kv_bytes,
     answer="cache",
     plot=Plot(
         x="tokens",
@@ -118,7 +128,20 @@ def concurrency_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
         label="Weights and one cache",
         printed=False,
     )
-    return cache, weights, node, usable, least, requests
+    return node, usable, weights, cache, least, requests
+
+
+def requests_that_fit(spec: ModelSpec, v: Mapping[str, float]) -> int:
+    """The requests that fit, by `max_concurrency`."""
+    return max_concurrency(
+        spec,
+        Hardware("any", peak_flops=1, bandwidth_bytes_per_s=1, memory_bytes=v["memory_bytes"]),
+        v["tokens"],
+        devices=v["devices"],
+        bytes_per_weight=v["bytes_per_weight"],
+        bytes_per_element=v["bytes_per_element"],
+        reserve=v["reserve"],
+    )
 
 
 CONCURRENCY = Calculator(
@@ -130,6 +153,7 @@ CONCURRENCY = Calculator(
     inputs=("tokens", "bytes_per_element", "bytes_per_weight", "devices", "memory_bytes", "reserve"),
     defaults={"devices": 8},
     lines=concurrency_lines,
+    by_function=requests_that_fit,
     answer="requests",
     plot=Plot(
         x="tokens",
@@ -165,6 +189,6 @@ CONCURRENCY = Calculator(
         {"tokens": 131_072, "machine": "H200-SXM"},
         {"model": "llama-3.1-8b", "devices": 1},
         {"model": "gpt-oss-120b", "devices": 8, "tokens": 131_072},
-        {"model": "deepseek-v3", "devices": 16, "tokens": 131_072},
+        {"model": "deepseek-v3", "machine": "H200-SXM", "devices": 16, "tokens": 131_072},
     ),
 )

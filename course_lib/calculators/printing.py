@@ -1,8 +1,8 @@
 """A traced expression as LaTeX and as JavaScript.
 
-Factors and terms of a formula stand in the order that they are given in, not in the alphabet's. JavaScript calls
-two functions of `calculator-maths.js` where the language has none of its own: `floorDivide`, which rounds as
-Python's `//` does, and `sumOfSteps`, which sums the larger of two times over the contexts of an answer.
+Factors and terms of a formula stand in the order that they are given in, not in the alphabet's. JavaScript
+calls two functions of `calculator-maths.js` where the language has none of its own: `floorDivide`, which
+rounds as Python's `//` does, and `sumOfSteps`, which sums the larger of two times over an answer's contexts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from sympy.printing.latex import LatexPrinter
 def shortest(expression: sympy.Expr) -> sympy.Expr:
     """Return the form of an expression with the fewest operations: as it stands, or factored.
 
-    >>> x, y = sympy.symbols("x y")
-    >>> shortest(x * y + x)
-    x*(y + 1)
+    >>> x, y, z = sympy.symbols("x y z")
+    >>> shortest(x * y + x * z)
+    x*(y + z)
     """
+    if expression.has(sympy.Sum, sympy.floor):  # the order of their operations is kept
+        return expression
     forms = [expression, sympy.factor_terms(expression)]
-    if not any(power.exp.free_symbols for power in expression.atoms(sympy.Pow)) and not expression.has(
-        sympy.Sum
-    ):
+    if not any(power.exp.free_symbols for power in expression.atoms(sympy.Pow)):
         forms.append(sympy.factor(expression))
     return min(forms, key=lambda form: (form.count_ops(), forms.index(form)))
 
@@ -50,14 +50,15 @@ def latex(expression: sympy.Expr, letters: Mapping[str, str]) -> str:
 
     >>> n, g = sympy.symbols("tokens kv_heads", positive=True)
     >>> latex(2 * g * n, {"tokens": "n", "kv_heads": "G"})
-    '2 n G'
+    '2 \\, n \\, G'
     """
     names = list(letters)
     ranked = {
         symbol: sympy.Symbol(f"s{names.index(symbol.name):03d}", **symbol.assumptions0)
         for symbol in _all_symbols(expression)
     }
-    printer = _LaTeX({"symbol_names": {new: letters[old.name] for old, new in ranked.items()}})
+    names = {new: letters[old.name] for old, new in ranked.items()}
+    printer = _LaTeX({"symbol_names": names, "mul_symbol": r" \, "})
     return printer.doprint(expression.xreplace(ranked))
 
 

@@ -1,18 +1,28 @@
 """Calculators of time: one decode step, and one request from its prompt to its last token."""
 
+from collections.abc import Mapping
+
 import sympy
 
 from course_lib.calculators.definition import Calculator, Crossing, Finding, Line, Plot, Series, Symbols
 from course_lib.calculators.memory import CONTEXTS
 from course_lib.calculators.symbolic import SymbolicModel
 from course_lib.costs.hardware import Hardware
-from course_lib.costs.roofline import RooflineTime, Work, decode_work, prefill_work
-from course_lib.costs.serving import sum_of_steps
+from course_lib.costs.roofline import RooflineTime, Work, decode_step_time, decode_work, prefill_work
+from course_lib.costs.serving import request_latency, sum_of_steps
+from course_lib.specs.schema import ModelSpec
+
+OPTIONS = ("batch", "devices", "bytes_per_weight", "bytes_per_element")
 
 
-def machine_of(s: Symbols) -> Hardware:
-    """The device whose peak and bandwidth are the symbols; its memory is not asked for."""
+def machine_of(s: Mapping) -> Hardware:
+    """The device with these symbols or numbers for peak and bandwidth; its memory is not asked for."""
     return Hardware("any", peak_flops=s["peak_flops"], bandwidth_bytes_per_s=s["bandwidth"], memory_bytes=1)
+
+
+def options_of(s: Mapping) -> dict:
+    """The options that a pass takes from the inputs."""
+    return {name: s[name] for name in OPTIONS}
 
 
 def work_lines(work: Work, tag: str, of: str, along: sympy.Symbol | None = None) -> tuple[Line, ...]:
@@ -95,6 +105,11 @@ def decode_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
     return *lines, compute, memory, weights_s, cache_s, step_s, rate
 
 
+def step_seconds(spec: ModelSpec, v: Mapping[str, float]) -> float:
+    """The time of a step, by `decode_step_time`."""
+    return decode_step_time(spec, machine_of(v), context=v["tokens"], **options_of(v))
+
+
 DECODE_STEP = Calculator(
     name="decode-step",
     title="Time of a decode step",
@@ -112,6 +127,7 @@ DECODE_STEP = Calculator(
     ),
     defaults={"devices": 8, "batch": 8},
     lines=decode_lines,
+    by_function=step_seconds,
     answer="step",
     plot=Plot(
         x="tokens",
@@ -140,8 +156,8 @@ DECODE_STEP = Calculator(
             b="memory",
         ),
         Finding(
-            text="A step takes at least {step}: it waits for memory, {weights_s} for the weights and {cache_s}"
-            " for the caches; arithmetic takes {compute}."
+            text="A step takes at least {step}: it waits for memory, {weights_s} for the weights and"
+            " {cache_s} for the caches; arithmetic takes {compute}."
         ),
     ),
     worked=(
@@ -188,6 +204,13 @@ def request_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
     return *prompt, prefill, *step, decode, total
 
 
+def request_seconds(spec: ModelSpec, v: Mapping[str, float]) -> float:
+    """The time of a request, by `request_latency`."""
+    return request_latency(
+        spec, machine_of(v), tokens_in=v["tokens_in"], tokens_out=v["tokens_out"], **options_of(v)
+    )
+
+
 REQUEST = Calculator(
     name="request-latency",
     title="Time of a request",
@@ -206,6 +229,7 @@ REQUEST = Calculator(
     ),
     defaults={"devices": 8},
     lines=request_lines,
+    by_function=request_seconds,
     answer="total",
     plot=Plot(
         x="tokens_in",

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from course_lib.cli import machine
-from course_lib.cli.console import ERR, JSON, answer, bytes_text, say, table
+from course_lib.cli.console import ERR, JSON, answer, say, table
+from course_lib.kit.units import bytes_text
 
 NEEDED_FOR = {
     "node": "building the book (make book fetches one where there is none)",

@@ -5,17 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from course_lib.cli.console import (
-    JSON,
-    answer,
-    bytes_text,
-    count_text,
-    plural,
-    say,
-    seconds_text,
-    short_text,
-    table,
-)
+from course_lib.cli.console import JSON, answer, say, table
 from course_lib.cli.kv import RESERVE, context_notes, gpu_facts
 from course_lib.cli.lookup import (
     Bits,
@@ -33,6 +23,7 @@ from course_lib.costs.cache import cache_bytes
 from course_lib.costs.hardware import Hardware, list_hardware, load_hardware
 from course_lib.costs.roofline import RooflineTime, decode_roofline, prefill_roofline
 from course_lib.costs.serving import cache_equals_weights, devices_needed
+from course_lib.kit.units import bytes_text, count_text, plural, seconds_text, short_text
 from course_lib.specs.schema import ModelSpec
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from course_lib.cli.console import JSON, answer, bytes_text, count_text, plural, say, table
+from course_lib.cli.console import JSON, answer, say, table
 from course_lib.cli.describe import alike, mixer_kind, mixer_text
 from course_lib.cli.lookup import (
     MOST_REQUESTS,
@@ -24,6 +24,7 @@ from course_lib.cli.lookup import (
 from course_lib.costs.cache import cache_bytes, cache_bytes_per_token, cached_tokens, token_elements
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.serving import max_concurrency, weight_bytes
+from course_lib.kit.units import bytes_text, count_text, plural
 from course_lib.specs.schema import ModelSpec
 
 RESERVE = 0.1

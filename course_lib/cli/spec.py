@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from course_lib.cli.console import JSON, answer, billions_text, count_text, say, table
+from course_lib.cli.console import JSON, answer, say, table
 from course_lib.cli.describe import alike, ffn_text, mixer_kind, mixer_text, plain
 from course_lib.cli.lookup import Model, find_model
 from course_lib.costs.params import param_count
+from course_lib.kit.units import billions_text, count_text
 from course_lib.specs.loader import list_specs, load_spec
 from course_lib.specs.schema import LayerSpec, ModelSpec
 
