@@ -5,9 +5,10 @@
     ```{calculators}          every calculator
     ```
 
-The page holds the formula, traced from the library, and answers that the library gave for a few settings; a reader
-without JavaScript has these. A script builds the inputs, the answer and the plot around them. The formulas' own
-JavaScript is written into a static file when the build begins, and only pages with a calculator load it.
+The page holds the formula, traced from the library, and answers that the library gave for a few settings; a
+reader without JavaScript has these. A script builds the inputs, the answer and the plot around them. The
+formulas' own JavaScript is written into a static file when the build begins, and only pages with a calculator
+load it.
 """
 
 from pathlib import Path
@@ -92,13 +93,15 @@ class CalculatorDirective(SphinxDirective):
         if any(node["html"].get("name") == calculator.name for node in self.state.document.findall(element)):
             raise self.error(f"calculator: {calculator.name!r} stands on this page twice")
         maths = variants(calculator.name)[0].formula
-        formula = nodes.math_block(maths, maths, nowrap=False, number=None, label=None, docname=self.env.docname)
+        formula = nodes.math_block(
+            maths, maths, nowrap=False, number=None, label=None, docname=self.env.docname
+        )
         head = [*(heading(calculator, name) for name in varied(calculator)), self.answer_label(calculator)]
         shared = fixed(calculator)
         return html(
             "course-calculator",
             html("p", calculator.title, class_="calculator-title"),
-            html("p", calculator.question),
+            html("p", calculator.question, class_="calculator-question"),
             html("div", formula, class_="calculator-formula"),
             html(
                 "details",

@@ -30,7 +30,7 @@
       this.linear = false;
       this.restore();
       this.live = make("div", { class: "calculator-live" });
-      this.querySelector(".calculator-title").after(this.live);
+      this.querySelector(".calculator-question").after(this.live);
       this.build();
       this.update();
       new ResizeObserver(() => this.draw()).observe(this.picture);
@@ -218,7 +218,7 @@
       this.answer.replaceChildren(
         make("p", { class: "calculator-number" }, text(results[about.answer], units[about.answer])),
         make("p", {}, this.calculation.finding(results)),
-        this.beyond(),
+        ...this.beyond(),
       );
       const facts = about.lines.filter((line) => line.label && line.name !== about.answer);
       this.facts.replaceChildren(
@@ -234,9 +234,9 @@
       const asked = ["tokens", "tokens_in", "tokens_out"]
         .filter((name) => this.calculation.variant.inputs.includes(name))
         .reduce((sum, name) => sum + this.calculation.number(name), 0);
-      if (!limit || asked <= limit) return null;
+      if (!limit || asked <= limit) return [];
       const [many, few] = [asked, limit].map((value) => text(value, "count"));
-      return make("p", { class: "calculator-note" }, `${many} tokens are more than the model's own ${few}.`);
+      return [make("p", { class: "calculator-note" }, `${many} tokens are more than the model's own ${few}.`)];
     }
 
     draw() {

@@ -16,7 +16,8 @@ from course_lib.calculators.inputs import Input
 from course_lib.calculators.memory import CONCURRENCY, KV_BUDGET
 from course_lib.calculators.presets import list_machines, list_models, machine_values, structure
 from course_lib.calculators.printing import function_body, latex, shortest
-from course_lib.calculators.seconds import DECODE_STEP, REQUEST
+from course_lib.calculators.request import REQUEST
+from course_lib.calculators.seconds import DECODE_STEP
 from course_lib.calculators.symbolic import symbolic_model
 from course_lib.specs.loader import load_spec
 

@@ -117,7 +117,7 @@ _TABLE = (
     _model("nope_dim", "d_k", "Width of a key without position", 4096),
     _model("rope_dim", "d_R", "Width of the rotary key", 4096),
     _model("value_dim", "d_v", "Width of a value head", 4096),
-    _model("window", "W", "Window (tokens)", FAR),
+    _model("window", "W", "Window (tokens)", FAR, least=2),
     _model("ffn_width", r"d_{\mathrm{ff}}", "Width inside the FFN", 1_000_000),
     _model("experts", "E", "Routed experts", 10_000),
     _model("top_k", "K", "Experts of a token", 10_000),

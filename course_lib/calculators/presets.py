@@ -93,8 +93,22 @@ def answer_by_function(calculator: Calculator, entered: Setting) -> float:
     >>> answer_by_function(KV_BUDGET, setting(KV_BUDGET, {"tokens": 131072})) / 2**30
     40.0
     """
-    model = structure(entered.model)
-    spec: ModelSpec | None = None
-    if model is not None:
-        spec = filled(model.spec, {**model.values, **entered.values})
+    spec = spec_of(entered.model, entered.values)
     return calculator.by_function(spec, in_formula_units(calculator, entered.model, entered.values))
+
+
+def spec_of(name: str, entered: Mapping[str, float]) -> ModelSpec | None:
+    """Return the model with the entered numbers in it; None where no model is named.
+
+    A number that the formula does not hold is not asked for. It is the model's own, unless that does not go
+    with what was entered: then there are as many query heads as KV heads, and a token visits every expert.
+    """
+    if not name:
+        return None
+    model = symbolic_model(name)
+    values = {**model.values, **entered}
+    if "heads" not in entered and "kv_heads" in entered:
+        values["heads"] = values["kv_heads"]
+    if "top_k" not in entered and "experts" in entered:
+        values["top_k"] = values["experts"]
+    return filled(model.spec, values)

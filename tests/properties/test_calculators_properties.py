@@ -1,0 +1,71 @@
+"""Whatever a reader types, a calculator gives a finite answer or says what is allowed."""
+
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_lib.calculators.emit import CALCULATORS, script, variants
+from course_lib.calculators.inputs import Input
+from course_lib.calculators.presets import Setting, answer_by_function, list_models
+from tests.javascript import run, static
+
+SCRIPTS = (static("calculator-maths.js"), script(), static("calculator-core.js"))
+TYPED = st.one_of(
+    st.text(max_size=8),
+    st.integers(-5, 10**9).map(str),
+    st.floats(allow_nan=True, allow_infinity=True).map(str),
+    st.sampled_from(
+        ["", "-0", "1e309", "NaN", "Infinity", "0x10", "1,000", "32K", "1 000", "½", "1e-320", "٣"]
+    ),
+)
+
+
+def whole_or_not(entry: Input, value: float) -> float:
+    """Return a value of the page, in the unit of the page, as the library takes it."""
+    return round(value) if entry.whole else value / entry.factor
+
+
+@st.composite
+def typed(draw):
+    """A calculator, a model, and text typed into some of its inputs."""
+    name = draw(st.sampled_from(sorted(CALCULATORS)))
+    model = draw(st.sampled_from(list_models())) if CALCULATORS[name].model else ""
+    variant = next(variant for variant in variants(name) if model in variant.models)
+    names = [entry.name for entry in variant.inputs]
+    return name, model, draw(st.dictionaries(st.sampled_from(names), TYPED, max_size=6))
+
+
+# One call of node for a hundred settings: starting it takes longer than all of them.
+@settings(max_examples=15)
+@given(st.lists(typed(), min_size=100, max_size=100))
+def test_an_answer_is_finite_or_the_message_names_the_input(cases):
+    body = """return data.map(([name, model, entered]) => {
+        const made = new globalThis.calculatorCore.Calculation(name);
+        if (model) made.choose("model", model);
+        Object.assign(made.entered, entered);
+        const problems = made.problems();
+        if (Object.keys(problems).length) return { problems };
+        const results = made.results();
+        const crossing = made.crossing(results);
+        const says = [made.finding(results), crossing ? crossing.text : ""];
+        const points = made.curve(1024, 65536, false, 8).flat();
+        const numbers = [...Object.values(results), ...points.flat()];
+        return { values: made.values(), says, finite: numbers.every(Number.isFinite) };
+    });"""
+    for (name, model, entered), found in zip(cases, run(body, cases, *SCRIPTS), strict=True):
+        if "problems" in found:
+            assert all(
+                message.endswith(("is allowed.", "is needed.")) for message in found["problems"].values()
+            )
+            variant = next(variant for variant in variants(name) if model in variant.models)
+            linked = {first for _, first, *_ in variant.rules}
+            assert set(found["problems"]) <= set(entered) | linked
+        else:
+            assert found["finite"]
+            assert not any(
+                word in json.dumps(found["says"]) for word in ("NaN", "Infinity", "undefined", "{")
+            )
+            entries = next(variant for variant in variants(name) if model in variant.models).inputs
+            numbers = {entry.name: whole_or_not(entry, found["values"][entry.name]) for entry in entries}
+            assert answer_by_function(CALCULATORS[name], Setting(model, "", numbers)) >= 0
