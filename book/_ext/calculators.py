@@ -102,7 +102,9 @@ class CalculatorDirective(SphinxDirective):
             "course-calculator",
             html("p", calculator.title, class_="calculator-title"),
             html("p", calculator.question, class_="calculator-question"),
-            html("div", formula, class_="calculator-formula"),
+            html(
+                "div", formula, class_="calculator-formula", role="group", aria_label="Formula", tabindex="0"
+            ),
             html(
                 "details",
                 html("summary", "Worked values"),
