@@ -12,8 +12,9 @@ from course_lib.cards.gift import gift_text
 from course_lib.cards.plain import plain
 from course_lib.cards.sheets import csv_text, sheets
 from course_lib.cards.variants import variants
-from course_lib.cli.console import JSON, answer, plainly, plural, say, table
+from course_lib.cli.console import JSON, answer, plainly, say, table
 from course_lib.cli.decks import ROOT, Chapters, find_cards
+from course_lib.kit.units import plural
 
 app = typer.Typer(no_args_is_help=True, help="The course's cards: list them, or export a deck.")
 

@@ -10,8 +10,9 @@ import typer
 from course_lib.cards.progress import read_progress, write_progress
 from course_lib.cards.schedule import Memory
 from course_lib.cards.schema import Card
-from course_lib.cli.console import JSON, answer, plural, say, table
+from course_lib.cli.console import JSON, answer, say, table
 from course_lib.cli.decks import Chapters, State, find_cards, open_store
+from course_lib.kit.units import plural
 
 
 def due_counts(cards: Sequence[Card], memories: Mapping[str, Memory]) -> dict[str, int]:

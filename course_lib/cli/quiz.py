@@ -20,9 +20,10 @@ from course_lib.cards.schema import Card
 from course_lib.cards.store import Store
 from course_lib.cards.variants import variants
 from course_lib.cli.asking import Ended, Screen, ask, rate
-from course_lib.cli.console import JSON, OUT, answer, plainly, plural, say
+from course_lib.cli.console import JSON, OUT, answer, plainly, say
 from course_lib.cli.decks import ROOT, Chapters, State, find_cards, open_store
 from course_lib.cli.progress import due, due_counts, export, import_
+from course_lib.kit.units import plural
 
 COUNT = 10
 INTERRUPTED = 128 + signal.SIGINT
