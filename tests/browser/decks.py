@@ -14,7 +14,7 @@ FIND = """
         return copy.textContent.replace(/\\s+/g, ' ').trim();
     };
     const find = (cards, question) => {
-        for (const article of cards.querySelectorAll('article')) {
+        for (const article of cards.querySelectorAll('article[data-card]')) {
             const others = [...article.querySelectorAll('template')];
             for (const [root, { answer }] of [[article, article.dataset],
                 ...others.map(one => [one.content, one.dataset])]) {
