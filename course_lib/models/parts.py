@@ -18,6 +18,7 @@ from course_lib.specs.schema import (
     FFNSpec,
     LatentAttentionSpec,
     LayerSpec,
+    Mixer,
     MoESpec,
     NormSpec,
     RopeSpec,
@@ -80,7 +81,7 @@ def build_cross(width: int, layer: LayerSpec) -> CrossAttention | None:
     return CrossAttention(width, spec.heads, spec.kv_heads, spec.head_dim, **_head_options(spec, layer.norm))
 
 
-def build_position_bias(spec: AttentionSpec | LatentAttentionSpec) -> nn.Module | None:
+def build_position_bias(spec: Mixer) -> nn.Module | None:
     """The bias on the scores that a layer owns: ALiBi's, T5's table, or none."""
     if getattr(spec, "alibi", False):
         return AlibiBias(spec.heads)
