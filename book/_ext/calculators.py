@@ -21,7 +21,7 @@ from course_lib.calculators.definition import Calculator, used_inputs
 from course_lib.calculators.emit import CALCULATORS, script, variants
 from course_lib.calculators.inputs import Input
 from course_lib.calculators.presets import Setting, answer_by_function, setting, structure
-from course_lib.kit.units import bytes_text, count_text, seconds_text
+from course_lib.kit.units import bytes_text, count_text, seconds_text, share_text
 
 SCRIPTS = (
     "calculator-maths.js",
@@ -30,7 +30,7 @@ SCRIPTS = (
     "calculator-plot.js",
     "calculator.js",
 )
-TEXT = {"bytes": bytes_text, "seconds": seconds_text, "count": count_text}
+TEXT = {"bytes": bytes_text, "seconds": seconds_text, "count": count_text, "share": share_text}
 
 
 def answer_text(calculator: Calculator, entered: Setting) -> str:

@@ -2,6 +2,6 @@
 
 Reading order: `inputs` (what a reader may enter), `symbolic` (a published model with symbols in the place of
 its numbers), `printing` (an expression as LaTeX and as JavaScript), `definition` (what a calculator is), then
-the calculators themselves (`memory`, `seconds`, `request`), `presets` (what they start from), and `emit`,
+the calculators (`memory`, `seconds`, `request`, `attention`), `presets` (what they start from), and `emit`,
 which makes what the page loads.
 """

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
+from course_lib.calculators.attention import ATTENTION_SHARE, SCORE_MATRIX
 from course_lib.calculators.definition import Calculator, letters, spelled_out, used_inputs
 from course_lib.calculators.inputs import Input
 from course_lib.calculators.memory import CONCURRENCY, KV_BUDGET
@@ -22,7 +23,8 @@ from course_lib.calculators.symbolic import symbolic_model
 from course_lib.specs.loader import load_spec
 
 CALCULATORS: Mapping[str, Calculator] = {
-    calculator.name: calculator for calculator in (KV_BUDGET, CONCURRENCY, DECODE_STEP, REQUEST)
+    calculator.name: calculator
+    for calculator in (KV_BUDGET, CONCURRENCY, DECODE_STEP, REQUEST, SCORE_MATRIX, ATTENTION_SHARE)
 }
 GREEK = {r"\beta": "β", r"\Pi": "Π", r"\rho": "ρ", r"\Delta": "Δ"}
 

@@ -32,6 +32,15 @@ def bytes_text(number: float) -> str:
     return f"{short_text(number / 1024**step)} {units[step]}"
 
 
+def share_text(share: float) -> str:
+    """A share of a whole in per cent.
+
+    >>> share_text(0.1342), share_text(1)
+    ('13.4 %', '100 %')
+    """
+    return f"{short_text(100 * share)} %"
+
+
 def seconds_text(seconds: float) -> str:
     """Seconds in s, ms or µs.
 

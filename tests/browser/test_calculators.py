@@ -4,14 +4,14 @@ import pytest
 
 from course_lib.calculators.emit import CALCULATORS, variants
 from course_lib.calculators.presets import answer_by_function, setting, structure
-from course_lib.kit.units import bytes_text, count_text, seconds_text
+from course_lib.kit.units import bytes_text, count_text, seconds_text, share_text
 
 from .conftest import SITE
 from .test_pages import AXE
 from .visit import PHONE
 
 PAGE = "book/calculators.html"
-TEXT = {"bytes": bytes_text, "seconds": seconds_text, "count": count_text}
+TEXT = {"bytes": bytes_text, "seconds": seconds_text, "count": count_text, "share": share_text}
 WORKED = [(name, worked) for name, calculator in CALCULATORS.items() for worked in calculator.worked]
 
 
