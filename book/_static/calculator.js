@@ -223,7 +223,7 @@
       const facts = about.lines.filter((line) => line.label && line.name !== about.answer);
       this.facts.replaceChildren(
         ...facts.map((line) =>
-          make("div", {}, make("dt", {}, line.label), make("dd", {}, text(results[line.name], line.unit))),
+          make("div", {}, make("dt", {}, line.label), make("dd", { class: "calculator-value" }, text(results[line.name], line.unit))),
         ),
       );
     }
