@@ -117,7 +117,35 @@ torch.testing.assert_close(decode(codes, steps), want, rtol=1e-12, atol=1e-12)
 torch.testing.assert_close(error_bound(steps), quantiser.error_bound(scales), rtol=1e-12, atol=0)
 """,
 }
-LABS = {"02_attention_math": ATTENTION, "03_kv_cache": CACHES}
+PROTOTYPES = {
+    "masks": """
+from course_lib.layers.masks import CAUSAL, prefix, positions_from_padding, packed_positions, same_document
+real = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]).bool()
+positions, lengths = positions_from_padding(real), torch.tensor([2, 3])
+assert torch.equal(prefix_mask(real, lengths), prefix(lengths).mask(positions, positions))
+documents = torch.tensor([[4, 4, 9, 9, 9, 2]])
+positions = packed_positions(documents)
+assert torch.equal(packed_mask(documents), (CAUSAL & same_document(documents)).mask(positions, positions))
+""",
+    "loss": """
+from course_lib.train.batches import masked_loss
+logits, tokens = torch.randn(2, 6, 5).double(), torch.randint(5, (2, 6))
+counts = torch.tensor([[1, 1, 0, 1, 1, 0], [0, 0, 0, 1, 0, 1]]).bool()
+theirs = masked_loss(logits[:, :-1], tokens[:, 1:], counts[:, 1:])
+torch.testing.assert_close(next_token_loss(logits, tokens, counts), theirs, rtol=1e-12, atol=1e-12)
+""",
+    "spans": """
+from course_lib.tasks.tokenizer import FIRST_SENTINEL
+from course_lib.train.denoising import hide_spans, restore_spans
+tokens = torch.randint(256, (40,))
+inputs, targets = hide_spans(tokens, torch.Generator().manual_seed(3))
+sentinels = [FIRST_SENTINEL + i for i in range(20)]
+assert restore(inputs.tolist(), targets.tolist(), sentinels) == tokens.tolist()
+ours = [torch.tensor(part) for part in corrupt(tokens.tolist(), [(3, 2), (11, 5)], sentinels)]
+assert torch.equal(restore_spans(*ours), tokens)
+""",
+}
+LABS = {"01_prototypes": PROTOTYPES, "02_attention_math": ATTENTION, "03_kv_cache": CACHES}
 
 
 @pytest.fixture(scope="module", params=LABS)

@@ -28,7 +28,7 @@ def lines(text):
 
 
 def test_there_is_a_lab():
-    assert {"02_attention_math", "03_kv_cache"} <= set(LAB_NAMES)
+    assert {"01_prototypes", "02_attention_math", "03_kv_cache"} <= set(LAB_NAMES)
     assert sorted(path.stem for path in LABS.glob("*.ipynb")) == list(LAB_NAMES)
 
 
@@ -97,7 +97,8 @@ def test_stubs_are_typed_and_documented(lab):
 
 
 @pytest.mark.parametrize(
-    ("lab", "exercises", "minutes"), [("02_attention_math", 6, 75), ("03_kv_cache", 6, 75)]
+    ("lab", "exercises", "minutes"),
+    [("01_prototypes", 6, 75), ("02_attention_math", 6, 75), ("03_kv_cache", 6, 75)],
 )
 def test_a_lab_takes_the_minutes_it_says_and_gives_100_points(lab, exercises, minutes):
     notebook = read_source(lab)

@@ -296,7 +296,120 @@ def error_bound(steps):
 }
 
 
-LABS = {"02_attention_math": ATTENTION, "03_kv_cache": CACHES}
+PROTOTYPES = {
+    "exercise-1": """
+def encoder_mask(real):
+    return torch.einsum("bi,bj->bij", real.long(), real.long()).bool()
+
+def decoder_mask(real):
+    return encoder_mask(real).tril()
+
+def prefix_mask(real, lengths):
+    mask = decoder_mask(real)
+    for row, length in enumerate(lengths.tolist()):
+        mask[row, :, :length] = True
+    return mask & encoder_mask(real)
+
+def packed_mask(documents):
+    b, n = documents.shape
+    mask = torch.zeros(b, n, n, dtype=torch.bool)
+    for i in range(n):
+        for j in range(i + 1):
+            mask[:, i, j] = (documents[:, i] == documents[:, j]) & (documents[:, i] != -1)
+    return mask
+""",
+    "exercise-2": """
+def mask_tokens(tokens, special, choose, fate, replacements, mask_id):
+    inputs, targets = tokens.clone(), torch.full_like(tokens, -100)
+    chosen = ~special
+    chosen &= choose < 0.15
+    targets[chosen] = tokens[chosen]
+    inputs[chosen & (fate < 0.9)] = replacements[chosen & (fate < 0.9)]
+    inputs[chosen & (fate < 0.8)] = mask_id
+    return inputs, targets
+""",
+    "exercise-3": """
+import torch.nn.functional as F
+
+def next_token_loss(logits, tokens, counts):
+    targets = tokens.masked_fill(~counts, -100)[:, 1:]
+    if (targets == -100).all():
+        raise ValueError("nothing counts")
+    return F.cross_entropy(logits[:, :-1].transpose(1, 2), targets)
+""",
+    "exercise-4": """
+import torch.nn.functional as F
+
+class SourceMemory:
+    def __init__(self, source, real, weights, heads):
+        b, s, _ = source.shape
+        project = lambda name: F.linear(source, weights[name]).view(b, s, heads, -1).transpose(1, 2)
+        self.k, self.v = project("k"), project("v")
+        self.mask, self.q, self.o = real.view(b, 1, 1, s), weights["q"], weights["o"]
+
+    def read(self, x):
+        q = F.linear(x, self.q).view(*x.shape[:2], self.k.shape[1], -1).transpose(1, 2)
+        y = F.scaled_dot_product_attention(q, self.k, self.v, attn_mask=self.mask)
+        return F.linear(y.transpose(1, 2).reshape(*x.shape[:2], -1), self.o)
+""",
+    "exercise-5": """
+def corrupt(tokens, spans, sentinels):
+    hole = {start + i: (number, i) for number, (start, length) in enumerate(spans) for i in range(length)}
+    inputs, targets = [], []
+    for place, token in enumerate(tokens):
+        if place in hole:
+            number, within = hole[place]
+            if within == 0:
+                inputs.append(sentinels[number])
+                targets.append(sentinels[number])
+            targets.append(token)
+        else:
+            inputs.append(token)
+    targets.append(sentinels[len(spans)])
+    return inputs, targets
+
+def restore(inputs, targets, sentinels):
+    text = []
+    for token in inputs:
+        if token not in sentinels:
+            text.append(token)
+            continue
+        place = targets.index(token) + 1
+        while targets[place] not in sentinels:
+            text.append(targets[place])
+            place += 1
+    return text
+""",
+    "exercise-6": """
+def token_passes(kind, turns):
+    flat = [sum(turn) for turn in turns]
+    if kind == "causal":
+        return sum(flat)
+    if kind == "prefix":
+        return sum(sum(flat[: i + 1]) for i in range(len(flat)))
+    raise ValueError(kind)
+""",
+    "exercise-stretch": """
+def blank_infilling(tokens, spans, order, mask, start, end):
+    text, where = list(tokens), {}
+    for number in reversed(range(len(spans))):
+        first, length = spans[number]
+        text[first : first + length] = [mask]
+    found = [place for place, token in enumerate(text) if token == mask]
+    a, targets = len(text), []
+    places, within = list(range(a)), [0 for _ in range(a)]
+    for number in order:
+        first, length = spans[number]
+        text.append(start)
+        text.extend(tokens[first : first + length])
+        targets.extend([*tokens[first : first + length], end])
+        places.extend(found[number] for _ in range(length + 1))
+        within.extend(range(1, length + 2))
+    index = torch.arange(len(text))
+    return text, targets, places, within, (index[None] <= index[:, None]) | (index[None] < a)
+""",
+}
+LABS = {"01_prototypes": PROTOTYPES, "02_attention_math": ATTENTION, "03_kv_cache": CACHES}
 CASES = [(lab, exercise) for lab, answers in LABS.items() for exercise in answers]
 
 

@@ -1,0 +1,1 @@
+"""The checks of Lab 1, prototypes: one module an exercise."""
