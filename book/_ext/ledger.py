@@ -6,7 +6,7 @@
 
 A call is called, and a tagged cell's recorded numbers are read, at that moment. A file that is not in order
 stops the build. Evidence that is not there is a warning, and the build treats warnings as errors.
-Cells tagged `claim-...` get that tag as their anchor.
+Cells tagged `claim-...` or `topic-...` get that tag as their anchor.
 """
 
 from pathlib import Path
@@ -214,13 +214,13 @@ class Ledger(LedgerDirective):
 
 
 def anchor_cells(app, doctree):
-    """Give each notebook cell that is tagged `claim-...` the anchor that the ledger links to."""
+    """Give each cell that is tagged `claim-...` or `topic-...` the anchor that the ledger links to."""
     tagged: dict[str, list] = {}
     for cell in doctree.findall(nodes.container):
         for name in cell["classes"]:
-            if name.startswith("tag_claim-"):
+            if name.startswith(("tag_claim-", "tag_topic-")):
                 tagged.setdefault(name.removeprefix("tag_"), []).append(cell)
-    for tag, cells in tagged.items():
+    for tag, cells in sorted(tagged.items()):  # a claim's anchor comes first: it is the id of the cell itself
         for cell, name in zip(cells, anchors(tag, len(cells)), strict=True):
             cell["ids"].append(name)
 

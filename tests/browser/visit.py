@@ -1,8 +1,10 @@
 """One page opened in a browser, and all it asked for, failed at or complained about."""
 
+import time
 from dataclasses import dataclass, field
 
 DESK, PHONE = 1280, 390
+QUIET_S, PATIENCE_S = 0.3, 30.0
 
 
 @dataclass
@@ -18,7 +20,7 @@ class Visit:
     """A tab on one page of the site. Requests to anywhere else are recorded and blocked."""
 
     def __init__(self, browser, base: str, page: str, scheme: str):
-        self.seen, self.base = Seen(), base
+        self.seen, self.base, self.loading = Seen(), base, set()
         self.context = browser.new_context(
             color_scheme=scheme, viewport={"width": DESK, "height": 900}, reduced_motion="reduce"
         )
@@ -26,7 +28,9 @@ class Visit:
         self.tab.route("**/*", self._guard)
         self.tab.on("console", self._heard)
         self.tab.on("pageerror", lambda error: self.seen.errors.append(str(error)))
-        self.tab.on("requestfailed", lambda request: self.seen.failed.append(request.url))
+        self.tab.on("request", self._asked)
+        self.tab.on("requestfinished", self._came)
+        self.tab.on("requestfailed", self._failed)
         self.tab.on("response", self._answered)
         self.tab.goto(f"{base}/{page}", wait_until="load")
         self.settle()
@@ -43,7 +47,13 @@ class Visit:
 
     def settle(self) -> None:
         """Wait until nothing is loading, the fonts are in, and MathJax has set every formula."""
-        self.tab.wait_for_load_state("networkidle")
+        start = quiet_since = time.monotonic()
+        while time.monotonic() - quiet_since < QUIET_S:
+            self.tab.wait_for_timeout(50)
+            if self.loading:
+                quiet_since = time.monotonic()
+            if time.monotonic() - start > PATIENCE_S:
+                raise AssertionError(f"still loading: {sorted(one.url[:200] for one in self.loading)}")
         self.tab.evaluate(
             "() => Promise.all([document.fonts.ready, window.MathJax?.startup?.promise ?? Promise.resolve()])"
             ".then(() => true)"
@@ -67,6 +77,16 @@ class Visit:
         else:
             self.seen.external.append(url)
             route.abort()
+
+    def _asked(self, request):
+        self.loading.add(request)
+
+    def _came(self, request):
+        self.loading.discard(request)
+
+    def _failed(self, request):
+        self.loading.discard(request)
+        self.seen.failed.append(request.url)
 
     def _heard(self, message):
         if message.type == "error":
