@@ -235,7 +235,7 @@ def test_tagged_cells_get_their_anchors(page):
     classes = (["cell", "tag_claim-a"], ["cell"], ["cell", "tag_topic-b", "tag_claim-a", "tag_claim-c"])
     doctree += [nodes.container(classes=names) for names in classes]
     page.anchor_cells(None, doctree)
-    assert [cell["ids"] for cell in doctree] == [["claim-a"], [], ["claim-a-2", "claim-c"]]
+    assert [cell["ids"] for cell in doctree] == [["claim-a"], [], ["claim-a-2", "claim-c", "topic-b"]]
 
 
 def test_a_select_has_its_label(page):
