@@ -19,7 +19,6 @@ HINTS = {
     "later": "Only inputs after the output count: s > t. Reading s <= t is what a causal layer does.",
     "every_input": "Change every position in turn. A layer may leak from one place only.",
     "every_output": "Look at every output before the changed input, not just the first or the one beside it.",
-    "change": "Change the input enough to be seen, and start from the same x each time.",
     "small": "A leak may be small: anything above the rounding of float64 counts (1e-9 is a fair line).",
     "rows": "Look at all rows of the batch: a leak may show in one row only.",
     "same_x": "Leave x as it was: work on a copy.",
