@@ -1,14 +1,19 @@
-"""How sure a mean is: the bootstrap.
+"""How sure a mean is: the bootstrap, and Wilson's interval for a share.
 
 A score measured on n queries would come out otherwise on n others. The bootstrap draws n of the measured
 values with replacement, again and again, and looks at how the mean moves. It says nothing about another
 training seed, another corpus or a biased sample: those are not in the values.
 
-Source: Efron 1979; percentile interval, Efron and Tibshirani 1993, chapter 13.
+Of 40 values that are all 0, every resample is 0 too, and the bootstrap is sure of it. Wilson's interval is
+not: it is made for counts, and holds at none and at all.
+
+Source: Efron 1979; percentile interval, Efron and Tibshirani 1993, chapter 13; Wilson 1927.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 
 import torch
 from jaxtyping import Float
@@ -104,3 +109,34 @@ def paired_difference(
     if first.shape != second.shape:
         raise ValueError(f"first has {len(first)} values, second {len(second)}: allowed is the same number")
     return bootstrap(first - second, confidence=confidence, resamples=resamples, seed=seed)
+
+
+def wilson(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:
+    """Return the share of successes with Wilson's score interval.
+
+    *Equation*: the ends are the shares p at which the measured share lies z standard errors away,
+    (k / n - p)^2 = z^2 p (1 - p) / n.
+
+    Args:
+        successes: k, from 0 to n.
+        trials: n independent trials, at least 1.
+        confidence: above 0 and below 1.
+
+    Raises:
+        ValueError: not 0 <= successes <= trials with trials >= 1, or the confidence is out of range.
+
+    *Source*: Wilson 1927, Journal of the American Statistical Association 22; Brown, Cai and DasGupta 2001
+    recommend it for small n.
+
+    >>> print(wilson(0, 40), wilson(30, 40))
+    0.000 [0.000, 0.088] 0.750 [0.598, 0.858]
+    """
+    if trials < 1 or not 0 <= successes <= trials or not 0 < confidence < 1:
+        raise ValueError(
+            f"successes={successes}, trials={trials}, confidence={confidence}: "
+            "allowed are 0 <= successes <= trials, trials >= 1, 0 < confidence < 1"
+        )
+    share, z = successes / trials, NormalDist().inv_cdf((1 + confidence) / 2)
+    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z * sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2) / (1 + z * z / trials)
+    return Interval(share, max(middle - half, 0.0), min(middle + half, 1.0), trials, confidence)

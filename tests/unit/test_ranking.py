@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from course_lib.evaluate import ranking
-from course_lib.evaluate.intervals import bootstrap, paired_difference
+from course_lib.evaluate.intervals import bootstrap, paired_difference, wilson
 from course_lib.tasks.bm25 import BM25, words
 
 
@@ -126,6 +126,27 @@ def test_pairs_are_drawn_together():
     assert bootstrap(better).low < bootstrap(hard).high  # the single ones overlap
 
 
+@pytest.mark.parametrize(("successes", "trials"), [(0, 40), (1, 7), (30, 40), (200, 200)])
+def test_the_ends_of_wilsons_interval_solve_its_equation(successes, trials):
+    z = 1.959963984540054
+    found, share = wilson(successes, trials), successes / trials
+    for p in (found.low, found.high):
+        assert (share - p) ** 2 == pytest.approx(z * z * p * (1 - p) / trials, rel=1e-9, abs=1e-15)
+    assert 0 <= found.low <= found.mean == share <= found.high <= 1 and found.low < found.high
+    mirrored = wilson(trials - successes, trials)
+    assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx((found.low, found.high), abs=1e-12)
+
+
+def test_wilsons_interval_covers_as_often_as_it_says_on_average():
+    """The exact coverage of 40 trials, summed over all outcomes: 95 % on average over shares, never far below."""
+    found = [wilson(k, 40) for k in range(41)]
+    shares = [i / 200 for i in range(1, 200)]
+    covered = [
+        sum(math.comb(40, k) * p**k * (1 - p) ** (40 - k) for k in range(41) if p in found[k]) for p in shares
+    ]
+    assert 0.945 < sum(covered) / len(covered) < 0.965 and min(covered) > 0.83
+
+
 ONE = torch.ones(1, 3)
 
 
@@ -146,6 +167,9 @@ ONE = torch.ones(1, 3)
         (lambda: bootstrap([1.0, 2.0], confidence=1.0), "confidence=1.0"),
         (lambda: bootstrap([1.0, 2.0], resamples=0), "resamples=0"),
         (lambda: paired_difference([1.0, 2.0], [1.0, 2.0, 3.0]), "first has 2"),
+        (lambda: wilson(3, 2), "successes=3, trials=2"),
+        (lambda: wilson(0, 0), "trials=0"),
+        (lambda: wilson(1, 2, confidence=1.0), "confidence=1.0"),
     ],
 )
 def test_bad_input_is_named(call, names):
