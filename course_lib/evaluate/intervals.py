@@ -139,4 +139,6 @@ def wilson(successes: int, trials: int, *, confidence: float = 0.95) -> Interval
     share, z = successes / trials, NormalDist().inv_cdf((1 + confidence) / 2)
     middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z * sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2) / (1 + z * z / trials)
-    return Interval(share, max(middle - half, 0.0), min(middle + half, 1.0), trials, confidence)
+    low = 0.0 if successes == 0 else middle - half
+    high = 1.0 if successes == trials else middle + half
+    return Interval(share, low, high, trials, confidence)

@@ -138,7 +138,7 @@ def test_the_ends_of_wilsons_interval_solve_its_equation(successes, trials):
 
 
 def test_wilsons_interval_covers_as_often_as_it_says_on_average():
-    """The exact coverage of 40 trials, summed over all outcomes: 95 % on average over shares, never far below."""
+    """Exact coverage of 40 trials, summed over all outcomes: 95 % on average, never far below."""
     found = [wilson(k, 40) for k in range(41)]
     shares = [i / 200 for i in range(1, 200)]
     covered = [
