@@ -2,4 +2,10 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("triton") else ["course_lib/kernels", "tests/unit/flash_triton_cases.py"]
+NEED_TRITON = (
+    "course_lib/kernels",
+    "course_lib/labs/lab02_kernel",
+    "labs/source/02_flash_kernel.ipynb",
+    "tests/unit/flash_triton_cases.py",
+)
+collect_ignore = [] if find_spec("triton") else list(NEED_TRITON)

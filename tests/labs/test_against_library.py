@@ -145,7 +145,36 @@ ours = [torch.tensor(part) for part in corrupt(tokens.tolist(), [(3, 2), (11, 5)
 assert torch.equal(restore_spans(*ours), tokens)
 """,
 }
-LABS = {"01_prototypes": PROTOTYPES, "02_attention_math": ATTENTION, "03_kv_cache": CACHES}
+KERNELS = {
+    "causal after a cache": """
+from course_lib.kernels.flash_triton import flash_attention
+q, k, v = torch.randn(21, 16), torch.randn(50, 16), torch.randn(50, 16)
+y, lse = torch.empty(21, 16), torch.empty(21)
+flash_causal[(2,)](q, k, v, y, lse, 21, 50, 0.25, BLOCK_Q=16, BLOCK_K=16, WIDTH=16, SUM=tl.float32)
+theirs = flash_attention(*(x[None, :, None] for x in (q, k, v)), causal=True, block_q=16, block_k=16)
+torch.testing.assert_close(y, theirs[0][0, :, 0], rtol=1e-5, atol=1e-6)  # float32, in another order
+torch.testing.assert_close(lse, theirs[1][0, :, 0], rtol=1e-5, atol=1e-6)
+""",
+    "grouped": """
+from course_lib.kernels.flash_triton import flash_attention
+q, k, v = torch.randn(18, 6, 16), torch.randn(33, 2, 16), torch.randn(33, 2, 16)
+y = torch.empty_like(q)
+flash_heads[(2, 6)](q, k, v, y, 18, 33, 6, 2, 0.25, BLOCK_Q=16, BLOCK_K=16, WIDTH=16, SUM=tl.float32)
+theirs = flash_attention(*(x[None] for x in (q, k, v)), block_q=16, block_k=16)[0][0]
+torch.testing.assert_close(y, theirs, rtol=1e-5, atol=1e-6)  # float32, in another order
+""",
+    "timed, here by the interpreter": """
+from course_lib.labs.lab02_kernel.timing import against_sdpa
+run = against_sdpa(flash_causal, 48, width=16, block=16, dtype=torch.float32, device="cpu", rounds=1)
+assert run.speedup("yours") > 0 and run.baseline == "sdpa"
+""",
+}
+LABS = {
+    "01_prototypes": PROTOTYPES,
+    "02_attention_math": ATTENTION,
+    "02_flash_kernel": KERNELS,
+    "03_kv_cache": CACHES,
+}
 
 
 @pytest.fixture(scope="module", params=LABS)

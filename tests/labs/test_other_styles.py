@@ -409,7 +409,100 @@ def blank_infilling(tokens, spans, order, mask, start, end):
     return text, targets, places, within, (index[None] <= index[:, None]) | (index[None] < a)
 """,
 }
-LABS = {"01_prototypes": PROTOTYPES, "02_attention_math": ATTENTION, "03_kv_cache": CACHES}
+KERNELS = {
+    "exercise-1": """
+@triton.jit
+def score_tile(Q, K, S, t, s, width, scale,
+               BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, WIDTH: tl.constexpr):
+    r = tl.arange(0, BLOCK_Q)[:, None] + BLOCK_Q * tl.program_id(0)
+    c = tl.arange(0, BLOCK_K)[None, :] + BLOCK_K * tl.program_id(1)
+    total = tl.full([BLOCK_Q, BLOCK_K], 0.0, tl.float64)
+    for i in range(width):
+        q = tl.load(Q + r * width + i, mask=r < t, other=0.0)
+        k = tl.load(K + c * width + i, mask=c < s, other=0.0)
+        total += q * k
+    tl.store(S + r * s + c, scale * total, mask=(r < t) & (c < s))
+""",
+    "exercise-2": """
+@triton.jit
+def flash(Q, K, V, Y, LSE, t, s, scale,
+          BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, WIDTH: tl.constexpr, SUM: tl.constexpr):
+    r = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)
+    at = tl.arange(0, WIDTH)
+    there = r[:, None] < t
+    q = scale * tl.load(Q + r[:, None] * WIDTH + at[None, :], mask=there, other=0.0)
+    lse = tl.full([BLOCK_Q], -float("inf"), SUM)
+    y = tl.full([BLOCK_Q, WIDTH], 0.0, SUM)
+    for block in range(tl.cdiv(s, BLOCK_K)):
+        c = block * BLOCK_K + tl.arange(0, BLOCK_K)
+        k = tl.load(K + c[None, :] * WIDTH + at[:, None], mask=c[None, :] < s, other=0.0)
+        v = tl.load(V + c[:, None] * WIDTH + at[None, :], mask=c[:, None] < s, other=0.0)
+        z = tl.where(c[None, :] < s, tl.dot(q, k, input_precision="ieee"), -float("inf"))
+        top = tl.maximum(lse, tl.max(z, 1))
+        total = tl.exp(lse - top) + tl.sum(tl.exp(z - top[:, None]), 1)
+        new = top + tl.log(total)
+        y = y * tl.exp(lse - new)[:, None] + tl.dot(tl.exp(z - new[:, None]), v, input_precision="ieee")
+        lse = new
+    tl.store(Y + r[:, None] * WIDTH + at[None, :], y, mask=there)
+    tl.store(LSE + r, lse, mask=r < t)
+""",
+    "exercise-3": """
+@triton.jit
+def flash_causal(Q, K, V, Y, LSE, t, s, scale,
+                 BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, WIDTH: tl.constexpr, SUM: tl.constexpr):
+    r = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)
+    at = tl.arange(0, WIDTH)
+    q = tl.load(Q + r[:, None] * WIDTH + at[None, :], mask=r[:, None] < t, other=0.0)
+    m = tl.full([BLOCK_Q], -1e300, SUM)
+    l, y = tl.full([BLOCK_Q], 0.0, SUM), tl.full([BLOCK_Q, WIDTH], 0.0, SUM)
+    position = r + (s - t)
+    start = 0
+    while start <= tl.minimum(s - 1, tl.max(position, 0)):
+        c = start + tl.arange(0, BLOCK_K)
+        k = tl.load(K + c[:, None] * WIDTH + at[None, :], mask=c[:, None] < s, other=0.0)
+        v = tl.load(V + c[:, None] * WIDTH + at[None, :], mask=c[:, None] < s, other=0.0)
+        hidden = (c[None, :] > position[:, None]) | (c[None, :] >= s)
+        z = tl.where(hidden, -1e300, tl.dot(q, tl.trans(k), input_precision="ieee") * scale)
+        top = tl.maximum(m, tl.max(z, 1))
+        p = tl.where(hidden, 0.0, tl.exp(z - top[:, None]))
+        l = l * tl.exp(m - top) + tl.sum(p, 1)
+        y = y * tl.exp(m - top)[:, None] + tl.dot(p, v, input_precision="ieee")
+        m = top
+        start += BLOCK_K
+    tl.store(Y + r[:, None] * WIDTH + at[None, :], y / l[:, None], mask=r[:, None] < t)
+    tl.store(LSE + r, m + tl.log(l), mask=r < t)
+""",
+    "exercise-stretch": """
+@triton.jit
+def flash_heads(Q, K, V, Y, t, s, heads, groups, scale,
+                BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, WIDTH: tl.constexpr, SUM: tl.constexpr):
+    head = tl.program_id(1)
+    Q += head * WIDTH
+    Y += head * WIDTH
+    K += head * groups // heads * WIDTH
+    V += head * groups // heads * WIDTH
+    r, at = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q), tl.arange(0, WIDTH)
+    q = tl.load(Q + r[:, None] * (heads * WIDTH) + at[None, :], mask=r[:, None] < t, other=0.0)
+    m, l = tl.full([BLOCK_Q], -float("inf"), SUM), tl.full([BLOCK_Q], 0.0, SUM)
+    y = tl.full([BLOCK_Q, WIDTH], 0.0, SUM)
+    for start in range(0, s, BLOCK_K):
+        c = start + tl.arange(0, BLOCK_K)
+        place = c[:, None] * (groups * WIDTH) + at[None, :]
+        k = tl.load(K + place, mask=c[:, None] < s, other=0.0)
+        v = tl.load(V + place, mask=c[:, None] < s, other=0.0)
+        z = tl.where(c[None, :] < s, tl.dot(q, tl.trans(k), input_precision="ieee") * scale, -float("inf"))
+        top = tl.maximum(m, tl.max(z, 1))
+        p, old = tl.exp(z - top[:, None]), tl.exp(m - top)
+        m, l, y = top, l * old + tl.sum(p, 1), y * old[:, None] + tl.dot(p, v, input_precision="ieee")
+    tl.store(Y + r[:, None] * (heads * WIDTH) + at[None, :], y / l[:, None], mask=r[:, None] < t)
+""",
+}
+LABS = {
+    "01_prototypes": PROTOTYPES,
+    "02_attention_math": ATTENTION,
+    "02_flash_kernel": KERNELS,
+    "03_kv_cache": CACHES,
+}
 CASES = [(lab, exercise) for lab, answers in LABS.items() for exercise in answers]
 
 

@@ -112,7 +112,7 @@ def test_marks_follow_from_outcomes(source, outcomes, status, points):
 
 def test_an_unknown_lab_is_refused():
     with pytest.raises(
-        ValueError, match="lab name '99': allowed are 01_prototypes, 02_attention_math, 03_kv_cache"
+        ValueError, match="lab name '99': allowed are 01_prototypes, 02_attention_math, 02_flash_kernel, "
     ):
         read_source("99")
 

@@ -1,0 +1,75 @@
+"""Run a student's kernel on the CPU, in memory with a guard around it.
+
+A kernel that writes past its rows would change what belongs to somebody else; one that reads there gets what
+happens to lie there. Here NaN lies there, before and behind, so both can be seen.
+"""
+
+from collections.abc import Callable
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from triton.runtime.errors import InterpreterError
+
+GUARD = 4096  # numbers before and behind, more than the tiles of the checks can overshoot
+
+
+class Guarded:
+    """Tensors that lie between guards of NaN, as float64.
+
+    >>> inside = Guarded()
+    >>> x = inside.put(torch.ones(2, 3))
+    >>> x.sum().item(), inside.untouched()
+    (6.0, True)
+    """
+
+    def __init__(self) -> None:
+        self._buffers: list[tuple[Tensor, int]] = []
+
+    def put(self, x: Tensor) -> Tensor:
+        """Return a contiguous copy of x that has guards around it."""
+        buffer = torch.full((x.numel() + 2 * GUARD,), torch.nan, dtype=torch.float64)
+        self._buffers.append((buffer, x.numel()))
+        inner = buffer[GUARD : GUARD + x.numel()].view(x.shape)
+        return inner.copy_(x)
+
+    def empty(self, *shape: int) -> Tensor:
+        """Return a tensor of NaN for a kernel to write to."""
+        return self.put(torch.full(shape, torch.nan))
+
+    def untouched(self) -> bool:
+        """Whether every guard is still as it was."""
+        return all(
+            bool(buffer[:GUARD].isnan().all() and buffer[GUARD + size :].isnan().all())
+            for buffer, size in self._buffers
+        )
+
+
+def launch(kernel: Callable, grid: tuple[int, ...], *arguments, **constants) -> None:
+    """Run `kernel` over `grid` by Triton's interpreter.
+
+    Raises:
+        ValueError: if the kernel is compiled and not interpreted: the checks compare in float64 on the CPU.
+        Whatever the student's code raised, without the interpreter's wrapping.
+    """
+    if not triton.knobs.runtime.interpret:
+        raise ValueError(
+            "TRITON_INTERPRET=0: checks run kernels on the CPU; allowed is 1, set before Triton is imported"
+        )
+    try:
+        kernel[grid](*arguments, **constants)
+    except InterpreterError as error:
+        cause = error.__cause__
+        while isinstance(cause, InterpreterError):
+            cause = cause.__cause__
+        raise (cause or error) from None
+
+
+def like(got: Tensor, mistake: Tensor) -> bool:
+    """Whether `got` is what a mistake gives, wherever the mistake leaves finite numbers at all."""
+    finite = mistake.isfinite()
+    return bool(finite.any() and torch.allclose(got[finite], mistake[finite], rtol=1e-9, atol=1e-9))
+
+
+SUMS = {"SUM": tl.float64}  # the dtype in which a kernel keeps its sums while it is checked
