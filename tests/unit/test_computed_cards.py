@@ -1,0 +1,101 @@
+"""Every computed card: each of its answers by a second way, without the library's formulas."""
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+from course_lib.cards.reader import read_cards
+from course_lib.cards.schema import Computed
+from course_lib.cards.variants import combinations, variants
+
+ROOT = Path(__file__).resolve().parents[2]
+CURRICULUM = yaml.safe_load((ROOT / "book" / "curriculum.yml").read_text(encoding="utf-8"))
+COMPUTED = [card for card in read_cards(ROOT / "book" / "cards", CURRICULUM) if isinstance(card, Computed)]
+GIB, MIB, KIB = 2**30, 2**20, 2**10
+TOKEN_70B = 327680  # bytes a token of Llama 3.1 70B: 80 layers, 8 heads of 128, keys and values, 2 bytes
+WEIGHTS = {"llama-3-8b": 8_030_261_248, "mixtral-8x7b": 46_702_792_704, "llama-3-70b": 70_553_706_496}
+SHAPES = {"llama-3-8b": (32, 4096, 14336), "llama-3-70b": (80, 8192, 28672)}  # layers, width, inner width
+
+
+def matrices(layers, width, inner):
+    """Count the weights in the blocks of a Llama 3 model, which has 8 groups of 128."""
+    return layers * (2 * width**2 + 2 * width * 1024 + 3 * width * inner)
+
+
+def token_flops(spec, context):
+    """Count the FLOPs of a token: two a weight, four a pair and number of a head."""
+    layers, width, inner = SHAPES[spec]
+    return 2 * (matrices(layers, width, inner) + 128256 * width) + layers * 4 * width * context
+
+
+def prefill_flops(tokens):
+    """Count a prompt of Llama 3.1 70B layer by layer; only the last token needs the model's head."""
+    pairs = sum(range(1, tokens + 1))
+    return 2 * tokens * matrices(*SHAPES["llama-3-70b"]) + 80 * 4 * 8192 * pairs + 2 * 128256 * 8192
+
+
+def rows_that_fit(sram, width):
+    """Try block after block: q, y, scores and two numbers a row, beside 64 keys and values."""
+    return max(rows for rows in range(1, 4096) if rows * (2 * width + 64 + 2) + 64 * 2 * width <= sram)
+
+
+def steps(tokens_in, tokens_out):
+    """Return the seconds of a request step by step: the prefill gives the first token."""
+    return 0.5 + sum(0.02 + 5e-7 * (tokens_in + step) for step in range(1, tokens_out))
+
+
+def pairs(tokens, window):
+    """Count the visible pairs one by one."""
+    return sum(0 <= query - key < window for query in range(tokens) for key in range(tokens))
+
+
+CHAPTER_0 = {
+    "why-objective-value": lambda error, latency: 2 * error + latency / 1000 + 0.004,
+    "why-recurrent-step-bytes": lambda batch, tokens: batch * tokens * 32 * 8 * 128 * 4 / GIB,
+    "why-weights-of-8x7b": lambda spec, bytes: WEIGHTS[spec] * bytes / 1e9,
+    "why-flops-from-config": lambda spec, context: token_flops(spec, context) / 1e9,
+}
+CHAPTER_2 = {
+    "attn-projection-weights": lambda groups: 2 * 4096 * (4096 + 128 * groups) / 1e6,
+    "attn-mask-pairs": lambda tokens: sum(range(1, tokens + 1)),
+    "attn-pair-flops": lambda heads, width: heads * (2 * width + 2 * width),
+    "attn-prefill-flops": lambda tokens: prefill_flops(tokens) / 1e15,
+    "attn-score-elements": lambda tokens: tokens**2,
+    "attn-score-bytes": lambda heads, tokens: 2 * heads * tokens**2 / GIB,
+    "attn-block-rows": rows_that_fit,
+    "attn-swiglu-weights": lambda width, inner: (2 * width * inner + inner * width) / 1e6,
+}
+CHAPTER_3 = {
+    "kv-bytes-one-layer": lambda kv_heads, tokens: 2 * tokens * kv_heads * 128 * 2 / MIB,
+    "kv-bytes-80-layers": lambda tokens, batch: batch * tokens * TOKEN_70B / GIB,
+    "kv-bytes-per-token": lambda layers, kv_heads, head_dim: 4 * kv_heads * head_dim * layers / KIB,
+    "kv-requests-that-fit": lambda tokens, bytes: int((576e9 - 141e9) // (tokens * TOKEN_70B * bytes / 2)),
+    "gqa-kv-parameters": lambda width, kv_heads: 2 * width * kv_heads * 128 / 1e6,
+    "mla-cache-size": lambda tokens, bytes: 576 * tokens * bytes * 61 / GIB,
+    "window-cache-size": lambda tokens: sorted([tokens, 4096])[0] * 128 / 1024,
+    "window-mixed-size": lambda tokens: 8192 * (52 * 1024 + 10 * tokens) / GIB,
+    "window-pairs": lambda window, tokens: pairs(tokens, window),
+    "decode-step-time": lambda batch, context: 1e3 * (139e9 + batch * context * TOKEN_70B) / (8 * 3.35e12),
+    "decode-cache-equals-weights": lambda context: 141.1e9 / (context * TOKEN_70B),
+    "decode-intensity": lambda heads, kv_heads, bytes: 4 * heads * 128 / (2 * kv_heads * 128 * bytes),
+    "request-total-time": steps,
+    "paging-slots": lambda tokens, block: len(range(0, tokens, block)) * block,
+}
+SECOND_WAYS = CHAPTER_0 | CHAPTER_2 | CHAPTER_3
+# The questions give 139 and 141 GB for 139.0 and 141.1: their answers are within the cards' own tolerances.
+ROUNDED = {"decode-step-time": 3e-3, "decode-cache-equals-weights": 1e-3}
+
+
+def test_each_computed_card_has_a_second_way():
+    assert {card.id for card in COMPUTED} == set(SECOND_WAYS)
+    assert sum(len(combinations(card.parameters)) for card in COMPUTED) >= 130
+
+
+@pytest.mark.parametrize("card", COMPUTED, ids=lambda card: card.id)
+def test_a_computed_answer_agrees_with_the_second_way(card):
+    for chosen, variant in zip(combinations(card.parameters), variants(card, ROOT), strict=True):
+        expected = SECOND_WAYS[card.id](**chosen)
+        assert math.isclose(variant.answer, expected, rel_tol=ROUNDED.get(card.id, 1e-12)), chosen
+        assert variant.accepts(expected), chosen
