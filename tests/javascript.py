@@ -15,6 +15,10 @@ from typing import Any
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 
 
+CALCULATOR = tuple(f"calculator-{part}.js" for part in ("words", "choice", "core"))
+"""What a calculator needs to be worked out without its page, after its functions."""
+
+
 @cache
 def node() -> str:
     """Return the path of node."""

@@ -17,20 +17,31 @@ from docutils import nodes
 from elements import element, html, table
 from sphinx.util.docutils import SphinxDirective
 
+from course_lib.calculators.choice import name_winner
 from course_lib.calculators.definition import Calculator, used_inputs
 from course_lib.calculators.emit import CALCULATORS, script, variants
 from course_lib.calculators.inputs import Input
 from course_lib.calculators.presets import Setting, answer_by_function, setting, structure
-from course_lib.kit.units import bytes_text, count_text, seconds_text, share_text
+from course_lib.kit.units import bytes_text, count_text, seconds_text, share_text, usd_text
 
 SCRIPTS = (
     "calculator-maths.js",
     "calculator-data.js",
+    "calculator-words.js",
+    "calculator-choice.js",
     "calculator-core.js",
+    "calculator-form.js",
     "calculator-plot.js",
+    "calculator-picture.js",
     "calculator.js",
 )
-TEXT = {"bytes": bytes_text, "seconds": seconds_text, "count": count_text, "share": share_text}
+TEXT = {
+    "bytes": bytes_text,
+    "seconds": seconds_text,
+    "count": count_text,
+    "share": share_text,
+    "USD": usd_text,
+}
 
 
 def answer_text(calculator: Calculator, entered: Setting) -> str:
@@ -61,7 +72,8 @@ def worked_rows(calculator: Calculator) -> list[list[str]]:
         entered = setting(calculator, worked)
         presets = {"model": entered.model, "machine": entered.machine}
         cells = [presets.get(name) or f"{entered.values[name]:,}" for name in varied(calculator)]
-        rows.append([*cells, answer_text(calculator, entered)])
+        won = [name_winner(calculator, entered.values)] if calculator.choice else []
+        rows.append([*cells, *won, answer_text(calculator, entered)])
     return rows
 
 
@@ -73,8 +85,9 @@ def fixed(calculator: Calculator) -> str:
     known = {entry.name: entry for entry in used_inputs(calculator, structure(entered.model))}
     filled = {"memory_bytes", "bandwidth", "peak_flops"}
     for name in calculator.inputs:
-        if name not in names and name not in filled:
-            parts.append(f"{known[name].label.lower()} {entered.values[name]:,}")
+        if name not in names and name not in filled and known[name].group != "candidates":
+            unit = f" {known[name].unit}" if known[name].group in ("prices", "limits") else ""
+            parts.append(f"{known[name].label.lower()} {entered.values[name]:,}{unit}")
     return "; ".join(parts)
 
 
@@ -96,7 +109,9 @@ class CalculatorDirective(SphinxDirective):
         formula = nodes.math_block(
             maths, maths, nowrap=False, number=None, label=None, docname=self.env.docname
         )
-        head = [*(heading(calculator, name) for name in varied(calculator)), self.answer_label(calculator)]
+        won = ["Winner"] if calculator.choice else []
+        varying = (heading(calculator, name) for name in varied(calculator))
+        head = [*varying, *won, self.answer_label(calculator)]
         shared = fixed(calculator)
         return html(
             "course-calculator",

@@ -2,44 +2,8 @@
    calculator.js shows it; a test runs it under node. */
 globalThis.calculatorCore = (() => {
   "use strict";
-
-  /* Numbers in words, as course_lib.kit.units writes them. */
-  const grouped = (value, options) =>
-    new Intl.NumberFormat("en-US", { roundingMode: "halfEven", ...options }).format(value);
-  const whole = (value) => grouped(value, { maximumFractionDigits: 0 });
-  function short(value) {
-    if (value >= 100) return whole(value);
-    if (value < 1) return grouped(value, { maximumSignificantDigits: 3 });
-    return grouped(value, { maximumFractionDigits: value >= 10 ? 1 : 2 });
-  }
-  function inUnits(value, units, step) {
-    let size = 1;
-    let at = 0;
-    while (at < units.length - 1 && value >= size * step) {
-      size *= step;
-      at += 1;
-    }
-    return `${short(value / size)} ${units[at]}`;
-  }
-  const TEXT = {
-    bytes: (value) => inUnits(value, ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"], 1024),
-    seconds: (value) =>
-      value >= 1 ? `${short(value)} s` : value >= 1e-3 ? `${short(value / 1e-3)} ms` : `${short(value / 1e-6)} µs`,
-    count: whole,
-    share: (value) => `${short(100 * value)} %`,
-    "per second": (value) => `${short(value)} per second`,
-    flops: (value) => inUnits(value, ["FLOPs", "kFLOPs", "MFLOPs", "GFLOPs", "TFLOPs", "PFLOPs", "EFLOPs"], 1000),
-    weights: (value) => inUnits(value, ["", "k", "M", "B", "T"], 1000).trim(),
-  };
-  const text = (value, unit) => TEXT[unit](value);
-
-  /* "32,768", "1.5e3", and for tokens "32K" (1,024 each) and "1M"; NaN for anything else. */
-  function parse(typed, input) {
-    const found = /^\s*([+-]?(?:\d[\d,_ ]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([KkMm]?)\s*$/.exec(typed);
-    if (!found || (found[2] && input.unit !== "tokens")) return NaN;
-    const unit = { "": 1, k: 1024, m: 1024 * 1024 }[found[2].toLowerCase()];
-    return Number(found[1].replace(/[,_ ]/g, "")) * unit;
-  }
+  const { winner, tie, reigns, sentence } = globalThis.calculatorChoice;
+  const { whole, text, short, parse } = globalThis.calculatorWords;
 
   class Calculation {
     constructor(name, data = globalThis.calculatorData) {
@@ -129,14 +93,16 @@ globalThis.calculatorCore = (() => {
       return Object.fromEntries(this.inputs().map((input) => [input.name, this.number(input.name) * input.factor]));
     }
 
-    /* Every line's number, with the inputs; null where one is not finite. */
+    /* Every line's number, with the inputs; null where one is not finite that has to be. */
     results(values = this.values()) {
       const lines = this.data.functions[this.name][this.at](values);
-      return Object.values(lines).every(Number.isFinite) ? { ...values, ...lines } : null;
+      const fine = this.about.lines.every(({ name, none }) => none || Number.isFinite(lines[name]));
+      return fine ? { ...values, ...lines } : null;
     }
 
     say(template, results, extra = {}) {
       return template.replace(/\{(\w+)\}/g, (_, name) => {
+        if (name === "winner") return winner(this.about.choice, results).name;
         if (Object.hasOwn(extra, name)) return whole(extra[name]);
         return Object.hasOwn(this.units, name) ? text(results[name], this.units[name]) : whole(results[name]);
       });
@@ -145,6 +111,42 @@ globalThis.calculatorCore = (() => {
     finding(results) {
       const applies = ({ a, b }) => !a || results[a] > results[b];
       return this.say(this.about.findings.find(applies).text, results);
+    }
+
+    /* What stands beside the answer: [label, text]. */
+    facts(results) {
+      const { choice, lines, answer } = this.about;
+      if (choice) return this.options(results);
+      const labelled = lines.filter((line) => line.label && line.name !== answer);
+      return labelled.map((line) => [line.label, text(results[line.name], line.unit)]);
+    }
+
+    /* Each option: its value, and whether it wins, comes too late, or at which price it ties with the winner. */
+    options(results) {
+      const { choice } = this.about;
+      const best = winner(choice, results);
+      return choice.options.map((option) => {
+        const value = text(results[option.value], this.units[option.value]);
+        if (option === best) return [option.name, `${value}, ${choice.words.wins}`];
+        if (results[option.kept] > results[choice.limit]) return [option.name, `${value}, ${choice.words.out}`];
+        const price = tie(choice, results, option, best);
+        const words = price === null ? choice.words.never : choice.words.ties;
+        return [option.name, `${value}, ${words.replace("{at}", text(price, "USD"))}`];
+      });
+    }
+
+    /* What is marked on the plot's axis, and the sentence that says it: {marks: [{at, label}], text}. */
+    marks(results) {
+      const { choice, plot } = this.about;
+      if (choice) {
+        const found = reigns(choice, results, (at) => this.results({ ...this.values(), [plot.x]: at }));
+        const usd = (at) => text(at, "USD");
+        const marks = found.slice(1).map(({ at }) => ({ at, label: usd(at) }));
+        return { marks, text: sentence(choice, found, usd) };
+      }
+      const crossing = this.crossing(results);
+      const marks = crossing?.at ? [{ at: crossing.at, label: plot.crossing.label }] : [];
+      return { marks, text: crossing?.text ?? plot.caption };
     }
 
     /* The plot's input at its first whole value where line a is above line b, by halving. */
@@ -167,14 +169,16 @@ globalThis.calculatorCore = (() => {
       return { at: over, text: say(crossing.found, over) };
     }
 
-    /* Points of every series: whole values of the plot's input from `low` to `high`. */
+    /* Points of every series, from `low` to `high` of the plot's input (whole values, where only these are). */
     curve(low, high, linear, points = 72) {
       const { x, series } = this.about.plot;
+      const { whole: only } = this.data.inputs[x];
       const values = this.values();
       const places = new Set([values[x]]);
       for (let i = 0; i <= points; i += 1) {
         const part = i / points;
-        places.add(Math.round(linear ? low + (high - low) * part : low * (high / low) ** part));
+        const at = linear ? low + (high - low) * part : low * (high / low) ** part;
+        places.add(only ? Math.round(at) : at);
       }
       const rows = [...places]
         .filter((at) => at >= low && at <= high)

@@ -1,4 +1,4 @@
-/* What the formulas call where JavaScript has no function of its own. Both do what Python does, step by step. */
+/* What the formulas call where JavaScript has no function of its own. All do what Python does, step by step. */
 globalThis.calculatorMaths = (() => {
   "use strict";
 
@@ -29,5 +29,9 @@ globalThis.calculatorMaths = (() => {
     return sumOfSteps(one, other, first, middle, windows) + sumOfSteps(one, other, middle + 1, last, windows);
   }
 
-  return { floorDivide, sumOfSteps };
+  /* The least value of pairs [value, kept] whose `kept` is at most the limit; Infinity where there is none. */
+  const leastWithin = (limit, pairs) =>
+    Math.min(...pairs.filter(([, kept]) => kept <= limit).map(([value]) => value));
+
+  return { floorDivide, leastWithin, sumOfSteps };
 })();

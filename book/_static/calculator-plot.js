@@ -1,8 +1,8 @@
-/* A line plot as SVG: both axes by powers, or both linear; the present point and one limit are marked. */
+/* A line plot as SVG: both axes by powers, or both linear; the present point and some limits are marked. */
 globalThis.calculatorPlot = (() => {
   "use strict";
   const SVG = "http://www.w3.org/2000/svg";
-  const ROOM = { left: 66, right: 14, top: 14, bottom: 44 };
+  const ROOM = { left: 74, right: 14, top: 14, bottom: 44 };
 
   function element(name, attributes, ...children) {
     const made = document.createElementNS(SVG, name);
@@ -37,7 +37,9 @@ globalThis.calculatorPlot = (() => {
     return value >= 1024 && value % 1024 === 0 ? `${value / 1024}K` : String(Math.round(value));
   };
 
-  /* `plot`: x and y ranges, series [{label, points}], point [x, y], limit {at, label}, labels and texts of ticks. */
+  const plain = (value) => String(Number(value.toPrecision(3)));
+
+  /* `plot`: x and y ranges, series [{label, points}], point [x, y], limits [{at, label}], labels and texts of ticks. */
   function draw(plot, width) {
     const height = Math.round(Math.min(340, Math.max(240, width * 0.5)));
     const [w, h] = [width - ROOM.left - ROOM.right, height - ROOM.top - ROOM.bottom];
@@ -51,8 +53,8 @@ globalThis.calculatorPlot = (() => {
     const narrow = width < 480;
 
     const xTicks = plot.linear
-      ? steps(plot.x.range[1], true, narrow ? 4 : 8)
-      : powers(...plot.x.range, 4, narrow ? 4 : 8);
+      ? steps(plot.x.range[1], plot.x.tokens, narrow ? 4 : 8)
+      : powers(...plot.x.range, plot.x.tokens ? 4 : 10, narrow ? 4 : 8);
     const binary = plot.y.unit === "bytes";
     const yTicks = plot.linear
       ? steps(plot.y.range[1], binary, 5)
@@ -61,7 +63,7 @@ globalThis.calculatorPlot = (() => {
     for (const tick of xTicks) {
       parts.push(
         element("line", { class: "grid", x1: x(tick), x2: x(tick), y1: ROOM.top, y2: ROOM.top + h }),
-        element("text", { x: x(tick), y: ROOM.top + h + 17, "text-anchor": "middle" }, tokens(tick)),
+        element("text", { x: x(tick), y: ROOM.top + h + 17, "text-anchor": "middle" }, plot.x.tokens ? tokens(tick) : plain(tick)),
       );
     }
     for (const tick of yTicks) {
@@ -86,18 +88,16 @@ globalThis.calculatorPlot = (() => {
       }
       parts.push(element("path", { class: `line series-${number}`, d: path }));
     });
-    if (plot.limit && plot.limit.at >= plot.x.range[0] && plot.limit.at <= plot.x.range[1]) {
-      const at = x(plot.limit.at);
+    const shown = plot.limits.filter(({ at }) => at >= plot.x.range[0] && at <= plot.x.range[1]);
+    shown.forEach(({ at: value, label }, number) => {
+      const at = x(value);
       const left = at > ROOM.left + w / 2;
+      const place = { x: at + (left ? -5 : 5), y: ROOM.top + h - 7 - 16 * number };
       parts.push(
         element("line", { class: "limit", x1: at, x2: at, y1: ROOM.top, y2: ROOM.top + h }),
-        element(
-          "text",
-          { class: "limit", x: at + (left ? -5 : 5), y: ROOM.top + h - 7, "text-anchor": left ? "end" : "start" },
-          plot.limit.label,
-        ),
+        element("text", { class: "limit", ...place, "text-anchor": left ? "end" : "start" }, label),
       );
-    }
+    });
     const [px, py] = plot.point;
     if (px >= plot.x.range[0] && px <= plot.x.range[1] && py >= plot.y.range[0] && py <= plot.y.range[1]) {
       parts.push(element("circle", { class: "point", cx: x(px), cy: y(py), r: 5 }));

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import sympy
 
-from course_lib.calculators.definition import Calculator, Crossing, Finding, Line, Plot, Series, Symbols
-from course_lib.calculators.memory import CONTEXTS
+from course_lib.calculators.against import against_context, against_memory, memory_line
+from course_lib.calculators.definition import Calculator, Crossing, Finding, Line, Series, Symbols
 from course_lib.calculators.symbolic import SymbolicModel
 from course_lib.costs.cache import score_matrix_bytes
 from course_lib.costs.flops import prefill_flops_split
@@ -17,18 +17,8 @@ SCORES = ("tokens", "bytes_per_element", "heads", "batch")
 def score_lines(model: SymbolicModel | None, s: Symbols) -> tuple[Line, ...]:
     """The score matrices of one layer, and the memory that they would be held in."""
     held = score_matrix_bytes(**{name: s[name] for name in SCORES})
-    node = s["devices"] * s["memory_bytes"]
-    return (
-        Line(name="scores", letter=r"\text{scores}", value=held, unit="bytes", label="Scores of a layer"),
-        Line(
-            name="node",
-            letter=r"\text{memory}",
-            value=node,
-            unit="bytes",
-            label="Memory of the devices",
-            printed=False,
-        ),
-    )
+    scores = Line(name="scores", letter=r"\text{scores}", value=held, unit="bytes", label="Scores of a layer")
+    return scores, memory_line(s)
 
 
 def score_bytes(spec: None, v: Mapping[str, float]) -> float:
@@ -46,20 +36,13 @@ SCORE_MATRIX = Calculator(
     lines=score_lines,
     by_function=score_bytes,
     answer="scores",
-    plot=Plot(
-        x="tokens",
-        low=CONTEXTS[0],
-        high=CONTEXTS[1],
-        series=(Series("scores", "scores of a layer"), Series("node", "memory of the devices")),
+    plot=against_memory(
+        "scores",
+        "scores of a layer",
         caption="Score matrices against context",
-        crossing=Crossing(
-            a="scores",
-            b="node",
-            label="memory full",
-            found="From {x} tokens on, the scores of one layer are more than {node}.",
-            never="Up to {high} tokens the scores of one layer stay below {node}.",
-            always="The scores of one layer are more than {node} at any context shown.",
-        ),
+        found="From {x} tokens on, the scores of one layer are more than {node}.",
+        never="Up to {high} tokens the scores of one layer stay below {node}.",
+        always="The scores of one layer are more than {node} at any context shown.",
     ),
     findings=(Finding(text="{batch} × {heads} matrices of {tokens} × {tokens} scores take {scores}."),),
     worked=({}, {"tokens": 131_072}, {"tokens": 131_072, "heads": 1}),
@@ -107,11 +90,8 @@ ATTENTION_SHARE = Calculator(
     lines=share_lines,
     by_function=share_of_attention,
     answer="share",
-    plot=Plot(
-        x="tokens",
-        low=CONTEXTS[0],
-        high=CONTEXTS[1],
-        series=(Series("share", "share of attention"),),
+    plot=against_context(
+        Series("share", "share of attention"),
         caption="Attention's share of the FLOPs against the prompt",
         crossing=Crossing(
             a="attention",

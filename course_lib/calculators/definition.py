@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import sympy
 
-from course_lib.calculators.inputs import INPUTS, Input
+from course_lib.calculators.inputs import INPUTS, Input, find_input
 from course_lib.calculators.symbolic import SymbolicModel
 from course_lib.specs.schema import ModelSpec
 
 Symbols = Mapping[str, sympy.Symbol]
-UNITS = ("bytes", "seconds", "count", "flops", "weights", "share", "per second")
+UNITS = ("bytes", "seconds", "count", "flops", "weights", "share", "per second", "USD")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,8 @@ class Line:
 
     `value` over inputs and earlier lines; `letter` LaTeX of its left side; `unit` one of `UNITS`; `label`
     names it among the results (where that is empty, it is not one); `printed` whether it stands in the
-    formula; `along` the symbol it is a function of, apart from the inputs.
+    formula; `along` the symbol it is a function of, apart from the inputs; `may_be_none` whether it may come
+    out not finite, which then says that there is none (a price at which two tie).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Line:
     label: str = ""
     printed: bool = True
     along: sympy.Symbol | None = None
+    may_be_none: bool = False
 
     @property
     def symbol(self) -> sympy.Symbol:
@@ -66,6 +68,34 @@ class Crossing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Option:
+    """One of several to choose among: the line that is to be least, the input that has to keep the limit.
+
+    `inputs` are its own numbers.
+    """
+
+    name: str
+    value: str
+    kept: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The options, the input that is their `limit`, and the line of the tie of each two (by "1 2").
+
+    `words` say it: of an option that `wins`, is `out` by the limit, `ties` with the winner {at} a price or
+    `never` does; of the plot, that {name} wins up to {at} (`first`), up to the next (`then`), above (`last`),
+    `always`, or that `none` does.
+    """
+
+    options: tuple[Option, ...]
+    limit: str
+    ties: Mapping[str, str]
+    words: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plot:
     """The answer against the input that matters, from `low` to `high` of it, both axes by powers."""
 
@@ -94,7 +124,8 @@ class Calculator:
     `by_function` gives the answer by calling the library with numbers: what the page's tables and the tests
     hold the formula to. `model` and `machine` name the presets it starts with, `defaults` overrides an
     input's own. The first of `findings` that applies is the answer's sentence. `worked` are settings whose
-    answers the page prints.
+    answers the page prints. A calculator with a `choice` answers with the least of its options, names it as
+    {winner}, and marks in its plot where another one wins.
     """
 
     name: str
@@ -110,10 +141,11 @@ class Calculator:
     machine: str = ""
     defaults: Mapping[str, float] = field(default_factory=dict)
     worked: tuple[Mapping[str, float | str], ...] = ()
+    choice: Choice | None = None
 
     def entries(self) -> tuple[Input, ...]:
         """Return the inputs that are not a model's."""
-        return tuple(INPUTS[name] for name in self.inputs)
+        return tuple(map(find_input, self.inputs))
 
     def formula(self, model: SymbolicModel | None) -> tuple[Line, ...]:
         """Return the lines for a model's structure."""

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from course_lib.calculators.attention import ATTENTION_SHARE, SCORE_MATRIX
+from course_lib.calculators.choice import OBJECTIVE
 from course_lib.calculators.definition import Calculator, letters, spelled_out, used_inputs
 from course_lib.calculators.inputs import Input
 from course_lib.calculators.memory import CONCURRENCY, KV_BUDGET
@@ -24,9 +25,17 @@ from course_lib.specs.loader import load_spec
 
 CALCULATORS: Mapping[str, Calculator] = {
     calculator.name: calculator
-    for calculator in (KV_BUDGET, CONCURRENCY, DECODE_STEP, REQUEST, SCORE_MATRIX, ATTENTION_SHARE)
+    for calculator in (
+        OBJECTIVE,
+        KV_BUDGET,
+        CONCURRENCY,
+        DECODE_STEP,
+        REQUEST,
+        SCORE_MATRIX,
+        ATTENTION_SHARE,
+    )
 }
-GREEK = {r"\beta": "β", r"\Pi": "Π", r"\rho": "ρ", r"\Delta": "Δ"}
+GREEK = {r"\beta": "β", r"\Pi": "Π", r"\rho": "ρ", r"\Delta": "Δ", r"\lambda": "λ", r"\ell": "ℓ"}
 
 
 @dataclass(frozen=True)
@@ -91,12 +100,12 @@ def rules_of(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
 def mark(letter: str) -> list[str]:
     r"""Return a letter of LaTeX as text and its subscript.
 
-    >>> mark(r"n_{\text{in}}"), mark("B"), mark(r"\beta")
-    (['n', 'in'], ['B', ''], ['β', ''])
+    >>> mark(r"n_{\text{in}}"), mark("B"), mark(r"\beta"), mark("{d_k}'")
+    (['n', 'in'], ['B', ''], ['β', ''], ['d', "k'"])
     """
-    base, _, small = letter.partition("_")
-    small = re.sub(r"\\(?:text|mathrm)\{([^{}]*)\}", r"\1", small).replace(r"\,", " ").strip("{}")
-    return [GREEK.get(base, base.strip("{}'")), GREEK.get(small, small.replace(r"\max", "max"))]
+    plain = re.sub(r"\\(?:text|mathrm)|[{}]", "", letter).replace(r"\,", " ").replace(r"\max", "max")
+    base, _, small = plain.partition("_")
+    return [GREEK.get(base, base), GREEK.get(small, small)]
 
 
 def page_data(names: Iterable[str] = tuple(CALCULATORS)) -> dict[str, Any]:
@@ -135,11 +144,12 @@ def _described(calculator: Calculator, found: tuple[Variant, ...]) -> dict[str, 
         "defaults": dict(calculator.defaults),
         "answer": calculator.answer,
         "lines": [
-            {"name": line.name, "label": line.label, "unit": line.unit}
+            {"name": line.name, "label": line.label, "unit": line.unit, "none": line.may_be_none}
             for line in lines
             if line.along is None
         ],
         "plot": asdict(calculator.plot),
+        "choice": asdict(calculator.choice) if calculator.choice else None,
         "findings": [asdict(finding) for finding in calculator.findings],
         "variants": [
             {
@@ -156,7 +166,7 @@ def _described(calculator: Calculator, found: tuple[Variant, ...]) -> dict[str, 
 def script(names: Iterable[str] = tuple(CALCULATORS)) -> str:
     """Return the JavaScript file that a page with calculators loads: the data, then the functions.
 
-    The functions call `floorDivide` and `sumOfSteps` of `calculator-maths.js`, which has to stand before it.
+    The functions call those of `calculator-maths.js`, which has to stand before it.
     """
     names = tuple(names)
     data = json.dumps(page_data(names), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -168,7 +178,7 @@ def script(names: Iterable[str] = tuple(CALCULATORS)) -> str:
     ]
     return (
         "/* Made by course_lib.calculators.emit from the functions of course_lib.costs. */\n(() => {\n"
-        '  "use strict";\n  const {floorDivide, sumOfSteps} = globalThis.calculatorMaths;\n'
+        '  "use strict";\n  const {floorDivide, leastWithin, sumOfSteps} = globalThis.calculatorMaths;\n'
         f"  const data = {data};\n  const functions = {{}};\n{''.join(functions)}"
         "  globalThis.calculatorData = {...data, functions};\n})();\n"
     )

@@ -48,7 +48,8 @@ class Input:
         """
         kind = "a whole number" if self.whole else "a number"
         unit = f" {self.unit}" if self.unit else ""
-        return f"{kind} from {self.least:,} to {self.most:,}{unit}"
+        least, most = (int(end) if end == int(end) else end for end in (self.least, self.most))
+        return f"{kind} from {least:,} to {most:,}{unit}"
 
     def check(self, value: Real) -> None:
         """Refuse a value that is not allowed.
@@ -83,6 +84,18 @@ def _bytes(name: str, letter: str, label: str) -> Input:
         unit="bytes",
         group="numbers",
         hint="2 in bf16, 1 in int8 or fp8, 0.5 in int4",
+    )
+
+
+def _price(name: str, letter: str, label: str, most: float = 1e9) -> Input:
+    return Input(
+        name=name, letter=letter, label=label, least=0, most=most, unit="USD", whole=False, group="prices"
+    )
+
+
+def _criterion(name: str, letter: str, label: str, unit: str, most: float) -> Input:
+    return Input(
+        name=name, letter=letter, label=label, least=0, most=most, unit=unit, whole=False, group="candidates"
     )
 
 
@@ -147,6 +160,26 @@ _TABLE = (
         group="machine",
         hint="for activations and the allocator",
     ),
+    _price("usd_per_error", r"\lambda_q", "Price of a wrong answer"),
+    _price("usd_per_second", r"\lambda_\ell", "Price of a second"),
+    _price("usd_per_usd", r"\lambda_c", "Price of a dollar of budget"),
+    _price("usd_per_incident", r"\lambda_r", "Price of an incident", 1e15),
+    Input(
+        name="latency_limit",
+        letter=r"T_{\max}",
+        label="Limit on latency",
+        least=0,
+        most=1e6,
+        whole=False,
+        default=60,
+        unit="s",
+        group="limits",
+        hint="a slower candidate is out at any price",
+    ),
+    _criterion("error", r"\mathrm{Err}", "Wrong answers a request", "", 1),
+    _criterion("latency_s", r"T", "Latency", "s", 1e6),
+    _criterion("cost_usd", r"C", "Cost a request", "USD", 1e9),
+    _criterion("risk", r"R", "Incidents a request", "", 1),
 )
 
 INPUTS: Mapping[str, Input] = {entry.name: entry for entry in _TABLE}
@@ -166,7 +199,7 @@ def count_of_layers(tag: str, label: str) -> Input:
 
 
 def find_input(name: str) -> Input:
-    """Return an input by its name; a second one of a kind ends in a number ("kv_heads_2").
+    """Return an input by its name; a second one of a kind, or a candidate's, ends in a number ("kv_heads_2").
 
     Raises:
         ValueError: if there is none of that name.
@@ -177,6 +210,9 @@ def find_input(name: str) -> Input:
     if base not in INPUTS or not number.isdigit():
         raise ValueError(f"name={name!r}: one of {', '.join(INPUTS)} is allowed")
     first = INPUTS[base]
+    if first.group == "candidates":
+        label = f"{first.label}, candidate {number}"
+        return replace(first, name=name, letter=f"{first.letter}_{number}", label=label)
     return replace(
         first, name=name, letter=rf"{{{first.letter}}}'", label=f"{first.label}, layer kind {number}"
     )

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
-from course_lib.calculators.definition import Calculator, Crossing, Finding, Line, Plot, Series, Symbols
+from course_lib.calculators.against import against_context, against_memory, memory_line
+from course_lib.calculators.definition import Calculator, Crossing, Finding, Line, Series, Symbols
 from course_lib.calculators.symbolic import SymbolicModel
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.serving import concurrent_requests, max_concurrency, weight_bytes
 from course_lib.specs.schema import ModelSpec
-
-CONTEXTS = (1024, 4_194_304)
 
 
 def kv_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
@@ -18,14 +17,7 @@ def kv_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
         model.spec, batch=s["batch"], tokens=s["tokens"], bytes_per_element=s["bytes_per_element"]
     )
     cache = Line(name="cache", letter=r"\text{cache}", value=held, unit="bytes", label="Cache")
-    node = Line(
-        name="node",
-        letter=r"\text{memory}",
-        value=s["devices"] * s["memory_bytes"],
-        unit="bytes",
-        label="Memory of the devices",
-        printed=False,
-    )
+    node = memory_line(s)
     share = Line(
         name="share",
         letter=r"\text{share}",
@@ -52,20 +44,13 @@ KV_BUDGET = Calculator(
     lines=kv_lines,
     by_function=kv_bytes,
     answer="cache",
-    plot=Plot(
-        x="tokens",
-        low=CONTEXTS[0],
-        high=CONTEXTS[1],
-        series=(Series("cache", "cache"), Series("node", "memory of the devices")),
+    plot=against_memory(
+        "cache",
+        "cache",
         caption="Cache against context",
-        crossing=Crossing(
-            a="cache",
-            b="node",
-            label="memory full",
-            found="The caches alone outgrow {node} at {x} tokens.",
-            never="Up to {high} tokens the caches stay below {node}.",
-            always="The caches alone are more than {node} at any context shown.",
-        ),
+        found="The caches alone outgrow {node} at {x} tokens.",
+        never="Up to {high} tokens the caches stay below {node}.",
+        always="The caches alone are more than {node} at any context shown.",
     ),
     findings=(
         Finding(text="{batch} × {tokens} tokens keep {cache}: more than {node}.", a="cache", b="node"),
@@ -93,13 +78,7 @@ def concurrency_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
         unit="bytes",
         label="Weights",
     )
-    node = Line(
-        name="node",
-        letter=r"\text{memory}",
-        value=s["devices"] * s["memory_bytes"],
-        unit="bytes",
-        label="Memory of the devices",
-    )
+    node = memory_line(s, printed=True)
     usable = Line(
         name="usable",
         letter=r"\text{usable}",
@@ -155,11 +134,8 @@ CONCURRENCY = Calculator(
     lines=concurrency_lines,
     by_function=requests_that_fit,
     answer="requests",
-    plot=Plot(
-        x="tokens",
-        low=CONTEXTS[0],
-        high=CONTEXTS[1],
-        series=(Series("requests", "requests that fit"),),
+    plot=against_context(
+        Series("requests", "requests that fit"),
         caption="Requests that fit against context",
         crossing=Crossing(
             a="least",

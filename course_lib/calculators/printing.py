@@ -1,8 +1,9 @@
 """A traced expression as LaTeX and as JavaScript.
 
 Factors and terms of a formula stand in the order that they are given in, not in the alphabet's. JavaScript
-calls two functions of `calculator-maths.js` where the language has none of its own: `floorDivide`, which
-rounds as Python's `//` does, and `sumOfSteps`, which sums the larger of two times over an answer's contexts.
+calls three functions of `calculator-maths.js` where the language has none of its own: `floorDivide`, which
+rounds as Python's `//` does; `sumOfSteps`, which sums the larger of two times over an answer's contexts; and
+`leastWithin`, the least of several values among those that keep a limit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,10 @@ from collections.abc import Mapping, Sequence
 import sympy
 from sympy.printing.jscode import JavascriptCodePrinter
 from sympy.printing.latex import LatexPrinter
+
+
+class LeastWithin(sympy.Function):
+    """(limit, value, kept, value, kept, ...): the least value whose `kept` is at most the limit."""
 
 
 def shortest(expression: sympy.Expr) -> sympy.Expr:
@@ -78,6 +83,11 @@ class _JavaScript(JavascriptCodePrinter):
     def _print_floor(self, expression):
         over, under = expression.args[0].as_numer_denom()
         return f"floorDivide({self._print(over)}, {self._print(under)})"
+
+    def _print_LeastWithin(self, expression):
+        limit, *rest = map(self._print, expression.args)
+        pairs = ", ".join(f"[{value}, {kept}]" for value, kept in zip(rest[::2], rest[1::2], strict=True))
+        return f"leastWithin({limit}, [{pairs}])"
 
     def _print_Sum(self, expression):
         body, (index, first, last) = expression.function, expression.limits[0]

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import sympy
 
-from course_lib.calculators.definition import Calculator, Crossing, Finding, Line, Plot, Series, Symbols
-from course_lib.calculators.memory import CONTEXTS
+from course_lib.calculators.against import against_context
+from course_lib.calculators.definition import Calculator, Crossing, Finding, Line, Series, Symbols
 from course_lib.calculators.symbolic import SymbolicModel
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.roofline import RooflineTime, Work, decode_step_time, decode_work
@@ -128,16 +128,11 @@ DECODE_STEP = Calculator(
     lines=decode_lines,
     by_function=step_seconds,
     answer="step",
-    plot=Plot(
-        x="tokens",
-        low=CONTEXTS[0],
-        high=CONTEXTS[1],
-        series=(
-            Series("step", "step"),
-            Series("weights_s", "reading the weights"),
-            Series("cache_s", "reading the caches"),
-            Series("compute", "arithmetic"),
-        ),
+    plot=against_context(
+        Series("step", "step"),
+        Series("weights_s", "reading the weights"),
+        Series("cache_s", "reading the caches"),
+        Series("compute", "arithmetic"),
         caption="Time of a step against context",
         crossing=Crossing(
             a="cache_s",

@@ -11,7 +11,7 @@ Pareto front; `winner` takes limits apart from weights, and `pareto_front` shows
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
-from course_lib.costs.arithmetic import Number, check_not_negative
+from course_lib.costs.arithmetic import Number, check_not_negative, is_symbol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +96,10 @@ def tie_weight(a: Criteria, b: Criteria, weights: Weights, criterion: str) -> Nu
 
     *Equation*: J is linear in each weight, so lambda* = (J_b - J_a without the criterion) / (x_a - x_b).
 
-    Args: `a`, `b` candidates; `weights` the other prices; `criterion` a field of `Criteria`.
+    Args: `a`, `b` candidates; `weights` the other prices; `criterion` a field of `Criteria`. Symbols are
+        welcome.
     Returns: the price, in dollars a unit of the criterion; None where no price of at least 0 makes a tie.
+        With symbols, the quotient: below 0 or not finite where there is none.
     Raises: ValueError if `criterion` is no field of `Criteria`.
 
     >>> careful = Criteria(error=0.02, latency_s=1, cost_usd=0.05, risk=0)
@@ -110,6 +112,8 @@ def tie_weight(a: Criteria, b: Criteria, weights: Weights, criterion: str) -> Nu
     others = Weights(**{**asdict(weights), PRICE_OF[criterion]: 0})
     behind = score(b, others) - score(a, others)
     ahead = getattr(a, criterion) - getattr(b, criterion)
+    if is_symbol(behind) or is_symbol(ahead):
+        return behind / ahead
     if not ahead or behind / ahead < 0:
         return None
     return behind / ahead

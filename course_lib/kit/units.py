@@ -53,6 +53,15 @@ def seconds_text(seconds: float) -> str:
     return f"{short_text(seconds / 1e-6)} µs"
 
 
+def usd_text(usd: float) -> str:
+    """US dollars.
+
+    >>> usd_text(0.0060503), usd_text(1250)
+    ('0.00605 USD', '1,250 USD')
+    """
+    return f"{short_text(usd)} USD"
+
+
 def billions_text(number: float) -> str:
     """A count of parameters as papers write it.
 

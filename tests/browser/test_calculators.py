@@ -4,14 +4,20 @@ import pytest
 
 from course_lib.calculators.emit import CALCULATORS, variants
 from course_lib.calculators.presets import answer_by_function, setting, structure
-from course_lib.kit.units import bytes_text, count_text, seconds_text, share_text
+from course_lib.kit.units import bytes_text, count_text, seconds_text, share_text, usd_text
 
 from .conftest import SITE
 from .test_pages import AXE
 from .visit import PHONE
 
 PAGE = "book/calculators.html"
-TEXT = {"bytes": bytes_text, "seconds": seconds_text, "count": count_text, "share": share_text}
+TEXT = {
+    "bytes": bytes_text,
+    "seconds": seconds_text,
+    "count": count_text,
+    "share": share_text,
+    "USD": usd_text,
+}
 WORKED = [(name, worked) for name, calculator in CALCULATORS.items() for worked in calculator.worked]
 
 
@@ -163,7 +169,11 @@ def test_the_plot_says_its_finding_and_follows_the_numbers(once, name):
     )
     assert drawn != lines
     assert not any("NaN" in path for path in [*drawn, *lines])
-    enter(once, name, {CALCULATORS[name].plot.x: 1000})
+    enter(
+        once,
+        name,
+        {CALCULATORS[name].plot.x: 1000, **({"latency_limit": 1} if name == "objective-j" else {})},
+    )
     assert once.tab.locator(f"#{name} svg").get_attribute("aria-label") != first
 
 
@@ -199,11 +209,37 @@ def test_without_a_script_the_formula_and_worked_values_stand(chromium):
         assert all(by_python(name, worked) in text for worked in CALCULATORS[name].worked)
 
 
-def test_each_calculator_stands_on_a_chapters_page_too(browse):
-    opened = browse("book/03_kv_cache.html")
+def test_the_winner_changes_with_the_price_and_the_limit_and_its_marks_are_drawn(page):
+    name = "objective-j"
+    enter(page, name, {})
+    box = page.tab.locator(f"#{name}")
+    assert "encoder, one pass wins: a request costs 0.00605 USD" in box.inner_text()
+    assert box.locator("svg line.limit").count() == 2
+    assert "ties with the winner at 0.335 USD" in box.locator(".calculator-facts").inner_text()
+    enter(page, name, {"usd_per_error": 2, "latency_limit": 0.25})
+    assert "8B, one pass wins" in box.inner_text()
+    assert box.locator(".calculator-facts").inner_text().count("too slow") == 2
+    enter(page, name, {"latency_limit": 0.001})
+    assert box.locator(".calculator-number").inner_text() == "none"
+    assert "No candidate answers within 1 ms." in box.inner_text()
+    enter(page, name, {"error_3": "0.2"})
+    assert "encoder, one pass wins up to" in box.locator(".calculator-caption").inner_text()
+    assert page.problems() == {}
+
+
+@pytest.mark.parametrize(
+    ("address", "names"),
+    [
+        ("book/00_why_architecture.html", ["objective-j"]),
+        ("book/02_attention_math.html", ["attention-share", "score-matrix"]),
+        ("book/03_kv_cache.html", ["kv-budget", "concurrency", "decode-step", "request-latency"]),
+    ],
+)
+def test_each_calculator_stands_on_a_chapters_page_too(browse, address, names):
+    opened = browse(address)
     there = opened.tab.eval_on_selector_all("course-calculator", "all => all.map(one => one.id)")
     answered = opened.count("course-calculator[data-answered]")
-    assert there == ["kv-budget", "concurrency", "decode-step", "request-latency"]
+    assert there == names
     assert answered == len(there)
     assert opened.problems() == {}
     opened.close()

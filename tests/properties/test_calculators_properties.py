@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from course_lib.calculators.emit import CALCULATORS, script, variants
 from course_lib.calculators.inputs import Input
 from course_lib.calculators.presets import Setting, answer_by_function, list_models
-from tests.javascript import run, static
+from tests.javascript import CALCULATOR, run, static
 
-SCRIPTS = (static("calculator-maths.js"), script(), static("calculator-core.js"))
+SCRIPTS = (static("calculator-maths.js"), script(), *map(static, CALCULATOR))
 TYPED = st.one_of(
     st.text(max_size=8),
     st.integers(-5, 10**9).map(str),
@@ -47,10 +47,10 @@ def test_an_answer_is_finite_or_the_message_names_the_input(cases):
         const problems = made.problems();
         if (Object.keys(problems).length) return { problems };
         const results = made.results();
-        const crossing = made.crossing(results);
-        const says = [made.finding(results), crossing ? crossing.text : ""];
+        const says = [made.finding(results), made.marks(results).text, ...made.facts(results).flat()];
         const points = made.curve(1024, 65536, false, 8).flat();
-        const numbers = [...Object.values(results), ...points.flat()];
+        const lines = made.about.lines.filter((line) => !line.none).map((line) => results[line.name]);
+        const numbers = [...lines, ...points.flat()];
         return { values: made.values(), says, finite: numbers.every(Number.isFinite) };
     });"""
     for (name, model, entered), found in zip(cases, run(body, cases, *SCRIPTS), strict=True):

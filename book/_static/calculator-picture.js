@@ -1,0 +1,65 @@
+/* The figure of a calculator: its plot, legend and caption, drawn anew for every answer. */
+globalThis.calculatorPicture = (() => {
+  "use strict";
+  const { text } = globalThis.calculatorCore;
+  const { make } = globalThis.calculatorForm;
+
+  class Picture {
+    constructor(calculation) {
+      this.calculation = calculation;
+      this.place = make("div", { class: "calculator-picture" });
+      this.legend = make("ul", { class: "calculator-legend", "aria-hidden": "true" });
+      this.caption = make("p", { class: "calculator-caption" });
+      this.element = make("figure", { class: "calculator-plot" }, this.place, this.legend, this.caption);
+    }
+
+    draw(results, linear) {
+      if (!results || !this.place.clientWidth) return;
+      const { calculation } = this;
+      const { plot } = calculation.about;
+      const { marks, text: says } = calculation.marks(results);
+      const drawn = this.curves(results, linear, marks);
+      this.place.replaceChildren(
+        drawn
+          ? globalThis.calculatorPlot.draw({ ...drawn, says: this.says(results, says) }, this.place.clientWidth)
+          : make("p", {}, "The answer is zero everywhere in the range of the plot."),
+      );
+      this.legend.replaceChildren(
+        ...plot.series.map(({ label }, number) => make("li", { class: `series-${number}` }, label)),
+        make("li", { class: "here" }, "your numbers"),
+      );
+      this.caption.textContent = says;
+    }
+
+    says(results, marked) {
+      const { plot } = this.calculation.about;
+      return `${plot.caption}. ${this.calculation.finding(results)} ${marked === plot.caption ? "" : marked}`.trim();
+    }
+
+    /* What is drawn: ranges, points, marks; null where nothing is above zero. */
+    curves(results, linear, marks) {
+      const { calculation } = this;
+      const { plot, answer, choice } = calculation.about;
+      const unit = calculation.units[answer];
+      const x = calculation.data.inputs[plot.x];
+      const at = results[plot.x];
+      const far = choice ? marks.map((mark) => 1.5 * mark.at) : [];
+      const high = linear ? Math.min(plot.high, Math.max(4 * at, 2 * plot.low, ...far)) : plot.high;
+      const low = linear ? Number(x.whole) : plot.low;
+      const series = calculation.curve(low, high, linear);
+      const all = series.flat().map(([, value]) => value).filter((value) => value > 0);
+      if (!all.length) return null;
+      const [least, most] = all.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, 0]);
+      return {
+        x: { range: [linear ? 0 : low, high], label: `${x.label}${x.unit ? ` (${x.unit})` : ""}`, tokens: x.unit === "tokens" },
+        y: { range: linear ? [0, most * 1.05] : [least / 1.3, most * 1.3], unit, text: (value) => text(value, unit) },
+        series: series.map((points) => ({ points })),
+        point: [at, results[answer]],
+        limits: marks,
+        linear,
+      };
+    }
+  }
+
+  return { Picture };
+})();
