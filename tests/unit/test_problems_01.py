@@ -1,0 +1,163 @@
+"""The worked answers and the cost table of chapter 1, computed again; the page must print what comes out."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from course_lib.costs.cache import cache_bytes
+from course_lib.costs.flops import prefill_flops, prefill_flops_split
+from course_lib.costs.params import param_count
+from course_lib.costs.weights import ffn_weights, mixer_weights
+from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, prefix
+from course_lib.models.blank_infilling import blank_out
+from course_lib.specs.from_hf import spec_from_hf_config
+from course_lib.specs.loader import load_spec
+from course_lib.train.batches import masked_loss
+from course_lib.train.denoising import hide_spans
+from course_lib.train.objectives import causal_batch, masked_batch
+
+PAGE = Path(__file__).parents[2] / "book" / "01_prototypes.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+ANSWERS = TEXT.split("(proto-problems)=")[1]
+LAYERS, WIDTH, SOURCE, TARGET = 6, 64, 50, 13
+GPT2 = {"model_type": "gpt2", "n_embd": WIDTH, "n_head": 4, "n_layer": LAYERS, "vocab_size": 11}
+BERT = {"model_type": "bert", "hidden_size": WIDTH, "num_attention_heads": 4, "num_hidden_layers": LAYERS}
+T5 = {"model_type": "t5", "d_model": WIDTH, "d_kv": WIDTH // 4, "d_ff": 4 * WIDTH, "num_heads": 4}
+
+
+def printed(number: int) -> str:
+    """A whole number as prose prints it."""
+    return f"{number:,}"
+
+
+def in_maths(number: int) -> str:
+    """A whole number as a formula prints it."""
+    return f"{number:,}".replace(",", "{,}")
+
+
+def reads(rule, tokens: int) -> int:
+    """How many pairs the rule lets read."""
+    positions = torch.arange(tokens)[None]
+    return int(rule.mask(positions, positions).sum())
+
+
+def layer_weights(spec) -> int:
+    """Weights of all layers of both stacks, without word tables, norms and biases."""
+    mixers = [part for layer in spec.layers + spec.encoder for part in (layer.mixer, layer.cross) if part]
+    ffns = [layer.ffn for layer in spec.layers + spec.encoder]
+    return sum(mixer_weights(m, spec.width) for m in mixers) + sum(ffn_weights(f, spec.width) for f in ffns)
+
+
+def costs(spec, tokens: int, **source: int) -> tuple[float, float, float, float]:
+    """Weights, FLOPs of matrices, pairs and kept numbers, in the units of the page's cost table."""
+    spec = replace(spec, head="none")
+    flops = prefill_flops_split(spec, tokens, **source)
+    kept = cache_bytes(spec, batch=1, tokens=tokens, bytes_per_element=1, **source)
+    square = LAYERS * WIDTH**2
+    return layer_weights(spec) / square, flops.linear / square, flops.attention / (4 * WIDTH), kept / WIDTH
+
+
+def test_the_cost_table():
+    s, t, both, n = SOURCE, TARGET, SOURCE + TARGET, LAYERS
+    sizes = {"intermediate_size": 4 * WIDTH, "max_position_embeddings": 128, "vocab_size": 11}
+    opened = s * s + s * t + t * (t + 1) // 2
+    assert costs(spec_from_hf_config(BERT | sizes), s) == (12, 24 * s, n * s * s, 0)
+    decoder = spec_from_hf_config(GPT2 | {"n_positions": 128})
+    assert costs(decoder, both) == (12, 24 * both, n * both * (both + 1) / 2, 2 * n * both)
+    pair = spec_from_hf_config(T5 | {"num_layers": n // 2, "vocab_size": 11})
+    assert costs(pair, t, source_tokens=s) == (14, 14 * both, n * opened / 2, n * both)
+    assert reads(prefix(s), both) == opened
+    table = TEXT.split("(proto-costs-table)=")[1].split("\n\n")[2]
+    for cell in ("$12 L d^2$", "$14 L d^2$", "$24 L d^2 (s + t)$", "$14 L d^2 (s + t)$", "$L d\\,(s + t)$"):
+        assert cell in table
+
+
+def test_who_may_read_whom_counted():
+    assert [reads(rule, 12) for rule in (BIDIRECTIONAL, CAUSAL, prefix(5))] == [144, 78, 88]
+    apart = reads(BIDIRECTIONAL, 5) + 7 * 5 + reads(CAUSAL, 7)
+    assert apart == 88
+    assert "= 10$, opens as well, so 88" in ANSWERS and "Together 88" in ANSWERS
+
+
+def test_targets_for_the_money():
+    draw, row = torch.Generator().manual_seed(0), 97 + torch.arange(512) % 26
+    causal = causal_batch(row[None])
+    assert int(causal.mask.sum()) == causal.inputs.shape[1] == 511
+    assert int(masked_batch(row[None], 368, draw).mask.sum()) == 77
+    source, target = hide_spans(row, draw)
+    assert (len(source), len(target), len(source) + len(target)) == (461, 104, 565)
+    assert "= 461$ tokens and the target $77 + 26 + 1 = 104$; 565 tokens" in ANSWERS
+
+
+def test_one_row_three_losses():
+    chances = torch.tensor([1 / 2, 1 / 8, 1 / 4, 1 / 2], dtype=torch.float64)
+    logits = torch.stack([chances, 1 - chances], dim=-1).log()[None]
+    targets = torch.zeros(1, 4, dtype=torch.long)
+    mean = masked_loss(logits, targets, torch.ones(1, 4, dtype=torch.bool)).item()
+    written = masked_loss(logits, targets, torch.tensor([[False, False, True, True]])).item()
+    shown = f"= {4 * mean:.3f}$ nats, mean {mean:.3f}, perplexity $e^{{{mean:.3f}}} = {math.exp(mean):.3f}$"
+    assert shown in ANSWERS
+    assert f"/ 2 = {written:.3f}$" in ANSWERS
+
+
+def test_two_holes():
+    joint = torch.tensor([[0.5, 0.0], [0.0, 0.5]], dtype=torch.float64)  # New or Los, York or Angeles
+    alone = joint.sum(1)[:, None] * joint.sum(0)
+    masked = -(joint * alone.log()).sum().item()
+    in_order = -(joint[joint > 0] * joint[joint > 0].log()).sum().item()
+    assert f"= {masked:.3f}$ nats" in ANSWERS and f"= {in_order:.3f}$." in ANSWERS
+    assert alone[joint == 0].sum().item() == 0.5
+
+
+def test_what_the_source_costs_to_keep():
+    t5 = load_spec("t5-base")
+    kept = cache_bytes(t5, batch=1, tokens=100, source_tokens=1000)
+    own = cache_bytes(t5, batch=1, tokens=200, source_tokens=1000) - kept
+    decoder = cache_bytes(load_spec("gpt2"), batch=1, tokens=1100) * 2  # 12 layers of the same width
+    assert decoder == 2 * kept
+    assert in_maths(own) in ANSWERS and in_maths(kept - own) in ANSWERS
+    assert printed(kept) in ANSWERS and in_maths(decoder) in ANSWERS
+
+
+def test_ten_turns():
+    causal = sum(300 for _ in range(10))
+    again = sum(300 * turn for turn in range(10))
+    assert f"{printed(causal)}. Prefix" in ANSWERS
+    assert f"= {in_maths(again)}$ more, {printed(causal + again)}" in ANSWERS
+    assert f"here {(causal + again) / causal}" in ANSWERS and (causal + again) / causal == (10 + 1) / 2
+
+
+def test_retrieve_then_rerank():
+    bert = load_spec("bert-base")
+    assert bert.width == 768
+    search = 10**6 * bert.width * 2
+    pair = prefill_flops(bert, 256)
+    assert in_maths(search) in ANSWERS
+    assert f"takes {pair / 1e9:.1f} GFLOPs, a hundred {printed(round(100 * pair / 1e9))}" in ANSWERS
+    assert f"{printed(int(100 * pair / search))} times the search" in ANSWERS
+
+
+def test_tie_or_not():
+    config = {"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 2048, "vocab_size": 256_000}
+    config |= {"num_attention_heads": 16, "intermediate_size": 4096}
+    tied, apart = (spec_from_hf_config(config | {"tie_word_embeddings": tie}) for tie in (True, False))
+    table = param_count(apart).total - param_count(tied).total
+    assert in_maths(table) in ANSWERS
+    assert f"= {2 + 2 * table / 1e9:.2f}$ billion that is {table / (2e9 + 2 * table):.1%}".replace("%", " %") in ANSWERS
+    wide = 4 * table
+    shown = f"{wide / 1e9:.2f} billion of {70 + 2 * wide / 1e9:.2f}, or {wide / (70e9 + 2 * wide):.1%}"
+    assert shown.replace("%", " %") in ANSWERS
+
+
+def test_lay_out_the_blanks():
+    letters = "abcdefgh"
+    marks = {101: "[M]", 102: "[S]", 103: "[E]"} | dict(enumerate(letters))
+    spans = [(2, 4), (6, 7)]
+    blanks = blank_out(torch.arange(8), spans, mask_id=101, start_id=102, end_id=103, order=[1, 0])
+    shown = [" ".join(marks[token] for token in row) for row in (blanks.tokens.tolist(), blanks.targets[blanks.predicted].tolist())]
+    places, within = (" ".join(map(str, row.tolist())) for row in (blanks.places, blanks.within))
+    assert f"Input: {shown[0]}. Place: {places}. Within: {within}." in ANSWERS
+    assert f"Targets of the last five: {shown[1]}." in ANSWERS
+    assert blanks.prefix_length == 7 and "Part A has seven tokens" in ANSWERS
