@@ -145,7 +145,10 @@ def test_tie_or_not():
     tied, apart = (spec_from_hf_config(config | {"tie_word_embeddings": tie}) for tie in (True, False))
     table = param_count(apart).total - param_count(tied).total
     assert in_maths(table) in ANSWERS
-    assert f"= {2 + 2 * table / 1e9:.2f}$ billion that is {table / (2e9 + 2 * table):.1%}".replace("%", " %") in ANSWERS
+    assert (
+        f"= {2 + 2 * table / 1e9:.2f}$ billion that is {table / (2e9 + 2 * table):.1%}".replace("%", " %")
+        in ANSWERS
+    )
     wide = 4 * table
     shown = f"{wide / 1e9:.2f} billion of {70 + 2 * wide / 1e9:.2f}, or {wide / (70e9 + 2 * wide):.1%}"
     assert shown.replace("%", " %") in ANSWERS
@@ -156,7 +159,10 @@ def test_lay_out_the_blanks():
     marks = {101: "[M]", 102: "[S]", 103: "[E]"} | dict(enumerate(letters))
     spans = [(2, 4), (6, 7)]
     blanks = blank_out(torch.arange(8), spans, mask_id=101, start_id=102, end_id=103, order=[1, 0])
-    shown = [" ".join(marks[token] for token in row) for row in (blanks.tokens.tolist(), blanks.targets[blanks.predicted].tolist())]
+    shown = [
+        " ".join(marks[token] for token in row)
+        for row in (blanks.tokens.tolist(), blanks.targets[blanks.predicted].tolist())
+    ]
     places, within = (" ".join(map(str, row.tolist())) for row in (blanks.places, blanks.within))
     assert f"Input: {shown[0]}. Place: {places}. Within: {within}." in ANSWERS
     assert f"Targets of the last five: {shown[1]}." in ANSWERS
