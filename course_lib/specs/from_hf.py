@@ -78,7 +78,12 @@ def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
     >>> len(spec.layers), spec.layers[0].mixer.head_dim
     (3, 4)
     """
-    fields = Config(_read(config) if isinstance(config, str | Path) else config)
+    return spec_from_fields(_read(config) if isinstance(config, str | Path) else config)
+
+
+def spec_from_fields(mapping: Mapping[str, Any]) -> ModelSpec:
+    """Return the specification of a model from the fields of its config; errors as above."""
+    fields = Config(mapping)
     if fields.model_type not in PARSERS:
         known = ", ".join(sorted(PARSERS))
         raise ValueError(f"model_type={fields.model_type!r} is not supported; supported: {known}")

@@ -1,0 +1,138 @@
+"""The page reads a config.json with the library's parsers and costs, translated: the numbers are the same."""
+
+import ast
+import json
+from dataclasses import asdict
+
+import pytest
+
+from course_lib.calculators.config import formula, published, script
+from course_lib.calculators.translate import statement
+from course_lib.costs.summary import summary
+from course_lib.specs.from_hf import spec_from_fields
+from tests.javascript import READER, run, static
+from tests.parity.tiny_configs import TINY, tiny_config
+
+SCRIPTS = (*map(static, READER), script(), static("calculator-reader.js"))
+EXACT = ("total", "active", "by_part", "tied", "layers", "context", "decode_flops")
+READ = """const { Float } = globalThis.calculatorPython;
+    const plain = (value) => value instanceof Float ? value.value
+        : value instanceof Map ? Object.fromEntries([...value].map(([name, n]) => [name, plain(n)])) : value;
+    return data.map(([text, tokens, bytes]) => {
+        const found = globalThis.calculatorReader.read(text, tokens, bytes);
+        const names = Object.keys(found.summary ?? {});
+        return { ...found, ...Object.fromEntries(names.map((name) => [name, plain(found.summary[name])])) };
+    });"""
+
+
+def by_page(configs: list, tokens: int = 1000, bytes_per_element: float = 2) -> list[dict]:
+    """What the page says of configs, given as text or as fields."""
+    texts = [config if isinstance(config, str) else json.dumps(config) for config in configs]
+    return run(READ, [[text, tokens, bytes_per_element] for text in texts], *SCRIPTS)
+
+
+def check_equal(found: dict, config: dict, tokens: int, bytes_per_element: float) -> None:
+    """Hold what the page says to `summary`: counts exactly, shares and FLOPs to 1e-12."""
+    expected = asdict(summary(spec_from_fields(config), tokens, bytes_per_element))
+    expected["by_part"] = dict(expected["by_part"])
+    assert set(expected) <= set(found)
+    for name, value in expected.items():
+        if value is None or (name in EXACT and (not isinstance(value, int) or value < 2**53)):
+            assert found[name] == value, name
+        else:
+            assert found[name] == pytest.approx(value, rel=1e-12), name
+
+
+@pytest.mark.parametrize(("tokens", "bytes_per_element"), [(1, 2), (900, 0.5), (131_072, 1)])
+def test_every_published_config_costs_on_the_page_what_it_costs_in_the_library(tokens, bytes_per_element):
+    configs = published()
+    found = by_page(list(configs.values()), tokens, bytes_per_element)
+    for (name, config), one in zip(configs.items(), found, strict=True):
+        assert "total" in one, (name, one)
+        check_equal(one, config, tokens, bytes_per_element)
+    assert len(configs) > 30
+
+
+def test_every_family_is_read_as_the_library_reads_it():
+    configs = [tiny_config(family, seed) for family in TINY for seed in range(25)]
+    for config, one in zip(configs, by_page(configs, 50), strict=True):
+        assert "total" in one, (config, one)
+        check_equal(one, config, 50, 2)
+
+
+def test_each_family_names_a_field_of_the_wrong_kind_in_the_librarys_words():
+    configs = []
+    for family in TINY:
+        for field in tiny_config(family, 0):
+            configs.append(tiny_config(family, 0) | {field: [None, {"a": -1.0}]})
+    refused = 0
+    for config, found in zip(configs, by_page(configs), strict=True):
+        try:
+            spec_from_fields(config)
+        except ValueError as error:
+            assert found["error"] == str(error)
+            refused += 1
+        else:
+            assert "total" in found
+    assert refused > 300
+
+
+def test_an_unknown_model_type_and_what_a_family_does_not_support_are_refused_by_name():
+    phi, alibi, wide = by_page(
+        [
+            {"model_type": "phi3", "hidden_size": 8},
+            tiny_config("falcon", 0) | {"alibi": True},
+            tiny_config("llama", 0) | {"vocab_size": 10**12, "hidden_size": 10**9, "num_attention_heads": 10},
+        ]
+    )
+    assert phi["error"].startswith("model_type='phi3' is not supported; supported: bart, bert,")
+    assert "'alibi': true is not supported for falcon" in alibi["error"]
+    assert "counted exactly" in wide["error"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "Not JSON at line 1, column 1: a value is wanted, the text ends."),
+        ('{"a": 1,\n "b" 2}', "Not JSON at line 2, column 6: ':' is wanted, found \"2\"."),
+        ('{"a": 1,}', 'Not JSON at line 1, column 9: a field\'s name in double quotes is wanted, found "}".'),
+        ("{'a': 1}", "Not JSON at line 1, column 2: a field's name in double quotes is wanted, found \"'\"."),
+        ('{"a": [1, 2}', "Not JSON at line 1, column 12: ',' or ']' is wanted, found \"}\"."),
+        ('{"a": NaN}', 'Not JSON at line 1, column 7: a value is wanted, found "N".'),
+        ('{"a": 1e999}', 'Not JSON at line 1, column 7: a smaller number is wanted, found "1".'),
+        ('{"a": 1} x', 'Not JSON at line 1, column 10: the end is wanted, found "x".'),
+        ("[" * 200, 'Not JSON at line 1, column 101: at most 100 levels of brackets is wanted, found "[".'),
+        ("[1]", "config=[1]: a mapping is wanted"),
+        ("{}", "config: the field 'model_type' is missing"),
+        (" " * 1_000_001, "The text is too long: at most 1000000 characters are read."),
+    ],
+)
+def test_what_is_not_json_is_refused_with_its_place(text, message):
+    assert by_page([text])[0]["error"] == message
+
+
+def test_a_field_named_as_a_part_of_javascript_is_a_field():
+    text = '{"__proto__": {"vocab_size": 9}, "constructor": 1, "model_type": "llama"}'
+    message = "config of model_type 'llama': the field 'hidden_size' is missing"
+    assert by_page([text])[0]["error"] == message
+
+
+def test_the_fields_read_and_those_not_read_are_named():
+    config = published()["llama-3.1-8b"] | {"torch_dtype": "bfloat16"}
+    found = by_page([config])[0]
+    read = {name: (value, given) for name, value, given in found["read"]}
+    assert read["hidden_size"] == (str(config["hidden_size"]), True)
+    assert read["head_dim"] == ("128", False)
+    assert found["unread"] == ["torch_dtype"]
+
+
+def test_a_construct_that_is_not_translated_is_refused_by_name():
+    sources = {"while x: pass": "While", "x = {1}": "Set", "x = a @ b": "MatMult", "f(*x)": "Call"}
+    for source, named in sources.items():
+        with pytest.raises(ValueError, match=f"{named} on|{named} somewhere"):
+            statement(ast.parse(source).body[0])
+
+
+def test_the_formula_is_the_traced_one():
+    assert formula("llama-3.1-8b").count("&=") == 3
+    assert r"\text{cache} &= 2 \, L \, G \, d_k \, b" in formula("llama-3.1-8b")
