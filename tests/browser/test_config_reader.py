@@ -134,3 +134,10 @@ def test_without_a_script_the_formula_and_worked_values_stand(chromium):
     assert r"\text{cache} &= 2 \, L \, G \, d_k \, b" in text
     for name in ("llama-3.1-8b", "deepseek-v3"):
         assert count_text(summary(spec_from_fields(published()[name]), 8192).total) in text
+
+
+def test_the_reader_stands_on_chapter_1_too(browse):
+    opened = browse("book/01_prototypes.html")
+    assert "8,030,261,248 parameters" in says(opened)
+    assert opened.problems() == {}
+    opened.close()
