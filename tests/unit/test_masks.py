@@ -51,6 +51,14 @@ def test_simplest_keeps_a_mask_that_is_neither_full_nor_causal():
     assert simplest(windowed) == (windowed, False)
 
 
+def test_simplest_looks_at_every_query_and_every_row():
+    full = torch.ones(2, 3, 3, dtype=torch.bool)
+    last_query, second_row = full.clone(), full.tril()
+    last_query[:, 2, 0] = second_row[1, 2, 0] = False
+    for mask in (last_query, second_row, full.tril()[:, :2]):  # the last: more keys than queries
+        assert simplest(mask) == (mask, False)
+
+
 def test_simplest_keeps_a_causal_mask_over_earlier_keys():
     mask = visible(next_positions(3, 1, 2), next_positions(0, 1, 5))
     assert simplest(mask) == (mask, False)

@@ -76,6 +76,11 @@ def test_buckets_equal_an_integer_form(buckets, max_distance, bidirectional):
     assert got.min() == 0 and got.max() == buckets - 1
 
 
+def test_a_causal_table_may_have_an_odd_number_of_buckets():
+    got = t5_buckets(-torch.arange(60), buckets=7, max_distance=19, bidirectional=False)
+    assert got.tolist() == [slow_bucket(-d, 7, 19, bidirectional=False) for d in range(60)]
+
+
 def test_a_relative_bias_reads_its_table_by_head_and_distance():
     bias = RelativeBias(heads=3, buckets=8, max_distance=9, bidirectional=False)
     positions = torch.tensor([[-1, 0, 1, 2, 3]])

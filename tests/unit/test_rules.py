@@ -77,6 +77,8 @@ def test_packed_documents_are_read_whole():
     rule = CAUSAL & same_document(torch.tensor([[0, 0, 1]]))
     with pytest.raises(ValueError, match=r"\(queries, keys\) are \(1, 3\)"):
         rule.mask(torch.tensor([[0]]), torch.tensor([[0, 1, 0]]))
+    with pytest.raises(ValueError, match=r"\(queries, keys\) are \(3, 4\)"):
+        rule.mask(torch.tensor([[0, 1, 0]]), torch.tensor([[0, 1, 0, 1]]))
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,11 @@ def test_what_no_rule_can_be_made_of_is_refused(make, message):
 def test_text_without_names_numbers_the_queries():
     positions = next_positions(0, batch=1, new=3)
     assert who_reads_whom(visible(positions, positions)[0]).splitlines() == ["0 ■ · ·", "1 ■ ■ ·", "2 ■ ■ ■"]
+
+
+def test_marks_stand_under_the_names_however_long_these_are():
+    lines = who_reads_whom(torch.ones(2, 3, dtype=torch.bool), ["x", "long"], ["a", "bcd", "e"]).splitlines()
+    assert lines == ["       a bcd   e", "   x  ■   ■   ■", "long  ■   ■   ■"]
 
 
 @pytest.mark.parametrize("names", [{"queries": ["a"]}, {"keys": ["a", "b", "c"]}])
