@@ -7,34 +7,14 @@ import sympy
 from course_lib.calculators.inputs import INPUTS
 from course_lib.calculators.printing import latex, shortest
 from course_lib.calculators.symbolic import symbolic_model
-from course_lib.calculators.translate import translated
+from course_lib.calculators.translate import imported, translated
 from course_lib.costs.cache import cache_bytes_per_token
 from course_lib.costs.flops import flops_per_token
 from course_lib.costs.params import param_count
 from course_lib.specs.loader import list_specs, read_entry
 
-FAMILIES = (
-    "dense",
-    "early",
-    "encoders",
-    "encoder_decoders",
-    "side_by_side",
-    "gemma",
-    "glm",
-    "sparse",
-    "latent",
-    "recurrent",
-    "vision",
-)
-MODULES = (
-    *(f"course_lib.specs.{module}" for module in ("frozen", "provenance", "schema", "reader", "rotary")),
-    *(f"course_lib.specs.families.{module}" for module in FAMILIES),
-    "course_lib.specs.from_hf",
-    *(
-        f"course_lib.costs.{module}"
-        for module in ("arithmetic", "weights", "params", "flops", "cache", "summary")
-    ),
-)
+ROOTS = ("course_lib.specs.from_hf", "course_lib.costs.summary")
+"""The two modules that the page calls; what these import is translated before them."""
 BUILTINS = (
     "ValueError, all, any, bool, dict, enumerate, float, getattr, int, is_symbol, isinstance, len, list, map,"
     " math, max, min, next, object, range, sorted, str, sum, tuple, zip"
@@ -73,7 +53,7 @@ def script() -> str:
         '"use strict";\nconst py = globalThis.calculatorPython;\n'
         "const { floorDivide } = globalThis.calculatorMaths;\n"
         f"const {{ {BUILTINS} }} = py.builtins;\n"
-        f"const modules = {{}};\n{translated(MODULES, LEFT_OUT)}"
+        f"const modules = {{}};\n{translated(imported(ROOTS), LEFT_OUT)}"
         'const { Config } = modules["course_lib.specs.reader"];\n'
         'const { spec_from_fields: spec } = modules["course_lib.specs.from_hf"];\n'
         'const { summary } = modules["course_lib.costs.summary"];\n'

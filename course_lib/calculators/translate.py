@@ -7,6 +7,7 @@ the table of every record from its dataclass: fields, defaults, kinds. No family
 
 import ast
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, fields
@@ -23,6 +24,32 @@ STANDARD = {
     "numbers": ("Real", "Integral"),
 }
 """What `py` has in its own way; other names of the standard library stand in annotations alone."""
+
+
+def imported(roots: Iterable[str]) -> tuple[str, ...]:
+    """Return modules of the library with all that they import, each after what it imports.
+
+    >>> imported(["course_lib.specs.rotary"])[-2:]
+    ('course_lib.specs.schema', 'course_lib.specs.rotary')
+    """
+    found: dict[str, None] = {}
+    for root in roots:
+        tree = ast.parse(inspect.getsource(importlib.import_module(root)))
+        for node in (node for node in tree.body if isinstance(node, ast.ImportFrom)):
+            parts = [f"{node.module}.{one.name}" for one in node.names]
+            inner = [part for part in parts if _is_module(part)]
+            found |= dict.fromkeys(imported(inner or ([node.module] if _is_module(node.module) else [])))
+        found[root] = None
+    return tuple(found)
+
+
+def _is_module(name_: str) -> bool:
+    """Whether a name is a module of the library, and not a package of them or a part of one."""
+    if not name_.startswith("course_lib."):
+        return False
+    package = importlib.import_module(name_.rpartition(".")[0])
+    spec = importlib.util.find_spec(name_) if hasattr(package, "__path__") else None
+    return spec is not None and spec.submodule_search_locations is None
 
 
 def translated(modules: Iterable[str], leave_out: Iterable[str] = ()) -> str:
