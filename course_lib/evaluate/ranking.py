@@ -32,8 +32,11 @@ def ranked_gains(scores: Float[Tensor, "q n"], gains: Float[Tensor, "q n"]) -> F
         )
     if bool(scores.isnan().any()):
         raise ValueError("scores has a NaN: allowed are numbers")
-    if bool((gains < 0).any()) or not bool((gains > 0).any(dim=1).all()):
-        raise ValueError("gains: allowed are numbers from 0, above 0 for at least one document of each query")
+    if bad := ((gains < 0).any(dim=1) | ~(gains > 0).any(dim=1)).nonzero().flatten().tolist():
+        raise ValueError(
+            f"gains of query {bad[0]} are {gains[bad[0]].tolist()}: "
+            "allowed are numbers from 0, above 0 for one document or more"
+        )
     low_first = gains.argsort(dim=1, stable=True)
     order = scores.gather(1, low_first).argsort(dim=1, descending=True, stable=True)
     return gains.gather(1, low_first).gather(1, order)

@@ -107,8 +107,9 @@ def flash_attention(
         sees nothing (causal, t > s) has y = 0 and lse = -inf.
 
     Raises:
-        ValueError: g does not divide h; the tensors are on the CPU and the kernel is not interpreted; another
-            dtype; a head width outside 16 to 128; or a block that is no power of two from 16.
+        ValueError: g does not divide h; the tensors are on the CPU and the kernel is not interpreted, or on
+            several devices; another dtype; a head width outside 16 to 128; shapes that do not fit together;
+            or a block that is no power of two from 16.
 
     *Cost*: 2 b t s h (k + v) FLOPs, half of it when causal; y and lse are all it writes.
     *Source*: Dao 2023, algorithm 1, arXiv:2307.08691; Triton, Tillet et al. 2019,
@@ -153,6 +154,15 @@ def _check(queries: Tensor, keys: Tensor, values: Tensor, **blocks: int) -> None
         least, most = WIDTHS
         if not least <= x.shape[-1] <= most:
             raise ValueError(f"{name} has heads of width {x.shape[-1]}: allowed are {least} to {most}")
+        if x.device != queries.device:
+            raise ValueError(f"{name} is on {x.device}: allowed is the device of queries, {queries.device}")
+    batch, (s, groups) = queries.shape[0], keys.shape[1:3]
+    for name, x, want in (
+        ("keys", keys, (batch, s, groups, queries.shape[-1])),
+        ("values", values, (batch, s, groups, values.shape[-1])),
+    ):
+        if x.shape != want:
+            raise ValueError(f"{name} has shape {tuple(x.shape)}: allowed is {tuple(want)}")
     for name, block in blocks.items():
         if block < 16 or block & (block - 1):
             raise ValueError(f"{name}={block}: allowed are powers of two from 16")

@@ -16,12 +16,11 @@ def sinusoidal(
     width: int,
     *,
     layout: str = "interleaved",
-    base: float = 10_000.0,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "b t d"]:
-    """Sines and cosines of the position, at speeds that fall from 1 to about 1 / base radians a token.
+    """Sines and cosines of the position, at speeds that fall from 1 to about 1 / 10,000 radians a token.
 
-    *Equation*: w_i = base^(-2 i / d). "interleaved" puts sin(p w_i) at 2i and cos(p w_i) at 2i + 1, as the
+    *Equation*: w_i = 10,000^(-2 i / d). "interleaved" puts sin(p w_i) at 2i and cos(p w_i) at 2i + 1, as the
         paper does; "halves" puts the sines first and the cosines after them, as Marian does. An odd width has
         one sine more.
 
@@ -45,7 +44,7 @@ def sinusoidal(
     if layout not in LAYOUTS:
         raise ValueError(f"layout={layout!r}: allowed are {', '.join(LAYOUTS)}")
     exponent = torch.arange(0, width, 2, dtype=torch.float64, device=positions.device) / width
-    angle = positions[:, :, None].to(torch.float64) / base**exponent
+    angle = positions[:, :, None].to(torch.float64) / 10_000.0**exponent
     sines, cosines = angle.sin(), angle.cos()[..., : width // 2]
     if layout == "halves":
         return torch.cat((sines, cosines), dim=-1).to(dtype)

@@ -80,7 +80,9 @@ def blank_out(
     words, kept, end = text.tolist(), [], 0
     for start, stop in spans:
         if not end <= start < stop <= len(words):
-            raise ValueError(f"spans={list(spans)}: {(start, stop)} is empty, overlaps or leaves the text")
+            raise ValueError(
+                f"spans={list(spans)}: {(start, stop)} is not allowed; here {end} <= start < end <= {len(words)}"
+            )
         kept += [*words[end:start], mask_id]
         end = stop
     kept += words[end:]
@@ -103,8 +105,8 @@ class BlankInfillingLM(CausalLM):
         longest_span: the largest `within`.
 
     Raises:
-        ValueError: the spec has no learned positions, or a layer with positions of its own (RoPE, a bias, a
-            window); and as in `CausalLM`.
+        ValueError: `longest_span` is below 1; the spec has no learned positions, or a layer with positions of
+            its own (RoPE, a bias, a window); and as in `CausalLM`.
 
     *Cost*: that of `CausalLM`, and (longest_span + 1) d parameters.
     *Source*: Du et al. 2022, arXiv:2103.10360.
@@ -112,6 +114,8 @@ class BlankInfillingLM(CausalLM):
 
     def __init__(self, spec: ModelSpec, longest_span: int) -> None:
         super().__init__(spec)
+        if longest_span < 1:
+            raise ValueError(f"longest_span={longest_span}: allowed are whole numbers from 1")
         if not spec.embeddings.learned_positions:
             raise ValueError("learned_positions=0: blank infilling needs a table of places")
         own = ("rope", "window", "alibi", "relative_buckets")

@@ -65,9 +65,14 @@ def romanise(text: str) -> str:
 def draw_word(rng: random.Random, syllables: int) -> str:
     """Draw a word that looks Greek and is none: all rules of the table come up in it, one vowel is accented.
 
+    Raises:
+        ValueError: `syllables` is below 1.
+
     >>> draw_word(random.Random(1), 2), draw_word(random.Random(6), 3)
     ('ούχαυν', 'χελθαρπαίς')
     """
+    if syllables < 1:
+        raise ValueError(f"syllables={syllables}: allowed are whole numbers from 1")
     accented = rng.randrange(syllables)
     word = ""
     for i in range(syllables):

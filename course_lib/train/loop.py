@@ -121,12 +121,12 @@ def train(
     Returns:
         The `History` of the whole run, steps before a resume included.
     Raises:
-        ValueError: if `steps` < 1, or the file belongs to a run with other settings.
+        ValueError: if `steps` or `save_every` is below 1, or the file belongs to a run with other settings.
     Cost: FLOPs of three forward passes a step (backward is about two); AdamW keeps 2 numbers a weight.
     Source: AdamW, Loshchilov and Hutter, arXiv 1711.05101.
     """
-    if steps < 1:
-        raise ValueError(f"steps={steps}: allowed is 1 or more")
+    if steps < 1 or save_every < 1:
+        raise ValueError(f"steps={steps}, save_every={save_every}: allowed is 1 or more of each")
     warmup = max(1, steps // 10) if warmup is None else warmup
     settings = {
         "steps": steps,

@@ -135,9 +135,9 @@ def test_padding_on_the_left_changes_nothing(pair):
 @pytest.mark.parametrize(
     ("spans", "order", "message"),
     [
-        ([(2, 2)], None, r"spans=.*\(2, 2\) is empty, overlaps or leaves the text"),
-        ([(2, 4), (3, 5)], None, r"\(3, 5\) is empty"),
-        ([(4, 9)], None, r"\(4, 9\) is empty"),
+        ([(2, 2)], None, r"spans=.*\(2, 2\) is not allowed; here 0 <= start < end <= 7"),
+        ([(2, 4), (3, 5)], None, r"\(3, 5\) is not allowed; here 4 <= start"),
+        ([(4, 9)], None, r"\(4, 9\) is not"),
         ([(1, 2), (3, 4)], [0, 0], r"order=\[0, 0\]: allowed is each of 0 to 1 once"),
     ],
 )
@@ -151,6 +151,8 @@ def test_layers_with_positions_of_their_own_are_refused():
     spec = spec_from_hf_config(llama | {"num_hidden_layers": 1, "intermediate_size": 5})
     with pytest.raises(ValueError, match="learned_positions=0"):
         BlankInfillingLM(spec, longest_span=3)
+    with pytest.raises(ValueError, match="longest_span=0"):
+        BlankInfillingLM(spec, longest_span=0)
 
 
 def test_its_other_weights_are_those_of_the_causal_model(pair):

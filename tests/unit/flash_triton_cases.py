@@ -53,6 +53,8 @@ def refusals():
     for name, call in {
         "dtype": lambda: flash_attention(x.double(), x.double(), x.double()),
         "width": lambda: flash_attention(x[..., :8], x[..., :8], x),
+        "values shorter than keys": lambda: flash_attention(x, x, x[:, :3]),
+        "keys narrower than queries": lambda: flash_attention(torch.cat([x, x], -1), x, x),
         "block": lambda: flash_attention(x, x, x, block_q=24),
         "groups": lambda: flash_attention(x[:, :, :1], x, x),
     }.items():

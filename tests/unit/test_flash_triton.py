@@ -49,6 +49,8 @@ def test_bad_arguments_are_named(cache_folder):
     refusals = run("interpret", cache_folder)["refusals"]
     assert refusals["dtype"].startswith("queries is torch.float64: allowed is one of torch.float16")
     assert refusals["width"] == "queries has heads of width 8: allowed are 16 to 128"
+    assert refusals["values shorter than keys"] == "values has shape (1, 3, 2, 16): allowed is (1, 4, 2, 16)"
+    assert refusals["keys narrower than queries"] == "keys has shape (1, 4, 2, 16): allowed is (1, 4, 2, 32)"
     assert refusals["block"] == "block_q=24: allowed are powers of two from 16"
     assert refusals["groups"] == "kv_heads=2: allowed are the divisors of heads=1"
 

@@ -112,10 +112,19 @@ def test_scale_is_passed_on_and_half_precision_is_summed_wide():
     got = attend_tiled(*inputs, scale=2.0, block_k=2)[0]
     torch.testing.assert_close(got, attend(*inputs, mask, scale=2.0)[0], **TOLERANCE)
     half = [tensor.detach().bfloat16() for tensor in inputs]
-    y, lse = attend_tiled(*half, block_k=2)
+    y, lse = attend_tiled(*half, block_k=2, traffic=(traffic := Traffic()))
+    assert traffic.written_bytes == y.nbytes + lse.nbytes  # what is stored, not what was summed
     assert (y.dtype, lse.dtype) == (torch.bfloat16, torch.float32)
     exact = attend(*(tensor.float() for tensor in half), mask)[0]
     torch.testing.assert_close(y.float(), exact, rtol=2**-8, atol=0.0)  # one rounding to bfloat16
+
+
+def test_gradients_in_half_precision_are_summed_wide():
+    """Each of 512 queries adds 1/512: summed in bfloat16, they would stop at 1/2."""
+    zeros = torch.zeros(1, 512, 1, 1, dtype=torch.bfloat16)
+    values = zeros.clone().requires_grad_()
+    y, _ = attend_tiled(zeros, zeros, values, block_q=1, block_k=512)
+    assert (torch.autograd.grad(y.sum(), values)[0] == 1).all()
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -147,7 +147,7 @@ def test_wilsons_interval_covers_as_often_as_it_says_on_average():
     assert 0.945 < sum(covered) / len(covered) < 0.965 and min(covered) > 0.83
 
 
-ONE = torch.ones(1, 3)
+ONE, EYE = torch.ones(1, 3), torch.eye(2)
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,9 @@ ONE = torch.ones(1, 3)
         (lambda: BM25(["a"], k1=-1), "k1=-1"),
         (lambda: ranking.ranked_gains(ONE, torch.ones(1, 2)), "scores has shape"),
         (lambda: ranking.ranked_gains(ONE * float("nan"), ONE), "NaN"),
-        (lambda: ranking.ranked_gains(ONE, 0 * ONE), "gains"),
-        (lambda: ranking.ranked_gains(ONE, -ONE), "gains"),
+        (lambda: ranking.ranked_gains(ONE, 0 * ONE), r"gains of query 0 are \[0.0, 0.0, 0.0\]"),
+        (lambda: ranking.ranked_gains(EYE, EYE * torch.tensor([[1.0], [0.0]])), "gains of query 1"),
+        (lambda: ranking.ranked_gains(EYE, torch.tensor([[1.0, 0], [1, -1]])), r"\[1.0, -1.0\]"),
         (lambda: ranking.recall_at(ONE, 0), "k=0"),
         (lambda: ranking.ndcg_at(ONE, 0), "k=0"),
         (lambda: bootstrap([1.0]), "values has 1"),

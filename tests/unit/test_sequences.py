@@ -129,6 +129,7 @@ def test_a_seed_gives_one_list():
         (lambda: sequences.sorting(shortest=5, longest=4), "longest=4"),
         (lambda: sequences.reversal(alphabet=""), "alphabet=''"),
         (lambda: sequences.transliteration(most_syllables=0), "most_syllables=0"),
+        (lambda: draw_word(random.Random(0), 0), "syllables=0"),
         (lambda: sequences.draw_pairs(TASKS[0], 0), "count=0"),
         (lambda: sequences.draw_pairs(TASKS[0], 1, part="test"), "part='test'"),
         (

@@ -179,6 +179,8 @@ def test_the_loss_is_nats_a_token():
 def test_bad_input_names_the_argument():
     with pytest.raises(ValueError, match="steps=0"):
         run(Bigram(), steps=0)
+    with pytest.raises(ValueError, match="save_every=0"):
+        run(Bigram(), save_every=0)
     with pytest.raises(ValueError, match="batches="):
         loop.evaluate(Bigram(), [])
 
