@@ -81,7 +81,8 @@ def blank_out(
     for start, stop in spans:
         if not end <= start < stop <= len(words):
             raise ValueError(
-                f"spans={list(spans)}: {(start, stop)} is not allowed; here {end} <= start < end <= {len(words)}"
+                f"spans={list(spans)}: {(start, stop)} is not allowed; "
+                f"here {end} <= start < end <= {len(words)}"
             )
         kept += [*words[end:start], mask_id]
         end = stop
