@@ -78,7 +78,7 @@ def render(messages: Sequence[Message], tokenizer: Tokenizer) -> Rendered:
     """Write a conversation as tokens; `objectives.assistant_batch` takes these for training.
 
     Raises:
-        ValueError: the turns are out of order (`check`), or an argument is infinite or not a number.
+        ValueError: the turns are out of order (`check`), or JSON has no such argument: an infinity, a set.
 
     >>> talk = [Message("user", "2+2?"), Message("assistant", "4")]
     >>> tokens, written = render(talk, Tokenizer())
@@ -178,21 +178,29 @@ def _body(message: Message, tokenizer: Tokenizer) -> Tensor:
     parts = [tokenizer.encode(message.content)]
     for call in message.calls:
         request = {"name": call.name, "arguments": dict(call.arguments)}
-        text = json.dumps(request, separators=(",", ":"), allow_nan=False)
+        try:
+            text = json.dumps(request, separators=(",", ":"), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"call {request}: allowed are arguments that JSON has ({error})") from error
         parts += [torch.tensor([CALL]), tokenizer.encode(text)]
     return torch.cat([*parts, torch.tensor([END])])
 
 
 def _read_call(text: str) -> Call:
     try:
-        read = json.loads(text)
-    except json.JSONDecodeError as error:
+        read = json.loads(text, parse_constant=_refuse)
+    except ValueError as error:
         raise ValueError(f"call {text!r}: allowed is JSON ({error})") from error
     if not isinstance(read, dict) or set(read) != {"name", "arguments"}:
         raise ValueError(f"call {text!r}: allowed is an object with name and arguments")
     if not isinstance(read["name"], str) or not isinstance(read["arguments"], dict):
         raise ValueError(f"call {text!r}: allowed are a name that is a string and arguments in an object")
     return Call(read["name"], read["arguments"])
+
+
+def _refuse(word: str) -> None:
+    """Python's parser takes NaN and Infinity, which JSON does not have."""
+    raise ValueError(f"{word} is no JSON")
 
 
 def _stray(token: int) -> bool:

@@ -41,6 +41,9 @@ def span_corruption(
 
     Returns:
         a sequence-to-sequence batch.
+
+    Raises:
+        ValueError: there is no row; and what `hide_spans` raises.
     """
     return seq2seq_batch([hide_spans(row, generator, share=share, mean=mean) for row in rows])
 
@@ -59,6 +62,9 @@ def denoising(
         rows, generator: as for `span_corruption`.
         share, mean: as for `infill`.
         shuffle: whether sentences are permuted first.
+
+    Raises:
+        ValueError: there is no row; and what `infill` raises.
     """
     pairs = []
     for row in rows:
@@ -72,8 +78,8 @@ def hide_spans(
 ) -> tuple[Int[Tensor, "s"], Int[Tensor, "t"]]:
     """Put a sentinel in the place of each hole, and the content behind the same sentinel in the target.
 
-    *Equation*: h = round(share n), k = round(h / mean), both at least 1; all layouts of k holes with h tokens
-    in all are equally likely. The source has n - h + k tokens, the target h + k + 1.
+    *Equation*: h = round(share n), from 1 to n - 1; k = round(h / mean), at least 1; all layouts of k holes with
+    h tokens in all are equally likely. The source has n - h + k tokens, the target h + k + 1.
 
     Args:
         tokens: text, without sentinels.
@@ -131,8 +137,8 @@ def infill(
 ) -> Int[Tensor, "s"]:
     """Replace holes by one `MASK` each, whatever their length; a hole of length 0 is a `MASK` put in between.
 
-    Lengths are drawn from a Poisson distribution until `round(share n)` tokens are hidden; the last is cut to
-    fit. Holes that hide something never touch.
+    Lengths are drawn from a Poisson distribution until h tokens are hidden, h as for `hide_spans`; the last is
+    cut to fit. Holes that hide something never touch.
 
     Args:
         tokens, generator: as for `hide_spans`.
@@ -143,7 +149,7 @@ def infill(
         the damaged text.
 
     Raises:
-        ValueError: as for `hide_spans`.
+        ValueError: fewer than 2 tokens, or a setting out of range.
 
     >>> infill(torch.arange(97, 117), torch.Generator().manual_seed(3)).tolist().count(MASK)
     4

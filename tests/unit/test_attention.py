@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from course_lib.layers.attention import attend, attend_fused, attention_naive
 from course_lib.layers.attention_layer import Attention
 from course_lib.layers.kv_cache import ContiguousCache
-from course_lib.layers.masks import next_positions, visible
+from course_lib.layers.masks import BIDIRECTIONAL, next_positions, visible
+from course_lib.layers.position_bias import AlibiBias, RelativeBias
 from course_lib.layers.positions import Rope
 
 TOLERANCE = {"rtol": 1e-11, "atol": 1e-11}
@@ -158,6 +159,18 @@ def test_a_memo_changes_nothing_and_is_filled():
     assert torch.equal(layer(x, positions, None, memo), plain)
     assert torch.equal(layer(x, positions, None, memo), plain)
     assert memo
+
+
+def test_layers_that_share_a_memo_keep_apart_what_is_their_own():
+    own = [
+        *({}, {"window": 2}, {"rule": BIDIRECTIONAL}),
+        *({"rope": Rope(dim=6)}, {"rope": Rope(dim=6, theta=50.0)}),
+        *({"position_bias": AlibiBias(4)}, {"position_bias": RelativeBias(4, buckets=4, max_distance=9)}),
+    ]
+    x, positions, memo = torch.randn(1, 5, 8), next_positions(0, 1, 5), {}
+    for options in own:
+        layer = Attention(8, heads=4, kv_heads=2, head_dim=6, **options)
+        assert torch.equal(layer(x, positions, None, memo), layer(x, positions))
 
 
 @pytest.mark.parametrize("kv_heads", [0, 3, 8])

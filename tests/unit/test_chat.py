@@ -144,7 +144,7 @@ def call(text):
     return torch.cat([torch.tensor([CALL]), BYTES.encode(text)])
 
 
-ASKS_INFINITY = Message("assistant", "", (Call("f", {"x": math.inf}),))
+ASKS_INFINITY, ASKS_A_SET = (Message("assistant", "", (Call("f", {"x": x}),)) for x in (math.inf, {1}))
 ROLE_ORDERS = {
     "a": ["assistant"],
     "uu": ["user", "user"],
@@ -190,7 +190,9 @@ def test_every_call_waits_for_its_result():
         (lambda: parse_turn("user", torch.tensor([PAD]), BYTES), "<pad>"),
         (lambda: parse_turn("user", torch.tensor([FIRST_MERGE - 1]), BYTES), "<99>"),
         (lambda: parse_turn("assistant", call('{"name":1,"arguments":{}}'), BYTES), "string"),
-        (lambda: render([Message("user"), ASKS_INFINITY], BYTES), "JSON"),
+        (lambda: parse_turn("assistant", call('{"name":"f","arguments":{"x":NaN}}'), BYTES), "NaN is no JSON"),
+        (lambda: render([Message("user"), ASKS_INFINITY], BYTES), r"'x': inf.*allowed .* JSON has"),
+        (lambda: render([Message("user"), ASKS_A_SET], BYTES), r"'x': \{1\}.*allowed .* JSON has"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(act, names):

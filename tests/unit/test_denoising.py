@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from course_lib.tasks.tokenizer import BOS, EOS, FIRST_SENTINEL, MASK, PAD, Tokenizer, sentinel
@@ -26,6 +26,7 @@ def test_spans_are_restored_exactly(text, seed, share, mean):
 
 
 @given(texts, seeds)
+@example(torch.arange(33), 0)  # 5 tokens in round(5 / 3) holes
 def test_lengths_are_those_of_the_equation(text, seed):
     n = len(text)
     hidden = min(max(round(n * 0.15), 1), n - 1)
@@ -37,6 +38,11 @@ def test_lengths_are_those_of_the_equation(text, seed):
     assert target[target >= FIRST_SENTINEL].tolist() == marks and target[0] == marks[0]
 
 
+def test_something_is_always_left():
+    source, target = denoising.hide_spans(torch.arange(2), stream(), share=0.9)
+    assert (len(source), len(target)) == (2, 3)
+
+
 def test_a_restored_pair_has_to_fit():
     source, target = denoising.hide_spans(torch.arange(30), stream())
     for bad in (
@@ -44,6 +50,9 @@ def test_a_restored_pair_has_to_fit():
         (source, target[1:]),
         (source[source < FIRST_SENTINEL], target),
         (source, torch.cat([target, torch.tensor([5])])),
+        (source, torch.cat([torch.tensor([5]), target])),
+        (source, torch.cat([target[:-1], torch.tensor([sentinel(50)])])),
+        (torch.arange(3), torch.arange(0)),
     ):
         with pytest.raises(ValueError, match="sentinels are"):
             denoising.restore_spans(*bad)
@@ -107,6 +116,19 @@ def test_an_empty_hole_is_a_mask_between_tokens():
     assert empty > 0
 
 
+def test_empty_holes_stand_anywhere_and_may_be_several():
+    """Of 4 tokens one is hidden, so all but one mask stand for nothing."""
+    draws = [denoising.infill(torch.arange(4), stream(seed), mean=1.0).tolist() for seed in range(100)]
+    assert any(d[:2] == [MASK, 0] for d in draws) and any(d[-2:] == [3, MASK] for d in draws)
+    assert any(d.count(MASK) > 2 for d in draws)
+
+
+def test_as_many_holes_as_fit_may_hide_something():
+    """Two tokens of three in two holes leave the middle one."""
+    draws = [denoising.infill(torch.arange(3), stream(seed), share=0.67, mean=1.0) for seed in range(50)]
+    assert any(d[d != MASK].tolist() == [1] for d in draws)
+
+
 @given(st.text("ab. ", min_size=1, max_size=30), seeds)
 def test_sentences_are_permuted_whole(text, seed):
     tokens = Tokenizer().encode(text)
@@ -138,10 +160,22 @@ def test_denoising_asks_for_the_whole_text():
     batch = denoising.denoising(rows, stream())
     for i, row in enumerate(rows):
         assert batch.targets[i][batch.mask[i]].tolist() == [*row.tolist(), EOS]
-    plain = denoising.denoising(rows, stream(), shuffle=False)
-    kept = plain.source[0][(plain.source[0] != MASK) & (plain.source[0] < 256)]
-    rest = iter(rows[0].tolist())
-    assert all(token in rest for token in kept.tolist())
+
+    def in_order(seed, shuffle):
+        source = denoising.denoising(rows, stream(seed), shuffle=shuffle).source[0]
+        rest = iter(rows[0].tolist())
+        return all(token in rest for token in source[source < 256].tolist())
+
+    assert all(in_order(seed, shuffle=False) for seed in range(20))
+    assert not all(in_order(seed, shuffle=True) for seed in range(20))
+
+
+def test_batches_are_damaged_as_asked():
+    rows = [torch.arange(40)]
+    spans = denoising.span_corruption(rows, stream(), share=0.5, mean=10.0)  # 20 tokens in 2 holes
+    assert (spans.source.shape, spans.targets.shape) == ((1, 20 + 2 + 1), (1, 20 + 3 + 1))
+    whole = denoising.denoising(rows, stream(), share=0.5, mean=100.0)  # one hole of all that is hidden
+    assert (whole.source < 256).sum() == 20 and (whole.source == MASK).sum() == 1
 
 
 @pytest.mark.parametrize(
@@ -153,7 +187,9 @@ def test_denoising_asks_for_the_whole_text():
         (lambda: denoising.hide_spans(torch.tensor([1, sentinel(3)]), stream()), "has a sentinel"),
         (lambda: denoising.hide_spans(torch.arange(3000) % 256, stream()), "index=100"),
         (lambda: denoising.hide_spans(torch.arange(9), stream(), share=0.9, mean=1.0), "holes=8"),
+        (lambda: denoising.infill(torch.arange(9), stream(), share=0.0), "share=0.0"),
         (lambda: denoising.layout(5, 2, 3, stream()), "holes=3"),
+        (lambda: denoising.layout(5, 2, 0, stream()), "holes=0"),
     ],
 )
 def test_bad_input_is_named(call, names):

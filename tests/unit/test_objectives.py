@@ -98,7 +98,12 @@ def test_control_tokens_and_padding_are_never_chosen():
     row = [CLS, 65, 66, SEP, PAD, PAD]
     batch = objectives.masked_batch(torch.tensor([row] * 200 + [[CLS, SEP] + [PAD] * 4]), VOCAB, stream())
     assert batch.mask[:200].sum(dim=1).eq(1).all() and not batch.mask[200].any()
-    assert not batch.mask[:, [0, 3, 4, 5]].any()
+    assert not batch.mask[:, [0, 3, 4, 5]].any() and batch.mask[:, [1, 2]].any(dim=0).all()
+
+
+def test_merges_are_text_and_their_share_is_rounded():
+    merges = torch.full((2, 11), FIRST_MERGE)
+    assert objectives.masked_batch(merges, VOCAB, stream()).mask.sum(dim=1).tolist() == [2, 2]  # of 1.65
 
 
 @given(st.lists(st.tuples(tokens, tokens), min_size=1, max_size=4))

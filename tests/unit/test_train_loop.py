@@ -132,6 +132,7 @@ def test_the_rate_rises_then_falls_to_its_floor():
     assert rates[0] == pytest.approx(0.2) and rates[9] == rates[10] == 2.0
     assert rates[100] == pytest.approx(0.2) and rates[55] == pytest.approx(1.1)
     assert all(a > b for a, b in itertools.pairwise(rates[10:]))
+    assert loop.learning_rate(5, steps=5, peak=2.0, warmup=5) == 2.0
 
 
 def test_gradients_are_clipped_together():
