@@ -78,8 +78,8 @@ def hide_spans(
 ) -> tuple[Int[Tensor, "s"], Int[Tensor, "t"]]:
     """Put a sentinel in the place of each hole, and the content behind the same sentinel in the target.
 
-    *Equation*: h = round(share n), from 1 to n - 1; k = round(h / mean), at least 1; all layouts of k holes with
-    h tokens in all are equally likely. The source has n - h + k tokens, the target h + k + 1.
+    *Equation*: h = round(share n), from 1 to n - 1; k = round(h / mean), at least 1; all layouts of k holes
+    with h tokens in all are equally likely. The source has n - h + k tokens, the target h + k + 1.
 
     Args:
         tokens: text, without sentinels.
@@ -137,8 +137,8 @@ def infill(
 ) -> Int[Tensor, "s"]:
     """Replace holes by one `MASK` each, whatever their length; a hole of length 0 is a `MASK` put in between.
 
-    Lengths are drawn from a Poisson distribution until h tokens are hidden, h as for `hide_spans`; the last is
-    cut to fit. Holes that hide something never touch.
+    Lengths are drawn from a Poisson distribution until h tokens are hidden, h as for `hide_spans`; the last
+    is cut to fit. Holes that hide something never touch.
 
     Args:
         tokens, generator: as for `hide_spans`.

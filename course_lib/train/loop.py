@@ -123,7 +123,7 @@ def train(
     Raises:
         ValueError: if `steps` or `save_every` is below 1, or the file belongs to a run with other settings.
     Cost: FLOPs of three forward passes a step (backward is about two); AdamW keeps 2 numbers a weight.
-    Source: AdamW, Loshchilov and Hutter, arXiv 1711.05101.
+    Source: AdamW, Loshchilov and Hutter, arXiv 1711.05101; its betas are 0.9 and 0.95.
     """
     if steps < 1 or save_every < 1:
         raise ValueError(f"steps={steps}, save_every={save_every}: allowed is 1 or more of each")

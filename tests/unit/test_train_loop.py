@@ -93,10 +93,70 @@ def test_a_finished_run_is_not_run_again(tmp_path):
     assert [f.name for f in tmp_path.iterdir()] == ["s.pt"]
 
 
-def test_a_state_of_another_run_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    "other", [{"lr": 2e-2}, {"steps": 31}, {"warmup": 9}, {"weight_decay": 0.2}, {"clip": 0.5}, {"seed": 1}]
+)
+def test_a_state_of_another_run_is_refused(tmp_path, other):
     run(Bigram(), checkpoint=tmp_path / "s.pt")
     with pytest.raises(ValueError, match="checkpoint="):
-        run(Bigram(), checkpoint=tmp_path / "s.pt", lr=2e-2)
+        run(Bigram(), checkpoint=tmp_path / "s.pt", **other)
+
+
+def test_an_interrupted_write_leaves_the_old_state_whole(tmp_path, monkeypatch):
+    options = {"checkpoint": tmp_path / "s.pt", "save_every": 5}
+    with pytest.raises(Stop):
+        run(Bigram(), progress=stop_after(7), **options)
+    before = options["checkpoint"].read_bytes()
+
+    def half(state, path):
+        path.write_bytes(b"half")
+        raise Stop
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(Stop):
+        run(Bigram(), **options)
+    assert options["checkpoint"].read_bytes() == before
+
+
+def test_each_step_trains_whatever_mode_validation_leaves():
+    modes = []
+
+    def spy(model, batch):
+        modes.append(model.training)
+        return loop.next_token_loss(model, batch)
+
+    run(Bigram().eval(), steps=4, loss_fn=spy, valid_fn=lambda m: float(m.eval().training), valid_every=1)
+    assert modes == [True] * 4
+
+
+def test_the_warm_up_is_a_tenth_of_the_steps_and_at_least_one(monkeypatch):
+    seen = set()
+    monkeypatch.setattr(loop, "learning_rate", lambda step, *, peak, **found: seen.add(tuple(found.items())))
+    for steps in (3, 30):
+        with pytest.raises(TypeError):  # there is no rate
+            run(Bigram(), steps=steps)
+    assert seen == {(("steps", 3), ("warmup", 1)), (("steps", 30), ("warmup", 3))}
+
+
+def test_a_run_is_adamw_written_out():
+    ours, plain = nn.Linear(3, 2, bias=False).double(), nn.Linear(3, 2, bias=False).double()
+    plain.load_state_dict(ours.state_dict())
+    inputs = torch.randn(5, 4, 3).double()
+    batches = iter(inputs)
+
+    def loss(model, batch):
+        return model(batch[0]).square().mean()
+
+    loop.train(ours, lambda g: (next(batches), None), steps=5, lr=0.1, warmup=2, loss_fn=loss, clip=1e9)
+    first, second = torch.zeros(2, 3).double(), torch.zeros(2, 3).double()
+    for step, batch in enumerate(inputs):
+        rate = loop.learning_rate(step, steps=5, peak=0.1, warmup=2)
+        (grad,) = torch.autograd.grad(loss(plain, (batch,)), plain.weight)
+        first, second = 0.9 * first + 0.1 * grad, 0.95 * second + 0.05 * grad**2
+        mean, size = first / (1 - 0.9 ** (step + 1)), second / (1 - 0.95 ** (step + 1))
+        with torch.no_grad():
+            plain.weight -= rate * (mean / (size.sqrt() + 1e-8) + 0.1 * plain.weight)
+    torch.testing.assert_close(ours.weight, plain.weight, rtol=1e-12, atol=1e-12)
 
 
 def test_validation_runs_before_between_and_after():
@@ -125,6 +185,16 @@ def test_evaluate_weighs_by_targets_and_restores_the_mode():
     # float32 sums in another order: the last digits differ
     assert found == pytest.approx(loop.next_token_loss(model, everything).item(), rel=1e-6)
     assert not model.train(False).training and loop.evaluate(model, pairs) == found and not model.training
+
+
+def test_evaluate_keeps_no_graph():
+    seen = []
+    loop.evaluate(
+        Bigram(),
+        [(TEXT[None, :4], TEXT[None, 1:5])],
+        loss_fn=lambda model, batch: seen.append(loop.next_token_loss(model, batch)) or seen[0],
+    )
+    assert not seen[0].requires_grad
 
 
 def test_the_rate_rises_then_falls_to_its_floor():
