@@ -59,14 +59,21 @@ class Checker:
         hint: str,
         what: str,
         mistakes: Mapping[str, Tensor] | None = None,
+        shape: str | None = None,
     ) -> None:
-        """Fail unless `got` is a tensor of the shape, dtype and values of `expected` (to 1e-9)."""
+        """Fail unless `got` is a tensor of the shape, dtype and values of `expected` (to 1e-9).
+
+        `shape` is the hint where shape or dtype differ and no known mistake gives that; without it, `hint`.
+        """
         if not isinstance(got, Tensor):
-            self.fail(hint, what, f"a tensor of shape {tuple(expected.shape)}", f"{type(got).__name__}")
+            self.fail(
+                shape or hint, what, f"a tensor of shape {tuple(expected.shape)}", f"{type(got).__name__}"
+            )
         if _same(got, expected):
             return
-        fitting = _fitting(got, mistakes or {}, hint, _same)
-        if got.shape != expected.shape or got.dtype != expected.dtype:
+        formed = got.shape == expected.shape and got.dtype == expected.dtype
+        fitting = _fitting(got, mistakes or {}, hint if formed else shape or hint, _same)
+        if not formed:
             self.fail(fitting, what, _describe(expected), _describe(got))
         where = int((got - expected).abs().nan_to_num(torch.inf).argmax())
         index = tuple(int(i) for i in torch.unravel_index(torch.tensor(where), expected.shape))

@@ -53,6 +53,13 @@ def test_a_known_mistake_chooses_the_hint():
     assert failure(lambda: CHECK.equal(4, 2, "a", "x", {"b": 4})).hint == "b"
 
 
+def test_another_shape_may_have_a_hint_of_its_own():
+    assert failure(lambda: CHECK.close(X[0], X, "a", "x", shape="b")).hint == "b"
+    assert failure(lambda: CHECK.close(None, X, "a", "x", shape="b")).hint == "b"
+    assert failure(lambda: CHECK.close(3 * X, X, "a", "x", shape="b")).hint == "a"
+    assert failure(lambda: CHECK.close(X[0], X, "a", "x", {"a": X[0]}, shape="b")).hint == "a"
+
+
 def test_true_is_not_one():
     assert failure(lambda: CHECK.equal(True, 1, "a", "x")).hint == "a"
 

@@ -93,7 +93,7 @@ def leaks(layer, x):
     clean = layer(x.clone())
     for s in range(n):
         bump = torch.zeros_like(x)
-        bump[:, s, :] = -0.5
+        bump[:, s, :] = torch.linspace(-1.0, 1.0, x.shape[-1]) ** 2
         difference = layer(x + bump) - clean
         for t in range(s):
             if difference[:, t].abs().max() > 1e-10:

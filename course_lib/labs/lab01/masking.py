@@ -10,7 +10,7 @@ from course_lib.labs.checking import Checker, random_sizes
 
 IGNORED = -100
 HINTS = {
-    "share": "Chosen are the tokens whose `choose` is below 0.15.",
+    "share": "Only chosen tokens change. Chosen are the tokens whose `choose` is below 0.15.",
     "special": "Special tokens are never chosen.",
     "mask_share": "A chosen token becomes MASK where its `fate` is below 0.8.",
     "random_share": "A chosen token becomes its replacement where `fate` is from 0.8 up to 0.9.",
@@ -18,6 +18,7 @@ HINTS = {
     "targets_chosen": "Every chosen token is a target, also the replaced ones and those left as they are.",
     "targets_original": "The target is the original token, not what stands there now.",
     "ignored": "Where nothing was chosen the target is -100, and the loss passes over it.",
+    "ends": "0.15, 0.8 and 0.9 belong to the upper side: `choose` and `fate` are compared by <, not <=.",
     "same": "Do not write into `tokens`: work on a copy.",
     "output": "Return (inputs, targets), both int64 [b n].",
 }
@@ -34,7 +35,10 @@ def check(mask_tokens, seed: int = 0) -> str:
     tokens = torch.randint(size["vocab"], shape, generator=rng)
     replacements = (tokens + torch.randint(1, size["vocab"], shape, generator=rng)) % size["vocab"]
     special = torch.rand(shape, generator=rng) < 0.1
-    choose, fate = torch.rand(shape, generator=rng), torch.rand(shape, generator=rng)
+    choose, fate = (torch.rand(shape, generator=rng).double() for _ in range(2))
+    special[0, :3] = False
+    ends = torch.tensor([[0.15, 0.0, 0.0], [0.5, 0.8, 0.9]], dtype=torch.float64)
+    choose[0, :3], fate[0, :3] = ends
     given, mask_id = (tokens, special, choose, fate, replacements), size["vocab"]
     before = tokens.clone()
     with CHECK.doing("output", "mask_tokens"):
@@ -46,7 +50,9 @@ def check(mask_tokens, seed: int = 0) -> str:
     right, chosen = _masked(*given, mask_id), (choose < 0.15) & ~special
     wrong = {hint: _masked(*given, mask_id, **slip) for hint, slip in SLIPS.items()}
     by_hint = {hint: inputs for hint, (inputs, _) in wrong.items() if not torch.equal(inputs, right[0])}
-    CHECK.close(got[0], right[0], _region(got[0], right[0], choose, fate, special), "inputs", by_hint)
+    by_hint["output"] = right[1]  # the two in the wrong order
+    region = _region(got[0], right[0], choose, fate, special)
+    CHECK.close(got[0], right[0], region, "inputs", by_hint, shape="output")
     changed = right[0] != tokens
     by_hint = {
         "targets_original": torch.where(chosen, right[0], IGNORED),
@@ -56,7 +62,7 @@ def check(mask_tokens, seed: int = 0) -> str:
     masked_only = torch.where(right[0] == mask_id, tokens, IGNORED)
     if isinstance(got[1], Tensor) and torch.equal(got[1], masked_only):
         by_hint["targets_chosen"] = masked_only
-    CHECK.close(got[1], right[1], "ignored", "targets", by_hint)
+    CHECK.close(got[1], right[1], "ignored", "targets", by_hint, shape="output")
     return (
         "Exercise 2: 15 % chosen; of these 80 % masked, 10 % replaced, 10 % left, and all of them asked for."
     )
@@ -98,7 +104,10 @@ def _region(got: object, right: Tensor, choose: Tensor, fate: Tensor, special: T
     at = got != right
     if not at.any():
         return "output"
-    place = tuple(at.nonzero()[0].tolist())
+    places = [tuple(place) for place in at.nonzero().tolist()]
+    if all(row == 0 and column < 3 for row, column in places):
+        return "ends"
+    place = places[0]
     if special[place]:
         return "special"
     if choose[place] >= 0.15:

@@ -22,6 +22,7 @@ HINTS = {
     "answer_reads": "The answer reads the whole prefix and the answer so far.",
     "each_row": "Each row has a prefix of its own length.",
     "document": "A token reads only tokens of its own document.",
+    "numbers": "Documents are numbered from 0: only -1 is padding.",
     "document_causal": "Within its document a token reads itself and what stands before it.",
     "shape": "A mask is a bool tensor [b n n].",
 }
@@ -76,8 +77,10 @@ def check(encoder_mask, decoder_mask, prefix_mask, packed_mask, seed: int = 0) -
     places = torch.arange(n)[None].expand(2, n).masked_fill(~filled, -1)
     query, key, both = places[:, :, None], places[:, None, :], filled[:, :, None] & filled[:, None, :]
     same = documents[:, :, None] == documents[:, None, :]
+    first_lost = both & same & (key <= query) & (documents > 0)[:, :, None]
     wrong = {
         "leaks": ("document", both & (key <= query)),
+        "first_is_padding": ("numbers", first_lost),
         "open": ("document_causal", both & same),
         "not_itself": ("itself", both & same & (key < query)),
     }

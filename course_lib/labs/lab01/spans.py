@@ -12,6 +12,9 @@ HINTS = {
     "order": "Sentinels are used in order: hole 0 gets sentinels[0], hole 1 sentinels[1].",
     "target_sentinel": "In the target every span stands behind the sentinel of its hole.",
     "last_sentinel": "The target ends with one more sentinel, the next one, as the end mark.",
+    "named": "A token is a sentinel if it stands in `sentinels`. Its size says nothing: T5 counts down.",
+    "hidden": "A hidden token leaves the inputs: behind a hole go on at start + length.",
+    "same": "Do not change the lists that are given.",
     "edges": "A span (start, length) hides the tokens start to start + length - 1.",
     "rest": "What is not hidden stays in the inputs, in order; what follows the last hole too.",
     "restore": "Replace each sentinel of the inputs by what stands behind the same sentinel in the targets.",
@@ -31,11 +34,13 @@ def check(corrupt, restore, seed: int = 0) -> str:
     tokens = torch.randint(100, 200, (size["n"],), generator=rng).tolist()
     start = size["first"]
     second = start + 2 + size["gap"]
-    sentinels = [900, 901, 902, 903]
-    for spans in ([(start, 2), (second, 3)], [(0, 1), (size["n"] - 2, 2)], [(second, 1)]):
+    sentinels = [900, 20, 901, 10]
+    for spans in ([(start, 2), (second, 3)], [(0, 1), (size["n"] - 2, 2)], [(second, 1)], []):
         what = f"corrupt of {size['n']} tokens with spans {spans}"
+        given = list(tokens), list(spans), list(sentinels)
         with CHECK.doing("edges", what):
-            got = corrupt(list(tokens), list(spans), list(sentinels))
+            got = corrupt(*given)
+        CHECK.true(given == (tokens, spans, sentinels), "same", what, "its lists unchanged", "one changed")
         CHECK.true(
             isinstance(got, tuple) and len(got) == 2, "output", what, "(inputs, targets)", type(got).__name__
         )
@@ -43,9 +48,16 @@ def check(corrupt, restore, seed: int = 0) -> str:
         slips = {hint: _corrupted(tokens, spans, sentinels, **slip) for hint, slip in SLIPS.items()}
         for place, (name, default) in enumerate((("inputs", "rest"), ("targets", "target_sentinel"))):
             mistakes = {h: pair[place] for h, pair in slips.items() if pair[place] != right[place]}
+            for hint, slip in MORE_SLIPS:
+                if list(got[place]) == _corrupted(tokens, spans, sentinels, **slip)[place] != right[place]:
+                    mistakes[hint] = list(got[place])
             CHECK.equal(list(got[place]), right[place], default, f"{name}, {what}", mistakes)
-        with CHECK.doing("restore", f"restore after {what}"):
-            back = restore(*right, sentinels)
+        lists = *map(list, right), list(sentinels)
+        with CHECK.doing("named", f"restore after {what}"):
+            back = restore(*lists)
+        CHECK.true(
+            lists == (*right, sentinels), "same", f"restore after {what}", "its lists unchanged", lists
+        )
         CHECK.equal(list(back), tokens, "restore", f"restore after {what}")
     return "Exercise 5: the holes are numbered, and the text comes back."
 
@@ -61,17 +73,22 @@ def _corrupted(
     closed: bool = True,
     longer: int = 0,
     tail: bool = True,
+    hidden: bool = True,
+    name_all: bool = False,
+    as_end: bool = False,
+    last: bool = False,
 ) -> Pair:
     """The corruption, right by default; each option is a place for one slip."""
     inputs, targets, at = [], [], 0
     names = sentinels[: len(spans)][::-1] if backwards else sentinels
     for (start, length), sentinel in zip(spans, names, strict=False):
-        end = start + length + longer
+        sentinel = sentinels[0] if name_all else sentinel
+        end = length if as_end else start + length + longer
         inputs += tokens[at:start] + [sentinel] * (length if each else 1)
         targets += [sentinel] * named + tokens[start:end]
-        at = end
+        at = (start + length + longer) if hidden else start
     inputs += tokens[at:] if tail else []
-    return inputs, targets + [sentinels[len(spans)]] * closed
+    return inputs, targets + [sentinels[-1 if last else len(spans)]] * closed
 
 
 SLIPS = {
@@ -81,4 +98,10 @@ SLIPS = {
     "last_sentinel": {"closed": False},
     "edges": {"longer": 1},
     "rest": {"tail": False},
+    "hidden": {"hidden": False},
 }
+MORE_SLIPS = [  # further ways to the same hints
+    ("order", {"name_all": True}),
+    ("last_sentinel", {"last": True}),
+    ("edges", {"as_end": True}),
+]

@@ -3,6 +3,8 @@
 Symbols: turns a list of (user tokens, assistant tokens). A token pass is one token through all layers.
 """
 
+from functools import partial
+
 import torch
 
 from course_lib.labs.checking import Checker, random_sizes
@@ -10,6 +12,8 @@ from course_lib.labs.checking import Checker, random_sizes
 HINTS = {
     "causal": "Under a causal mask every token is computed once: what was read never changes.",
     "history": "A new user message joins the prefix, and every old token may read it: all of them change.",
+    "first": "The first turn has no history: its prompt and its answer, each token once.",
+    "again": "History is computed when a user message arrives: what is new in this turn is not in it.",
     "own_answer": "The assistant's answer of this turn is generated token by token, once each.",
     "old_answers": "Earlier answers are part of the prefix now: they are computed again too.",
     "kind": "Allowed kinds are 'causal' and 'prefix'; anything else is a ValueError.",
@@ -34,8 +38,11 @@ def check(token_passes, seed: int = 0) -> str:
             CHECK.true(isinstance(got, int), "output", what, "an int", type(got).__name__)
             right = _passes(kind, turns)
             mistakes = {hint: make(turns) for hint, make in SLIPS[kind].items() if make(turns) != right}
-            CHECK.equal(got, right, "history" if kind == "prefix" else "causal", what, mistakes)
-    CHECK.refuses(lambda: token_passes("encoder", [(1, 1)]), "kind", "token_passes of an unknown kind")
+            default = "history" if kind == "prefix" else "causal"
+            CHECK.equal(got, right, "first" if len(turns) == 1 else default, what, mistakes)
+    for turns in ([(1, 1)], []):
+        what = f"token_passes('encoder', {turns}), an unknown kind"
+        CHECK.refuses(partial(token_passes, "encoder", turns), "kind", what)
     return "Exercise 6: an open prefix is read again at every turn."
 
 
@@ -53,6 +60,11 @@ def _users_only(turns: Turns) -> int:
     return sum(sum(users[: i + 1]) for i in range(len(users))) + sum(answer for _, answer in turns)
 
 
+def _after_the_turn(turns: Turns) -> int:
+    """The history is thought to hold this turn's own tokens."""
+    return _passes("prefix", turns) + sum(map(sum, turns))
+
+
 def _answers_again(turns: Turns) -> int:
     """Each answer is thought to be computed once more when it ends."""
     return _passes("prefix", turns) + sum(answer for _, answer in turns)
@@ -64,5 +76,6 @@ SLIPS = {
         "history": lambda turns: _passes("causal", turns),
         "old_answers": _users_only,
         "own_answer": _answers_again,
+        "again": _after_the_turn,
     },
 }

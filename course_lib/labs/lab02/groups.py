@@ -22,7 +22,9 @@ HINTS = {
     "project_back": "After the heads are joined, W_O mixes them: multiply by its transpose.",
     "mask": "Every layer here is causal: use the mask that is given.",
     "scale": "The scale is the root of the head width k, not of the model width d.",
-    "layer": "Project, split, attend, join, project back. Compare shapes at each step.",
+    "unscaled": "Divide the scores by the root of the head width k.",
+    "hidden": "True in the mask means that the query may see the key: hide where it is False.",
+    "layer": "Project by x @ w.T, split, attend, join, project back. Compare shapes at each step.",
 }
 CHECK = Checker("Exercise 2", HINTS)
 
@@ -87,9 +89,12 @@ def _check_layer(layer, x: Tensor, weights: dict[str, Tensor], heads: int, group
         "repeat": _layer(*inputs, mask, strided=True),
         "scale": _layer(*inputs, mask, scale=x.shape[-1] ** -0.5),
         "project_back": _layer(*inputs, mask, project_back=False),
+        "unscaled": _layer(*inputs, mask, scale=1.0),
         "merge": _layer(*inputs, mask, heads_last=True),
+        "split": _layer(*inputs, mask, heads_first=True),
     }
-    CHECK.close(got, _layer(*inputs, mask), "layer", what, mistakes)
+    default = "hidden" if isinstance(got, Tensor) and got.isnan().any() else "layer"
+    CHECK.close(got, _layer(*inputs, mask), default, what, mistakes, shape="layer")
 
 
 def _pooled(weight: Tensor, heads: int, groups: int) -> Tensor:
@@ -107,12 +112,15 @@ def _layer(
     strided: bool = False,
     project_back: bool = True,
     heads_last: bool = False,
+    heads_first: bool = False,
 ) -> Tensor:
     """The layer, on the library's attention; the options are mistakes."""
     q, k, v = (
         (x @ weights[name].T).unflatten(-1, (n, -1))
         for name, n in zip("qkv", (heads, groups, groups), strict=True)
     )
+    if heads_first:  # the numbers taken as [b h t k] at once
+        q, k, v = (y.reshape(len(y), y.shape[2], y.shape[1], -1).transpose(1, 2) for y in (q, k, v))
     if strided:  # head i reads group i % g
         k, v = (part.repeat(1, 1, heads // groups, 1) for part in (k, v))
     y, _ = attend(q, k, v, mask, scale=scale)

@@ -20,12 +20,14 @@ HINTS = {
     "every_input": "Change every position in turn. A layer may leak from one place only.",
     "every_output": "Look at every output before the changed input, not just the first or the one beside it.",
     "small": "A leak may be small: anything above the rounding of float64 counts (1e-9 is a fair line).",
+    "features": "Change all d numbers of a token, and look at all d of an output, without summing them.",
+    "same_shift": "LayerNorm undoes x + c and 2 x. Change each number of a token by its own random amount.",
     "rows": "Look at all rows of the batch: a leak may show in one row only.",
     "same_x": "Leave x as it was: work on a copy.",
     "pairs": "Return a set of pairs (t, s) of ints.",
 }
 CHECK = Checker("Exercise 6", HINTS)
-Layer = Callable[[Tensor], Tensor]
+Layer = Read = Callable[[Tensor], Tensor]
 
 
 def check(leaks, seed: int = 0) -> str:
@@ -59,16 +61,19 @@ def _layers(n: int, d: int, rng: torch.Generator) -> list[tuple[str, Layer, set[
     attention = _attention(d, rng)
     everything = {(t, s) for t in range(n) for s in range(t + 1, n)}
     near, far = (1, 2), (0, n - 1)
+    last = torch.zeros(d, dtype=torch.float64)
+    last[-1] = 1.0
+    apart = last - last.roll(1)
 
     def causal(x: Tensor) -> Tensor:
         return attention(x, torch.arange(n).expand(x.shape[:2]))
 
-    def leaking(pair: tuple[int, int], size: float, rows: slice = slice(None)) -> Layer:
+    def leaking(pair: tuple[int, int], read: Read, rows: slice = slice(None)) -> Layer:
         t, s = pair
 
         def layer(x: Tensor) -> Tensor:
             y = causal(x).clone()
-            y[rows, t] += size * torch.tanh(x[rows, s])
+            y[rows, t] += read(x[rows, s])
             return y
 
         return layer
@@ -83,15 +88,38 @@ def _layers(n: int, d: int, rng: torch.Generator) -> list[tuple[str, Layer, set[
         q, k, v = attention.project(x, places)
         return attention.wo(attend(q, k, v, visible(places + 1, places))[0].flatten(2))
 
+    little, second_row = leaking(far, lambda x: 1e-5 * x.tanh()), leaking(far, torch.tanh, slice(1, 2))
     return [
         ("a causal layer", causal, set(), "later"),
         ("a bidirectional layer", bidirectional, everything, "every_output"),
         ("a mask that is off by one", one_ahead, {(t, t + 1) for t in range(n - 1)}, "every_input"),
-        (f"a layer whose output {far[0]} reads input {far[1]}", leaking(far, 1.0), {far}, "every_output"),
-        (f"a layer whose output {near[0]} reads input {near[1]}", leaking(near, 1.0), {near}, "every_input"),
-        (f"a layer whose output {far[0]} reads input {far[1]} a little", leaking(far, 1e-5), {far}, "small"),
-        (f"a layer that leaks {far} in its second row", leaking(far, 1.0, slice(1, 2)), {far}, "rows"),
+        (
+            f"a layer whose output {far[0]} reads input {far[1]}",
+            leaking(far, torch.tanh),
+            {far},
+            "every_output",
+        ),
+        (
+            f"a layer whose output {near[0]} reads input {near[1]}",
+            leaking(near, torch.tanh),
+            {near},
+            "every_input",
+        ),
+        (f"a layer whose output {far[0]} reads input {far[1]} a little", little, {far}, "small"),
+        (f"a layer that leaks {far} in its second row", second_row, {far}, "rows"),
+        (f"a layer that leaks {far} in its last number", leaking(far, lambda x: x * last), {far}, "features"),
+        (
+            f"a layer whose leak {far} sums to 0",
+            leaking(far, lambda x: x[..., :1] * apart),
+            {far},
+            "features",
+        ),
+        (f"a layer that leaks {far} behind a LayerNorm", leaking(far, _normed), {far}, "same_shift"),
     ]
+
+
+def _normed(x: Tensor) -> Tensor:
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], eps=1e-12)
 
 
 def _attention(d: int, rng: torch.Generator) -> Attention:

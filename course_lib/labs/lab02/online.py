@@ -13,7 +13,10 @@ from course_lib.labs.allocation import LargestNew
 from course_lib.labs.checking import Checker, random_sizes
 
 HINTS = {
-    "maximum": "The new maximum is over everything seen so far: the old m and this block's scores.",
+    "maximum": "The new maximum, one a query, is over all seen so far: the old m and this block's scores.",
+    "start": "m starts at minus infinity. From 0, scores far below 0 underflow, l stays 0, and 0 / 0 is NaN.",
+    "first_sum": "After one block l is the sum over its keys, s, of exp(score - m): one number a query.",
+    "first_acc": "After one block acc is exp(score - m) @ values, divided by nothing.",
     "rescale_sum": "The old l was summed under the old maximum: multiply it by exp(m_old - m_new) first.",
     "rescale_acc": "acc was summed under the old maximum too: it needs the same factor as l.",
     "direction": "The factor is exp(m_old - m_new), at most 1. The other way round it grows without end.",
@@ -46,6 +49,8 @@ def check(fold, tiled_attention, seed: int = 0) -> str:
         k = torch.randn(n, size["k"], generator=rng).double()
         for width in (block, 1, n, n + 3):
             _check_tiled(tiled_attention, q, k, values, width)
+    low = torch.full_like(q, 30.0), torch.full_like(k, -30.0) + 0.1 * k  # every score far below 0
+    _check_tiled(tiled_attention, *low, values, block, nan="start")
     _check_memory(tiled_attention, rng)
     return "Exercise 4: exact at every block size, and the score matrix was never there."
 
@@ -87,7 +92,11 @@ SLIPS = {
     "normalise_once": _Slip(normalised=True),
     "overflow": _Slip(shifted=False),
 }
-LETTERS = ("m", "maximum"), ("l", "rescale_sum"), ("acc", "rescale_acc")
+LETTERS = (
+    ("m", "maximum", "maximum"),
+    ("l", "first_sum", "rescale_sum"),
+    ("acc", "first_acc", "rescale_acc"),
+)
 
 
 def _check_fold(fold, scores: Tensor, values: Tensor, block: int, large: bool) -> None:
@@ -98,20 +107,23 @@ def _check_fold(fold, scores: Tensor, values: Tensor, block: int, large: bool) -
     for number, (s, v) in enumerate(zip(scores.split(block, 1), values.split(block), strict=True), start=1):
         what = f"state after block {number}, {'large' if large else 'small'} scores"
         with CHECK.doing("state", what):
-            got = fold(state, s, v)
+            got = fold(tuple(x.clone() for x in state), s.clone(), v.clone())
         CHECK.true(
             isinstance(got, tuple) and len(got) == 3, "state", what, "(m, l, acc)", f"{type(got).__name__}"
         )
         right, wrong = RIGHT.fold(state, s, v), {h: slip.fold(state, s, v) for h, slip in SLIPS.items()}
         if any(isinstance(x, Tensor) and not x.isfinite().all() for x in got):
             CHECK.fail("overflow" if large else "direction", what, "finite numbers", "inf or NaN")
-        for place, (letter, hint) in enumerate(LETTERS):
+        for place, (letter, first, later) in enumerate(LETTERS):
             changed = {h: s[place] for h, s in wrong.items() if not torch.equal(s[place], right[place])}
-            CHECK.close(got[place], right[place], hint, f"{letter}, {what}", changed)
+            default = first if number == 1 else later
+            CHECK.close(got[place], right[place], default, f"{letter}, {what}", changed, shape="state")
         state = right
 
 
-def _check_tiled(tiled_attention, q: Tensor, k: Tensor, v: Tensor, block: int) -> None:
+def _check_tiled(
+    tiled_attention, q: Tensor, k: Tensor, v: Tensor, block: int, nan: str = "last_block"
+) -> None:
     what = f"tiled_attention of {len(q)} queries over {len(k)} keys in blocks of {block}"
     with CHECK.doing("last_block", what):
         got = tiled_attention(q, k, v, block)
@@ -123,7 +135,8 @@ def _check_tiled(tiled_attention, q: Tensor, k: Tensor, v: Tensor, block: int) -
     mistakes = {"scale": (q @ k.T).softmax(-1) @ v, "normalise_once": _unnormalised(scores, v, block)}
     if 0 < full < len(k):
         mistakes["last_block"] = scores[:, :full].softmax(-1) @ v[:full]
-    CHECK.close(got[0], scores.softmax(-1) @ v, "last_block", what, mistakes)
+    default = nan if isinstance(got[0], Tensor) and got[0].isnan().any() else "last_block"
+    CHECK.close(got[0], scores.softmax(-1) @ v, default, what, mistakes)
     CHECK.close(got[1], scores.logsumexp(-1), "logsumexp", f"logsumexp, {what}")
 
 

@@ -18,6 +18,11 @@ HINTS = {
     "sign": "first * cos - second * sin, and second * cos + first * sin: a turn to the left.",
     "size": "A turn keeps every pair's length: cos and sin of one angle, once each.",
     "positions": "Turn by the positions that are given: a decode step's token does not stand at 0.",
+    "angle": "The turn of token t is positions[t] * omega_i, in radians, the same for all heads.",
+    "order": "The turned halves go back where they were: first half, then second half.",
+    "axes": "Angles are [t k/2]: give them an axis for the heads, [t 1 k/2].",
+    "shape": "Scores are [h t s]: for each head a row a query, a column a key.",
+    "same": "Do not write into x: the caller needs it unturned.",
     "both": "Both turn: queries by their positions, keys by theirs.",
     "scale": "Divide the scores by the root of the head width.",
     "distance": "A score must depend on query position minus key position only.",
@@ -67,13 +72,16 @@ def _turned(x: Tensor, positions: Tensor, theta: float, pairing: str = "half") -
 
 def _check_rotate(rotate, x: Tensor, positions: Tensor, theta: float) -> None:
     what = f"rotate at positions {positions[0]}..{positions[-1]}"
-    with CHECK.doing("output", what):
-        got = rotate(x, positions, theta)
+    given = x.clone()
+    with CHECK.doing("axes", what):
+        got = rotate(given, positions, theta)
+    CHECK.true(torch.equal(given, x), "same", f"x after {what}", "unchanged", "changed")
     rope = Rope(dim=x.shape[-1], theta=theta)
     cos, sin = rope.tables(positions[None], torch.float64)
     expected = apply_rope(x[None], cos, sin)[0]
     mistakes = {
         "pairing": _turned(x, positions, theta, "interleaved"),
+        "order": _turned(x, positions, theta, "interleaved").unflatten(-1, (-1, 2)).mT.flatten(-2),
         "sign": _turned(x, -positions, theta),
         "positions": _turned(x, torch.arange(len(x)), theta),
     }
@@ -81,7 +89,7 @@ def _check_rotate(rotate, x: Tensor, positions: Tensor, theta: float) -> None:
         del mistakes["positions"]
     lengths = got.norm(dim=-1) if isinstance(got, Tensor) and got.shape == x.shape else None
     kept = lengths is not None and torch.allclose(lengths, x.norm(dim=-1))
-    CHECK.close(got, expected, "output" if kept or lengths is None else "size", what, mistakes)
+    CHECK.close(got, expected, "angle" if kept else "size", what, mistakes, shape="output")
 
 
 def _check_scores(scores, q: Tensor, k: Tensor, first: int, theta: float) -> None:
@@ -90,8 +98,8 @@ def _check_scores(scores, q: Tensor, k: Tensor, first: int, theta: float) -> Non
         keys = torch.arange(start, start + len(k))
         queries = keys[-len(q) :]
         what = f"scores of queries {queries[0]}..{queries[-1]} over keys {keys[0]}..{keys[-1]}"
-        with CHECK.doing("output", what):
-            got = scores(q, k, queries, keys, theta)
+        with CHECK.doing("shape", what):
+            got = scores(q.clone(), k.clone(), queries, keys, theta)
         expected = _scores(q, k, queries, keys, theta)
         reset = _scores(q, k, torch.arange(len(q)), torch.arange(len(k)), theta)
         mistakes = {
@@ -102,7 +110,7 @@ def _check_scores(scores, q: Tensor, k: Tensor, first: int, theta: float) -> Non
         unturned = _scores(q, k, queries * 0, keys, theta)
         if isinstance(got, Tensor) and got.shape == unturned.shape and torch.allclose(got, unturned):
             mistakes["both"] = unturned
-        CHECK.close(got, expected, "distance", what, mistakes)
+        CHECK.close(got, expected, "distance", what, mistakes, shape="shape")
 
 
 def _scores(q: Tensor, k: Tensor, query_positions: Tensor, key_positions: Tensor, theta: float) -> Tensor:

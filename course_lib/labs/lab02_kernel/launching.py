@@ -4,13 +4,17 @@ A kernel that writes past its rows would change what belongs to somebody else; o
 happens to lie there. Here NaN lies there, before and behind, so both can be seen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
 
+import numpy as np
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 from triton.runtime.errors import InterpreterError
+from triton.runtime.interpreter import interpreter_builder
 
 GUARD = 4096  # numbers before and behind, more than the tiles of the checks can overshoot
 
@@ -26,6 +30,7 @@ class Guarded:
 
     def __init__(self) -> None:
         self._buffers: list[tuple[Tensor, int]] = []
+        self.read_outside = False
 
     def put(self, x: Tensor) -> Tensor:
         """Return a contiguous copy of x that has guards around it."""
@@ -37,6 +42,23 @@ class Guarded:
     def empty(self, *shape: int) -> Tensor:
         """Return a tensor of NaN for a kernel to write to."""
         return self.put(torch.full(shape, torch.nan))
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Note in `read_outside` whether a kernel loads from an address that is in none of the tensors."""
+        load = interpreter_builder.create_masked_load
+
+        def watched(pointers, mask, *rest):
+            at = np.broadcast_to(pointers.data, mask.data.shape)[mask.data]
+            inside = np.zeros(at.shape, dtype=bool)
+            for buffer, size in self._buffers:
+                first = buffer.data_ptr() + GUARD * buffer.element_size()
+                inside |= (at >= first) & (at < first + size * buffer.element_size())
+            self.read_outside |= not inside.all()
+            return load(pointers, mask, *rest)
+
+        with patch.object(interpreter_builder, "create_masked_load", watched):
+            yield
 
     def untouched(self) -> bool:
         """Whether every guard is still as it was."""

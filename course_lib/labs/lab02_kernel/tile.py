@@ -16,7 +16,10 @@ HINTS = {
     "columns": "A row of S has s numbers: the rows of S lie s apart.",
     "width": "tl.arange needs a power of two. Where `at >= width` there is no number of this row: load 0.",
     "edge": "The last tile sticks out: store only where the row is below t and the column below s.",
-    "scale": "The product times `scale`.",
+    "edge_load": "Mask the loads too, rows of Q by t, of K by s: on a GPU a read past the end may fault.",
+    "scale": "The product times `scale`, once.",
+    "turned": "Row i of S belongs to query i: its numbers lie at S + i * s.",
+    "product": "A number of S is a row of Q times a row of K: tl.dot(q, tl.trans(k)).",
     "shapes": "Rows as [BLOCK_Q, 1] and columns as [1, BLOCK_K] broadcast to the tile.",
 }
 CHECK = Checker("Exercise 1", HINTS)
@@ -38,7 +41,7 @@ def _check_tile(score_tile, q: Tensor, k: Tensor) -> None:
     (t, width), s, inside = q.shape, len(k), Guarded()
     scale, what = 0.3, f"scores of {t} queries and {s} keys of width {width}, tiles of 16 x 16"
     out = inside.empty(t, s)
-    with CHECK.doing("shapes", what):
+    with CHECK.doing("shapes", what), inside.watching():
         launch(
             *(score_tile, (-(-t // 16), -(-s // 16)), inside.put(q), inside.put(k), out),
             *(t, s, width, scale),
@@ -54,9 +57,14 @@ def _check_tile(score_tile, q: Tensor, k: Tensor) -> None:
         "columns": _stored(expected, row=t),
         "edge": _stored(expected, row=s, columns_masked=False),
         "scale": q @ k.T,
+        "turned": expected.T.contiguous().view(t, s),
     }
+    if like(out, expected * scale):
+        mistakes["scale"] = expected * scale
     named = (hint for hint, y in mistakes.items() if not like(expected, y) and like(out, y))
-    CHECK.close(out, expected, next(named, "width" if width < 16 else "program"), what)
+    default = "width" if width < 16 else "program" if out.isnan().any() else "product"
+    CHECK.close(out, expected, next(named, default), what)
+    CHECK.true(not inside.read_outside, "edge_load", what, "nothing read outside Q and K", "a read outside")
 
 
 def _rows_apart(x: Tensor, apart: int) -> Tensor:
