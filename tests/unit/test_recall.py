@@ -79,6 +79,7 @@ def test_a_seed_gives_one_batch():
         (lambda: induction(1, 4, 8, stream(), part="test"), "part='test'"),
         (lambda: associative_recall(1, 5, 2, 9, stream()), "pairs=5"),
         (lambda: associative_recall(1, 3, 4, 9, stream()), "queries=4"),
+        (lambda: associative_recall(1, 3, 0, 9, stream()), "queries=0"),
         (lambda: induction(3, 2, 2, stream(), part="valid"), "hardly"),
     ],
 )

@@ -44,6 +44,7 @@ def test_known_names_come_out_as_they_are_written():
         ("μπαμπάμπ", "bampáb"),  # start, inside, end
         ("γαυ γαυ", "gaf gaf"),  # the end of a word
         ("αυδ αυθ ευα ευτ ηυλ ηυς", "avd afth eva eft ivl ifs"),
+        ("αυξ αυψ αυς αυκ αυβ", "afx afps afs afk avv"),
         ("αύ άυ αϋ", "áf áy aÿ"),  # joined; parted by the accent; parted by the diaeresis
         ("ου ού όυ οϋ", "ou oú óy oÿ"),
         ("γγ γξ γχ γκ", "ng nx nch gk"),
@@ -103,18 +104,26 @@ def test_parts_share_no_source_and_pairs_hold_the_answer(task):
     assert (len(train), len(valid)) == (3000, 300)
 
 
-def test_one_in_ten_sources_is_valid():
+@pytest.mark.parametrize("one_in", [10, 3])
+def test_one_source_in_so_many_is_valid(one_in):
     """A binomial count: 5 standard deviations."""
     rng, n = random.Random(0), 20_000
     words = {"".join(rng.choices("abcdefgh", k=12)) for _ in range(n)}
-    count = sum(sequences.part_of(word) == "valid" for word in words)
-    assert abs(count - len(words) / 10) < 5 * (len(words) * 0.1 * 0.9) ** 0.5
+    count, share = sum(sequences.part_of(word, one_in=one_in) == "valid" for word in words), 1 / one_in
+    assert abs(count - len(words) * share) < 5 * (len(words) * share * (1 - share)) ** 0.5
 
 
 def test_lengths_and_letters_are_as_asked():
     task = sequences.reversal(shortest=2, longest=5, alphabet="xyz")
     sources = [pair.source for pair in sequences.draw_pairs(task, 500)]
     assert {len(s) for s in sources} == {2, 3, 4, 5} and set("".join(sources)) == set("xyz")
+
+
+def test_words_to_transliterate_have_any_number_of_syllables(monkeypatch):
+    asked = set()
+    monkeypatch.setattr(sequences, "draw_word", lambda rng, n: asked.add(n) or draw_word(rng, n))
+    sequences.draw_pairs(sequences.transliteration(most_syllables=3), 50)
+    assert asked == {1, 2, 3}
 
 
 def test_a_seed_gives_one_list():
