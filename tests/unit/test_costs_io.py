@@ -21,6 +21,12 @@ def test_three_steps_run_and_counted():
     torch.testing.assert_close(y, (q @ k.mT).softmax(-1) @ v, rtol=1e-12, atol=1e-12)
 
 
+def test_keys_and_values_are_read_once_for_all_heads_of_a_group():
+    got = stepwise_attention_io(**SHAPE, heads=4, kv_heads=2, bytes_per_element=1)
+    assert got.read_bytes == 4 * 6 * 3 + 2 * 10 * (3 + 5) + 2 * 4 * 6 * 10
+    assert got.written_bytes == 2 * 4 * 6 * 10 + 4 * 6 * 5
+
+
 def test_tiles_by_hand():
     got = tiled_attention_io(**SHAPE, block_q=4, block_k=4, heads=2, kv_heads=1, bytes_per_element=2)
     assert got.read_bytes == 2 * (2 * 6 * 3 + 2 * 10 * (3 + 5))  # two blocks of queries read all keys
@@ -80,7 +86,10 @@ def test_the_largest_block_fits_and_one_more_row_does_not():
     [
         (lambda: stepwise_attention_io(**SHAPE | {"queries": 0}), "queries=0"),
         (lambda: stepwise_attention_io(**SHAPE, bytes_per_element=0), "bytes_per_element=0"),
+        (lambda: stepwise_attention_io(**SHAPE, heads=0), "heads=0"),
         (lambda: tiled_attention_io(**SHAPE, block_q=0, block_k=1), "block_q=0"),
+        (lambda: tiled_attention_io(**SHAPE, block_q=1, block_k=1, statistic_bytes=0), "statistic_bytes=0"),
+        (lambda: largest_block_q(100, key_dim=0, value_dim=64), "key_dim=0"),
         (lambda: tiled_attention_io(**SHAPE, block_q=1, block_k=1, causal=True), "queries=6, keys=10"),
         (lambda: largest_block_q(100, key_dim=64, value_dim=64), "at most sram_elements=100"),
     ],

@@ -13,7 +13,7 @@ from course_lib.generate import grammar
 from course_lib.generate.constrained import GrammarSampler
 from course_lib.generate.decode import generate
 from course_lib.generate.sampling import Sampler, greedy
-from course_lib.tasks.tokenizer import EOS, Tokenizer, train_bpe
+from course_lib.tasks.tokenizer import END, EOS, Tokenizer, train_bpe
 
 BYTES = Tokenizer()
 BPE = train_bpe(['{"name":"f","arguments":{"a":1,"b":[true,false,null]}}' * 3, 'x","y":"z'], merges=60)
@@ -51,6 +51,15 @@ def test_every_compact_value_is_accepted(value):
     assert grammar.accepts(text, "object", depth=max(depth(value), 1)) == isinstance(value, dict)
     if depth(value) > 0:
         assert not grammar.accepts(text, depth=depth(value) - 1)
+
+
+def test_an_object_counts_its_own_brackets():
+    assert grammar.accepts(b'{"a":1}', "object", depth=1)
+    assert not grammar.accepts(b'{"a":[]}', "object", depth=1)
+
+
+def test_a_string_holds_every_printable_sign():
+    assert grammar.accepts(json.dumps(bytes(range(0x20, 0x7F)).decode()).encode())
 
 
 @given(st.integers(0, 2**31), st.integers(1, 60), st.integers(0, 6))
@@ -92,6 +101,7 @@ def test_what_lies_outside_the_subset():
         b"[1, 2]",
         '"é"'.encode(),
         b'"\x7f"',
+        b'"\\u00e"',
         b"1" * 21,
         b"1e1234",
         b"0." + b"1" * 21,
@@ -99,7 +109,15 @@ def test_what_lies_outside_the_subset():
         b"",
     ):
         assert not grammar.accepts(text), text
-    for text in (b"1" * 20, b"1e123", b"0." + b"1" * 20, b'"\\u00e9"', b'{"a":1,"a":2}', b"-0", b"1E+05"):
+    for text in (
+        b"1" * 20,
+        b"1e123",
+        b"0." + b"1" * 20,
+        b'"\\u00e9\\u00E9"',
+        b'{"a":1,"a":2}',
+        b"-0",
+        b"1E+05",
+    ):
         assert grammar.accepts(text), text
         strict(text)
 
@@ -184,6 +202,12 @@ def test_the_mask_leaves_what_is_valid_as_it_was():
 def test_bad_input_is_named(call, names):
     with pytest.raises(ValueError, match=names):
         call()
+
+
+def test_after_its_last_token_a_row_says_only_that():
+    sampler = GrammarSampler(greedy, BYTES, max_new_tokens=4, eos=END)
+    wishes = torch.nn.functional.one_hot(torch.tensor([ord("1"), END, ord("2"), EOS]), BYTES.vocab).float()
+    assert [int(sampler(wish[None])) for wish in wishes] == [ord("1"), END, END, END]
 
 
 def test_a_sampler_is_for_one_text():

@@ -126,6 +126,14 @@ def test_pairs_are_drawn_together():
     assert bootstrap(better).low < bootstrap(hard).high  # the single ones overlap
 
 
+def test_a_paired_difference_is_the_bootstrap_of_first_minus_second():
+    first, second = torch.rand(2, 20, dtype=torch.float64)
+    options = {"confidence": 0.8, "resamples": 50, "seed": 3}
+    found = paired_difference(first, second, **options)
+    assert found == bootstrap(first - second, **options) != bootstrap(first - second, **options | {"seed": 4})
+    assert found.low in found and found.high in found
+
+
 @pytest.mark.parametrize(("successes", "trials"), [(0, 40), (1, 7), (30, 40), (200, 200)])
 def test_the_ends_of_wilsons_interval_solve_its_equation(successes, trials):
     z = 1.959963984540054

@@ -35,6 +35,7 @@ def test_top_p_is_theirs(p):
 
 def test_top_p_of_one_keeps_every_token_as_theirs_does():
     assert torch.equal(top_p(logits(), 1.0), TopPLogitsWarper(1.0)(None, logits()))
+    assert top_p(torch.tensor([[60.0, 0.0]]), 1.0).isfinite().all()  # the first alone is 1 in float32
 
 
 def test_the_chain_is_theirs():
@@ -53,7 +54,7 @@ def test_ties_at_the_kth_all_stay_as_theirs_do():
 def test_top_p_keeps_the_lower_of_equal_tokens():
     """As many tokens stay as with theirs; which of the equal ones, theirs leaves to an unstable sort."""
     tied = torch.tensor([[0.25, 0.125, 0.125, 0.25, 0.25]], dtype=torch.float64).log()
-    for p, kept in ((0.3, [0, 3]), (0.6, [0, 3, 4]), (0.8, [0, 1, 3, 4])):
+    for p, kept in ((0.3, [0, 3]), (0.5, [0, 3]), (0.6, [0, 3, 4]), (0.8, [0, 1, 3, 4])):
         assert top_p(tied, p).isfinite()[0].nonzero().flatten().tolist() == kept
         assert TopPLogitsWarper(p)(None, tied).isfinite().sum() == len(kept)
 
@@ -93,6 +94,7 @@ def test_a_ruled_out_token_is_never_drawn():
     [
         (lambda: temperature(logits(), 0.0), "temperature=0.0.*greedy"),
         (lambda: temperature(logits(), -1.0), "temperature=-1.0.*greedy"),
+        (lambda: temperature(logits(), float("nan")), "temperature=nan.*greedy"),
         (lambda: Sampler(generator=stream(), temperature=0)(logits()), "temperature=0.*greedy"),
         (lambda: top_k(logits(), 0), "top_k=0"),
         (lambda: top_p(logits(), 0.0), "top_p=0.0"),

@@ -1,7 +1,7 @@
 """The objective of a choice: its arithmetic, its ties, its limits, and what it cannot pick."""
 
 import itertools
-from dataclasses import astuple, replace
+from dataclasses import asdict, astuple, replace
 from fractions import Fraction
 
 import pytest
@@ -24,6 +24,7 @@ ENCODER = Criteria(error=0.10, latency_s=0.05, cost_usd=0.0001, risk=1e-6)
 DECODER = Criteria(error=0.08, latency_s=2.0, cost_usd=0.02, risk=3e-6)
 BOTH = {"encoder": ENCODER, "decoder": DECODER}
 PRICES = Weights(usd_per_error=0.5, usd_per_second=0.002, usd_per_usd=1, usd_per_incident=100)
+TERMS = asdict(ENCODER) | asdict(PRICES)
 
 
 def test_every_term_has_its_own_price():
@@ -49,6 +50,10 @@ def test_at_the_tie_the_winner_flips():
     assert score(ENCODER, at[1]) == pytest.approx(score(DECODER, at[1]), rel=1e-12)
     assert [winner(BOTH, at[side]) for side in (0.99, 1.01)] == ["encoder", "decoder"]
     assert tie_weight(DECODER, ENCODER, PRICES, "error") == pytest.approx(price, rel=1e-12)
+
+
+def test_a_tie_at_no_price_is_a_tie():
+    assert tie_weight(ENCODER, replace(ENCODER, error=0.2), replace(PRICES, usd_per_error=9), "error") == 0
 
 
 def test_no_price_makes_a_tie_where_one_is_better_anyway():
@@ -100,6 +105,9 @@ def test_a_point_in_a_dent_of_the_front_never_wins():
         (lambda: Criteria(error=-0.1, latency_s=1, cost_usd=1, risk=0), "error=-0.1"),
         (lambda: Criteria(error=0.1, latency_s=float("inf"), cost_usd=1, risk=0), "latency_s=inf"),
         (lambda: Weights(usd_per_error=True, usd_per_second=0), "usd_per_error=True"),
+        (lambda: objective(**TERMS | {"risk": -1}), "risk=-1"),
+        (lambda: objective(**TERMS | {"usd_per_second": -1}), "usd_per_second=-1"),
+        (lambda: objective(**TERMS | {"usd_per_incident": float("nan")}), "usd_per_incident=nan"),
         (lambda: tie_weight(ENCODER, DECODER, PRICES, "speed"), "criterion='speed'"),
         (lambda: within(ENCODER, {"speed": 1}), r"limits=\['speed'\]"),
         (lambda: winner({}, PRICES), "candidates"),
