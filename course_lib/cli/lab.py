@@ -5,6 +5,7 @@ grader. They run as the grader runs them: in a kernel of their own, in a tempora
 """
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,6 +57,13 @@ def find_lab(text: str) -> str:
     raise typer.BadParameter(f"no lab is called {text!r}; allowed: {allowed}", param_hint="N")
 
 
+def _words(name: str, folder: Path) -> str:
+    """What to type for this lab in this folder: its number, unless another lab goes by that."""
+    number = name.split("_")[0].lstrip("0")
+    short = number if find_lab(number) == name else name
+    return short if folder == FOLDER else f"{short} --folder {shlex.quote(str(folder))}"
+
+
 def start(
     lab: Lab,
     folder: Folder = FOLDER,
@@ -80,7 +88,7 @@ def show_start(facts: Mapping[str, Any]) -> None:
     """Say where the copy is and what to do with it."""
     say(f"{'Replaced' if facts['replaced'] else 'Copied to'} {facts['path']}")
     say(f"Write:  jupyter lab {facts['path']}")
-    say(f"Check:  course lab check {facts['lab'].split('_')[0].lstrip('0')}")
+    say(f"Check:  course lab check {_words(facts['lab'], Path(facts['path']).parent)}")
 
 
 def check(
@@ -97,8 +105,7 @@ def check(
     name = find_lab(lab)
     path = file or folder / f"{name}.ipynb"
     if not path.is_file():
-        number = name.split("_")[0].lstrip("0")
-        raise ValueError(f"{path} is not there; make it with: course lab start {number}")
+        raise ValueError(f"{path} is not there; make it with: course lab start {_words(name, folder)}")
     facts = check_facts(name, path, timeout)
     answer(facts, as_json, show)
     if not facts["passed"]:

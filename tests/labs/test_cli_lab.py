@@ -36,6 +36,24 @@ def test_start_copies_the_student_lab(elsewhere, number):
     assert (elsewhere / told["path"]).read_bytes() == (LABS / f"{NAME}.ipynb").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("words", "next_words"),
+    [
+        (("3",), "3"),
+        (("3", "--folder", "my work"), "3 --folder 'my work'"),
+        (("02_attention_math",), "2"),
+        (("02_flash_kernel",), "02_flash_kernel"),
+    ],
+)
+def test_start_says_how_to_check_that_very_copy(elsewhere, words, next_words):
+    assert course("lab", "start", *words).stdout.splitlines()[-1] == f"Check:  course lab check {next_words}"
+    (elsewhere / "my_labs").mkdir(exist_ok=True)
+    for copy in elsewhere.rglob("*.ipynb"):
+        copy.unlink()
+    told = course("lab", "check", *words, code=2).stderr
+    assert f"course lab start {next_words}" in " ".join(told.split())
+
+
 def test_start_overwrites_only_by_force(elsewhere):
     course("lab", "start", "3", "--folder", "mine")
     copy = elsewhere / "mine" / f"{NAME}.ipynb"
