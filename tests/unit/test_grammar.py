@@ -210,6 +210,14 @@ def test_after_its_last_token_a_row_says_only_that():
     assert [int(sampler(wish[None])) for wish in wishes] == [ord("1"), END, END, END]
 
 
+def test_a_sampler_keeps_to_its_depth():
+    likes_a_bracket = torch.zeros(1, BYTES.vocab).index_fill(1, torch.tensor([ord("[")]), 1.0)
+    for depth in (0, 1, 2):
+        sampler = GrammarSampler(greedy, BYTES, max_new_tokens=9, depth=depth)
+        said = bytes(int(sampler(likes_a_bracket)) for _ in range(3))
+        assert len(said) - len(said.lstrip(b"[")) == depth
+
+
 def test_a_sampler_is_for_one_text():
     sampler = GrammarSampler(greedy, BYTES, max_new_tokens=2)
     sampler(torch.zeros(2, 368))
