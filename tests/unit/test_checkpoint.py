@@ -1,6 +1,7 @@
 """Folders that are no checkpoint, or not of this model, are refused by name."""
 
 import json
+from itertools import pairwise
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from course_lib.models.checkpoint import CheckpointTensors, load_checkpoint, save_checkpoint
 from course_lib.models.lm import CausalLM
+from course_lib.models.prefix_lm import PrefixLM
 from tests.unit.test_lm import SMALL, spec_of
 
 FIRST = "model.layers.0.self_attn.q_proj.weight"
@@ -136,9 +138,18 @@ def test_a_config_of_another_model_is_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_checkpoint_is_not_written_over(folder):
+@pytest.mark.parametrize("there", ["config.json", "model.safetensors", "model.safetensors.index.json"])
+def test_a_checkpoint_is_not_written_over(tmp_path, there):
+    (tmp_path / there).write_bytes(b"")
     with pytest.raises(ValueError, match="holds a checkpoint already"):
-        save_checkpoint(CausalLM(spec_of()), folder, SMALL)
+        save_checkpoint(CausalLM(spec_of()), tmp_path, SMALL)
+    assert [file.name for file in tmp_path.iterdir()] == [there]
+
+
+def test_a_model_is_loaded_as_asked(folder):
+    loaded = load_checkpoint(folder, dtype=torch.bfloat16, build=PrefixLM)
+    assert type(loaded) is PrefixLM and not loaded.training
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
 
 
 def test_a_shard_holds_at_least_a_byte(tmp_path):
@@ -149,6 +160,8 @@ def test_a_shard_holds_at_least_a_byte(tmp_path):
 def test_shards_keep_to_their_size(sharded):
     files = sorted(sharded.glob("model-*.safetensors"))
     assert len(files) > 2
-    for file in files:
-        tensors = load_file(file)
-        assert len(tensors) == 1 or sum(tensor.nbytes for tensor in tensors.values()) <= 2000
+    index = json.loads((sharded / "model.safetensors.index.json").read_text())
+    sizes = {file.name: [tensor.nbytes for tensor in load_file(file).values()] for file in files}
+    assert all(each and (len(each) == 1 or sum(each) <= 2000) for each in sizes.values())
+    assert index["metadata"]["total_size"] == sum(map(sum, sizes.values()))
+    assert all(sum(a) + sum(b) > 2000 for a, b in pairwise(sizes.values()))

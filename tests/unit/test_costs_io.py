@@ -79,6 +79,10 @@ def test_the_largest_block_fits_and_one_more_row_does_not():
 
     rows = largest_block_q(10_000, key_dim=24, value_dim=40, block_k=32)
     assert elements(rows, 32, 24, 40) <= 10_000 < elements(rows + 1, 32, 24, 40)
+    least = elements(1, 32, 24, 40)
+    assert largest_block_q(least, key_dim=24, value_dim=40, block_k=32) == 1
+    with pytest.raises(ValueError, match=f"sram_elements={least - 1}"):
+        largest_block_q(least - 1, key_dim=24, value_dim=40, block_k=32)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def test_there_is_enough_and_each_query_has_one_answer(split):
 
 def test_the_parts_share_no_module(split):
     groups = [{d.group for d in part} - {documents.TOPICS} for part in (split.train, split.test)]
+    assert all(any(d.group == documents.TOPICS for d in part) for part in (split.train, split.test))
     assert not groups[0] & groups[1] and min(len(split.train), len(split.test)) > 200
 
 
@@ -67,6 +68,7 @@ def test_queries_and_texts_are_of_the_sizes_said(split):
 def test_a_seed_gives_one_split(split):
     assert documents.retrieval() == split != documents.retrieval(seed=1)
     assert len(documents.retrieval(test_share=0.5).test) > len(split.test)
+    assert documents.retrieval(test_share=1e-9).test  # one module at least
 
 
 def test_hard_negatives_are_of_the_same_module(split):
@@ -82,6 +84,7 @@ def test_hard_negatives_are_of_the_same_module(split):
 
 def test_intents_do_not_leak(task):
     assert len(task.names) == 12 and min(len(task.train), len(task.test)) > 200
+    assert 0.15 < len(task.test) / len(task.train + task.test) < 0.25  # one in five
     assert not {u.text for u in task.train} & {u.text for u in task.test}
     for u in task.train + task.test:
         assert task.names[u.intent].lower() not in u.text.lower().split()

@@ -122,6 +122,8 @@ def test_the_class_that_fits(config, kind):
         (Encoder, LLAMA, {"head": "none"}, "causal=True"),
         (Encoder, LLAMA, {}, "head='lm': supported are 'none', 'pooler' and 'mlm'"),
         (Encoder, BERT, {"logit_scale": 2.0}, "logit_scale=2.0"),
+        (Encoder, BERT, {"logit_softcap": 3.0}, "logit_softcap=3.0"),
+        (Encoder, T5, {}, r"encoder=\("),
         (MaskedLM, BERT, {}, "head='pooler': supported is 'mlm'"),
         (EncoderDecoder, LLAMA, {}, "encoder: supported is a stack whose layers see both sides"),
         (EncoderDecoder, T5, {"head": "none"}, "head='none'"),
@@ -136,6 +138,10 @@ def test_stacks_that_do_not_fit_are_named():
     spec = spec_from_hf_config(T5)
     with pytest.raises(ValueError, match="layers: supported is a causal stack"):
         EncoderDecoder(dataclasses.replace(spec, layers=spec.encoder))
+    for wrong in ({"cross": None}, {"mixer": spec.encoder[0].mixer}):  # causal alone, cross-attention alone
+        layers = tuple(dataclasses.replace(layer, **wrong) for layer in spec.layers)
+        with pytest.raises(ValueError, match="layers: supported is a causal stack"):
+            EncoderDecoder(dataclasses.replace(spec, layers=layers))
     with pytest.raises(ValueError, match="encoder: supported"):
         EncoderDecoder(dataclasses.replace(spec, encoder=spec.layers))
     with pytest.raises(ValueError, match="cross is set"):
@@ -150,6 +156,10 @@ def test_shapes_and_lengths_that_do_not_fit_are_named():
         ValueError, match=r"positions has shape \(1, 3\): allowed is that of tokens, \(1, 4\)"
     ):
         checked_positions(tokens, tokens[:, :3])
+    with pytest.raises(ValueError, match="types is given"):
+        Encoder(spec_from_hf_config(MODERN))(tokens, types=tokens)
+    with pytest.raises(ValueError, match="only a model with head='pooler'"):
+        Encoder(spec_from_hf_config(MODERN)).pooled(torch.zeros(1, 4, 12))
     with pytest.raises(ValueError, match="positions reach 11: this table's last one is 10"):
         model(torch.zeros(1, 12, dtype=torch.long))
     with pytest.raises(ValueError, match="cache has 2 layers: this model has 3"):
@@ -160,5 +170,28 @@ def test_shapes_and_lengths_that_do_not_fit_are_named():
 def test_blank_infilling_wants_layers_without_positions():
     spec = spec_from_hf_config(LLAMA)
     embeddings = dataclasses.replace(spec.embeddings, learned_positions=8)
+    spec = dataclasses.replace(spec, embeddings=embeddings)
     with pytest.raises(ValueError, match="rope=RopeSpec"):
-        BlankInfillingLM(dataclasses.replace(spec, embeddings=embeddings), longest_span=3)
+        BlankInfillingLM(spec, longest_span=3)
+    for own, message in (({"window": 4}, "window=4"), ({"alibi": True}, "alibi=True")):
+        layers = tuple(
+            dataclasses.replace(layer, mixer=dataclasses.replace(layer.mixer, rope=None, **own))
+            for layer in spec.layers
+        )
+        with pytest.raises(ValueError, match=message):
+            BlankInfillingLM(dataclasses.replace(spec, layers=layers), longest_span=3)
+
+
+def test_blank_infilling_has_a_row_for_each_place_in_the_longest_span():
+    spec = spec_from_hf_config(LLAMA)
+    embeddings = dataclasses.replace(spec.embeddings, learned_positions=8)
+    layers = tuple(
+        dataclasses.replace(layer, mixer=dataclasses.replace(layer.mixer, rope=None)) for layer in spec.layers
+    )
+    model = BlankInfillingLM(
+        dataclasses.replace(spec, embeddings=embeddings, layers=layers), longest_span=999
+    )
+    assert model.within.table.weight.shape == (1000, 12)
+    assert model.within.table.weight.std().item() == pytest.approx(0.02, rel=0.05)  # of 12,000 draws
+    tokens = torch.tensor([[1, 2, 3]])
+    assert model(tokens, tokens, tokens, prefix_lengths=1, last_only=True).shape == (1, 1, 13)

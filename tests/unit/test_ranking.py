@@ -145,6 +145,10 @@ def test_the_ends_of_wilsons_interval_solve_its_equation(successes, trials):
     assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx((found.low, found.high), abs=1e-12)
 
 
+def test_none_and_all_reach_the_ends_exactly():
+    assert all(wilson(0, n).low == 0 and wilson(n, n).high == 1 for n in range(1, 300))
+
+
 def test_wilsons_interval_covers_as_often_as_it_says_on_average():
     """Exact coverage of 40 trials, summed over all outcomes: 95 % on average, never far below."""
     found = [wilson(k, 40) for k in range(41)]
