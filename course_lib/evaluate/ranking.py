@@ -45,9 +45,14 @@ def ranked_gains(scores: Float[Tensor, "q n"], gains: Float[Tensor, "q n"]) -> F
 def one_relevant(index: Int[Tensor, " q"], documents: int) -> Float[Tensor, "q n"]:
     """Gains for queries with one right document each: 1 at `index`, 0 elsewhere.
 
+    Raises:
+        ValueError: an index is below 0 or not below `documents`.
+
     >>> one_relevant(torch.tensor([2, 0]), 3).tolist()
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
+    if bool(((index < 0) | (index >= documents)).any()):
+        raise ValueError(f"index={index.tolist()}: allowed are 0 to {documents - 1}")
     return torch.nn.functional.one_hot(index, documents).double()
 
 

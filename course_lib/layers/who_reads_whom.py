@@ -43,7 +43,7 @@ def who_reads_whom(
     for name, got, want in (("queries", rows, mask.shape[0]), ("keys", columns or None, mask.shape[1])):
         if got is not None and len(got) != want:
             raise ValueError(f"{name} has {len(got)} names: allowed is one for each of {want}")
-    margin, width = max(map(len, rows)), max(map(len, columns), default=1)
+    margin, width = max(map(len, rows), default=0), max(map(len, columns), default=1)
     header = [" ".join([" " * margin, *(name.rjust(width) for name in columns)])] if columns else []
     lines = [
         " ".join([name.rjust(margin), *((READS if seen else NOT).center(width) for seen in row)]).rstrip()

@@ -173,6 +173,8 @@ ONE, EYE = torch.ones(1, 3), torch.eye(2)
         (lambda: ranking.ranked_gains(ONE, 0 * ONE), r"gains of query 0 are \[0.0, 0.0, 0.0\]"),
         (lambda: ranking.ranked_gains(EYE, EYE * torch.tensor([[1.0], [0.0]])), "gains of query 1"),
         (lambda: ranking.ranked_gains(EYE, torch.tensor([[1.0, 0], [1, -1]])), r"\[1.0, -1.0\]"),
+        (lambda: ranking.one_relevant(torch.tensor([0, 3]), 3), r"index=\[0, 3\]: allowed are 0 to 2"),
+        (lambda: ranking.one_relevant(torch.tensor([-1]), 3), r"index=\[-1\]"),
         (lambda: ranking.recall_at(ONE, 0), "k=0"),
         (lambda: ranking.ndcg_at(ONE, 0), "k=0"),
         (lambda: bootstrap([1.0]), "values has 1"),

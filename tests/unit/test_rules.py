@@ -102,6 +102,7 @@ def test_text_without_names_numbers_the_queries():
 
 def test_marks_stand_under_the_names_however_long_these_are():
     lines = who_reads_whom(torch.ones(2, 3, dtype=torch.bool), ["x", "long"], ["a", "bcd", "e"]).splitlines()
+    assert who_reads_whom(torch.ones(0, 3, dtype=torch.bool)) == ""
     assert lines == ["       a bcd   e", "   x  ■   ■   ■", "long  ■   ■   ■"]
 
 

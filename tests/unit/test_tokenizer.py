@@ -140,8 +140,8 @@ def test_the_same_bytes_give_the_same_merges_in_every_process():
 def test_the_library_bpe_reads_no_validation_file(monkeypatch):
     read = []
     monkeypatch.setattr(tk, "train_bpe", lambda texts, merges: read.extend(texts))
-    tk.stdlib_bpe(10, max_bytes=200_000)
-    corpus = stdlib_source(200_000)
+    tk.stdlib_bpe(10, max_bytes=200_000, seed=3)
+    corpus = stdlib_source(200_000, 3)
     assert read[0] == bytes(corpus.train.tolist()).decode(errors="ignore")
     assert read[1:] == list(pydoc_topics().values())
 
@@ -150,6 +150,8 @@ def test_control_tokens_are_shown_but_are_no_text():
     tokens = [tk.BOS, *BYTES.encode("é!").tolist(), tk.sentinel(7), tk.EOS]
     assert BYTES.decode(tokens) == "é!"
     assert BYTES.pieces(tokens) == ["<bos>", "\ufffd", "\ufffd", "!", "<7>", "<eos>"]
+    assert BPE.pieces([tk.sentinel(0), tk.FIRST_MERGE]) == ["<0>", BPE.decode([tk.FIRST_MERGE])]
+    assert BYTES.decode([65, 0xC3]) == "A\ufffd"
 
 
 @pytest.mark.parametrize(
