@@ -62,6 +62,8 @@ def test_queries_and_texts_are_of_the_sizes_said(split):
     for d in split.train + split.test:
         if d.group != documents.TOPICS:
             assert 20 <= len(d.query) <= 200 and d.query.endswith(".") and len(d.text) >= 80
+        else:
+            assert set(d.text.split()[0]) - set("*=-~"), "the line under the title is no text"
         assert d.query not in d.text or len(d.query) < 40  # titles are words of their topic
 
 
@@ -82,11 +84,32 @@ def test_hard_negatives_are_of_the_same_module(split):
         assert all(part[i].group == part[index].group for i in found[:near])
 
 
+def test_negatives_of_a_small_group_are_made_up_from_others():
+    part = tuple(documents.Document(group, str(i), "", "") for i, group in enumerate("aabbbbb"))
+    for seed in range(5):
+        found = documents.hard_negatives(part, 0, 6, random.Random(seed))
+        assert found[0] == 1 and sorted(found) == [1, 2, 3, 4, 5, 6]
+
+
+def test_of_equal_docstrings_the_first_is_taken():
+    first = {}
+    for d in docstrings.stdlib_docstrings():
+        first.setdefault((d.summary, d.details), (d.module, d.name))
+    found = [d for d in documents.documents() if d.group != documents.TOPICS]
+    assert all(first[d.query, d.text] == (d.group, d.name) for d in found)
+
+
+def test_the_majority_is_that_of_the_training_part():
+    train, test = (tuple(intents.Utterance("", i) for i in part) for part in ((0, 0, 1), (1, 1, 0)))
+    assert intents.Intents(("a", "b"), train, test).majority_share == 1 / 3
+
+
 def test_intents_do_not_leak(task):
     assert len(task.names) == 12 and min(len(task.train), len(task.test)) > 200
     assert 0.15 < len(task.test) / len(task.train + task.test) < 0.25  # one in five
     assert not {u.text for u in task.train} & {u.text for u in task.test}
     for u in task.train + task.test:
+        assert 20 <= len(u.text) <= 200 and u.text.endswith(".")
         assert task.names[u.intent].lower() not in u.text.lower().split()
 
 

@@ -69,6 +69,8 @@ def test_the_target_reads_the_whole_source_and_its_own_past():
     source, target = torch.randint(13, (1, 6)), torch.randint(13, (1, 5))
     assert all(moved(lambda s: model(s, target), source, place) == [True] * 5 for place in range(6))
     assert moved(lambda t: model(source, t), target, 2) == [False, False, True, True, True]
+    last = model.decode(model.encode(source), target, last_only=True)
+    torch.testing.assert_close(last, model(source, target)[:, -1:], rtol=1e-12, atol=1e-12)
 
 
 @torch.no_grad()
