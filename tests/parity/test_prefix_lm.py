@@ -111,6 +111,18 @@ def test_a_prefix_in_two_calls_is_refused(pair):
     ):
         pair.prefix_lm(tokens[:, :4], cache=cache, prefix_lengths=5)
     assert cache.length == 0
+    pair.prefix_lm(tokens[:, :2], cache=cache, prefix_lengths=2)
+    with pytest.raises(
+        ValueError, match="row 0 are 2 to 8: a call with a cache has to hold the whole prefix"
+    ):
+        pair.prefix_lm(tokens[:, 2:], cache=cache, prefix_lengths=5)
+
+
+@torch.no_grad()
+def test_the_last_score_alone(pair):
+    tokens = pair.tokens(2, 7)
+    ours = pair.prefix_lm(tokens, prefix_lengths=4, last_only=True)
+    torch.testing.assert_close(ours, pair.prefix_lm(tokens, prefix_lengths=4)[:, -1:], **TOLERANCE)
 
 
 def test_what_training_counts():
