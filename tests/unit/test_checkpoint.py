@@ -1,6 +1,7 @@
 """Folders that are no checkpoint, or not of this model, are refused by name."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from course_lib.models.checkpoint import CheckpointTensors, load_checkpoint, save_checkpoint
 from course_lib.models.lm import CausalLM
 from course_lib.models.prefix_lm import PrefixLM
+from course_lib.models.weights import hf_tensors
 from tests.unit.test_lm import SMALL, spec_of
 
 FIRST = "model.layers.0.self_attn.q_proj.weight"
@@ -165,3 +167,17 @@ def test_shards_keep_to_their_size(sharded):
     assert all(each and (len(each) == 1 or sum(each) <= 2000) for each in sizes.values())
     assert index["metadata"]["total_size"] == sum(map(sum, sizes.values()))
     assert all(sum(a) + sum(b) > 2000 for a, b in pairwise(sizes.values()))
+
+
+def test_files_are_filled_to_the_byte_and_numbered_from_one(tmp_path):
+    model = CausalLM(replace(spec_of(), name="mine"))  # a name is no part of a config
+    tensors = hf_tensors(model)
+    total, count = sum(tensor.nbytes for tensor in tensors.values()), len(tensors)
+    save_checkpoint(model, tmp_path / "one", SMALL, shard_bytes=total)
+    assert {file.name for file in (tmp_path / "one").iterdir()} == {"config.json", "model.safetensors"}
+    save_checkpoint(model, tmp_path / "each", SMALL, shard_bytes=1)
+    files = sorted((tmp_path / "each").glob("*.safetensors"))
+    assert [file.name for file in files] == [
+        f"model-{i:05d}-of-{count:05d}.safetensors" for i in range(1, count + 1)
+    ]
+    assert all(len(load_file(file)) == 1 for file in files)

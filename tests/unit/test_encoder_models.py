@@ -175,7 +175,12 @@ def test_blank_infilling_wants_layers_without_positions():
     spec = dataclasses.replace(spec, embeddings=embeddings)
     with pytest.raises(ValueError, match="rope=RopeSpec"):
         BlankInfillingLM(spec, longest_span=3)
-    for own, message in (({"window": 4}, "window=4"), ({"alibi": True}, "alibi=True")):
+    kinds = (
+        ({"window": 4}, "window=4"),
+        ({"alibi": True}, "alibi=True"),
+        ({"relative_buckets": 8}, "buckets=8"),
+    )
+    for own, message in kinds:
         layers = tuple(
             dataclasses.replace(layer, mixer=dataclasses.replace(layer.mixer, rope=None, **own))
             for layer in spec.layers
