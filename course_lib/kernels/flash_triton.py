@@ -147,10 +147,10 @@ def _check(queries: Tensor, keys: Tensor, values: Tensor, **blocks: int) -> None
             "queries is on the CPU: allowed is a GPU, or TRITON_INTERPRET=1 before Triton's import"
         )
     for name, x in (("queries", queries), ("keys", keys), ("values", values)):
-        if x.dtype not in DTYPES or x.dtype != queries.dtype:
-            raise ValueError(
-                f"{name} is {x.dtype}: allowed is one of {', '.join(map(str, DTYPES))} for all three"
-            )
+        if x.dtype not in DTYPES:
+            raise ValueError(f"{name} is {x.dtype}: allowed is one of {', '.join(map(str, DTYPES))}")
+        if x.dtype != queries.dtype:
+            raise ValueError(f"{name} is {x.dtype}: allowed is that of queries, {queries.dtype}")
         least, most = WIDTHS
         if not least <= x.shape[-1] <= most:
             raise ValueError(f"{name} has heads of width {x.shape[-1]}: allowed are {least} to {most}")

@@ -29,10 +29,11 @@ SHAPES = {  # t, s, h, g, k, v
 }
 
 
-def distances(shape, causal, dtype, **options):
+def distances(shape, causal, dtype, *, step=1, **options):
     t, s, heads, groups, key_dim, value_dim = shape
     sizes = (2, t, heads, key_dim), (2, s, groups, key_dim), (2, s, groups, value_dim)
-    q, k, v = (torch.randn(size).to(dtype) for size in sizes)
+    # With step 2 the last axis is not contiguous.
+    q, k, v = (torch.randn(*size[:-1], size[-1] * step).to(dtype)[..., ::step] for size in sizes)
     mask = torch.ones(2, t, s, dtype=torch.bool)
     if causal:
         mask = visible(next_positions(s - t, 2, t), next_positions(0, 2, s))
@@ -55,6 +56,9 @@ def refusals():
         "width": lambda: flash_attention(x[..., :8], x[..., :8], x),
         "values shorter than keys": lambda: flash_attention(x, x, x[:, :3]),
         "keys narrower than queries": lambda: flash_attention(torch.cat([x, x], -1), x, x),
+        "dtypes": lambda: flash_attention(x, x, x.half()),
+        "wide": lambda: flash_attention(x, x, x.repeat(1, 1, 1, 9)),
+        "small block": lambda: flash_attention(x, x, x, block_k=8),
         "block": lambda: flash_attention(x, x, x, block_q=24),
         "groups": lambda: flash_attention(x[:, :, :1], x, x),
     }.items():
@@ -72,6 +76,7 @@ def interpreted():
             blocks = {"block_q": 16, "block_k": 32}
             found[f"{name} | {causal} | {dtype}"] = distances(shape, causal, dtype, **blocks)
     found["scale | True | torch.float32"] = distances(SHAPES["odd"], True, torch.float32, scale=0.7)
+    found["strided | True | torch.float32"] = distances(SHAPES["odd"], True, torch.float32, step=2)
     return {"distances": found, "refusals": dict(refusals())}
 
 

@@ -51,6 +51,9 @@ def test_bad_arguments_are_named(cache_folder):
     assert refusals["width"] == "queries has heads of width 8: allowed are 16 to 128"
     assert refusals["values shorter than keys"] == "values has shape (1, 3, 2, 16): allowed is (1, 4, 2, 16)"
     assert refusals["keys narrower than queries"] == "keys has shape (1, 4, 2, 16): allowed is (1, 4, 2, 32)"
+    assert refusals["dtypes"] == "values is torch.float16: allowed is that of queries, torch.float32"
+    assert refusals["wide"] == "values has heads of width 144: allowed are 16 to 128"
+    assert refusals["small block"] == "block_k=8: allowed are powers of two from 16"
     assert refusals["block"] == "block_q=24: allowed are powers of two from 16"
     assert refusals["groups"] == "kv_heads=2: allowed are the divisors of heads=1"
 
