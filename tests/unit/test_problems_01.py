@@ -70,8 +70,11 @@ def test_the_cost_table():
     assert costs(pair, t, source_tokens=s) == (14, 14 * both, n * opened / 2, n * both)
     assert reads(prefix(s), both) == opened
     table = TEXT.split("(proto-costs-table)=")[1].split("\n\n")[2]
-    for cell in ("$12 L d^2$", "$14 L d^2$", "$24 L d^2 (s + t)$", "$14 L d^2 (s + t)$", "$L d\\,(s + t)$"):
-        assert cell in table
+    cells = ("$12 L d^2$", "$14 L d^2$", "$24 L d^2 s$", "$24 L d^2 (s + t)$", "$14 L d^2 (s + t)$")
+    cells += ("$L s^2$", "$L (s + t)(s + t + 1)/2$", r"$L \bigl(s^2 + st + t(t + 1)/2\bigr)$")
+    cells += (r"$\tfrac{L}{2} \bigl(s^2 + st + t(t + 1)/2\bigr)$", r"$2 L d\,(s + t)$", r"$L d\,(s + t)$")
+    for cell in cells:
+        assert f"| {cell} |" in table
 
 
 def test_who_may_read_whom_counted():
