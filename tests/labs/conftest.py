@@ -8,6 +8,7 @@ import pytest
 
 from course_lib.labs.session import Limits, Outcome, Session
 
+BEFORE_ALL = "import os; os.environ['TRITON_INTERPRET'] = '1'"  # labs share this kernel; one of them needs it
 NEEDS_TRITON = "02_flash_kernel"  # published for Linux only
 
 
@@ -24,5 +25,6 @@ def kernel(tmp_path_factory) -> Iterator[Callable[[str], Outcome]]:
     with asyncio.Runner() as runner:
         session = Session(tmp_path_factory.mktemp("kernel"), Limits())
         runner.run(session.start())
+        runner.run(session.run(BEFORE_ALL, 120))
         yield lambda source: runner.run(session.run(source, 120))
         runner.run(session.kill())

@@ -173,11 +173,15 @@ def test_a_right_answer_counts_though_its_rating_was_not_given(state):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_ends_it_and_keeps_what_was_given(state):
-    """A process of its own, interrupted while it waits for the third answer."""
+    """A process of its own, interrupted while it waits for the third answer.
+
+    A shell starts jobs in the background with SIGINT ignored, and children inherit that: hence the handler.
+    """
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     command = [
         sys.executable,
         "-c",
-        "from course_lib.cli.app import app; app()",
+        heeds + "from course_lib.cli.app import app; app()",
         "quiz",
         "--chapter",
         "3",

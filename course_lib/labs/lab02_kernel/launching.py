@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 from triton.runtime.errors import InterpreterError
-from triton.runtime.interpreter import interpreter_builder
+from triton.runtime.interpreter import InterpretedFunction, interpreter_builder
 
 GUARD = 4096  # numbers before and behind, more than the tiles of the checks can overshoot
 
@@ -75,9 +75,10 @@ def launch(kernel: Callable, grid: tuple[int, ...], *arguments, **constants) -> 
         ValueError: if the kernel is compiled and not interpreted: the checks compare in float64 on the CPU.
         Whatever the student's code raised, without the interpreter's wrapping.
     """
-    if not triton.knobs.runtime.interpret:
+    if not (triton.knobs.runtime.interpret and isinstance(tl.max, InterpretedFunction)):
         raise ValueError(
-            "TRITON_INTERPRET=0: checks run kernels on the CPU; allowed is 1, set before Triton is imported"
+            "TRITON_INTERPRET was not 1 when Triton was imported: checks run kernels on the CPU, and 1 is "
+            "allowed; restart the notebook's kernel and run its first cell before all others"
         )
     try:
         kernel[grid](*arguments, **constants)
