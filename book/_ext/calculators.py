@@ -21,8 +21,7 @@ from course_lib.calculators.choice import name_winner
 from course_lib.calculators.definition import Calculator, used_inputs
 from course_lib.calculators.emit import CALCULATORS, script, variants
 from course_lib.calculators.inputs import Input
-from course_lib.calculators.presets import Setting, answer_by_function, setting, structure
-from course_lib.kit.units import bytes_text, count_text, seconds_text, share_text, usd_text
+from course_lib.calculators.presets import answer_text, setting, structure
 
 SCRIPTS = (
     "calculator-maths.js",
@@ -35,19 +34,6 @@ SCRIPTS = (
     "calculator-picture.js",
     "calculator.js",
 )
-TEXT = {
-    "bytes": bytes_text,
-    "seconds": seconds_text,
-    "count": count_text,
-    "share": share_text,
-    "USD": usd_text,
-}
-
-
-def answer_text(calculator: Calculator, entered: Setting) -> str:
-    """Return a calculator's answer with its unit, by the library's function."""
-    lines = {line.name: line for line in calculator.formula(structure(entered.model))}
-    return TEXT[lines[calculator.answer].unit](answer_by_function(calculator, entered))
 
 
 def varied(calculator: Calculator) -> list[str]:

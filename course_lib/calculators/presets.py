@@ -7,9 +7,17 @@ from functools import cache
 from course_lib.calculators.definition import Calculator, used_inputs
 from course_lib.calculators.symbolic import SymbolicModel, filled, symbolic_model
 from course_lib.costs.hardware import list_hardware, load_hardware
+from course_lib.kit.units import bytes_text, count_text, seconds_text, share_text, usd_text
 from course_lib.specs.loader import list_specs, load_spec
 from course_lib.specs.schema import ModelSpec
 
+TEXT = {
+    "bytes": bytes_text,
+    "seconds": seconds_text,
+    "count": count_text,
+    "share": share_text,
+    "USD": usd_text,
+}
 MACHINE = {"memory_bytes": "memory_bytes", "bandwidth": "bandwidth_bytes_per_s", "peak_flops": "peak_flops"}
 
 
@@ -95,6 +103,17 @@ def answer_by_function(calculator: Calculator, entered: Setting) -> float:
     """
     spec = spec_of(entered.model, entered.values)
     return calculator.by_function(spec, in_formula_units(calculator, entered.model, entered.values))
+
+
+def answer_text(calculator: Calculator, entered: Setting) -> str:
+    """Return the answer of `answer_by_function` with its unit, for a reader.
+
+    >>> from course_lib.calculators.memory import KV_BUDGET
+    >>> answer_text(KV_BUDGET, setting(KV_BUDGET, {"tokens": 131072}))
+    '40 GiB'
+    """
+    lines = {line.name: line for line in calculator.formula(structure(entered.model))}
+    return TEXT[lines[calculator.answer].unit](answer_by_function(calculator, entered))
 
 
 def spec_of(name: str, entered: Mapping[str, float]) -> ModelSpec | None:

@@ -3,21 +3,13 @@
 import pytest
 
 from course_lib.calculators.emit import CALCULATORS, variants
-from course_lib.calculators.presets import answer_by_function, setting, structure
-from course_lib.kit.units import bytes_text, count_text, seconds_text, share_text, usd_text
+from course_lib.calculators.presets import answer_text, setting
 
 from .conftest import SITE
 from .test_pages import AXE
 from .visit import PHONE
 
 PAGE = "book/calculators.html"
-TEXT = {
-    "bytes": bytes_text,
-    "seconds": seconds_text,
-    "count": count_text,
-    "share": share_text,
-    "USD": usd_text,
-}
 WORKED = [(name, worked) for name, calculator in CALCULATORS.items() for worked in calculator.worked]
 
 
@@ -39,11 +31,7 @@ def once(browse):
 
 def by_python(name: str, changed: dict) -> str:
     """Return the answer of the library, in words."""
-    calculator = CALCULATORS[name]
-    lines = {
-        line.name: line for line in calculator.formula(structure(changed.get("model", calculator.model)))
-    }
-    return TEXT[lines[calculator.answer].unit](answer_by_function(calculator, setting(calculator, changed)))
+    return answer_text(CALCULATORS[name], setting(CALCULATORS[name], changed))
 
 
 def enter(opened, name: str, changed: dict) -> None:

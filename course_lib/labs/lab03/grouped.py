@@ -97,11 +97,6 @@ def _one_head_a_group(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return _attend(mean, *_repeated(q, k, v), mask)
 
 
-def _first_head_a_group(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    in_group = q.shape[2] // k.shape[2]
-    return _attend(q[:, :, ::in_group].repeat_interleave(in_group, 2), *_repeated(q, k, v), mask)
-
-
 def _scaled(width):
     return lambda q, k, v, mask: _attend(q, *_repeated(q, k, v), mask, width=width(q, v))
 
