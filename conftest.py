@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 NEED_TRITON = (
     "course_lib/kernels",
-    "course_lib/labs/lab02_kernel",
+    "course_lib/course/labs/lab02_kernel",
     "labs/source/02_flash_kernel.ipynb",
     "tests/unit/flash_triton_cases.py",
 )

@@ -29,9 +29,10 @@ import torch
 from torch import Tensor
 
 from course_lib.kit.timing import compare, peak_tensor_bytes
-from course_lib.layers.attention import attend, attend_fused
-from course_lib.layers.masks import next_positions, visible
-from course_lib.layers.online_softmax import attend_tiled
+from course_lib.layers.attention.flash import attend_tiled
+from course_lib.layers.attention.forms import attend, attend_fused
+from course_lib.layers.masks import visible
+from course_lib.layers.positions.numbering import next_positions
 
 TOKENS = (1024, 2048, 4096, 8192)
 TOLERANCE = {"float32": 2e-5, "bfloat16": 2e-2, "float16": 4e-3}  # of outputs whose values are below 1

@@ -37,8 +37,8 @@ from course_lib.costs.cache import kv_cache_bytes
 from course_lib.generate.decode import cached_step, generate
 from course_lib.generate.matvec import slice_linears
 from course_lib.kit.timing import compare
+from course_lib.models.checkpoints.weights import load_hf_weights
 from course_lib.models.lm import CausalLM
-from course_lib.models.weights import load_hf_weights
 from course_lib.specs.from_hf import spec_from_hf_config
 
 SHAPE = {"num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2, "vocab_size": 4096}

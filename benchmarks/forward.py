@@ -24,7 +24,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.decode import MODELS, build, machine
 from course_lib.kit.timing import compare
-from course_lib.layers.masks import positions_from_padding
+from course_lib.layers.positions.numbering import positions_from_padding
 
 BATCH = 4
 TOKENS = (64, 256, 1024)

@@ -11,7 +11,7 @@ import sys
 import nbformat
 from nbclient import NotebookClient
 
-from course_lib.labs.generate import LABS, lab_names, read_source, student_text
+from course_lib.course.labs.generate import LABS, lab_names, read_source, student_text
 
 METADATA = {  # the same whoever ran it
     "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},

@@ -1,4 +1,4 @@
-"""The `{calculator}` directive: a calculator of `course_lib.calculators` on a page.
+"""The `{calculator}` directive: a calculator of `course_lib.course.calculators` on a page.
 
     ```{calculator} kv-budget
     ```
@@ -17,11 +17,11 @@ from docutils import nodes
 from elements import element, html, table
 from sphinx.util.docutils import SphinxDirective
 
-from course_lib.calculators.choice import name_winner
-from course_lib.calculators.definition import Calculator, used_inputs
-from course_lib.calculators.emit import CALCULATORS, script, variants
-from course_lib.calculators.inputs import Input
-from course_lib.calculators.presets import answer_text, setting, structure
+from course_lib.course.calculators.choice import name_winner
+from course_lib.course.calculators.definition import Calculator, used_inputs
+from course_lib.course.calculators.emit import CALCULATORS, script, variants
+from course_lib.course.calculators.inputs import Input
+from course_lib.course.calculators.presets import answer_text, setting, structure
 
 SCRIPTS = (
     "calculator-maths.js",

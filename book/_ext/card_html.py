@@ -11,10 +11,10 @@ from docutils import nodes
 from elements import element, html
 from sphinx.errors import ExtensionError
 
-from course_lib.cards.quiz import shown_order
-from course_lib.cards.schema import Card, Choice, Match, Option, Order, Predict
-from course_lib.cards.units import SPELLINGS, UNITS
-from course_lib.cards.variants import Variant, variants
+from course_lib.course.cards.quiz import shown_order
+from course_lib.course.cards.schema import Card, Choice, Match, Option, Order, Predict
+from course_lib.course.cards.units import SPELLINGS, UNITS
+from course_lib.course.cards.variants import Variant, variants
 
 ASK = {
     "recall": "Recall",

@@ -18,8 +18,8 @@ from coursepage import chapter_name
 from elements import element, html, table
 from sphinx.errors import ExtensionError
 
-from course_lib.cards.reader import read_cards
-from course_lib.cards.schema import Card
+from course_lib.course.cards.reader import read_cards
+from course_lib.course.cards.schema import Card
 
 CARDS, CURRICULUM = "book/cards", "book/curriculum.yml"
 

@@ -3,7 +3,7 @@
     ```{config-reader}
     ```
 
-The page's script runs the parsers and costs of `course_lib`, translated (`course_lib.calculators.config`).
+The page's script runs the parsers and costs of `course_lib`, translated (`course_lib.course.calculators.config`).
 The page itself holds one family's formula and what published configs cost, for a reader without JavaScript.
 """
 
@@ -14,8 +14,8 @@ from docutils import nodes
 from elements import element, html, table
 from sphinx.util.docutils import SphinxDirective
 
-from course_lib.calculators.config import formula, script
 from course_lib.costs.summary import Summary, summary
+from course_lib.course.calculators.config import formula, script
 from course_lib.kit.units import bytes_text, count_text, share_text
 from course_lib.specs.loader import load_spec
 

@@ -18,9 +18,9 @@ from elements import choice, element, html, table
 from sphinx.errors import ExtensionError
 from sphinx.util.logging import getLogger
 
+from course_lib.course.ledger.claims import VERDICTS, Claim, coverage, read_claims, verdict_counts
+from course_lib.course.ledger.evidence import Called, TaggedCells, anchors, look_up
 from course_lib.kit.values import Value
-from course_lib.ledger.claims import VERDICTS, Claim, coverage, read_claims, verdict_counts
-from course_lib.ledger.evidence import Called, TaggedCells, anchors, look_up
 
 LOG = getLogger(__name__)
 CLAIMS, CURRICULUM, PAGE = "book/claims", "book/curriculum.yml", "book/ledger"

@@ -1,6 +1,6 @@
 """The `{pysource}` directive: a function, method or class as it stands in the library, without its docstring.
 
-    ```{pysource} course_lib/layers/attention.py attend
+    ```{pysource} course_lib/layers/attention/forms.py attend
     ```
 
 The code is the code that runs; the page says what the docstring says. A missing name stops the build.

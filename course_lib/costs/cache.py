@@ -17,7 +17,7 @@ Counted is the content. Pages half filled, alignment and slots reserved ahead co
 
 from course_lib.costs.arithmetic import Number, check_count, check_positive, smaller
 from course_lib.costs.weights import conv_channels, distinct
-from course_lib.specs.schema import AttentionSpec, LatentAttentionSpec, Mixer, ModelSpec, RWKVSpec, SSMSpec
+from course_lib.specs.records import AttentionSpec, LatentAttentionSpec, Mixer, ModelSpec, RWKVSpec, SSMSpec
 
 
 def kv_cache_bytes(

@@ -18,7 +18,7 @@ from course_lib.costs.weights import (
     mixer_weights,
     query_weights,
 )
-from course_lib.specs.schema import AttentionSpec, LatentAttentionSpec, Mixer, ModelSpec, RWKVSpec, SSMSpec
+from course_lib.specs.records import AttentionSpec, LatentAttentionSpec, Mixer, ModelSpec, RWKVSpec, SSMSpec
 
 
 @dataclass(frozen=True)

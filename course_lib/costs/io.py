@@ -6,7 +6,7 @@ FlashAttention's paper writes N for t = s, d for k = v, B_r and B_c for the rows
 Written out step by step, attention sends the [t s] scores to memory and back twice: Theta(N d + N^2). In
 tiles they stay in SRAM, and only keys and values are read again, once for each block of queries. A block has
 about M / d rows, so that is Theta(N^2 d^2 / M), fewer bytes whenever d^2 < M. What is counted is the loop of
-`course_lib.layers.online_softmax`; its `Traffic` counts the same bytes as it runs.
+`course_lib.layers.attention.flash`; its `Traffic` counts the same bytes as it runs.
 """
 
 from dataclasses import dataclass

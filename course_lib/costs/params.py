@@ -19,7 +19,7 @@ from course_lib.costs.weights import (
     network_weights,
 )
 from course_lib.specs.frozen import FrozenMapping
-from course_lib.specs.schema import (
+from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
     LatentAttentionSpec,

@@ -27,7 +27,7 @@ from course_lib.costs.weights import (
     mixer_weights,
     query_weights,
 )
-from course_lib.specs.schema import LayerSpec, Mixer, ModelSpec, MoESpec
+from course_lib.specs.records import LayerSpec, Mixer, ModelSpec, MoESpec
 
 
 @dataclass(frozen=True)

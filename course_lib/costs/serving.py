@@ -13,7 +13,7 @@ from course_lib.costs.cache import cache_bytes
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.params import param_count
 from course_lib.costs.roofline import RooflineTime, decode_roofline, prefill_time
-from course_lib.specs.schema import ModelSpec
+from course_lib.specs.records import ModelSpec
 
 
 def weight_bytes(spec: ModelSpec, bytes_per_weight: float = 2) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from course_lib.costs.cache import cache_bytes, cache_bytes_per_token
 from course_lib.costs.flops import flops_per_token_split, prefill_flops_split
 from course_lib.costs.params import param_count
-from course_lib.specs.schema import ModelSpec
+from course_lib.specs.records import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)

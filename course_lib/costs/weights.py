@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from course_lib.costs.arithmetic import Number, check_at_most, check_count
-from course_lib.specs.schema import (
+from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
     LatentAttentionSpec,

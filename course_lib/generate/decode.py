@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from course_lib.generate.sampling import greedy
-from course_lib.layers.masks import next_positions
+from course_lib.layers.positions.numbering import next_positions
 
 Step = Callable[[Tensor, Tensor], Tensor]
 Choose = Callable[[Tensor], Tensor]

@@ -15,7 +15,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from course_lib.layers.attention import heads_in_a_group
+from course_lib.layers.attention.forms import heads_in_a_group
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 WIDTHS = (16, 128)  # of a head, the least and the most

@@ -19,11 +19,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from course_lib.layers.masks import prefix
-from course_lib.layers.position_tables import LearnedPositions
+from course_lib.layers.positions.absolute import LearnedPositions
 from course_lib.models.embed import checked_positions
+from course_lib.models.layer_factory import initialise
 from course_lib.models.lm import CausalLM, ModelCache
-from course_lib.models.parts import initialise
-from course_lib.specs.schema import ModelSpec
+from course_lib.specs.records import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)

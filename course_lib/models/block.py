@@ -15,11 +15,17 @@ from collections.abc import Callable, Sequence
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.layers.cross_attention import Source
-from course_lib.layers.kv_cache import LayerCache
+from course_lib.layers.attention.cross import Source
+from course_lib.layers.caches.contract import LayerCache
 from course_lib.layers.masks import Rule
-from course_lib.models.parts import build_cross, build_ffn, build_mixer, build_norm, build_position_bias
-from course_lib.specs.schema import LayerSpec
+from course_lib.models.layer_factory import (
+    build_cross,
+    build_ffn,
+    build_mixer,
+    build_norm,
+    build_position_bias,
+)
+from course_lib.specs.records import LayerSpec
 
 LAYOUTS = ("pre", "post", "sandwich", "parallel", "parallel_two")
 

@@ -5,7 +5,7 @@ from torch import nn
 from course_lib.models.encoder import Encoder, MaskedLM
 from course_lib.models.encoder_decoder import EncoderDecoder
 from course_lib.models.lm import CausalLM
-from course_lib.specs.schema import ModelSpec
+from course_lib.specs.records import ModelSpec
 
 
 def build_model(spec: ModelSpec) -> nn.Module:

@@ -7,10 +7,10 @@ Symbols: b batch, t tokens, d model width. Each word's vector, times a factor, p
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.layers.masks import next_positions
-from course_lib.layers.position_tables import LearnedPositions, sinusoidal
-from course_lib.models.parts import build_norm
-from course_lib.specs.schema import EmbeddingSpec
+from course_lib.layers.positions.absolute import LearnedPositions, sinusoidal
+from course_lib.layers.positions.numbering import next_positions
+from course_lib.models.layer_factory import build_norm
+from course_lib.specs.records import EmbeddingSpec
 
 
 class Embedding(nn.Module):

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.layers.mlp import activation_named
+from course_lib.layers.feed_forward.mlp import activation_named
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
-from course_lib.models.parts import build_norm, initialise
-from course_lib.specs.schema import ModelSpec
+from course_lib.models.layer_factory import build_norm, initialise
+from course_lib.specs.records import ModelSpec
 
 
 class Encoder(nn.Module):

@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.layers.cross_attention import Source
+from course_lib.layers.attention.cross import Source
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
+from course_lib.models.layer_factory import build_norm, initialise
 from course_lib.models.lm import ModelCache, build_layer_cache
-from course_lib.models.parts import build_norm, initialise
-from course_lib.specs.schema import ModelSpec
+from course_lib.specs.records import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)

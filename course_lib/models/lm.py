@@ -11,13 +11,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.layers.kv_cache import ContiguousCache, LayerCache, RingCache
-from course_lib.layers.latent_attention import LatentCache
+from course_lib.layers.caches.contiguous import ContiguousCache
+from course_lib.layers.caches.contract import LayerCache
+from course_lib.layers.caches.latent import LatentCache
+from course_lib.layers.caches.window import RingCache
 from course_lib.layers.masks import Rule
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
-from course_lib.models.parts import build_norm, initialise
-from course_lib.specs.schema import LatentAttentionSpec, LayerSpec, ModelSpec
+from course_lib.models.layer_factory import build_norm, initialise
+from course_lib.specs.records import LatentAttentionSpec, LayerSpec, ModelSpec
 
 
 class ModelCache(Sequence[LayerCache]):

@@ -17,7 +17,7 @@ import yaml
 
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.provenance import Published, Source
-from course_lib.specs.schema import ModelSpec
+from course_lib.specs.records import ModelSpec
 
 MODELS = Path(__file__).parent / "models"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from course_lib.specs.frozen import FrozenMapping
 from course_lib.specs.reader import Config
-from course_lib.specs.schema import RopeSpec
+from course_lib.specs.records import RopeSpec
 
 LAYER_TYPES = ("full_attention", "sliding_attention")
 KEEPS_OLD_CONTEXT = ("llama3", "yarn", "longrope")

@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from course_lib.layers.masks import packed_positions, same_document
+from course_lib.layers.masks import same_document
+from course_lib.layers.positions.numbering import packed_positions
 from course_lib.tasks.tokenizer import PAD
 
 Item = TypeVar("Item")

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from course_lib.layers.masks import positions_from_padding
+from course_lib.layers.positions.numbering import positions_from_padding
 from course_lib.tasks.tokenizer import BOS, BYTES, EOS, FIRST_MERGE, MASK, PAD, SEP
 from course_lib.train.batches import Batch, pad_rows
 

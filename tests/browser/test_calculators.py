@@ -2,8 +2,8 @@
 
 import pytest
 
-from course_lib.calculators.emit import CALCULATORS, variants
-from course_lib.calculators.presets import answer_text, setting
+from course_lib.course.calculators.emit import CALCULATORS, variants
+from course_lib.course.calculators.presets import answer_text, setting
 
 from .conftest import SITE
 from .test_pages import AXE

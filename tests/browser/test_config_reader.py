@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from course_lib.calculators.config import published
 from course_lib.costs.summary import summary
+from course_lib.course.calculators.config import published
 from course_lib.kit.units import bytes_text, count_text, share_text
 from course_lib.specs.from_hf import spec_from_fields
 

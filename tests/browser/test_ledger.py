@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_lib.ledger.claims import VERDICTS
+from course_lib.course.ledger.claims import VERDICTS
 
 from .conftest import SITE
 

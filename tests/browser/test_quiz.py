@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from course_lib.cards.quiz import pick
-from course_lib.cards.reader import read_cards
+from course_lib.course.cards.quiz import pick
+from course_lib.course.cards.reader import read_cards
 
 from .chromium import FLAGS, find
 from .conftest import ROOT, SITE

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import yaml
 from nbformat import NotebookNode
 
-from course_lib.labs.generate import LABS, lab_names, read_source, student_version
+from course_lib.course.labs.generate import LABS, lab_names, read_source, student_version
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-from course_lib.labs.generate import read_source, student_version
+from course_lib.course.labs.generate import read_source, student_version
 from tests.labs.answers import cell, solved, wrong_answer
 
 LAB = "03_kv_cache"

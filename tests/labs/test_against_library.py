@@ -2,12 +2,12 @@
 
 import pytest
 
-from course_lib.labs.generate import read_source
+from course_lib.course.labs.generate import read_source
 from tests.labs.answers import cell, ids
 
 ATTENTION = {
     "scaled": """
-from course_lib.layers.attention import attend
+from course_lib.layers.attention.forms import attend
 q, k = torch.randn(2, 3, 4, 5).double(), torch.randn(2, 6, 4, 5).double()
 v, mask = torch.randn(2, 6, 4, 7).double(), torch.rand(2, 3, 6) < 0.5
 mask[1, 2] = False
@@ -23,21 +23,21 @@ ours = layer(x, weights, 6, 2, visible(positions, positions))
 torch.testing.assert_close(ours, theirs(x, positions), rtol=1e-12, atol=1e-12)
 """,
     "rope": """
-from course_lib.layers.positions import apply_rope
+from course_lib.layers.positions.rope import apply_rope
 x, positions = torch.randn(5, 3, 8).double(), torch.tensor([4, 0, 77, 5, 6])
 cos, sin = Rope(dim=8, theta=500.0).tables(positions[None], torch.float64)
 theirs = apply_rope(x[None], cos, sin)[0]
 torch.testing.assert_close(rotate(x, positions, 500.0), theirs, rtol=1e-12, atol=1e-12)
 """,
     "online": """
-from course_lib.layers.attention import attend
+from course_lib.layers.attention.forms import attend
 q, k, v = torch.randn(5, 4).double(), torch.randn(11, 4).double(), torch.randn(11, 3).double()
 everything = torch.ones(1, 5, 11, dtype=torch.bool)
 theirs = attend(q[None, :, None], k[None, :, None], v[None, :, None], everything)[0][0, :, 0]
 torch.testing.assert_close(tiled_attention(q, k, v, 4)[0], theirs, rtol=1e-12, atol=1e-12)
 """,
     "swiglu": """
-from course_lib.layers.mlp import GatedMLP
+from course_lib.layers.feed_forward.mlp import GatedMLP
 from course_lib.specs.loader import load_spec
 theirs, x = GatedMLP(5, 9).double(), torch.randn(2, 3, 5).double()
 ours = swiglu(x, theirs.gate.weight, theirs.up.weight, theirs.down.weight)
@@ -48,7 +48,7 @@ assert equal_width(4 * spec.width, 256) == spec.layers[0].ffn.width
 }
 CACHES = {
     "contiguous": """
-from course_lib.layers.kv_cache import ContiguousCache as Library
+from course_lib.layers.caches.contiguous import ContiguousCache as Library
 ours, theirs = ContiguousCache(2, 7, 3, 4), Library(2, 7, 3, 4, dtype=torch.float64)
 for first, last in ((0, 3), (3, 4), (4, 7)):
     k, v = torch.randn(2, 2, last - first, 3, 4).double()
@@ -56,7 +56,7 @@ for first, last in ((0, 3), (3, 4), (4, 7)):
     assert all(torch.equal(a, b) for a, b in zip(ours.append(k, v), want))
 """,
     "grouped": """
-from course_lib.layers.attention import attend, attend_fused
+from course_lib.layers.attention.forms import attend, attend_fused
 q, (k, v) = torch.randn(2, 3, 6, 4).double(), torch.randn(2, 2, 5, 2, 4).double()
 mask = torch.ones(2, 3, 5, dtype=torch.bool).tril(2)
 got = grouped_attention(q, k, v, mask)
@@ -64,7 +64,7 @@ torch.testing.assert_close(got, attend(q, k, v, mask)[0], rtol=1e-12, atol=1e-12
 torch.testing.assert_close(got, attend_fused(q, k, v, mask), rtol=1e-12, atol=1e-12)
 """,
     "ring": """
-from course_lib.layers.kv_cache import RingCache as Library
+from course_lib.layers.caches.window import RingCache as Library
 ours, theirs = RingCache(2, 4, 3, 5), Library(2, 4, 3, 5, dtype=torch.float64)
 for first, last in ((0, 1), (1, 3), (3, 12), (12, 13), (13, 16)):
     k, v = torch.randn(2, 2, last - first, 3, 5).double()
@@ -76,8 +76,8 @@ for first, last in ((0, 1), (1, 3), (3, 12), (12, 13), (13, 16)):
 assert ours.keys.nbytes + ours.values.nbytes == theirs.nbytes
 """,
     "paged": """
-from course_lib.layers.block_pool import BlockPool
-from course_lib.layers.paged_cache import PagedCache as Library
+from course_lib.layers.caches.block_pool import BlockPool
+from course_lib.layers.caches.paged import PagedCache as Library
 pool = BlockPool(9, 4, kv_heads=2, head_dim=3, dtype=torch.float64)
 ours, theirs = PagedCache(9, 4, 2, 3), Library(pool, batch=1)
 ours.start("0")
@@ -107,7 +107,7 @@ for name, config in CONFIGS.items():
         assert cache_bytes(config, batch=2, tokens=tokens) == want, name
 """,
     "quantised": """
-from course_lib.layers.quantised_cache import Quantiser
+from course_lib.layers.caches.quantised import Quantiser
 quantiser, x = Quantiser(bits=8, scale_dtype=torch.float64), torch.randn(2, 3, 2, 7).double()
 codes, steps = encode(x)
 packed, scales = quantiser.encode(x)
@@ -119,7 +119,8 @@ torch.testing.assert_close(error_bound(steps), quantiser.error_bound(scales), rt
 }
 PROTOTYPES = {
     "masks": """
-from course_lib.layers.masks import CAUSAL, prefix, positions_from_padding, packed_positions, same_document
+from course_lib.layers.masks import CAUSAL, prefix, same_document
+from course_lib.layers.positions.numbering import positions_from_padding, packed_positions
 real = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]).bool()
 positions, lengths = positions_from_padding(real), torch.tensor([2, 3])
 assert torch.equal(prefix_mask(real, lengths), prefix(lengths).mask(positions, positions))
@@ -164,7 +165,7 @@ theirs = flash_attention(*(x[None] for x in (q, k, v)), block_q=16, block_k=16)[
 torch.testing.assert_close(y, theirs, rtol=1e-5, atol=1e-6)  # float32, in another order
 """,
     "timed, here by the interpreter": """
-from course_lib.labs.lab02_kernel.timing import against_sdpa
+from course_lib.course.labs.lab02_kernel.timing import against_sdpa
 run = against_sdpa(flash_causal, 48, width=16, block=16, dtype=torch.float32, device="cpu", rounds=1)
 assert run.speedup("yours") > 0 and run.baseline == "sdpa"
 """,

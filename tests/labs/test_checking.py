@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_lib.labs.checking import Checker, CheckFailed, random_sizes
+from course_lib.course.labs.checking import Checker, CheckFailed, random_sizes
 
 CHECK = Checker("Exercise 9", {"a": "Try A.", "b": "Try B."})
 X = torch.arange(6.0).reshape(2, 3)

@@ -6,10 +6,10 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
-from course_lib.cli import lab
-from course_lib.cli.app import app
-from course_lib.labs import session
-from course_lib.labs.generate import LABS
+from course_lib.course.cli import lab
+from course_lib.course.cli.app import app
+from course_lib.course.labs import session
+from course_lib.course.labs.generate import LABS
 
 from .answers import cell, solved, wrong_answer
 

@@ -9,7 +9,7 @@ import pytest
 from nbgrader.nbgraderformat import MetadataValidator
 from nbgrader.utils import compute_checksum, is_locked
 
-from course_lib.labs.generate import LABS, lab_names, read_source, student_text
+from course_lib.course.labs.generate import LABS, lab_names, read_source, student_text
 from tests.labs.answers import cell, ids
 
 LAB_NAMES = lab_names()

@@ -27,7 +27,7 @@ def run(tmp_path_factory):
     command = [
         sys.executable,
         "-m",
-        "course_lib.labs.grade",
+        "course_lib.course.labs.grade",
         "submitted",
         "--lab",
         LAB,

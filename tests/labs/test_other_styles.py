@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_lib.labs.generate import lab_names, read_source
+from course_lib.course.labs.generate import lab_names, read_source
 from tests.labs.answers import cell, ids
 
 ATTENTION = {

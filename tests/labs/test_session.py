@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from course_lib.labs.session import Limits, Outcome, run_steps
-from course_lib.labs.submission import Step
+from course_lib.course.labs.session import Limits, Outcome, run_steps
+from course_lib.course.labs.submission import Step
 
 
 def run(*sources: str, **limits) -> list[Outcome]:

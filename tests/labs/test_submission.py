@@ -3,10 +3,10 @@
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from course_lib.labs.generate import read_source, student_version
-from course_lib.labs.grade import Mark, _plain, lab_of, mark_plan
-from course_lib.labs.session import Outcome
-from course_lib.labs.submission import Unreadable, restore
+from course_lib.course.labs.generate import read_source, student_version
+from course_lib.course.labs.grade import Mark, _plain, lab_of, mark_plan
+from course_lib.course.labs.session import Outcome
+from course_lib.course.labs.submission import Unreadable, restore
 
 
 def lab_cell(grade_id, source, **meta):

@@ -5,8 +5,8 @@ from functools import cache
 
 import pytest
 
-from course_lib.labs.generate import lab_names, read_source, student_version
-from course_lib.labs.submission import exercise_of
+from course_lib.course.labs.generate import lab_names, read_source, student_version
+from course_lib.course.labs.submission import exercise_of
 from tests.labs.answers import cell, ids, wrong_answers
 
 FORGET = "for name in [name for name in dir() if name.isidentifier() and name[0] != '_']: del globals()[name]"

@@ -4,8 +4,8 @@ import torch
 
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.params import param_count
-from course_lib.layers.masks import positions_from_padding
-from course_lib.models.weights import hf_tensors
+from course_lib.layers.positions.numbering import positions_from_padding
+from course_lib.models.checkpoints.weights import hf_tensors
 from tests.parity.against_transformers import Pair, in_float64, their_cache_bytes
 
 

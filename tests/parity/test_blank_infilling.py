@@ -6,10 +6,11 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from course_lib.layers.masks import next_positions, prefix
+from course_lib.layers.masks import prefix
+from course_lib.layers.positions.numbering import next_positions
 from course_lib.models.blank_infilling import BlankInfillingLM, blank_out
+from course_lib.models.checkpoints.weights import load_hf_weights
 from course_lib.models.lm import CausalLM
-from course_lib.models.weights import load_hf_weights
 from course_lib.specs.from_hf import spec_from_hf_config
 from tests.parity.against_transformers import TOLERANCE, Pair
 

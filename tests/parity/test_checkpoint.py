@@ -20,8 +20,8 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from course_lib.models.checkpoint import INDEX, load_checkpoint, save_checkpoint
-from course_lib.models.names import TABLES
+from course_lib.models.checkpoints.decoder_names import TABLES
+from course_lib.models.checkpoints.files import INDEX, load_checkpoint, save_checkpoint
 from tests.parity import test_decoders, test_deepseek
 from tests.parity.against_transformers import Pair
 

@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib.costs.flops import flops_per_token, pair_flops, prefill_flops, recurrence_flops
 from course_lib.costs.weights import conv_channels
-from course_lib.specs.schema import AttentionSpec, LatentAttentionSpec, SSMSpec
+from course_lib.specs.records import AttentionSpec, LatentAttentionSpec, SSMSpec
 from tests.parity.tiny_cost_models import ENCODER_DECODERS, FAMILIES, WINDOW, build, run
 
 RECURRENT = ("mamba", "mamba2", "rwkv", "jamba")

@@ -16,8 +16,8 @@ from transformers import (
 
 from course_lib.costs.cache import cache_bytes
 from course_lib.generate.decode import cached_step, generate, recomputing_step
-from course_lib.layers.masks import positions_from_padding
-from course_lib.layers.position_tables import sinusoidal
+from course_lib.layers.positions.absolute import sinusoidal
+from course_lib.layers.positions.numbering import positions_from_padding
 from course_lib.models.encoder_decoder import EncoderDecoder
 from tests.parity.twins import TOLERANCE, Twins, check_counts, check_gradients, check_weights_come_back, twins
 

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from course_lib.costs.flops import prefill_flops
-from course_lib.layers.masks import positions_from_padding
+from course_lib.layers.positions.numbering import positions_from_padding
 from course_lib.models.encoder import Encoder, MaskedLM
 from tests.parity.twins import TOLERANCE, check_counts, check_gradients, check_weights_come_back, twins
 

@@ -6,7 +6,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from course_lib.generate.decode import cached_step, generate, recomputing_step
 from course_lib.generate.sampling import Sampler
-from course_lib.layers.masks import positions_from_padding
+from course_lib.layers.positions.numbering import positions_from_padding
 from tests.parity.against_transformers import Pair, in_float64
 
 NEW = 17

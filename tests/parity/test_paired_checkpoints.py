@@ -4,7 +4,7 @@ import pytest
 import torch
 import transformers
 
-from course_lib.models.checkpoint import load_checkpoint, save_checkpoint
+from course_lib.models.checkpoints.files import load_checkpoint, save_checkpoint
 from course_lib.models.encoder import Encoder, MaskedLM
 from tests.parity import test_encoder_decoders, test_encoders
 from tests.parity.twins import twins

@@ -16,10 +16,10 @@ from transformers.models.gemma2 import modeling_gemma2
 from transformers.models.paligemma import modeling_paligemma
 
 from course_lib.generate.decode import cached_step, generate, recomputing_step
-from course_lib.layers.masks import positions_from_padding
+from course_lib.layers.positions.numbering import positions_from_padding
+from course_lib.models.checkpoints.weights import load_hf_weights
 from course_lib.models.lm import CausalLM
 from course_lib.models.prefix_lm import PrefixLM, answers
-from course_lib.models.weights import load_hf_weights
 from course_lib.specs.from_hf import spec_from_hf_config
 from tests.parity.against_transformers import TOLERANCE, Pair, in_float64
 

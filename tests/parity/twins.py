@@ -10,9 +10,9 @@ from torch import nn
 from transformers import PreTrainedConfig
 
 from course_lib.costs.params import param_count
-from course_lib.models.weights import hf_tensors, load_hf_weights
+from course_lib.models.checkpoints.weights import hf_tensors, load_hf_weights
 from course_lib.specs.from_hf import spec_from_hf_config
-from course_lib.specs.schema import ModelSpec
+from course_lib.specs.records import ModelSpec
 from tests.parity.against_transformers import in_float64
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}

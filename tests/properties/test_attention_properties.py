@@ -4,9 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.layers.attention_layer import Attention
-from course_lib.layers.masks import next_positions, positions_from_padding
-from course_lib.layers.positions import Rope, apply_rope
+from course_lib.layers.attention.layer import Attention
+from course_lib.layers.positions.numbering import next_positions, positions_from_padding
+from course_lib.layers.positions.rope import Rope, apply_rope
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 EXAMPLES = settings(max_examples=25)

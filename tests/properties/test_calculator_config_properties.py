@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.calculators.config import published
 from course_lib.costs.summary import summary
+from course_lib.course.calculators.config import published
 from course_lib.specs.from_hf import PARSERS, spec_from_fields
 from tests.parity.tiny_configs import TINY, tiny_config
 from tests.unit.test_calculator_config import by_page

@@ -5,9 +5,9 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.calculators.emit import CALCULATORS, script, variants
-from course_lib.calculators.inputs import Input
-from course_lib.calculators.presets import Setting, answer_by_function, list_models
+from course_lib.course.calculators.emit import CALCULATORS, script, variants
+from course_lib.course.calculators.inputs import Input
+from course_lib.course.calculators.presets import Setting, answer_by_function, list_models
 from tests.javascript import CALCULATOR, run, static
 
 SCRIPTS = (static("calculator-maths.js"), script(), *map(static, CALCULATOR))

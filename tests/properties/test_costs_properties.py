@@ -18,7 +18,7 @@ from course_lib.costs.serving import (
     weight_bytes,
 )
 from course_lib.costs.weights import experts_met
-from course_lib.specs.schema import (
+from course_lib.specs.records import (
     AttentionSpec,
     EmbeddingSpec,
     FFNSpec,

@@ -4,10 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.layers.attention_layer import Attention
-from course_lib.layers.kv_cache import ContiguousCache, RingCache
-from course_lib.layers.masks import positions_from_padding
-from course_lib.layers.positions import Rope
+from course_lib.layers.attention.layer import Attention
+from course_lib.layers.caches.contiguous import ContiguousCache
+from course_lib.layers.caches.window import RingCache
+from course_lib.layers.positions.numbering import positions_from_padding
+from course_lib.layers.positions.rope import Rope
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 EXAMPLES = settings(max_examples=40)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.layers.masks import positions_from_padding
+from course_lib.layers.positions.numbering import positions_from_padding
 from course_lib.models.lm import CausalLM
 from course_lib.specs.from_hf import spec_from_hf_config
 

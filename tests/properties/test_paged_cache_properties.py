@@ -5,8 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from course_lib.layers.block_pool import BlockPool
-from course_lib.layers.paged_cache import PagedCache
+from course_lib.layers.caches.block_pool import BlockPool
+from course_lib.layers.caches.paged import PagedCache
 
 BLOCKS, SIZE, MAX_ROWS = 9, 3, 4
 

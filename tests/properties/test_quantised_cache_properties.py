@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.layers.quantised_cache import Quantiser
+from course_lib.layers.caches.quantised import Quantiser
 
 # Magnitudes at which neither the step nor the low leaves the normal range of float16.
 MAGNITUDES = st.floats(0.25, 100.0)

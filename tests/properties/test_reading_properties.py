@@ -4,20 +4,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.layers.attention_layer import Attention
-from course_lib.layers.cross_attention import CrossAttention, Source
-from course_lib.layers.kv_cache import ContiguousCache, RingCache
-from course_lib.layers.masks import (
-    BIDIRECTIONAL,
-    CAUSAL,
-    next_positions,
-    packed_positions,
-    positions_from_padding,
-    prefix,
-    same_document,
-)
-from course_lib.layers.position_bias import AlibiBias, RelativeBias
-from course_lib.layers.positions import Rope
+from course_lib.layers.attention.cross import CrossAttention, Source
+from course_lib.layers.attention.layer import Attention
+from course_lib.layers.caches.contiguous import ContiguousCache
+from course_lib.layers.caches.window import RingCache
+from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, prefix, same_document
+from course_lib.layers.positions.bias import AlibiBias, RelativeBias
+from course_lib.layers.positions.numbering import next_positions, packed_positions, positions_from_padding
+from course_lib.layers.positions.rope import Rope
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 EXAMPLES = settings(max_examples=20)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from course_lib.specs.from_hf import PARSERS, spec_from_hf_config
 from course_lib.specs.loader import list_specs, load_spec, read_entry
-from course_lib.specs.schema import ModelSpec
+from course_lib.specs.records import ModelSpec
 
 ENTRIES = {name: read_entry(name)["config"] for name in list_specs()}
 FIELDS = sorted(

@@ -14,7 +14,7 @@ import ast
 import re
 from pathlib import Path
 
-from course_lib.ledger.evidence import call
+from course_lib.course.ledger.evidence import call
 
 from .repository import ROOT, code_cells, notebook, source, tags, text
 

@@ -6,11 +6,11 @@ import re
 import pytest
 import yaml
 
-from course_lib.cards.quiz import shown_order
-from course_lib.cards.reader import FIELDS, problems, read_cards
-from course_lib.cards.schema import Choice, Computed, Match, Order, Predict, Recall
-from course_lib.cards.units import UNITS, read_number
-from course_lib.cards.variants import variants
+from course_lib.course.cards.quiz import shown_order
+from course_lib.course.cards.reader import FIELDS, problems, read_cards
+from course_lib.course.cards.schema import Choice, Computed, Match, Order, Predict, Recall
+from course_lib.course.cards.units import UNITS, read_number
+from course_lib.course.cards.variants import variants
 
 from .repository import ROOT, data, matching, text
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.loader import load_spec
-from course_lib.specs.schema import ModelSpec
+from course_lib.specs.records import ModelSpec
 
 LLAMA_70B = load_spec("llama-3-70b")
 DEEPSEEK_V2 = load_spec("deepseek-v2")

@@ -16,8 +16,9 @@ from triton.compiler import ASTSource
 
 from course_lib.kernels import flash_triton
 from course_lib.kernels.flash_triton import flash_attention
-from course_lib.layers.attention import attend
-from course_lib.layers.masks import next_positions, visible
+from course_lib.layers.attention.forms import attend
+from course_lib.layers.masks import visible
+from course_lib.layers.positions.numbering import next_positions
 
 SHAPES = {  # t, s, h, g, k, v
     "odd": (19, 19, 2, 2, 16, 16),

@@ -4,12 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from course_lib.layers.attention import attend, attend_fused, attention_naive
-from course_lib.layers.attention_layer import Attention
-from course_lib.layers.kv_cache import ContiguousCache
-from course_lib.layers.masks import BIDIRECTIONAL, next_positions, visible
-from course_lib.layers.position_bias import AlibiBias, RelativeBias
-from course_lib.layers.positions import Rope
+from course_lib.layers.attention.forms import attend, attend_fused, attention_naive
+from course_lib.layers.attention.layer import Attention
+from course_lib.layers.caches.contiguous import ContiguousCache
+from course_lib.layers.masks import BIDIRECTIONAL, visible
+from course_lib.layers.positions.bias import AlibiBias, RelativeBias
+from course_lib.layers.positions.numbering import next_positions
+from course_lib.layers.positions.rope import Rope
 
 TOLERANCE = {"rtol": 1e-11, "atol": 1e-11}
 GROUPS = [(6, 6), (6, 3), (6, 2), (6, 1)]

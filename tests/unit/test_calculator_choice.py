@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from course_lib.calculators.choice import (
+from course_lib.course.calculators.choice import (
     CANDIDATES,
     NUMBERS,
     OBJECTIVE,
@@ -16,10 +16,10 @@ from course_lib.calculators.choice import (
     prices_of,
     winner_of,
 )
-from course_lib.calculators.emit import script, variants
-from course_lib.calculators.presets import setting
-from course_lib.costs.rerankers import PRICES, rerankers
-from course_lib.costs.selection import score, tie_weight, winner
+from course_lib.course.calculators.emit import script, variants
+from course_lib.course.calculators.presets import setting
+from course_lib.decide.rerankers import PRICES, rerankers
+from course_lib.decide.selection import score, tie_weight, winner
 from tests.javascript import CALCULATOR, run, static
 
 SCRIPTS = (static("calculator-maths.js"), script(["objective-j"]), *map(static, CALCULATOR))

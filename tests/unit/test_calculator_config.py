@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import pytest
 
-from course_lib.calculators.config import formula, published, script
-from course_lib.calculators.translate import statement
 from course_lib.costs.summary import summary
+from course_lib.course.calculators.config import formula, published, script
+from course_lib.course.calculators.translate import statement
 from course_lib.specs.from_hf import spec_from_fields
 from tests.javascript import READER, run, static
 from tests.parity.tiny_configs import TINY, tiny_config

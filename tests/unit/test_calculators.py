@@ -7,9 +7,14 @@ import random
 import pytest
 import sympy
 
-from course_lib.calculators.definition import UNITS, letters, used_inputs
-from course_lib.calculators.emit import CALCULATORS, script, variants
-from course_lib.calculators.presets import (
+from course_lib.costs.cache import cache_bytes
+from course_lib.costs.hardware import list_hardware, load_hardware
+from course_lib.costs.params import param_count
+from course_lib.costs.roofline import decode_roofline, prefill_roofline
+from course_lib.costs.serving import equal_context
+from course_lib.course.calculators.definition import UNITS, letters, used_inputs
+from course_lib.course.calculators.emit import CALCULATORS, script, variants
+from course_lib.course.calculators.presets import (
     Setting,
     answer_by_function,
     in_formula_units,
@@ -18,12 +23,7 @@ from course_lib.calculators.presets import (
     setting,
     structure,
 )
-from course_lib.calculators.symbolic import filled, symbolic, symbolic_model
-from course_lib.costs.cache import cache_bytes
-from course_lib.costs.hardware import list_hardware, load_hardware
-from course_lib.costs.params import param_count
-from course_lib.costs.roofline import decode_roofline, prefill_roofline
-from course_lib.costs.serving import equal_context
+from course_lib.course.calculators.symbolic import filled, symbolic, symbolic_model
 from course_lib.kit.units import bytes_text, count_text, seconds_text, usd_text
 from course_lib.specs.loader import load_spec
 from tests.javascript import CALCULATOR, run, static
@@ -231,7 +231,7 @@ def test_worked_settings_are_allowed_and_unknown_names_refused():
 
 
 def test_only_a_sum_of_the_larger_of_two_is_printed_as_javascript():
-    from course_lib.calculators.printing import javascript
+    from course_lib.course.calculators.printing import javascript
 
     t, n = sympy.symbols("t n", positive=True)
     with pytest.raises(ValueError, match="only a sum of the larger of two"):

@@ -8,11 +8,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib.cards.quiz import choose, fnv1a, generator, pick, shown_order, shuffled
-from course_lib.cards.reader import FIELDS, problems, read_cards
-from course_lib.cards.schema import KINDS
-from course_lib.cards.units import UNITS, convert, from_base, read_number
-from course_lib.cards.variants import MOST, combinations, variants
+from course_lib.course.cards.quiz import choose, fnv1a, generator, pick, shown_order, shuffled
+from course_lib.course.cards.reader import FIELDS, problems, read_cards
+from course_lib.course.cards.schema import KINDS
+from course_lib.course.cards.units import UNITS, convert, from_base, read_number
+from course_lib.course.cards.variants import MOST, combinations, variants
 from course_lib.kit.values import record
 
 CURRICULUM = {"03_kv_cache": {"topics": ["kv-why", "mla"]}, "04_moe": {"topics": ["moe-concept"]}}

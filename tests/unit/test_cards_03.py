@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from course_lib.cards.reader import read_cards
 from course_lib.costs.cache import cache_bytes
+from course_lib.course.cards.reader import read_cards
 from course_lib.specs.loader import load_spec
 
 ROOT = Path(__file__).resolve().parents[2]

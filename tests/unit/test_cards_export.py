@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from course_lib.cards import anki, sheets
-from course_lib.cards.gift import escaped, gift_text
-from course_lib.cards.schema import Choice, Computed, Match, Order, Predict, Recall
-from course_lib.cards.sheets import COLUMNS, csv_text, to_html
-from course_lib.cards.variants import variants
-from course_lib.cli.app import app
-from course_lib.cli.decks import ROOT, find_cards
+from course_lib.course.cards import anki, sheets
+from course_lib.course.cards.gift import escaped, gift_text
+from course_lib.course.cards.schema import Choice, Computed, Match, Order, Predict, Recall
+from course_lib.course.cards.sheets import COLUMNS, csv_text, to_html
+from course_lib.course.cards.variants import variants
+from course_lib.course.cli.app import app
+from course_lib.course.cli.decks import ROOT, find_cards
 
 CARDS = find_cards(["3"])
 SHEETS = sheets.sheets(CARDS, ROOT)

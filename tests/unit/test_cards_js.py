@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.cards.progress import Progress, Review, merge, read_progress, write_progress
-from course_lib.cards.quiz import choose, pick, shown_order
-from course_lib.cards.schedule import replay
-from course_lib.cards.schema import Recall
-from course_lib.cards.units import SPELLINGS, UNITS, read_number
+from course_lib.course.cards.progress import Progress, Review, merge, read_progress, write_progress
+from course_lib.course.cards.quiz import choose, pick, shown_order
+from course_lib.course.cards.schedule import replay
+from course_lib.course.cards.schema import Recall
+from course_lib.course.cards.units import SPELLINGS, UNITS, read_number
 
 from .node import run
 

@@ -9,7 +9,7 @@ from fsrs import Card, Rating, Scheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib.cards.progress import (
+from course_lib.course.cards.progress import (
     Progress,
     Review,
     merge,
@@ -18,7 +18,7 @@ from course_lib.cards.progress import (
     time_text,
     write_progress,
 )
-from course_lib.cards.schedule import (
+from course_lib.course.cards.schedule import (
     AGAIN,
     EASY,
     GOOD,

@@ -1,6 +1,6 @@
 """The page schedules a card as the terminal does, for the same reviews.
 
-`cards/schedule.js` runs over the vendored ts-fsrs in node; `course_lib.cards.schedule` over Python's `fsrs`.
+`cards/schedule.js` runs over the vendored ts-fsrs in node; `course_lib.course.cards.schedule` over Python's `fsrs`.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.cards.schedule import after_review
+from course_lib.course.cards.schedule import after_review
 
 from .node import run
 

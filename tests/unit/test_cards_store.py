@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.cards.progress import Progress, Review
-from course_lib.cards.schedule import AGAIN, GOOD, after_review, replay
-from course_lib.cards.store import SCHEMA, Store, default_path
+from course_lib.course.cards.progress import Progress, Review
+from course_lib.course.cards.schedule import AGAIN, GOOD, after_review, replay
+from course_lib.course.cards.store import SCHEMA, Store, default_path
 
 START = datetime(2026, 11, 24, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -65,7 +65,7 @@ def test_a_killed_process_loses_no_review_that_was_answered(path):
     code = f"""
 import os, signal, sys
 from datetime import UTC, datetime, timedelta
-from course_lib.cards.store import Store
+from course_lib.course.cards.store import Store
 store = Store(sys.argv[1])
 for number in range(3):
     store.review("a", 3, datetime(2026, 11, 24, tzinfo=UTC) + timedelta(days=number))
@@ -116,7 +116,7 @@ def test_a_review_is_read_and_written_as_one(path, monkeypatch):
             other.execute("BEGIN IMMEDIATE")
         return after_review(*arguments)
 
-    monkeypatch.setattr("course_lib.cards.store.after_review", meanwhile)
+    monkeypatch.setattr("course_lib.course.cards.store.after_review", meanwhile)
     with Store(path) as store:
         assert store.review("a", GOOD, START).reps == 1
 

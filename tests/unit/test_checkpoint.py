@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from course_lib.models.checkpoint import CheckpointTensors, load_checkpoint, save_checkpoint
+from course_lib.models.checkpoints.files import CheckpointTensors, load_checkpoint, save_checkpoint
+from course_lib.models.checkpoints.weights import hf_tensors
 from course_lib.models.lm import CausalLM
 from course_lib.models.prefix_lm import PrefixLM
-from course_lib.models.weights import hf_tensors
 from tests.unit.test_lm import SMALL, spec_of
 
 FIRST = "model.layers.0.self_attn.q_proj.weight"

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from course_lib.cli import machine
-from course_lib.cli.app import app
 from course_lib.costs.cache import cache_bytes, cache_bytes_per_token
 from course_lib.costs.hardware import list_hardware, load_hardware
 from course_lib.costs.params import param_count
 from course_lib.costs.roofline import decode_roofline, prefill_roofline
 from course_lib.costs.serving import cache_equals_weights, max_concurrency, weight_bytes
+from course_lib.course.cli import machine
+from course_lib.course.cli.app import app
 from course_lib.specs.loader import list_specs, load_spec, read_entry
 
 RUN = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
@@ -234,7 +234,7 @@ def test_the_shell_can_complete_names(monkeypatch):
 
 
 def test_the_command_starts_without_torch():
-    code = "import sys, course_lib.cli.app; sys.exit('torch' in sys.modules)"
+    code = "import sys, course_lib.course.cli.app; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -16,16 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from course_lib.cards.plain import plain
-from course_lib.cards.progress import read_progress
-from course_lib.cards.quiz import choose, pick, shown_order
-from course_lib.cards.schedule import AGAIN, EASY, GOOD, HARD
-from course_lib.cards.schema import Choice, Computed, Match, Order, Predict
-from course_lib.cards.store import Store
-from course_lib.cards.variants import variants
-from course_lib.cli.app import app
-from course_lib.cli.asking import LETTERS, Screen, ask, letters
-from course_lib.cli.decks import ROOT, find_cards
+from course_lib.course.cards.plain import plain
+from course_lib.course.cards.progress import read_progress
+from course_lib.course.cards.quiz import choose, pick, shown_order
+from course_lib.course.cards.schedule import AGAIN, EASY, GOOD, HARD
+from course_lib.course.cards.schema import Choice, Computed, Match, Order, Predict
+from course_lib.course.cards.store import Store
+from course_lib.course.cards.variants import variants
+from course_lib.course.cli.app import app
+from course_lib.course.cli.asking import LETTERS, Screen, ask, letters
+from course_lib.course.cli.decks import ROOT, find_cards
 
 CARDS = find_cards(["3"])
 RUN = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
@@ -181,7 +181,7 @@ def test_ctrl_c_ends_it_and_keeps_what_was_given(state):
     command = [
         sys.executable,
         "-c",
-        heeds + "from course_lib.cli.app import app; app()",
+        heeds + "from course_lib.course.cli.app import app; app()",
         "quiz",
         "--chapter",
         "3",
@@ -208,7 +208,7 @@ def test_ctrl_c_ends_it_and_keeps_what_was_given(state):
 
 def test_a_terminal_without_our_signs_and_bytes_that_are_no_text_end_nothing(state):
     words = ["quiz", "--chapter", "3", "--seed", "x", "--count", str(len(CARDS))]
-    command = [sys.executable, "-c", "from course_lib.cli.app import app; app()", *words]
+    command = [sys.executable, "-c", "from course_lib.course.cli.app import app; app()", *words]
     wrong = b"\xff\xfe\n" + b"q\n"
     plain_terminal = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     run = subprocess.run(command, input=wrong, capture_output=True, env=plain_terminal, check=False)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from course_lib.cards.reader import read_cards
-from course_lib.cards.schema import Computed
-from course_lib.cards.variants import combinations, variants
+from course_lib.course.cards.reader import read_cards
+from course_lib.course.cards.schema import Computed
+from course_lib.course.cards.variants import combinations, variants
 
 ROOT = Path(__file__).resolve().parents[2]
 CURRICULUM = yaml.safe_load((ROOT / "book" / "curriculum.yml").read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from course_lib.costs.flops import (
 )
 from course_lib.costs.params import param_count
 from course_lib.costs.weights import distinct, experts_met, ffn_weights, head_weights, mixer_weights
-from course_lib.specs.schema import AttentionSpec, FFNSpec, MoESpec, RWKVSpec, SSMSpec
+from course_lib.specs.records import AttentionSpec, FFNSpec, MoESpec, RWKVSpec, SSMSpec
 from tests.unit.costs_models import BERT, DEEPSEEK_V3, LLAMA_70B, MIXTRAL, T5, VIT
 
 K = 1024

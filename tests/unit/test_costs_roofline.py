@@ -19,7 +19,7 @@ from course_lib.costs.roofline import (
     roofline_time,
     weights_read,
 )
-from course_lib.specs.schema import RWKVSpec
+from course_lib.specs.records import RWKVSpec
 from tests.unit.costs_models import DEEPSEEK_V3, LLAMA_70B, MIXTRAL, T5
 
 K = 1024

@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib.generate.decode import cached_step, decode_step, generate, prefill, recomputing_step
 from course_lib.generate.sampling import Sampler
-from course_lib.layers.masks import positions_from_padding
+from course_lib.layers.positions.numbering import positions_from_padding
 from course_lib.models.lm import CausalLM
 from course_lib.specs.from_hf import spec_from_hf_config
 

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from course_lib.layers.kv_cache import ContiguousCache, LayerCache, RingCache
-from course_lib.layers.masks import next_positions
+from course_lib.layers.caches.contiguous import ContiguousCache
+from course_lib.layers.caches.contract import LayerCache
+from course_lib.layers.caches.window import RingCache
+from course_lib.layers.positions.numbering import next_positions
 
 
 def numbered(start, end, batch=1, groups=1, width=1):

@@ -5,13 +5,15 @@ import torch
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_lib.layers.block_pool import BlockPool
-from course_lib.layers.kv_cache import ContiguousCache, LayerCache
-from course_lib.layers.latent_attention import LatentAttention, LatentCache, latent_decode_flops
-from course_lib.layers.masks import positions_from_padding
-from course_lib.layers.paged_cache import PagedCache
-from course_lib.layers.positions import Rope, apply_rope_naive
-from course_lib.specs.schema import LatentAttentionSpec, NormSpec, RopeSpec
+from course_lib.layers.attention.latent import LatentAttention, latent_decode_flops
+from course_lib.layers.caches.block_pool import BlockPool
+from course_lib.layers.caches.contiguous import ContiguousCache
+from course_lib.layers.caches.contract import LayerCache
+from course_lib.layers.caches.latent import LatentCache
+from course_lib.layers.caches.paged import PagedCache
+from course_lib.layers.positions.numbering import positions_from_padding
+from course_lib.layers.positions.rope import Rope, apply_rope_naive
+from course_lib.specs.records import LatentAttentionSpec, NormSpec, RopeSpec
 
 D, H, R, N, P, V = 10, 3, 7, 5, 4, 6
 F64 = {"dtype": torch.float64}

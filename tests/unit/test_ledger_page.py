@@ -11,9 +11,9 @@ from docutils import nodes
 from hypothesis import given
 from hypothesis import strategies as st
 
+from course_lib.course.ledger.claims import VERDICTS, coverage, problems, read_claims, verdict_counts
+from course_lib.course.ledger.evidence import call, look_up, tagged_cells
 from course_lib.kit.values import record
-from course_lib.ledger.claims import VERDICTS, coverage, problems, read_claims, verdict_counts
-from course_lib.ledger.evidence import call, look_up, tagged_cells
 
 ROOT = Path(__file__).resolve().parents[2]
 CURRICULUM = {"03_kv_cache": {"claims": ["kv-formula", "gqa-4-8"]}, "04_moe": {"claims": ["moe-formula"]}}

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from course_lib.layers.masks import next_positions, positions_from_padding, simplest, visible
+from course_lib.layers.masks import simplest, visible
+from course_lib.layers.positions.numbering import next_positions, positions_from_padding
 
 
 def test_causal_mask_is_lower_triangular():

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from course_lib.layers.mlp import ACTIVATIONS, MLP, GatedMLP, activation_named
+from course_lib.layers.feed_forward.mlp import ACTIVATIONS, MLP, GatedMLP, activation_named
 
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-12}
 

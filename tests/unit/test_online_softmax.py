@@ -7,17 +7,10 @@ import torch
 
 from course_lib.costs.io import tiled_attention_io
 from course_lib.kit.timing import peak_tensor_bytes
-from course_lib.layers.attention import attend, attend_fused, attention_naive
-from course_lib.layers.masks import (
-    BIDIRECTIONAL,
-    CAUSAL,
-    near,
-    next_positions,
-    positions_from_padding,
-    prefix,
-    within,
-)
-from course_lib.layers.online_softmax import Traffic, attend_tiled, softmax_online_naive
+from course_lib.layers.attention.flash import Traffic, attend_tiled, softmax_online_naive
+from course_lib.layers.attention.forms import attend, attend_fused, attention_naive
+from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, near, prefix, within
+from course_lib.layers.positions.numbering import next_positions, positions_from_padding
 
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-12}
 BLOCKS = [(1, 1), (2, 3), (4, 4), (7, 16), (64, 64)]

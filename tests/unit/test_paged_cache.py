@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from course_lib.layers.block_pool import BlockPool, locate
-from course_lib.layers.kv_cache import ContiguousCache
-from course_lib.layers.paged_cache import PagedCache
+from course_lib.layers.caches.block_pool import BlockPool, locate
+from course_lib.layers.caches.contiguous import ContiguousCache
+from course_lib.layers.caches.paged import PagedCache
 
 G, K, V = 2, 3, 5
 

@@ -7,7 +7,7 @@ import sympy
 
 from course_lib.costs.params import ffn_params, layer_params, mixer_params, norm_params, param_count
 from course_lib.specs import list_specs, load_spec
-from course_lib.specs.schema import AttentionSpec, FFNSpec, LatentAttentionSpec, NormSpec, RopeSpec
+from course_lib.specs.records import AttentionSpec, FFNSpec, LatentAttentionSpec, NormSpec, RopeSpec
 
 BILLION = 10**9
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from course_lib.layers.position_bias import AlibiBias, RelativeBias, alibi_slopes, t5_buckets
+from course_lib.layers.positions.bias import AlibiBias, RelativeBias, alibi_slopes, t5_buckets
 
 
 def slow_slopes(heads: int) -> list[float]:

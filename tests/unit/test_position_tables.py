@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers.models.marian.modeling_marian import MarianSinusoidalPositionalEmbedding
 
-from course_lib.layers.position_tables import LearnedPositions, sinusoidal
+from course_lib.layers.positions.absolute import LearnedPositions, sinusoidal
 
 POSITIONS = torch.tensor([[0, 1, 2, 50], [-1, -1, 0, 1000]])
 

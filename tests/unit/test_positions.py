@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_lib.layers.positions import Rope, apply_rope, apply_rope_naive, once, rope_scaling_factor
+from course_lib.layers.positions.rope import Rope, apply_rope, apply_rope_naive, once, rope_scaling_factor
 
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-12}
 

@@ -11,7 +11,7 @@ import torch
 from course_lib.costs.cache import score_matrix_bytes
 from course_lib.costs.flops import prefill_flops_split
 from course_lib.costs.io import stepwise_attention_io, tiled_attention_io
-from course_lib.layers.positions import Rope
+from course_lib.layers.positions.rope import Rope
 from course_lib.specs.from_hf import spec_from_hf_config
 
 PAGE = Path(__file__).parents[2] / "book" / "02_attention_math.md"

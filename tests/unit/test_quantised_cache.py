@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from course_lib.layers.kv_cache import ContiguousCache, LayerCache
-from course_lib.layers.quantised_cache import QuantisedCache, Quantiser, pack_nibbles, unpack_nibbles
+from course_lib.layers.caches.contiguous import ContiguousCache
+from course_lib.layers.caches.contract import LayerCache
+from course_lib.layers.caches.quantised import QuantisedCache, Quantiser, pack_nibbles, unpack_nibbles
 
 B, S, G, K, V = 2, 6, 3, 5, 7
 QUANTISERS = [Quantiser(bits=bits, symmetric=symmetric) for bits in (4, 8) for symmetric in (True, False)]

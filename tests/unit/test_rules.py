@@ -3,19 +3,9 @@
 import pytest
 import torch
 
-from course_lib.layers.masks import (
-    BIDIRECTIONAL,
-    CAUSAL,
-    near,
-    next_positions,
-    packed_positions,
-    positions_from_padding,
-    prefix,
-    same_document,
-    visible,
-    within,
-)
-from course_lib.layers.who_reads_whom import who_reads_whom
+from course_lib.kit.mask_plot import who_reads_whom
+from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, near, prefix, same_document, visible, within
+from course_lib.layers.positions.numbering import next_positions, packed_positions, positions_from_padding
 
 POSITIONS = torch.tensor([[-1, -1, 0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5, 6]])
 PAIRWISE = {

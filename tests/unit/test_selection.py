@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 import sympy
 
-from course_lib.costs.selection import (
+from course_lib.decide.selection import (
     PRICE_OF,
     Criteria,
     Weights,

@@ -10,7 +10,7 @@ import pytest
 
 from course_lib.specs import list_specs, load_spec, spec_from_hf_config
 from course_lib.specs.loader import read_entry
-from course_lib.specs.schema import AttentionSpec, MoESpec, SSMSpec
+from course_lib.specs.records import AttentionSpec, MoESpec, SSMSpec
 
 NAMED_IN_THE_GUIDE = {
     "gpt": ("2", "2-medium", "2-large", "2-xl", "3-175b"),

@@ -4,7 +4,7 @@ import pytest
 
 from course_lib.specs.from_hf import PARSERS, spec_from_hf_config
 from course_lib.specs.loader import list_specs, read_entry
-from course_lib.specs.schema import AttentionSpec, FFNSpec, MoESpec
+from course_lib.specs.records import AttentionSpec, FFNSpec, MoESpec
 
 LLAMA = {
     "model_type": "llama",

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from course_lib.models.fused import LAYOUTS
+from course_lib.models.checkpoints.qkv_packing import LAYOUTS
+from course_lib.models.checkpoints.weights import hf_tensors, load_hf_weights, pieces_of
 from course_lib.models.lm import CausalLM
-from course_lib.models.weights import hf_tensors, load_hf_weights, pieces_of
 from tests.unit.test_lm import spec_of
 
 THEIR_LAYER = [f"self_attn.{part}_proj" for part in "qkvo"]

@@ -1,4 +1,4 @@
-/* What a reader typed, as a number, and whether it is right. course_lib/cards/units.py reads the same. */
+/* What a reader typed, as a number, and whether it is right. course_lib/course/cards/units.py reads the same. */
 (() => {
   "use strict";
   const course = (globalThis.courseCards ??= {});

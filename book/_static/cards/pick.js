@@ -1,5 +1,5 @@
 /* Chance that is the same everywhere: a text as seed, its FNV-1a hash, the generator mulberry32, a Fisher-Yates shuffle.
-   course_lib/cards/quiz.py does the same, so that a class sees one quiz. */
+   course_lib/course/cards/quiz.py does the same, so that a class sees one quiz. */
 (() => {
   "use strict";
   const course = (globalThis.courseCards ??= {});

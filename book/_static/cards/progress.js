@@ -1,5 +1,5 @@
 /* A learner's progress in this browser: what is remembered of each card, and the log of reviews. It is kept as the
-   file that `course quiz` exports and imports (course_lib/cards/progress.py), under one key of localStorage. */
+   file that `course quiz` exports and imports (course_lib/course/cards/progress.py), under one key of localStorage. */
 (() => {
   "use strict";
   const course = (globalThis.courseCards ??= {});

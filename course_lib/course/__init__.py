@@ -1,0 +1,1 @@
+"""The course's own machinery: ledger, calculators, cards, labs, command line."""

@@ -1,0 +1,62 @@
+"""What the page's reader of a config.json loads: the library's parsers and costs, and published configs."""
+
+import json
+
+import sympy
+
+from course_lib.costs.cache import cache_bytes_per_token
+from course_lib.costs.flops import flops_per_token
+from course_lib.costs.params import param_count
+from course_lib.course.calculators.inputs import INPUTS
+from course_lib.course.calculators.printing import latex, shortest
+from course_lib.course.calculators.symbolic import symbolic_model
+from course_lib.course.calculators.translate import imported, translated
+from course_lib.specs.loader import list_specs, read_entry
+
+ROOTS = ("course_lib.specs.from_hf", "course_lib.costs.summary")
+"""The two modules that the page calls; what these import is translated before them."""
+BUILTINS = (
+    "ValueError, all, any, bool, dict, enumerate, float, getattr, int, is_symbol, isinstance, len, list, map,"
+    " math, max, min, next, object, range, sorted, str, sum, tuple, zip"
+)
+LEFT_OUT = ("FrozenMapping", "spec_from_hf_config", "_read", "is_symbol", "smaller", "larger")
+"""What reads files or symbols, and what `py` has in its own way."""
+
+
+def published() -> dict[str, dict]:
+    """The configs of the published models, by name."""
+    return {name: read_entry(name)["config"] for name in list_specs()}
+
+
+def formula(name: str) -> str:
+    """Return a model's counts as LaTeX: parameters, FLOPs of a decoded token, bytes of cache a token.
+
+    The functions of `costs` are called with the model's structure; the numbers are left as letters.
+    """
+    model, letters = symbolic_model(name), {entry.name: entry.letter for entry in INPUTS.values()}
+    tokens, width = INPUTS["tokens"].symbol, INPUTS["bytes_per_element"].symbol
+    rows = (
+        (r"P", param_count(model.spec).total),
+        (r"\text{FLOPs}", flops_per_token(model.spec, tokens)),
+        (r"\text{cache}", cache_bytes_per_token(model.spec, bytes_per_element=width)),
+    )
+    lines = (rf"{letter} &= {latex(shortest(sympy.expand(value)), letters)}" for letter, value in rows)
+    return r"\begin{aligned} " + r" \\ ".join(lines) + r" \end{aligned}"
+
+
+def script() -> str:
+    """Return the JavaScript file: `calculatorConfig` with `spec`, `summary`, `Config`, `models`."""
+    models = {name: json.dumps(config, indent=2, allow_nan=False) for name, config in published().items()}
+    return (
+        "/* Made by course_lib.course.calculators.config from course_lib.specs and course_lib.costs. */\n"
+        "globalThis.calculatorConfig = (() => {\n"
+        '"use strict";\nconst py = globalThis.calculatorPython;\n'
+        "const { floorDivide } = globalThis.calculatorMaths;\n"
+        f"const {{ {BUILTINS} }} = py.builtins;\n"
+        f"const modules = {{}};\n{translated(imported(ROOTS), LEFT_OUT)}"
+        'const { Config } = modules["course_lib.specs.reader"];\n'
+        'const { spec_from_fields: spec } = modules["course_lib.specs.from_hf"];\n'
+        'const { summary } = modules["course_lib.costs.summary"];\n'
+        f"const models = {json.dumps(models)};\n"
+        "return { Config, spec, summary, models };\n})();\n"
+    )

@@ -1,0 +1,184 @@
+"""What the page loads: every calculator as data, and its formulas as JavaScript functions.
+
+Models of one structure share a function. Two structures that a formula does not tell apart (a bias that no
+byte of the cache depends on) are one for that calculator.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from typing import Any
+
+from course_lib.course.calculators.attention import ATTENTION_SHARE, SCORE_MATRIX
+from course_lib.course.calculators.choice import OBJECTIVE
+from course_lib.course.calculators.definition import Calculator, letters, spelled_out, used_inputs
+from course_lib.course.calculators.inputs import Input
+from course_lib.course.calculators.memory import CONCURRENCY, KV_BUDGET
+from course_lib.course.calculators.presets import list_machines, list_models, machine_values, structure
+from course_lib.course.calculators.printing import function_body, latex, shortest
+from course_lib.course.calculators.request import REQUEST
+from course_lib.course.calculators.seconds import DECODE_STEP
+from course_lib.course.calculators.symbolic import symbolic_model
+from course_lib.specs.loader import load_spec
+
+CALCULATORS: Mapping[str, Calculator] = {
+    calculator.name: calculator
+    for calculator in (
+        OBJECTIVE,
+        KV_BUDGET,
+        CONCURRENCY,
+        DECODE_STEP,
+        REQUEST,
+        SCORE_MATRIX,
+        ATTENTION_SHARE,
+    )
+}
+GREEK = {r"\beta": "β", r"\Pi": "Π", r"\rho": "ρ", r"\Delta": "Δ", r"\lambda": "λ", r"\ell": "ℓ"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A formula of a calculator: its models, what is entered, its rules, its function, its LaTeX.
+
+    `rules`: ("multiple", a, b), a is a multiple of b; ("at most", a, b); ("some", a, b, ...), not all zero.
+    """
+
+    models: tuple[str, ...]
+    inputs: tuple[Input, ...]
+    rules: tuple[tuple[str, ...], ...]
+    function: str
+    formula: str
+
+
+@cache
+def variants(name: str) -> tuple[Variant, ...]:
+    """Return the formulas of a calculator by its name, one for each structure that it tells apart.
+
+    The one of the calculator's own model stands first.
+    """
+    calculator = CALCULATORS[name]
+    models: dict[str, list[str]] = {}
+    others = [model for model in list_models() if model != calculator.model] if calculator.model else []
+    for model in (calculator.model, *others):
+        traced = str([(line.name, line.value) for line in calculator.formula(structure(model))])
+        models.setdefault(traced, []).append(model)
+    return tuple(variant_of(calculator, tuple(alike)) for alike in models.values())
+
+
+def variant_of(calculator: Calculator, models: tuple[str, ...]) -> Variant:
+    """Return the formula of a calculator for models that share it ("" stands for none)."""
+    model = structure(models[0])
+    inputs, lines = used_inputs(calculator, model), calculator.formula(model)
+    marks = letters(calculator, model)
+    short = {line.name: replace(line, value=shortest(line.value)) for line in lines}
+    printed = [line for line in short.values() if line.printed]
+    rows = [rf"{line.letter} &= {latex(line.value, marks)}" for line in printed]
+    return Variant(
+        models=models,
+        inputs=inputs,
+        rules=rules_of({entry.name for entry in inputs}),
+        function=function_body(spelled_out(tuple(short.values())), [entry.name for entry in inputs]),
+        formula=r"\begin{aligned} " + r" \\ ".join(rows) + r" \end{aligned}",
+    )
+
+
+def rules_of(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Return what the records of `specs` demand of numbers that go together.
+
+    >>> rules_of({"heads", "kv_heads", "width"})
+    (('multiple', 'heads', 'kv_heads'),)
+    """
+    names = set(names)
+    pairs = [("multiple", "heads", "kv_heads"), ("at most", "top_k", "experts")]
+    rules = [rule for rule in pairs if {*rule[1:]} <= names]
+    counts = tuple(sorted(name for name in names if name.startswith("layers_")))
+    return (*rules, *([("some", *counts)] if counts else []))
+
+
+def mark(letter: str) -> list[str]:
+    r"""Return a letter of LaTeX as text and its subscript.
+
+    >>> mark(r"n_{\text{in}}"), mark("B"), mark(r"\beta"), mark("{d_k}'")
+    (['n', 'in'], ['B', ''], ['β', ''], ['d', "k'"])
+    """
+    plain = re.sub(r"\\(?:text|mathrm)|[{}]", "", letter).replace(r"\,", " ").replace(r"\max", "max")
+    base, _, small = plain.partition("_")
+    return [GREEK.get(base, base), GREEK.get(small, small)]
+
+
+def page_data(names: Iterable[str] = tuple(CALCULATORS)) -> dict[str, Any]:
+    """Return calculators as data; their functions come beside it, see `script`."""
+    chosen = {name: CALCULATORS[name] for name in names}
+    all_variants = {name: variants(name) for name in chosen}
+    entries = {
+        entry.name: {**asdict(entry), "letter": mark(entry.letter), "allowed": entry.allowed()}
+        for found in all_variants.values()
+        for variant in found
+        for entry in variant.inputs
+    }
+    return {
+        "inputs": entries,
+        "models": {
+            name: {
+                "family": load_spec(name).family,
+                "context": load_spec(name).context,
+                "values": dict(symbolic_model(name).values),
+            }
+            for name in list_models()
+        },
+        "machines": {name: machine_values(name) for name in list_machines()},
+        "calculators": {
+            name: _described(calculator, all_variants[name]) for name, calculator in chosen.items()
+        },
+    }
+
+
+def _described(calculator: Calculator, found: tuple[Variant, ...]) -> dict[str, Any]:
+    lines = calculator.formula(structure(calculator.model))
+    return {
+        "title": calculator.title,
+        "model": calculator.model,
+        "machine": calculator.machine,
+        "defaults": dict(calculator.defaults),
+        "answer": calculator.answer,
+        "lines": [
+            {"name": line.name, "label": line.label, "unit": line.unit, "none": line.may_be_none}
+            for line in lines
+            if line.along is None
+        ],
+        "plot": asdict(calculator.plot),
+        "choice": asdict(calculator.choice) if calculator.choice else None,
+        "findings": [asdict(finding) for finding in calculator.findings],
+        "variants": [
+            {
+                "models": variant.models,
+                "inputs": [entry.name for entry in variant.inputs],
+                "rules": variant.rules,
+                "formula": variant.formula,
+            }
+            for variant in found
+        ],
+    }
+
+
+def script(names: Iterable[str] = tuple(CALCULATORS)) -> str:
+    """Return the JavaScript file that a page with calculators loads: the data, then the functions.
+
+    The functions call those of `calculator-maths.js`, which has to stand before it.
+    """
+    names = tuple(names)
+    data = json.dumps(page_data(names), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    functions = [
+        f"  functions[{json.dumps(name)}] = [\n"
+        + "".join(f"    {variant.function},\n" for variant in variants(name))
+        + "  ];\n"
+        for name in names
+    ]
+    return (
+        "/* Made by course_lib.course.calculators.emit from the functions of course_lib.costs. */\n(() => {\n"
+        '  "use strict";\n  const {floorDivide, leastWithin, sumOfSteps} = globalThis.calculatorMaths;\n'
+        f"  const data = {data};\n  const functions = {{}};\n{''.join(functions)}"
+        "  globalThis.calculatorData = {...data, functions};\n})();\n"
+    )

@@ -1,0 +1,219 @@
+"""A learner's progress on this machine: one SQLite file, each review committed at once.
+
+Two tables, `cards` (the fields of `schedule.Memory`) and `log` (every review), change in one transaction, so
+an interruption loses nothing and leaves no half of a review. The file carries the number of its schema. One
+of a newer schema is refused; one that SQLite cannot read is set aside under a dated name, and a new one
+begun.
+"""
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from course_lib.course.cards.progress import (
+    Progress,
+    Review,
+    merge,
+    read_progress,
+    read_time,
+    time_text,
+    write_progress,
+)
+from course_lib.course.cards.schedule import Memory, after_review, to_millisecond
+
+VARIABLE = "COURSE_STATE"
+APPLICATION, SCHEMA = 0x41724D65, 1  # "ArMe": says that the file is ours
+MEMORY = tuple(field.name for field in fields(Memory))
+TABLES = (
+    """
+    CREATE TABLE cards (
+        card TEXT PRIMARY KEY, due TEXT NOT NULL, stability REAL NOT NULL, difficulty REAL NOT NULL,
+        state INTEGER NOT NULL, step INTEGER, last_review TEXT NOT NULL, reps INTEGER NOT NULL,
+        lapses INTEGER NOT NULL)
+    """,
+    """
+    CREATE TABLE log (
+        at TEXT NOT NULL, card TEXT NOT NULL, rating INTEGER NOT NULL, UNIQUE (at, card, rating))
+    """,
+    f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA user_version = {SCHEMA}",
+)
+
+
+def default_path(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+    """Return where progress is kept: `COURSE_STATE`, or a file in the user's data folder.
+
+    >>> default_path({"COURSE_STATE": "mine.sqlite3"}).as_posix()
+    'mine.sqlite3'
+    """
+    if named := environment.get(VARIABLE):
+        return Path(named).expanduser()
+    home = Path.home()
+    if platform == "win32":
+        data = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif platform == "darwin":
+        data = home / "Library" / "Application Support"
+    else:
+        data = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return data / "architecture-measured" / "progress.sqlite3"
+
+
+class Store:
+    """The open file. `set_aside` is where an unreadable one was put, or None.
+
+    Raises:
+        ValueError: if the file cannot be opened or written, another program holds it locked, it is another
+            program's database, or it has a newer schema.
+    """
+
+    def __init__(self, path: str | Path, now: datetime | None = None) -> None:
+        self.path = Path(path)
+        self.set_aside: Path | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._connection = _opened(self.path)
+            except sqlite3.OperationalError:
+                raise  # locked, no permission, a folder: the file is not at fault
+            except sqlite3.DatabaseError:
+                self.set_aside = _put_aside(self.path, now or datetime.now(UTC))
+                self._connection = _opened(self.path)
+        except (OSError, sqlite3.Error) as error:
+            raise ValueError(f"{self.path}: cannot be used to keep progress ({error})") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def memories(self) -> dict[str, Memory]:
+        """Return the memory of every card reviewed so far, by id."""
+        return _memories(self._connection)
+
+    def progress(self) -> Progress:
+        """Return all that is kept."""
+        return _progress(self._connection)
+
+    def review(self, card: str, rating: int, at: datetime) -> Memory:
+        """Add a review and return the card's memory after it; both are on disk when this returns.
+
+        Raises: ValueError as `schedule.after_review`, or if the file cannot be written.
+        """
+        with self._changing():
+            memory = after_review(self.memories().get(card), rating, at)
+            self._put({card: memory}, (Review(to_millisecond(at), card, rating),))
+        return memory
+
+    def include(self, progress: Progress) -> Progress:
+        """Merge other progress into what is kept, and return both together.
+
+        Raises: ValueError if the file cannot be written; what was kept then stays.
+        """
+        with self._changing():
+            together = merge(self.progress(), progress)
+            self._put(together.cards, together.log)
+        return together
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Read and write as one: another process waits, and an error undoes what was written."""
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield
+        except sqlite3.Error as error:
+            raise ValueError(f"{self.path}: cannot be written ({error})") from error
+
+    def _put(self, cards: Mapping[str, Memory], log: tuple[Review, ...]) -> None:
+        places = ", ".join("?" * (1 + len(MEMORY)))
+        self._connection.executemany(
+            f"INSERT OR REPLACE INTO cards VALUES ({places})",
+            [(card, *(_stored(getattr(memory, name)) for name in MEMORY)) for card, memory in cards.items()],
+        )
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO log VALUES (?, ?, ?)",
+            [(time_text(one.at), one.card, one.rating) for one in log],
+        )
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Return a connection to a file that has been looked through, with its tables made if it is new."""
+    connection = sqlite3.connect(path)
+    try:
+        if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("the file is damaged")
+        version, application = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
+        )
+        tables = {
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+        if version == application == 0 and not tables:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in TABLES:
+                    connection.execute(statement)
+        elif application != APPLICATION:
+            raise ValueError(
+                f"{path}: a database of another program; allowed is a file made by `course quiz`"
+            )
+        elif version > SCHEMA:
+            what = f"its schema is {version}, this course knows {SCHEMA}"
+            raise ValueError(f"{path}: made by a newer version of the course ({what}); update the course")
+        elif not {"cards", "log"} <= tables:
+            raise sqlite3.DatabaseError("tables are missing")
+        _check(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Read every row, so that what makes no sense is found now and not in the middle of a quiz."""
+    try:
+        read_progress(write_progress(_progress(connection), datetime.now(UTC)))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise sqlite3.DatabaseError(f"a row makes no sense: {error}") from error
+
+
+def _progress(connection: sqlite3.Connection) -> Progress:
+    rows = connection.execute("SELECT at, card, rating FROM log ORDER BY at, card, rating")
+    log = tuple(Review(read_time(at), card, rating) for at, card, rating in rows)
+    return Progress(_memories(connection), log)
+
+
+def _memories(connection: sqlite3.Connection) -> dict[str, Memory]:
+    rows = connection.execute(f"SELECT card, {', '.join(MEMORY)} FROM cards ORDER BY card")
+    found = {card: dict(zip(MEMORY, values, strict=True)) for card, *values in rows}
+    times = {
+        card: {name: read_time(row[name]) for name in ("due", "last_review")} for card, row in found.items()
+    }
+    return {card: Memory(**row | times[card]) for card, row in found.items()}
+
+
+def _put_aside(path: Path, now: datetime) -> Path:
+    """Rename an unreadable file to a dated name that is free, its journal with it, and return that name."""
+    stamp = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    endings = ("", *(f"-{number}" for number in range(2, 1000)))
+    names = (path.with_name(f"{path.name}.unreadable-{stamp}{ending}") for ending in endings)
+    target = next(name for name in names if not name.exists())
+    path.rename(target)
+    journal = path.with_name(f"{path.name}-journal")
+    if journal.exists():
+        journal.rename(target.with_name(f"{target.name}-journal"))
+    return target
+
+
+def _stored(value: object) -> object:
+    return time_text(value) if isinstance(value, datetime) else value

@@ -1,0 +1,79 @@
+"""Layers in words and in JSON: what mixes the tokens, what works on each, and how many layers are alike."""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from course_lib.specs.records import (
+    AttentionSpec,
+    FFNSpec,
+    LatentAttentionSpec,
+    LayerSpec,
+    Mixer,
+    MoESpec,
+    RWKVSpec,
+    SSMSpec,
+)
+
+
+def alike(layers: tuple[LayerSpec, ...], key: Callable[[LayerSpec], Hashable]) -> dict[Any, list[int]]:
+    """Indices of the layers that share a key, in the order in which the keys first appear."""
+    found: dict[Any, list[int]] = defaultdict(list)
+    for index, layer in enumerate(layers):
+        found[key(layer)].append(index)
+    return dict(found)
+
+
+def mixer_kind(mixer: Mixer) -> str:
+    """One word or two for the kind of a token mixer."""
+    match mixer:
+        case AttentionSpec(window=None, causal=causal):
+            return "attention" if causal else "bidirectional attention"
+        case AttentionSpec():
+            return "windowed attention"
+        case LatentAttentionSpec():
+            return "latent attention"
+        case SSMSpec(kind=kind):
+            return {"mamba1": "Mamba", "mamba2": "Mamba-2"}[kind]
+        case RWKVSpec():
+            return "RWKV"
+
+
+def mixer_text(mixer: Mixer) -> str:
+    """The sizes of a token mixer, in words."""
+    match mixer:
+        case AttentionSpec(heads=h, kv_heads=g, head_dim=k, value_dim=v, window=w):
+            window = "" if w is None else f", window {w:,}"
+            values = "" if v == k else f", values {v} wide"
+            return f"{h} heads, {g} KV heads, {k} wide{values}{window}"
+        case LatentAttentionSpec(heads=h, kv_rank=r, rope_dim=p):
+            return f"{h} heads, latent {r} + rotary key {p}"
+        case SSMSpec(inner=inner, state=state):
+            return f"{inner:,} channels, state {state}"
+        case RWKVSpec(width=width):
+            return f"{width:,} channels"
+
+
+def ffn_text(ffn: FFNSpec | MoESpec | None) -> str:
+    """The sizes of a layer's per-token part, in words."""
+    match ffn:
+        case None:
+            return "none"
+        case FFNSpec(kind=kind, width=width, activation=activation):
+            return f"{kind} {width:,}, {activation}"
+        case MoESpec(experts=e, top_k=k, expert=expert, shared=shared):
+            always = f", {shared} shared" if shared else ""
+            return f"{k} of {e} experts{always}, {ffn_text(expert)}"
+
+
+def plain(value: Any) -> Any:
+    """A record as JSON takes it: mappings of its fields, with the kind of record as `type`."""
+    if is_dataclass(value):
+        inner = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {"type": type(value).__name__, **inner}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return value

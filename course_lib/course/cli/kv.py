@@ -1,0 +1,169 @@
+"""`course kv MODEL`: bytes of the cache at a context and a batch, by kind of layer; what fits on a GPU."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from course_lib.costs.cache import cache_bytes, cache_bytes_per_token, cached_tokens, token_elements
+from course_lib.costs.hardware import Hardware
+from course_lib.costs.serving import max_concurrency, weight_bytes
+from course_lib.course.cli.console import JSON, answer, say, table
+from course_lib.course.cli.describe import alike, mixer_kind, mixer_text
+from course_lib.course.cli.lookup import (
+    MOST_REQUESTS,
+    Bits,
+    Context,
+    Devices,
+    Gpu,
+    Model,
+    WeightBits,
+    bytes_of,
+    context_of,
+    find_gpu,
+    find_model,
+)
+from course_lib.kit.units import bytes_text, count_text, plural
+from course_lib.specs.records import ModelSpec
+
+RESERVE = 0.1
+
+
+def kv(
+    model: Model = None,
+    context: Context = None,
+    batch: Annotated[int, typer.Option("--batch", "-b", min=1, max=MOST_REQUESTS, help="Requests.")] = 1,
+    bits: Bits = 16,
+    gpu: Gpu = None,
+    devices: Devices = 1,
+    weight_bits: WeightBits = 16,
+    as_json: JSON = False,
+) -> None:
+    """Bytes of a model's cache, by the formula of `course_lib.costs.cache`."""
+    spec, device = find_model(model), find_gpu(gpu) if gpu else None
+    facts = kv_facts(spec, context_of(spec, context), batch, bits)
+    facts["gpu"] = (
+        gpu_facts(spec, device, facts["context_tokens"], devices, bits, weight_bits) if device else None
+    )
+    answer(facts, as_json, show)
+
+
+def kv_facts(spec: ModelSpec, context: int, batch: int, bits: int) -> dict[str, Any]:
+    """The cache of `batch` requests of `context` tokens; an encoder's input is as long as the context."""
+    width = bytes_of(bits)
+
+    def held(tokens: int, part: ModelSpec = spec, requests: int = 1) -> int | float:
+        options = {"bytes_per_element": width, "source_tokens": context}
+        return cache_bytes(part, batch=requests, tokens=tokens, **options)
+
+    kinds = []
+    for (mixer, cross), indices in alike(spec.layers, lambda layer: (layer.mixer, layer.cross)).items():
+        part = replace(spec, layers=tuple(spec.layers[i] for i in indices))
+        elements = token_elements(mixer)
+        kinds.append(
+            {
+                "kind": mixer_kind(mixer) + (" + cross-attention" if cross else ""),
+                "shape": mixer_text(mixer),
+                "layers": len(indices),
+                "window_tokens": getattr(mixer, "window", None),
+                "elements_per_token_and_layer": elements,
+                "cached_tokens": cached_tokens(mixer, context) if elements else 0,
+                "bytes_per_request": held(context, part),
+            }
+        )
+    return {
+        "model": spec.name,
+        "context_tokens": context,
+        "model_context_tokens": spec.context,
+        "batch_requests": batch,
+        "bits_per_element": bits,
+        "bytes_per_token": cache_bytes_per_token(spec, bytes_per_element=width),
+        "bytes_of_next_token": held(context + 1) - held(context),
+        "bytes_per_request": held(context),
+        "total_bytes": held(context, requests=batch),
+        "kinds": kinds,
+    }
+
+
+def gpu_facts(
+    spec: ModelSpec, device: Hardware, context: int, devices: int, bits: int, weight_bits: int
+) -> dict[str, Any]:
+    """How many such requests fit beside the weights."""
+    return {
+        "name": device.name,
+        "devices": devices,
+        "memory_bytes": devices * device.memory_bytes,
+        "reserve_share": RESERVE,
+        "bits_per_weight": weight_bits,
+        "weight_bytes": weight_bytes(spec, bytes_of(weight_bits)),
+        "max_concurrency_requests": max_concurrency(
+            spec,
+            device,
+            context,
+            devices=devices,
+            bytes_per_weight=bytes_of(weight_bits),
+            bytes_per_element=bytes_of(bits),
+            reserve=RESERVE,
+        ),
+    }
+
+
+def show(facts: Mapping[str, Any]) -> None:
+    """Print the tables of `kv`."""
+    tokens, batch = count_text(facts["context_tokens"]), facts["batch_requests"]
+    windows = any(kind["window_tokens"] for kind in facts["kinds"])
+    rows = [
+        (
+            kind["layers"],
+            kind["kind"],
+            kind["shape"],
+            count_text(kind["elements_per_token_and_layer"]),
+            count_text(kind["cached_tokens"]),
+            bytes_text(kind["bytes_per_request"]),
+        )
+        for kind in facts["kinds"]
+    ]
+    head = ("#layers", "kind", "shape", "#numbers/token", "#tokens held", "#a request")
+    table(head, rows, title=f"{facts['model']}: cache at {tokens} tokens, {facts['bits_per_element']} bits")
+    totals = [
+        ("one token" + ", while every window has room" * windows, bytes_text(facts["bytes_per_token"])),
+        ("the next token at this context", bytes_text(facts["bytes_of_next_token"])),
+        ("one request", bytes_text(facts["bytes_per_request"])),
+        *[(plural(batch, "request"), bytes_text(facts["total_bytes"]))] * (batch > 1),
+    ]
+    table(("what", "#cache"), totals)
+    for note in notes(facts):
+        say(note)
+
+
+def notes(facts: Mapping[str, Any]) -> list[str]:
+    """What a reader of the tables should know."""
+    found = []
+    if facts["gpu"]:
+        found.append(gpu_text(facts["gpu"], facts["context_tokens"]))
+    if not facts["total_bytes"]:
+        found.append(
+            "It keeps no cache: every token sees the whole input, so nothing is decoded step by step."
+        )
+    if any(kind["window_tokens"] for kind in facts["kinds"]):
+        found.append("Between steps a window of w holds w - 1 tokens; a ring buffer holds w.")
+    return found + context_notes(facts)
+
+
+def context_notes(facts: Mapping[str, Any]) -> list[str]:
+    """A warning where the context is beyond what the model was made for."""
+    limit = facts["model_context_tokens"]
+    if limit is None or facts["context_tokens"] <= limit:
+        return []
+    return [f"Note: {count_text(facts['context_tokens'])} tokens are more than its own {count_text(limit)}."]
+
+
+def gpu_text(gpu: Mapping[str, Any], context: int) -> str:
+    """One sentence on what fits."""
+    memory, weights = bytes_text(gpu["memory_bytes"]), bytes_text(gpu["weight_bytes"])
+    requests = plural(gpu["max_concurrency_requests"], "request")
+    return (
+        f"On {gpu['devices']} x {gpu['name']} ({memory}, {gpu['reserve_share']:.0%} kept back): "
+        f"weights {weights}, and room for {requests} of {count_text(context)} tokens."
+    )

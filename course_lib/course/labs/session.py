@@ -1,0 +1,220 @@
+"""Run a submission's cells in a kernel of its own, so that nothing in them can stop the grader.
+
+One rule covers loops that swallow interrupts, calls that never return to Python, crashes and floods: the
+kernel is killed with everything it started, a fresh one replays the cells that had run well, and only the
+cell that did it is charged. Cells run in a temporary folder, with a bare environment and bounded memory.
+
+This keeps accidents apart. It is no sandbox: grade strangers' files in a container without a network.
+"""
+
+import asyncio
+import math
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jupyter_client import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
+
+from course_lib.course.labs.submission import Step
+
+KEPT_ENVIRONMENT = (
+    "PATH",
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+    "SYSTEMROOT",
+    "LANG",
+    "TMPDIR",
+    "TEMP",
+)
+PRELUDE = """
+import sys
+exit = quit = sys.exit  # IPython's own versions would stop the kernel after the cell, and blame the next one
+get_ipython().InteractiveTB.set_mode("Minimal")  # nobody reads the tracebacks, and long ones are slow to make
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_DATA, ({memory}, {memory}))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+except (ImportError, ValueError, OSError):
+    pass
+"""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a submission may use: seconds a cell and in all, bytes of output a cell, of memory (Linux)."""
+
+    cell_s: float = 30.0
+    total_s: float = 300.0
+    output_bytes: int = 2 * 2**20
+    memory_bytes: int = 8 * 2**30
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one cell ended: ok, error, timeout, died, flood, or late (never started); and what it said."""
+
+    status: str
+    message: str = ""
+
+    @property
+    def fatal(self) -> bool:
+        """True if the kernel is gone."""
+        return self.status in ("timeout", "died", "flood")
+
+
+class _Client(NotebookClient):
+    """A notebook client that notices floods and keeps the kernel's reply."""
+
+    output_limit = 0
+    received = 0
+    reply: dict | None = None
+
+    def process_message(self, msg: dict, cell: NotebookNode, cell_index: int) -> NotebookNode | None:
+        if msg["msg_type"] in ("stream", "display_data", "execute_result", "update_display_data"):
+            self.received += len(str(msg["content"]))
+            if self.received > self.output_limit:
+                self.task_poll_for_reply.cancel()
+                return None
+        return super().process_message(msg, cell, cell_index)
+
+    async def on_reply(self, execute_reply: dict, **_: object) -> None:
+        self.reply = execute_reply["content"]
+
+
+class Session:
+    """One kernel: `start`, `run` cells, `kill`."""
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self.folder, self.limits = folder, limits
+        self.manager = AsyncKernelManager(kernel_name="python3")
+        self.client = _Client(
+            new_notebook(), km=self.manager, allow_errors=True, raise_on_iopub_timeout=False
+        )
+        self.client.interrupt_on_timeout = False
+        self.client.output_limit = limits.output_bytes
+        self.client.on_cell_executed = self.client.on_reply
+        self.client.log.disabled = True
+
+    async def start(self) -> None:
+        """Start the kernel and set its bounds."""
+        home = str(self.folder)
+        kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+        fixed = {"HOME": home, "IPYTHONDIR": home, "OMP_NUM_THREADS": "1", "COURSE_PROFILE": "smoke"}
+        fixed |= {"PYTHONDONTWRITEBYTECODE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+        await self.manager.start_kernel(
+            cwd=home, env=kept | fixed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self.client.kc = self.manager.client()
+        self.client.kc.start_channels()
+        await self.client.kc.wait_for_ready(timeout=60)
+        self.client.kc.allow_stdin = False
+        await self.run(PRELUDE.format(memory=self.limits.memory_bytes), 60)
+
+    async def run(self, source: str, seconds: float) -> Outcome:
+        """Run one cell for at most `seconds`; after a fatal outcome only `kill` is left to call."""
+        cell = new_code_cell(source)
+        self.client.nb.cells = [cell]
+        self.client.timeout = max(1, math.ceil(seconds))
+        self.client.received, self.client.reply = 0, None
+        try:
+            await self.client.async_execute_cell(cell, 0)
+        except CellTimeoutError:
+            return Outcome("timeout", f"no end after {self.client.timeout} s")
+        except DeadKernelError:
+            if self.client.received > self.limits.output_bytes:
+                return Outcome("flood", f"more than {self.limits.output_bytes // 2**20} MiB of output")
+            return Outcome("died", "the kernel died (os._exit, a crash, or out of memory)")
+        reply = self.client.reply or {"status": "ok"}
+        if reply["status"] == "ok":
+            return Outcome("ok")
+        return Outcome("error", f"{reply.get('ename', 'Error')}: {reply.get('evalue', '')}")
+
+    async def kill(self) -> None:
+        """Kill the kernel and what it started, and release its ports."""
+        if self.client.kc is not None:
+            self.client.kc.stop_channels()
+        if self.manager.has_kernel:
+            await self.manager.shutdown_kernel(now=True)
+        await self.manager.cleanup_resources()
+
+
+def _nothing(outcome: Outcome) -> None: ...
+
+
+async def run_steps(
+    steps: Sequence[Step], limits: Limits, on_outcome: Callable[[Outcome], None] = _nothing
+) -> list[Outcome]:
+    """Run `steps` in order under `limits` and return one outcome each, told to `on_outcome` as it comes."""
+    deadline = time.monotonic() + limits.total_s
+    outcomes: list[Outcome] = []
+    with tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True) as folder:
+        session = await _fresh(Path(folder), limits)
+        try:
+            for step in steps:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    outcomes.append(Outcome("late", f"the submission's {limits.total_s:.0f} s were used up"))
+                    on_outcome(outcomes[-1])
+                    continue
+                if session is None:
+                    session = await _replayed(Path(folder), limits, steps, outcomes, deadline)
+                outcomes.append(await session.run(step.source, _limit(step, limits, left)))
+                on_outcome(outcomes[-1])
+                if outcomes[-1].fatal:
+                    await session.kill()
+                    session = None
+        finally:
+            if session is not None:
+                await session.kill()
+    return outcomes
+
+
+def _limit(step: Step, limits: Limits, left: float) -> float:
+    """Seconds for a step: what is left at most, and no less than a minute for the lab's own imports."""
+    return min(max(limits.cell_s, 60.0) if step.role == "given" else limits.cell_s, left)
+
+
+async def _fresh(folder: Path, limits: Limits) -> Session:
+    """Start a kernel; on a loaded machine the first attempt may time out, so try twice."""
+    session = Session(folder, limits)
+    try:
+        await session.start()
+    except RuntimeError:
+        await session.kill()
+        session = Session(folder, limits)
+        await session.start()
+    return session
+
+
+async def _replayed(
+    folder: Path, limits: Limits, steps: Sequence[Step], outcomes: list[Outcome], deadline: float
+) -> Session:
+    """Start a kernel and run again every earlier cell that defined something and did not kill its kernel."""
+    while True:
+        session = await _fresh(folder, limits)
+        for index, (step, outcome) in enumerate(zip(steps, outcomes, strict=False)):
+            if step.role == "check" or outcome.fatal:
+                continue
+            again = await session.run(step.source, _limit(step, limits, deadline - time.monotonic()))
+            if again.fatal:
+                outcomes[index] = again
+                await session.kill()
+                break
+        else:
+            return session
+
+
+def run_plan(
+    steps: Sequence[Step], limits: Limits, on_outcome: Callable[[Outcome], None] = _nothing
+) -> list[Outcome]:
+    """`run_steps` for callers without an event loop."""
+    return asyncio.run(run_steps(steps, limits, on_outcome))

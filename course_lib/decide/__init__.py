@@ -1,0 +1,1 @@
+"""Choosing among candidates: objectives under constraints, and worked comparisons."""

@@ -1,0 +1,1 @@
+"""Attention: its forms (plain, SDPA, FlashAttention), the layer, cross-attention, latent attention (MLA)."""

@@ -1,0 +1,80 @@
+"""Cross-attention: queries from one sequence, keys and values from another, the source.
+
+Symbols: t queries, s tokens of the source, g KV groups, k key width, v value width.
+The source does not grow while text is decoded. Its keys and values are made once and serve every step.
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from course_lib.layers.attention.layer import AttentionHeads
+from course_lib.layers.masks import BIDIRECTIONAL
+from course_lib.layers.positions.rope import once
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one layer keeps of the sequence that it reads: keys [b s g k], values [b s g v], positions [b s].
+
+    Position -1 marks padding. A decode makes it once and reads it in every step.
+    """
+
+    keys: Float[Tensor, "b s g k"]
+    values: Float[Tensor, "b s g v"]
+    positions: Int[Tensor, "b s"]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the keys and values."""
+        return self.keys.nbytes + self.values.nbytes
+
+
+class CrossAttention(AttentionHeads):
+    """A layer whose queries come from one sequence and whose keys and values come from another, the source.
+
+    Every query sees every real token of the source.
+
+    Args:
+        d, heads, kv_heads, head_dim: as in `Attention`, and so are the options.
+        source_width: width of the source's vectors; d when left out.
+
+    Raises:
+        ValueError: as in `Attention`.
+
+    *Cost*: d h k + source_width g (k + v) + h v d parameters; a source of s tokens keeps s g (k + v) numbers.
+    *Source*: Vaswani et al. 2017, section 3.2.3, arXiv:1706.03762 ("encoder-decoder attention").
+
+    >>> import torch
+    >>> layer = CrossAttention(8, heads=4, kv_heads=4, head_dim=2)
+    >>> source = layer.read(torch.zeros(1, 5, 8), torch.tensor([[0, 1, 2, -1, -1]]))
+    >>> layer(torch.zeros(1, 3, 8), torch.tensor([[0, 1, 2]]), source).shape
+    torch.Size([1, 3, 8])
+    """
+
+    def read(self, states: Float[Tensor, "b s w"], positions: Int[Tensor, "b s"]) -> Source:
+        """The source's keys and values: made once, then given to every call."""
+        return Source(self.keys(states), self.values(states), positions)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b t d"],
+        positions: Int[Tensor, "b t"],
+        source: Source,
+        memo: dict | None = None,
+    ) -> Float[Tensor, "b t d"]:
+        """Let each token read the source; `memo` lives for one forward pass (see `positions.once`)."""
+        return self.wo(self._read(x, positions, source, memo)[0].flatten(2))
+
+    def weights(
+        self, x: Float[Tensor, "b t d"], positions: Int[Tensor, "b t"], source: Source
+    ) -> Float[Tensor, "b h t s"]:
+        """How much each query takes from each token of the source."""
+        return self._read(x, positions, source, None, with_weights=True)[1]
+
+    def _read(self, x, positions, source, memo, with_weights=False):
+        kind = ("source", BIDIRECTIONAL, source.keys.shape[1])
+        mask = once(memo, ("mask", *kind), lambda: BIDIRECTIONAL.mask(positions, source.positions))
+        qkv = self.queries(x), source.keys, source.values
+        return self.attend(qkv, mask, memo, kind, with_weights=with_weights)

@@ -1,0 +1,1 @@
+"""KV caches: contiguous, rolling buffer, paged, quantised, latent."""

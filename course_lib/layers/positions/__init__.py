@@ -1,0 +1,1 @@
+"""Positions: their numbering, RoPE, absolute tables, biases on the scores."""

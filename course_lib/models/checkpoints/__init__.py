@@ -1,0 +1,1 @@
+"""Checkpoint folders of Hugging Face: names, QKV packing, weights, files."""

@@ -1,0 +1,150 @@
+"""From a specification to the parts of a layer: norms, rotary positions, attention, feed-forward networks.
+
+What a spec asks for and no part builds is a ValueError that names the field: nothing is left out in silence.
+"""
+
+from torch import nn
+
+from course_lib.layers.attention.cross import CrossAttention
+from course_lib.layers.attention.latent import LatentAttention
+from course_lib.layers.attention.layer import Attention
+from course_lib.layers.feed_forward.mlp import MLP, GatedMLP
+from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, Rule, near
+from course_lib.layers.norms import LayerNorm, RMSNorm
+from course_lib.layers.positions.bias import AlibiBias, RelativeBias
+from course_lib.layers.positions.rope import Rope, rope_scaling_factor
+from course_lib.specs.records import (
+    AttentionSpec,
+    FFNSpec,
+    LatentAttentionSpec,
+    LayerSpec,
+    Mixer,
+    MoESpec,
+    NormSpec,
+    RopeSpec,
+)
+
+INITIAL_STD = 0.02  # of every matrix, as GPT-2 and LLaMA start
+
+
+def initialise(module: nn.Module) -> None:
+    """Give a matrix or a table its first random values, and a bias zeros; for `nn.Module.apply`."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=INITIAL_STD)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+def build_norm(width: int, spec: NormSpec) -> nn.Module:
+    """The norm that `spec` describes."""
+    if spec.kind == "rmsnorm":
+        return RMSNorm(width, spec.eps, offset=spec.offset)
+    return LayerNorm(width, spec.eps, bias=spec.bias)
+
+
+def build_rope(spec: RopeSpec | None) -> Rope | None:
+    """The rotary positions that `spec` describes; a ValueError for a scaling that is not supported."""
+    if spec is None:
+        return None
+    factor = rope_scaling_factor(spec.scaling)
+    return Rope(dim=spec.dim, theta=spec.theta, pairing=spec.pairing, factor=factor)
+
+
+def build_ffn(width: int, spec: FFNSpec | MoESpec | None) -> nn.Module:
+    """The feed-forward part that `spec` describes; a ValueError for experts and other kinds."""
+    kinds = {"mlp": MLP, "glu": GatedMLP}
+    kind = getattr(spec, "kind", type(spec).__name__)
+    if kind not in kinds:
+        raise ValueError(f"ffn={kind}: supported are {', '.join(kinds)}")
+    return kinds[kind](width, spec.width, activation=spec.activation, bias=spec.bias)
+
+
+def build_mixer(width: int, layer: LayerSpec, position_bias: nn.Module | None = None) -> nn.Module:
+    """The part that mixes tokens; `position_bias` is one that its stack shares.
+
+    Raises:
+        ValueError: the mixer is neither attention nor latent attention.
+    """
+    if isinstance(layer.mixer, AttentionSpec):
+        return _attention(width, layer.mixer, layer.norm, position_bias)
+    if isinstance(layer.mixer, LatentAttentionSpec):
+        return _latent_attention(width, layer.mixer)
+    kind = type(layer.mixer).__name__
+    raise ValueError(f"mixer={kind}: supported are AttentionSpec and LatentAttentionSpec")
+
+
+def build_cross(width: int, layer: LayerSpec) -> CrossAttention | None:
+    """The part that reads a source, if the layer has one."""
+    if layer.cross is None:
+        return None
+    spec = layer.cross
+    return CrossAttention(width, spec.heads, spec.kv_heads, spec.head_dim, **_head_options(spec, layer.norm))
+
+
+def build_position_bias(spec: Mixer) -> nn.Module | None:
+    """The bias on the scores that a layer owns: ALiBi's, T5's table, or none."""
+    if getattr(spec, "alibi", False):
+        return AlibiBias(spec.heads)
+    if not getattr(spec, "relative_buckets", 0):
+        return None
+    return RelativeBias(
+        spec.heads,
+        buckets=spec.relative_buckets,
+        max_distance=spec.relative_max_distance,
+        bidirectional=not spec.causal,
+    )
+
+
+def rule_of(spec: AttentionSpec) -> Rule:
+    """Who reads whom in such a layer, its causal window aside.
+
+    >>> rule_of(AttentionSpec(heads=1, kv_heads=1, head_dim=2, value_dim=2, causal=False)) is BIDIRECTIONAL
+    True
+    """
+    if spec.causal:
+        return CAUSAL
+    return BIDIRECTIONAL if spec.window is None else near(spec.window // 2)
+
+
+def _attention(width: int, spec: AttentionSpec, norm: NormSpec, position_bias: nn.Module | None) -> Attention:
+    return Attention(
+        width,
+        spec.heads,
+        spec.kv_heads,
+        spec.head_dim,
+        rule=rule_of(spec),
+        window=spec.window if spec.causal else None,
+        rope=build_rope(spec.rope),
+        position_bias=position_bias,
+        **_head_options(spec, norm),
+    )
+
+
+def _head_options(spec: AttentionSpec, norm: NormSpec) -> dict:
+    return {
+        "value_dim": spec.value_dim,
+        "bias_qkv": spec.bias_qkv,
+        "bias_out": spec.bias_out,
+        "qk_norm": spec.qk_norm,
+        "norm_eps": norm.eps,
+        "norm_offset": norm.offset,
+        "softcap": spec.softcap,
+        "scale": spec.scale,
+        "sinks": spec.sinks,
+    }
+
+
+def _latent_attention(width: int, spec: LatentAttentionSpec) -> LatentAttention:
+    return LatentAttention(
+        width,
+        spec.heads,
+        kv_rank=spec.kv_rank,
+        nope_dim=spec.nope_dim,
+        rope_dim=spec.rope_dim,
+        value_dim=spec.value_dim,
+        q_rank=spec.q_rank,
+        rope=build_rope(spec.rope),
+        scale=spec.scale,
+        bias=spec.bias,
+        norm_eps=spec.norm.eps,
+    )

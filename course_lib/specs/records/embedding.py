@@ -1,0 +1,39 @@
+"""Token embedding and what stands around it: positions, segments, the transform before a masked head.
+
+Symbols: d model width, |V| tokens in the vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from course_lib.specs.frozen import Sized
+from course_lib.specs.records.norm import NormSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingSpec(Sized):
+    """The way in. In an encoder-decoder each stack has its own positions and `norm`, and one word table.
+
+    `tied`: the head is the word table. `learned_positions` counts rows, `position_offset` the first of them
+    that no position reads. `sinusoidal`: the layout of positions that are not learned. `scale` multiplies the
+    words. `head_shift`: a number a word is added to the logits that is no parameter (BART, Marian).
+    """
+
+    tied: bool = False
+    learned_positions: int = 0
+    position_offset: int = 0
+    sinusoidal: Literal["interleaved", "halves"] | None = None
+    token_types: int = 0
+    norm: NormSpec | None = None
+    scale: float = 1.0
+    head_bias: bool = False
+    head_shift: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformSpec(Sized):
+    """What a masked model does to a vector before it scores the words: norm(activation(W x))."""
+
+    activation: str
+    norm: NormSpec
+    bias: bool = True

@@ -1,0 +1,49 @@
+"""Feed-forward networks (MLP, GLU) and mixtures of experts (MoE), as records.
+
+Symbols: f FFN width, e experts. Widths in elements.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from course_lib.specs.frozen import Sized
+
+
+@dataclass(frozen=True, kw_only=True)
+class FFNSpec(Sized):
+    """Per-token network: "mlp" W2 a(W1 x), "glu" W2 (a(Wg x) * W1 x), or RWKV's "channel_mix"."""
+
+    kind: Literal["mlp", "glu", "channel_mix"]
+    activation: str
+    width: int
+    bias: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoESpec(Sized):
+    """A router picks `top_k` of `experts` for each token; `shared` experts serve every token.
+
+    The shared experts run as one FFN of `shared_width` (their widths summed), gated by a learned scalar where
+    `shared_gate`. `groups` and `top_groups` limit the pick to the best groups. `selection_bias`: a balancing
+    bias which changes the pick but not the weights (a buffer, not a parameter).
+    """
+
+    experts: int
+    top_k: int
+    expert: FFNSpec
+    shared: int = 0
+    shared_width: int = 0
+    shared_gate: bool = False
+    scoring: Literal["softmax", "sigmoid"] = "softmax"
+    renormalise: bool = True
+    scale: float = 1.0
+    groups: int = 1
+    top_groups: int = 1
+    router_bias: bool = False
+    selection_bias: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        counts = self.top_k, self.experts
+        if all(isinstance(n, int) for n in counts) and self.top_k > self.experts:
+            raise ValueError(f"top_k={self.top_k} is more than experts={self.experts}")

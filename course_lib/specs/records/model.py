@@ -1,0 +1,67 @@
+"""What a model is, as far as its costs and its parts go: a stack of layers between an embedding and a head.
+
+A layer mixes tokens (attention, latent attention, a state space, RWKV), may attend to an encoder (`cross`), then works
+on each token by itself (`ffn`). `Mixer` is the closed union of what may mix tokens: a function over it ends in a
+refusal, and `tests/repo/test_unions.py` walks every member through every such function.
+
+Symbols: d model width, contexts in tokens.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from course_lib.specs.frozen import Sized
+from course_lib.specs.provenance import NOTHING_PUBLISHED, Published, Source
+from course_lib.specs.records.attention import AttentionSpec, LatentAttentionSpec
+from course_lib.specs.records.embedding import EmbeddingSpec, TransformSpec
+from course_lib.specs.records.feed_forward import FFNSpec, MoESpec
+from course_lib.specs.records.norm import NormSpec
+from course_lib.specs.records.recurrent import RWKVSpec, SSMSpec
+from course_lib.specs.records.vision import PatchSpec
+
+Mixer = AttentionSpec | LatentAttentionSpec | SSMSpec | RWKVSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSpec:
+    """One block. Norms: "pre" and "post" one a sublayer, "sandwich" two.
+
+    "parallel": all parts read one norm, and their outputs are added together; "parallel_two": each its own.
+    `mixer_norm` False: the mixer reads the stream as it is (ModernBERT's first layer).
+    """
+
+    mixer: Mixer
+    norm: NormSpec
+    ffn: FFNSpec | MoESpec | None = None
+    cross: AttentionSpec | None = None
+    norm_layout: Literal["pre", "post", "sandwich", "parallel", "parallel_two"] = "pre"
+    mixer_norm: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(Sized):
+    """A whole model: `layers` is its stack, or its decoder where `encoder` is filled.
+
+    `head` says what follows the last layer: "lm" logits over the vocabulary, "mlm" the same behind a
+    `transform`, "pooler" a tanh layer on the first token, "classifier" and "projection" a map to `outputs`,
+    or "none". `logit_scale` multiplies the logits. A two-tower model (CLIP) has its image tower in `vision`.
+    """
+
+    name: str
+    family: str
+    width: int
+    vocab: int = 0
+    layers: tuple[LayerSpec, ...]
+    encoder: tuple[LayerSpec, ...] = ()
+    embeddings: EmbeddingSpec = EmbeddingSpec()
+    final_norm: NormSpec | None = None
+    head: Literal["lm", "mlm", "pooler", "classifier", "projection", "none"] = "lm"
+    transform: TransformSpec | None = None
+    outputs: int = 0
+    logit_scale: float = 1.0
+    logit_softcap: float | None = None
+    context: int | None = None
+    patches: PatchSpec | None = None
+    vision: "ModelSpec | None" = None
+    published: Published = NOTHING_PUBLISHED
+    sources: tuple[Source, ...] = ()
