@@ -3,7 +3,7 @@
 One layer's attention over n tokens, by forms that take turns in one run:
 
     naive     `attend`: the [n n] scores are written to memory
-    tiled     `attend_tiled`: one tile of scores at a time, in Python over PyTorch's operators
+    tiled     `flash_attention`: one tile of scores at a time, in Python over PyTorch's operators
     sdpa      PyTorch's fused kernel: what a user would pick
     triton    `flash_attention`: our kernel, on a GPU only
 
@@ -29,9 +29,8 @@ import torch
 from torch import Tensor
 
 from course_lib.kit.timing import compare, peak_tensor_bytes
-from course_lib.layers.attention.flash import attend_tiled
-from course_lib.layers.attention.forms import attend, attend_fused
-from course_lib.layers.masks import visible
+from course_lib.layers.attention.forms import attend, attend_sdpa
+from course_lib.layers.masks import causal_mask
 from course_lib.layers.positions.numbering import next_positions
 
 TOKENS = (1024, 2048, 4096, 8192)
@@ -48,13 +47,13 @@ def forms(given: argparse.Namespace, tokens: int, causal: bool) -> dict[str, Cal
     blocks = {"block_q": given.block_q, "block_k": given.block_k}
 
     def naive() -> Tensor:
-        mask = visible(places, places) if causal else torch.ones_like(visible(places, places))
+        mask = causal_mask(places, places) if causal else torch.ones_like(causal_mask(places, places))
         return attend(*qkv, mask)[0]
 
     def tiled() -> Tensor:
-        return attend_tiled(*qkv, *((places, places) if causal else ()), **blocks)[0]
+        return flash_attention(*qkv, *((places, places) if causal else ()), **blocks)[0]
 
-    found = {"naive": naive, "tiled": tiled, "sdpa": lambda: attend_fused(*qkv, causal=causal)}
+    found = {"naive": naive, "tiled": tiled, "sdpa": lambda: attend_sdpa(*qkv, causal=causal)}
     if torch.device(given.device).type == "cuda":
         from course_lib.kernels.flash_triton import flash_attention
 

@@ -1,14 +1,15 @@
-"""The `{calculator}` directive: a calculator of `course_lib.course.calculators` on a page.
+"""The `{calculator}` directive: a calculator of `course_lib.course.calculators` on a
+page.
 
     ```{calculator} kv-budget
     ```
     ```{calculators}          every calculator
     ```
 
-The page holds the formula, traced from the library, and answers that the library gave for a few settings; a
-reader without JavaScript has these. A script builds the inputs, the answer and the plot around them. The
-formulas' own JavaScript is written into a static file when the build begins, and only pages with a calculator
-load it.
+The page holds the formula, traced from the library, and answers that the library gave
+for a few settings; a reader without JavaScript has these. A script builds the inputs,
+the answer and the plot around them. The formulas' own JavaScript is written into a
+static file when the build begins, and only pages with a calculator load it.
 """
 
 from pathlib import Path
@@ -37,7 +38,9 @@ SCRIPTS = (
 
 
 def varied(calculator: Calculator) -> list[str]:
-    """Return what the worked settings of a calculator vary: presets first, then inputs in their order."""
+    """Return what the worked settings of a calculator vary: presets first, then inputs
+    in their order.
+    """
     names = {name for worked in calculator.worked for name in worked}
     order = ["model", "machine", *calculator.inputs]
     return sorted(names, key=order.index)
@@ -57,7 +60,10 @@ def worked_rows(calculator: Calculator) -> list[list[str]]:
     for worked in calculator.worked:
         entered = setting(calculator, worked)
         presets = {"model": entered.model, "machine": entered.machine}
-        cells = [presets.get(name) or f"{entered.values[name]:,}" for name in varied(calculator)]
+        cells = [
+            presets.get(name) or f"{entered.values[name]:,}"
+            for name in varied(calculator)
+        ]
         won = [name_winner(calculator, entered.values)] if calculator.choice else []
         rows.append([*cells, *won, answer_text(calculator, entered)])
     return rows
@@ -68,11 +74,21 @@ def fixed(calculator: Calculator) -> str:
     entered, names = setting(calculator), varied(calculator)
     presets = {"model": entered.model, "machine": entered.machine}
     parts = [value for name, value in presets.items() if value and name not in names]
-    known = {entry.name: entry for entry in used_inputs(calculator, structure(entered.model))}
+    known = {
+        entry.name: entry for entry in used_inputs(calculator, structure(entered.model))
+    }
     filled = {"memory_bytes", "bandwidth", "peak_flops"}
     for name in calculator.inputs:
-        if name not in names and name not in filled and known[name].group != "candidates":
-            unit = f" {known[name].unit}" if known[name].group in ("prices", "limits") else ""
+        if (
+            name not in names
+            and name not in filled
+            and known[name].group != "candidates"
+        ):
+            unit = (
+                f" {known[name].unit}"
+                if known[name].group in ("prices", "limits")
+                else ""
+            )
             parts.append(f"{known[name].label.lower()} {entered.values[name]:,}{unit}")
     return "; ".join(parts)
 
@@ -85,15 +101,27 @@ class CalculatorDirective(SphinxDirective):
     def run(self):
         name = self.arguments[0]
         if name not in CALCULATORS:
-            raise self.error(f"calculator: {name!r} is not there; allowed are {', '.join(CALCULATORS)}")
+            raise self.error(
+                f"calculator: {name!r} is not there; allowed are {', '.join(CALCULATORS)}"
+            )
         return [self.calculator(CALCULATORS[name])]
 
     def calculator(self, calculator: Calculator) -> element:
-        if any(node["html"].get("name") == calculator.name for node in self.state.document.findall(element)):
-            raise self.error(f"calculator: {calculator.name!r} stands on this page twice")
+        if any(
+            node["html"].get("name") == calculator.name
+            for node in self.state.document.findall(element)
+        ):
+            raise self.error(
+                f"calculator: {calculator.name!r} stands on this page twice"
+            )
         maths = variants(calculator.name)[0].formula
         formula = nodes.math_block(
-            maths, maths, nowrap=False, number=None, label=None, docname=self.env.docname
+            maths,
+            maths,
+            nowrap=False,
+            number=None,
+            label=None,
+            docname=self.env.docname,
         )
         won = ["Winner"] if calculator.choice else []
         varying = (heading(calculator, name) for name in varied(calculator))
@@ -104,7 +132,12 @@ class CalculatorDirective(SphinxDirective):
             html("p", calculator.title, class_="calculator-title"),
             html("p", calculator.question, class_="calculator-question"),
             html(
-                "div", formula, class_="calculator-formula", role="group", aria_label="Formula", tabindex="0"
+                "div",
+                formula,
+                class_="calculator-formula",
+                role="group",
+                aria_label="Formula",
+                tabindex="0",
             ),
             html(
                 "details",
@@ -141,7 +174,9 @@ def write_script(app, config):
 
 def load_scripts(app, page, template, context, doctree):
     """Let a page with a calculator load what calculators need."""
-    if doctree and any(node["tag"] == "course-calculator" for node in doctree.findall(element)):
+    if doctree and any(
+        node["tag"] == "course-calculator" for node in doctree.findall(element)
+    ):
         app.add_css_file("calculator.css")
         for priority, name in enumerate(SCRIPTS, start=600):
             app.add_js_file(name, loading_method="defer", priority=priority)

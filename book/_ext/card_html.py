@@ -1,7 +1,9 @@
-"""One card as HTML: its question, its folded answer, and each further variant in a <template>.
+"""One card as HTML: its question, its folded answer, and each further variant in a
+<template>.
 
-What is chosen from, put in order or matched stands under the question in an order that gives nothing away,
-and in the answer as it is right. Numbers are computed, and measured values read, while the page is made.
+What is chosen from, put in order or matched stands under the question in an order that
+gives nothing away, and in the answer as it is right. Numbers are computed, and measured
+values read, while the page is made.
 """
 
 import json
@@ -85,7 +87,9 @@ class CardDirective(CourseDirective):
             case _:
                 return []
         return [
-            html("ul", *(html("li", *self.markdown(text)) for text in lines), class_=name)
+            html(
+                "ul", *(html("li", *self.markdown(text)) for text in lines), class_=name
+            )
             for name, lines in texts.items()
         ]
 
@@ -93,25 +97,42 @@ class CardDirective(CourseDirective):
         """Return what is right: the reasons of each option, the order, the pairs."""
         match card:
             case Choice():
-                return [html("ul", *(self.reason(parts[place]) for place in shown), class_="ask-reasons")]
+                return [
+                    html(
+                        "ul",
+                        *(self.reason(parts[place]) for place in shown),
+                        class_="ask-reasons",
+                    )
+                ]
             case Order():
                 items = (html("li", *self.markdown(item)) for item in parts)
                 return [html("ol", *items, class_="ask-order")]
             case Match():
-                rows = [(self.phrase(left), self.phrase(right)) for left, right in parts]
-                body = [html("tr", html("th", left, scope="row"), html("td", right)) for left, right in rows]
+                rows = [
+                    (self.phrase(left), self.phrase(right)) for left, right in parts
+                ]
+                body = [
+                    html("tr", html("th", left, scope="row"), html("td", right))
+                    for left, right in rows
+                ]
                 return [html("table", html("tbody", *body), class_="ask-pairs table")]
         return []
 
     def reason(self, option: Option) -> element:
         """Return why an option is right or wrong, and where that is cleared."""
-        cleared = [" See ", *self.section(option.section), "."] if option.section else []
+        cleared = (
+            [" See ", *self.section(option.section), "."] if option.section else []
+        )
         return html(
             "li",
             html("strong", "Right: " if option.correct else "Not: "),
             html("span", *self.markdown(option.text), class_="ask-text"),
-            html("span", "" if option.text[-1] in ".?!" else ".", " ", class_="ask-stop"),
-            html("span", *self.markdown(option.because), *cleared, class_="ask-because"),
+            html(
+                "span", "" if option.text[-1] in ".?!" else ".", " ", class_="ask-stop"
+            ),
+            html(
+                "span", *self.markdown(option.because), *cleared, class_="ask-because"
+            ),
             class_="right" if option.correct else "wrong",
         )
 
@@ -120,29 +141,47 @@ class CardDirective(CourseDirective):
             return html("div", class_="ask-explanation")
         block = self.block(variant.explanation, "ask-explanation")
         if variant.answer is not None:
-            near = f"within {100 * variant.tolerance:g} % of it" if variant.tolerance else "exactly this"
+            near = (
+                f"within {100 * variant.tolerance:g} % of it"
+                if variant.tolerance
+                else "exactly this"
+            )
             said = "Measured: " if isinstance(card, Predict) else "Answer: "
             number = html("strong", self.value(card, variant))
-            block.insert(0, html("p", said, number, f". Right is {near}.", class_="ask-number"))
+            block.insert(
+                0, html("p", said, number, f". Right is {near}.", class_="ask-number")
+            )
         return block
 
     def value(self, card: Card, variant: Variant) -> nodes.Node:
         """Return the number with its unit; a measured one is linked to its notebook."""
         if not isinstance(card, Predict):
             return nodes.Text(variant.answer_text)
-        link = self.link(f"notebooks/{card.value.partition(':')[0]}", variant.answer_text)
+        link = self.link(
+            f"notebooks/{card.value.partition(':')[0]}", variant.answer_text
+        )
         link["classes"] = ["measured"]
         return link
 
     def template(self, card: Card, variant: Variant) -> element:
         question = self.block(variant.question, "ask-question")
         explanation = self.explanation(card, variant)
-        return html("template", question, explanation, class_="ask-variant", **self.number(variant))
+        return html(
+            "template",
+            question,
+            explanation,
+            class_="ask-variant",
+            **self.number(variant),
+        )
 
     def number(self, variant: Variant) -> dict[str, str]:
         if variant.answer is None:
             return {}
-        number = {"answer": repr(variant.answer), "unit": variant.unit, "tolerance": repr(variant.tolerance)}
+        number = {
+            "answer": repr(variant.answer),
+            "unit": variant.unit,
+            "tolerance": repr(variant.tolerance),
+        }
         return {f"data_{name}": value for name, value in number.items()}
 
     def block(self, text: str, class_: str) -> element:
@@ -156,5 +195,12 @@ class CardDirective(CourseDirective):
 
     def units(self) -> element:
         """Return the units that a number may be typed in, for the script that reads it."""
-        data = json.dumps({"units": UNITS, "spellings": SPELLINGS}, separators=(",", ":"))
-        return html("script", nodes.raw("", data, format="html"), type="application/json", class_="ask-units")
+        data = json.dumps(
+            {"units": UNITS, "spellings": SPELLINGS}, separators=(",", ":")
+        )
+        return html(
+            "script",
+            nodes.raw("", data, format="html"),
+            type="application/json",
+            class_="ask-units",
+        )

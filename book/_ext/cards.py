@@ -4,8 +4,8 @@
     ```{cards}                 the cards of all chapters, and a table that counts them
     ```{quiz}                  an instructor's quiz, drawn from all cards
 
-A card is written out once (`card_html.py`), and the scripts in book/_static/cards make it a thing to answer.
-A file that is not in order stops the build.
+A card is written out once (`card_html.py`), and the scripts in book/_static/cards make
+it a thing to answer. A file that is not in order stops the build.
 """
 
 import json
@@ -45,7 +45,9 @@ class Deck(CardDirective):
         if self.arguments:
             if self.arguments[0] not in chapters:
                 known = ", ".join(chapters)
-                raise self.error(f"cards: {self.arguments[0]!r} has no cards; allowed are {known}")
+                raise self.error(
+                    f"cards: {self.arguments[0]!r} has no cards; allowed are {known}"
+                )
             cards = tuple(card for card in cards if card.chapter == self.arguments[0])
         deck = html(
             "div",
@@ -57,10 +59,15 @@ class Deck(CardDirective):
         return [deck] if self.arguments else [self.counts(cards), deck]
 
     def counts(self, cards: tuple[Card, ...]) -> element:
-        """Return the table of chapters; how many cards are due is filled in by the script."""
+        """Return the table of chapters; how many cards are due is filled in by the
+        script.
+        """
         rows = []
         for chapter, group in groupby(cards, key=lambda card: card.chapter):
-            due, new = (html("span", "–", data_count=name, data_chapter=chapter) for name in ("due", "new"))
+            due, new = (
+                html("span", "–", data_count=name, data_chapter=chapter)
+                for name in ("due", "new")
+            )
             rows.append((self.chapter(chapter), due, new, str(len(list(group)))))
         return table(["Chapter", "Due", "New", "Cards"], rows)
 
@@ -73,7 +80,9 @@ class Quiz(CardDirective):
         cards = load(self.root)
         names = {card.chapter: chapter_name(self.root, card.chapter) for card in cards}
         source = html("template", *map(self.article, cards), class_="quiz-cards")
-        needs = html("p", "A quiz is drawn and marked by a script, and this browser runs none.")
+        needs = html(
+            "p", "A quiz is drawn and marked by a script, and this browser runs none."
+        )
         return [
             html(
                 "div",
@@ -88,16 +97,42 @@ class Quiz(CardDirective):
 
 
 SCRIPTS = {
-    "chapter": ("pick", "answers", "kinds", "card", "fsrs", "schedule", "store", "tools", "deck"),
-    "course": ("pick", "answers", "kinds", "card", "fsrs", "schedule", "store", "tools", "deck"),
+    "chapter": (
+        "pick",
+        "answers",
+        "kinds",
+        "card",
+        "fsrs",
+        "schedule",
+        "store",
+        "tools",
+        "deck",
+    ),
+    "course": (
+        "pick",
+        "answers",
+        "kinds",
+        "card",
+        "fsrs",
+        "schedule",
+        "store",
+        "tools",
+        "deck",
+    ),
     "quiz": ("pick", "answers", "kinds", "card", "quiz"),
 }
 
 
 def add_scripts(app, pagename, templatename, context, doctree):
-    """Give a page with cards its scripts and style, before MathJax: it sets the one card then shown."""
+    """Give a page with cards its scripts and style, before MathJax: it sets the one
+    card then shown.
+    """
     found = doctree.findall(element) if doctree else ()
-    names = [name for node in found for name in SCRIPTS.get(node["html"].get("data-deck"), ())]
+    names = [
+        name
+        for node in found
+        for name in SCRIPTS.get(node["html"].get("data-deck"), ())
+    ]
     if names:
         app.add_css_file("cards/cards.css")
     for name in dict.fromkeys(names):
@@ -105,18 +140,26 @@ def add_scripts(app, pagename, templatename, context, doctree):
 
 
 def write_scripts(app):
-    """Write the two scripts that are made: which cards a chapter has; ts-fsrs, out of reach of require.js."""
+    """Write the two scripts that are made: which cards a chapter has; ts-fsrs, out of
+    reach of require.js.
+    """
     if app.builder.format != "html":
         return
     root, target = Path(app.srcdir), Path(app.outdir) / "_static" / "cards"
     library = root / "book/_static/vendor/ts-fsrs/dist/index.umd.js"
     if not library.is_file():
-        raise ExtensionError(f"{library} is not there: python tools/vendor_assets.py fetches it")
+        raise ExtensionError(
+            f"{library} is not there: python tools/vendor_assets.py fetches it"
+        )
     target.mkdir(parents=True, exist_ok=True)
     wrapped = f"(function (define, exports, module) {{{library.read_text(encoding='utf-8')}\n}})();\n"
     (target / "fsrs.js").write_text(wrapped, encoding="utf-8")
     index = [
-        {"id": chapter, "page": f"book/{chapter}.html", "cards": [card.id for card in group]}
+        {
+            "id": chapter,
+            "page": f"book/{chapter}.html",
+            "cards": [card.id for card in group],
+        }
         for chapter, group in groupby(load(root), key=lambda card: card.chapter)
     ]
     text = f"(globalThis.courseCards ??= {{}}).chapters = {json.dumps(index)};\n"
@@ -124,7 +167,9 @@ def write_scripts(app):
 
 
 def setup(app):
-    """Register the directives, the made scripts, and the counts in the sidebar of every page."""
+    """Register the directives, the made scripts, and the counts in the sidebar of every
+    page.
+    """
     app.setup_extension("elements")
     app.add_directive("cards", Deck)
     app.add_directive("quiz", Quiz)

@@ -3,8 +3,9 @@
     ```{config-reader}
     ```
 
-The page's script runs the parsers and costs of `course_lib`, translated (`course_lib.course.calculators.config`).
-The page itself holds one family's formula and what published configs cost, for a reader without JavaScript.
+The page's script runs the parsers and costs of `course_lib`, translated
+(`course_lib.course.calculators.config`). The page itself holds one family's formula and
+what published configs cost, for a reader without JavaScript.
 """
 
 from pathlib import Path
@@ -20,9 +21,18 @@ from course_lib.kit.units import bytes_text, count_text, share_text
 from course_lib.specs.loader import load_spec
 
 SCRIPTS = tuple(
-    f"calculator-{part}.js" for part in ("repr", "python", "config-data", "json", "reader", "config")
+    f"calculator-{part}.js"
+    for part in ("repr", "python", "config-data", "json", "reader", "config")
 )
-SHOWN = ("gpt2", "llama-3.1-8b", "gemma-2-9b", "mixtral-8x7b", "deepseek-v3", "bert-base", "t5-base")
+SHOWN = (
+    "gpt2",
+    "llama-3.1-8b",
+    "gemma-2-9b",
+    "mixtral-8x7b",
+    "deepseek-v3",
+    "bert-base",
+    "t5-base",
+)
 TOKENS = 8192
 FORMULA_OF = "llama-3.1-8b"
 
@@ -30,9 +40,19 @@ FORMULA_OF = "llama-3.1-8b"
 def row(name: str) -> list[str]:
     """Return what a published config costs, as a row."""
     found: Summary = summary(load_spec(name), TOKENS)
-    cache = "none" if found.cache_bytes_per_token is None else bytes_text(found.cache_bytes_per_token)
+    cache = (
+        "none"
+        if found.cache_bytes_per_token is None
+        else bytes_text(found.cache_bytes_per_token)
+    )
     counts = [count_text(found.total), count_text(found.active)]
-    return [name, *counts, share_text(found.embedding_share), "yes" if found.tied else "no", cache]
+    return [
+        name,
+        *counts,
+        share_text(found.embedding_share),
+        "yes" if found.tied else "no",
+        cache,
+    ]
 
 
 class ConfigReader(SphinxDirective):
@@ -41,9 +61,21 @@ class ConfigReader(SphinxDirective):
     def run(self):
         maths = formula(FORMULA_OF)
         block = nodes.math_block(
-            maths, maths, nowrap=False, number=None, label=None, docname=self.env.docname
+            maths,
+            maths,
+            nowrap=False,
+            number=None,
+            label=None,
+            docname=self.env.docname,
         )
-        head = ["Model", "Parameters", "Active", "Share of the embedding", "Tied", "Cache a token"]
+        head = [
+            "Model",
+            "Parameters",
+            "Active",
+            "Share of the embedding",
+            "Tied",
+            "Cache a token",
+        ]
         reader = html(
             "course-config",
             html("p", "A config.json, counted", class_="calculator-title"),
@@ -53,7 +85,14 @@ class ConfigReader(SphinxDirective):
                 class_="calculator-question",
             ),
             html("p", f"The formula of {FORMULA_OF}, n tokens in the context:"),
-            html("div", block, class_="calculator-formula", role="group", aria_label="Formula", tabindex="0"),
+            html(
+                "div",
+                block,
+                class_="calculator-formula",
+                role="group",
+                aria_label="Formula",
+                tabindex="0",
+            ),
             html(
                 "details",
                 html("summary", "Worked values"),
@@ -75,7 +114,9 @@ def write_script(app, config):
 
 def load_scripts(app, page, template, context, doctree):
     """Let a page with the reader load what it needs, after what every calculator needs."""
-    if doctree and any(node["tag"] == "course-config" for node in doctree.findall(element)):
+    if doctree and any(
+        node["tag"] == "course-config" for node in doctree.findall(element)
+    ):
         app.add_css_file("calculator.css")
         for priority, name in enumerate((*CALCULATOR, *SCRIPTS), start=600):
             app.add_js_file(name, loading_method="defer", priority=priority)

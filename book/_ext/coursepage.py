@@ -1,4 +1,6 @@
-"""What the course's directives share: the repository, links between its pages, text with Markdown in it."""
+"""What the course's directives share: the repository, links between its pages, text
+with Markdown in it.
+"""
 
 from pathlib import Path
 
@@ -22,11 +24,15 @@ class CourseDirective(SphinxDirective):
     def root(self) -> Path:
         return Path(self.env.srcdir)
 
-    def link(self, page: str, *children: nodes.Node | str, anchor: str = "") -> nodes.reference:
+    def link(
+        self, page: str, *children: nodes.Node | str, anchor: str = ""
+    ) -> nodes.reference:
         here = self.env.docname
         uri = "" if page == here else self.env.app.builder.get_relative_uri(here, page)
         target = f"{uri}#{anchor}" if anchor else uri
-        return nodes.reference("", "", *texts_as_nodes(children), refuri=target, internal=True)
+        return nodes.reference(
+            "", "", *texts_as_nodes(children), refuri=target, internal=True
+        )
 
     def markdown(self, text: str) -> list[nodes.Node]:
         return self.parse_inline(text)[0]
@@ -34,4 +40,8 @@ class CourseDirective(SphinxDirective):
     def chapter(self, chapter: str) -> nodes.Node:
         """Return a chapter's name, linked to its page if it has one."""
         name, page = chapter_name(self.root, chapter), f"book/{chapter}"
-        return self.link(page, name) if page in self.env.found_docs else nodes.literal("", name)
+        return (
+            self.link(page, name)
+            if page in self.env.found_docs
+            else nodes.literal("", name)
+        )

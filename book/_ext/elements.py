@@ -1,8 +1,10 @@
-"""HTML elements as nodes, for directives that need more than docutils has: attributes, forms, headed rows.
+"""HTML elements as nodes, for directives that need more than docutils has: attributes,
+forms, headed rows.
 
     html("article", html("p", "text"), class_="card", data_chapter="03_kv_cache")
 
-Children may be any docutils nodes, so links and citations inside are resolved as everywhere else.
+Children may be any docutils nodes, so links and citations inside are resolved as
+everywhere else.
 """
 
 from collections.abc import Iterable
@@ -11,24 +13,31 @@ from docutils import nodes
 
 
 class element(nodes.General, nodes.TextElement):
-    """One HTML element, with the tag and the attributes it says. A link stands only in an element of text."""
+    """One HTML element, with the tag and the attributes it says. A link stands only in
+    an element of text.
+    """
 
 
 def html(tag: str, *children: nodes.Node | str, **attributes: str) -> element:
-    """Return an HTML element; strings become text, `for_` becomes `for`, `data_id` becomes `data-id`.
+    """Return an HTML element; strings become text, `for_` becomes `for`, `data_id`
+    becomes `data-id`.
 
-    >>> html("label", "Chapter", for_="a")["html"]
-    {'for': 'a'}
+        >>> html("label", "Chapter", for_="a")["html"]
+        {'for': 'a'}
     """
     node = element("", "", *texts_as_nodes(children))
     node["tag"] = tag
     node["ids"] = [attributes.pop("id")] if "id" in attributes else []
-    node["html"] = {name.strip("_").replace("_", "-"): value for name, value in attributes.items()}
+    node["html"] = {
+        name.strip("_").replace("_", "-"): value for name, value in attributes.items()
+    }
     return node
 
 
 def texts_as_nodes(children: Iterable[nodes.Node | str]) -> list[nodes.Node]:
-    return [nodes.Text(child) if isinstance(child, str) else child for child in children]
+    return [
+        nodes.Text(child) if isinstance(child, str) else child for child in children
+    ]
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[nodes.Node | str]]) -> element:
@@ -42,9 +51,14 @@ def table(head: Iterable[str], rows: Iterable[Iterable[nodes.Node | str]]) -> el
     return html("div", inner, class_="pst-scrollable-table-container")
 
 
-def choice(name: str, label: str, everything: str, options: Iterable[tuple[str, str]]) -> list[element]:
+def choice(
+    name: str, label: str, everything: str, options: Iterable[tuple[str, str]]
+) -> list[element]:
     """Return a labelled select whose first option leaves everything in."""
-    listed = [html("option", text, value=value) for value, text in [("", everything), *options]]
+    listed = [
+        html("option", text, value=value)
+        for value, text in [("", everything), *options]
+    ]
     return [html("label", label, for_=name), html("select", *listed, id=name)]
 
 

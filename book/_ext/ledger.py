@@ -4,9 +4,10 @@
     ```{ledger}                  every claim with verdict, reason and evidence, and a filter
     ```{ledger} 03_kv_cache      the claims of one chapter in short, each linked to the ledger
 
-A call is called, and a tagged cell's recorded numbers are read, at that moment. A file that is not in order
-stops the build. Evidence that is not there is a warning, and the build treats warnings as errors.
-Cells tagged `claim-...` or `topic-...` get that tag as their anchor.
+A call is called, and a tagged cell's recorded numbers are read, at that moment. A file
+that is not in order stops the build. Evidence that is not there is a warning, and the
+build treats warnings as errors. Cells tagged `claim-...` or `topic-...` get that tag as
+their anchor.
 """
 
 from pathlib import Path
@@ -18,7 +19,13 @@ from elements import choice, element, html, table
 from sphinx.errors import ExtensionError
 from sphinx.util.logging import getLogger
 
-from course_lib.course.ledger.claims import VERDICTS, Claim, coverage, read_claims, verdict_counts
+from course_lib.course.ledger.claims import (
+    VERDICTS,
+    Claim,
+    coverage,
+    read_claims,
+    verdict_counts,
+)
 from course_lib.course.ledger.evidence import Called, TaggedCells, anchors, look_up
 from course_lib.kit.values import Value
 
@@ -56,8 +63,12 @@ def load(root: Path) -> tuple[tuple[Claim, ...], dict]:
     return read_claims(root / CLAIMS, curriculum), curriculum
 
 
-def looked_up(root: Path, claim: Claim) -> list[TaggedCells | Called | dict | ValueError]:
-    """Return the evidence of a claim, looked up; an error stands in the place of what is not there."""
+def looked_up(
+    root: Path, claim: Claim
+) -> list[TaggedCells | Called | dict | ValueError]:
+    """Return the evidence of a claim, looked up; an error stands in the place of what
+    is not there.
+    """
     found = []
     for number, item in enumerate(claim.evidence, start=1):
         try:
@@ -74,7 +85,9 @@ def in_words(counts: dict[str, int]) -> str:
     '7 claims. Holds: 6. Holds with a qualification: 1.'
     """
     total = sum(counts.values())
-    parts = [f"{VERDICTS[verdict]}: {count}." for verdict, count in counts.items() if count]
+    parts = [
+        f"{VERDICTS[verdict]}: {count}." for verdict, count in counts.items() if count
+    ]
     return " ".join([f"{total} claim{'' if total == 1 else 's'}.", *parts])
 
 
@@ -88,7 +101,9 @@ class LedgerDirective(CourseDirective):
         try:
             return load(self.root)
         except ValueError as error:
-            raise ExtensionError(f"the claims ledger is not in order:\n{error}") from error
+            raise ExtensionError(
+                f"the claims ledger is not in order:\n{error}"
+            ) from error
 
 
 class Summary(LedgerDirective):
@@ -98,7 +113,10 @@ class Summary(LedgerDirective):
         self.env.note_reread()
         claims, curriculum = self.data()
         counts = verdict_counts(claims)
-        by_verdict = [(badge(verdict), MEANINGS[verdict], str(count)) for verdict, count in counts.items()]
+        by_verdict = [
+            (badge(verdict), MEANINGS[verdict], str(count))
+            for verdict, count in counts.items()
+        ]
         by_chapter = [
             (self.chapter(chapter), str(answered), str(listed))
             for chapter, (answered, listed) in coverage(claims, curriculum).items()
@@ -129,9 +147,14 @@ class Ledger(LedgerDirective):
     def in_short(self, claims: list[Claim]) -> list[nodes.Node]:
         rows = []
         for claim in claims:
-            link = self.link(PAGE, *self.markdown(claim.claim), anchor=f"claim-{claim.id}")
+            link = self.link(
+                PAGE, *self.markdown(claim.claim), anchor=f"claim-{claim.id}"
+            )
             rows.append(html("li", badge(claim.verdict), " ", link))
-        return [html("p", in_words(verdict_counts(claims))), html("ul", *rows, class_="ledger-short")]
+        return [
+            html("p", in_words(verdict_counts(claims))),
+            html("ul", *rows, class_="ledger-short"),
+        ]
 
     def in_full(self, claims: tuple[Claim, ...]) -> list[nodes.Node]:
         chapters = list(dict.fromkeys(claim.chapter for claim in claims))
@@ -150,14 +173,30 @@ class Ledger(LedgerDirective):
     def filter_form(self, claims: tuple[Claim, ...], chapters: list[str]) -> element:
         """Return the filter, hidden: the script that serves it also shows it."""
         counts = verdict_counts(claims)
-        by_chapter = [(chapter, chapter_name(self.root, chapter)) for chapter in chapters]
-        by_verdict = [(verdict, f"{name} ({counts[verdict]})") for verdict, name in VERDICTS.items()]
+        by_chapter = [
+            (chapter, chapter_name(self.root, chapter)) for chapter in chapters
+        ]
+        by_verdict = [
+            (verdict, f"{name} ({counts[verdict]})")
+            for verdict, name in VERDICTS.items()
+        ]
         return html(
             "form",
-            html("div", *choice("ledger-by-chapter", "Chapter", "All chapters", by_chapter)),
-            html("div", *choice("ledger-by-verdict", "Verdict", "All verdicts", by_verdict)),
+            html(
+                "div",
+                *choice("ledger-by-chapter", "Chapter", "All chapters", by_chapter),
+            ),
+            html(
+                "div",
+                *choice("ledger-by-verdict", "Verdict", "All verdicts", by_verdict),
+            ),
             html("button", "Show all", type="reset"),
-            html("p", f"{len(claims)} of {len(claims)} claims", role="status", aria_live="polite"),
+            html(
+                "p",
+                f"{len(claims)} of {len(claims)} claims",
+                role="status",
+                aria_live="polite",
+            ),
             class_="ledger-filter",
             autocomplete="off",
             aria_label="Filter the claims",
@@ -168,8 +207,12 @@ class Ledger(LedgerDirective):
         """Return one claim in full."""
         sections = "sections" if " and " in claim.section else "section"
         source = f" Guide {claim.document}, {sections} {claim.section}. "
-        name = self.link(self.env.docname, nodes.literal("", claim.id), anchor=f"claim-{claim.id}")
-        evidence = [html("li", *self.shown(item)) for item in looked_up(self.root, claim)]
+        name = self.link(
+            self.env.docname, nodes.literal("", claim.id), anchor=f"claim-{claim.id}"
+        )
+        evidence = [
+            html("li", *self.shown(item)) for item in looked_up(self.root, claim)
+        ]
         return html(
             "article",
             html("h3", *self.markdown(claim.claim)),
@@ -182,7 +225,9 @@ class Ledger(LedgerDirective):
             data_verdict=claim.verdict,
         )
 
-    def shown(self, item: TaggedCells | Called | dict | ValueError) -> list[nodes.Node | str]:
+    def shown(
+        self, item: TaggedCells | Called | dict | ValueError
+    ) -> list[nodes.Node | str]:
         """Return one piece of evidence as its line in the list."""
         if isinstance(item, ValueError):
             LOG.warning("%s", item, location=self.get_location())
@@ -190,21 +235,40 @@ class Ledger(LedgerDirective):
         if isinstance(item, TaggedCells):
             return self.cells(item)
         if isinstance(item, Called):
-            return ["Call ", nodes.literal("", item.code), " = ", html("strong", item.text())]
+            return [
+                "Call ",
+                nodes.literal("", item.code),
+                " = ",
+                html("strong", item.text()),
+            ]
         if "test" in item:
             return ["Test ", nodes.literal("", item["test"])]
         section = f", section {item['section']}" if "section" in item else ""
         return [*self.markdown(f"{{cite:t}}`{item['citation']}`"), section]
 
     def cells(self, item: TaggedCells) -> list[nodes.Node | str]:
-        """Return links to the tagged cells, by the heading they stand under, and what they recorded."""
+        """Return links to the tagged cells, by the heading they stand under, and what
+        they recorded.
+        """
         page = f"notebooks/{item.notebook}"
         number = item.notebook.split("/")[1].split("_")[0]
-        line = [f"Notebook {number}, ", html("i", *self.markdown(item.title)), " Shown under "]
+        line = [
+            f"Notebook {number}, ",
+            html("i", *self.markdown(item.title)),
+            " Shown under ",
+        ]
         for count, (anchor, heading) in enumerate(item.places):
-            line += ["; " if count else "", self.link(page, *self.markdown(heading), anchor=anchor)]
-        values = [html("li", *self.value(page, anchor, value)) for anchor, value in item.values]
-        recorded = html("ul", *values, class_="ledger-values", aria_label="Recorded values")
+            line += [
+                "; " if count else "",
+                self.link(page, *self.markdown(heading), anchor=anchor),
+            ]
+        values = [
+            html("li", *self.value(page, anchor, value))
+            for anchor, value in item.values
+        ]
+        recorded = html(
+            "ul", *values, class_="ledger-values", aria_label="Recorded values"
+        )
         return [*line, ".", recorded] if values else [*line, "."]
 
     def value(self, page: str, anchor: str, value: Value) -> list[nodes.Node | str]:
@@ -214,13 +278,17 @@ class Ledger(LedgerDirective):
 
 
 def anchor_cells(app, doctree):
-    """Give each cell that is tagged `claim-...` or `topic-...` the anchor that the ledger links to."""
+    """Give each cell that is tagged `claim-...` or `topic-...` the anchor that the
+    ledger links to.
+    """
     tagged: dict[str, list] = {}
     for cell in doctree.findall(nodes.container):
         for name in cell["classes"]:
             if name.startswith(("tag_claim-", "tag_topic-")):
                 tagged.setdefault(name.removeprefix("tag_"), []).append(cell)
-    for tag, cells in sorted(tagged.items()):  # a claim's anchor comes first: it is the id of the cell itself
+    for tag, cells in sorted(
+        tagged.items()
+    ):  # a claim's anchor comes first: it is the id of the cell itself
         for cell, name in zip(cells, anchors(tag, len(cells)), strict=True):
             cell["ids"].append(name)
 

@@ -3,7 +3,8 @@
     {measured}`03_kv_cache/02_cache_budget:kv_32k`          10 GiB, linked to the notebook
     {measured}`03_kv_cache/02_cache_budget:kv_32k|.1f`      10.0, formatted, no unit
 
-A name that the notebook does not record is a build warning, and the build treats warnings as errors.
+A name that the notebook does not record is a build warning, and the build treats
+warnings as errors.
 """
 
 from pathlib import Path
@@ -17,7 +18,9 @@ NOTEBOOKS = "notebooks"
 
 
 class MeasuredRole(SphinxRole):
-    """Replace `chapter/notebook:name|format` by the recorded value, linked to its notebook."""
+    """Replace `chapter/notebook:name|format` by the recorded value, linked to its
+    notebook.
+    """
 
     def run(self):
         target, _, form = self.text.partition("|")
@@ -30,7 +33,9 @@ class MeasuredRole(SphinxRole):
             message = self.inliner.reporter.error(
                 f"measured value {target!r} not found: {error!r}", line=self.lineno
             )
-            return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
+            return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [
+                message
+            ]
         shown = format(value.value, form) if form else value.text()
         relative = Path("/") / NOTEBOOKS / notebook
         reference = nodes.reference(
@@ -40,7 +45,9 @@ class MeasuredRole(SphinxRole):
         return [reference], []
 
     def _uri(self, document: Path) -> str:
-        return self.env.app.builder.get_relative_uri(self.env.docname, str(document).lstrip("/"))
+        return self.env.app.builder.get_relative_uri(
+            self.env.docname, str(document).lstrip("/")
+        )
 
 
 def setup(app):

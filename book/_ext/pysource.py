@@ -1,9 +1,11 @@
-"""The `{pysource}` directive: a function, method or class as it stands in the library, without its docstring.
+"""The `{pysource}` directive: a function, method or class as it stands in the library,
+without its docstring.
 
     ```{pysource} course_lib/layers/attention/forms.py attend
     ```
 
-The code is the code that runs; the page says what the docstring says. A missing name stops the build.
+The code is the code that runs; the page says what the docstring says. A missing name
+stops the build.
 """
 
 import ast
@@ -15,24 +17,35 @@ from sphinx.util.docutils import SphinxDirective
 
 
 def source_of(text: str, name: str) -> str:
-    """Return the source of `name` ("attend", "RingCache.append") without docstrings, dedented.
+    """Return the source of `name` ("attend", "RingCache.append") without docstrings,
+    dedented.
 
-    Raises:
-        ValueError: if the text defines no such name.
+        Raises:
+            ValueError: if the text defines no such name.
     """
     node: ast.AST = ast.parse(text)
     for part in name.split("."):
         node = next(
-            (child for child in ast.iter_child_nodes(node) if getattr(child, "name", None) == part), None
+            (
+                child
+                for child in ast.iter_child_nodes(node)
+                if getattr(child, "name", None) == part
+            ),
+            None,
         )
         if node is None:
             raise ValueError(f"name={name!r}: {part!r} is not defined there")
     hidden = set()
     for inner in ast.walk(node):
-        if isinstance(inner, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(inner) is not None:
+        if (
+            isinstance(inner, ast.FunctionDef | ast.ClassDef)
+            and ast.get_docstring(inner) is not None
+        ):
             hidden |= set(range(inner.body[0].lineno, inner.body[0].end_lineno + 1))
     lines = text.splitlines()
-    kept = [lines[i - 1] for i in range(node.lineno, node.end_lineno + 1) if i not in hidden]
+    kept = [
+        lines[i - 1] for i in range(node.lineno, node.end_lineno + 1) if i not in hidden
+    ]
     return textwrap.dedent("\n".join(kept)).strip()
 
 
@@ -48,10 +61,24 @@ class PySource(SphinxDirective):
         try:
             code = source_of(path.read_text(encoding="utf-8"), name)
         except (OSError, ValueError) as error:
-            return [self.state.document.reporter.error(f"pysource {file} {name}: {error}", line=self.lineno)]
+            return [
+                self.state.document.reporter.error(
+                    f"pysource {file} {name}: {error}", line=self.lineno
+                )
+            ]
         block = nodes.literal_block(code, code, language="python")
-        caption = nodes.caption("", "", nodes.literal("", f"{name}"), nodes.Text(f" in {file}"))
-        return [nodes.container("", caption, block, literal_block=True, classes=["literal-block-wrapper"])]
+        caption = nodes.caption(
+            "", "", nodes.literal("", f"{name}"), nodes.Text(f" in {file}")
+        )
+        return [
+            nodes.container(
+                "",
+                caption,
+                block,
+                literal_block=True,
+                classes=["literal-block-wrapper"],
+            )
+        ]
 
 
 def setup(app):

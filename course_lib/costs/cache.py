@@ -16,8 +16,15 @@ Counted is the content. Pages half filled, alignment and slots reserved ahead co
 """
 
 from course_lib.costs.arithmetic import Number, check_count, check_positive, smaller
-from course_lib.costs.weights import conv_channels, distinct
-from course_lib.specs.records import AttentionSpec, LatentAttentionSpec, Mixer, ModelSpec, RWKVSpec, SSMSpec
+from course_lib.costs.weights import conv_channels, unique_layers
+from course_lib.specs.records import (
+    AttentionSpec,
+    LatentAttentionSpec,
+    Mixer,
+    ModelSpec,
+    RWKVSpec,
+    SSMSpec,
+)
 
 
 def kv_cache_bytes(
@@ -146,7 +153,7 @@ def cache_bytes(
     check_count(batch=batch, tokens=tokens, source_tokens=source)
     check_positive(bytes_per_element=bytes_per_element, state_bytes_per_element=state_bytes_per_element)
     stored = accumulated = 0
-    for layer, count in distinct(spec.layers):
+    for layer, count in unique_layers(spec.layers):
         accumulators, inputs = state_elements(layer.mixer, spec.width)
         kept = token_elements(layer.mixer, latent=latent) * cached_tokens(layer.mixer, tokens, ring=ring)
         cross = layer.cross.kv_heads * (layer.cross.head_dim + layer.cross.value_dim) if layer.cross else 0
@@ -168,6 +175,6 @@ def cache_bytes_per_token(
     """
     check_positive(bytes_per_element=bytes_per_element)
     elements = sum(
-        count * token_elements(layer.mixer, latent=latent) for layer, count in distinct(spec.layers)
+        count * token_elements(layer.mixer, latent=latent) for layer, count in unique_layers(spec.layers)
     )
     return elements * bytes_per_element

@@ -9,16 +9,29 @@ Symbols: t tokens, w window, d model width, h heads, k head width, v value width
 
 from dataclasses import dataclass
 
-from course_lib.costs.arithmetic import Number, check_at_most, check_count, is_symbol, smaller
+from course_lib.costs.arithmetic import (
+    Number,
+    check_at_most,
+    check_count,
+    is_symbol,
+    smaller,
+)
 from course_lib.costs.weights import (
-    distinct,
     ffn_weights,
     head_weights,
     key_value_weights,
     mixer_weights,
     query_weights,
+    unique_layers,
 )
-from course_lib.specs.records import AttentionSpec, LatentAttentionSpec, Mixer, ModelSpec, RWKVSpec, SSMSpec
+from course_lib.specs.records import (
+    AttentionSpec,
+    LatentAttentionSpec,
+    Mixer,
+    ModelSpec,
+    RWKVSpec,
+    SSMSpec,
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,7 @@ def visible_pairs(tokens: Number, window: Number | None = None, *, causal: bool 
     return (triangle / 2 if is_symbol(triangle) else triangle // 2) + (tokens - reach) * reach
 
 
-def pair_flops(mixer: Mixer, *, absorbed: bool = False) -> int:
+def attention_flops_per_pair(mixer: Mixer, *, absorbed: bool = False) -> int:
     """FLOPs of one (query, key) pair in one layer: the score, and the weighted sum of values.
 
     *Equation*: 2 h (k + v); latent attention 2 h (n + p + v), absorbed 2 h (r + p + r): both products then
@@ -112,7 +125,7 @@ def flops_per_token(
 ) -> int:
     """FLOPs to produce one more token with a cache, when it sees `context` tokens, itself among them.
 
-    *Equation*: 2 N + sum over layers of pair_flops * min(context, w), with N the weights the token meets.
+    *Equation*: 2 N + sum over layers of attention_flops_per_pair * min(context, w), with N the weights the token meets.
 
     Args: `context` in tokens; `source_tokens` of an encoder-decoder's input (default: `context`); `absorbed`
         the form of latent attention, whose other form multiplies out and keeps keys and values.
@@ -130,13 +143,13 @@ def flops_per_token_split(
     source = context if source_tokens is None else source_tokens
     check_count(context=context, source_tokens=source)
     flops = Flops(2 * head_weights(spec), 0)
-    for layer, count in distinct(spec.layers):
+    for layer, count in unique_layers(spec.layers):
         weights = mixer_weights(layer.mixer, spec.width) + ffn_weights(layer.ffn, spec.width)
         pairs = smaller(context, getattr(layer.mixer, "window", None) or context)
-        attention = pair_flops(layer.mixer, absorbed=absorbed) * pairs
+        attention = attention_flops_per_pair(layer.mixer, absorbed=absorbed) * pairs
         if layer.cross:
             weights += query_weights(layer.cross, spec.width)
-            attention += pair_flops(layer.cross) * source
+            attention += attention_flops_per_pair(layer.cross) * source
         linear = 2 * weights + recurrence_flops(layer.mixer)
         flops += Flops(count * linear, count * attention)
     return flops
@@ -152,7 +165,7 @@ def prefill_flops(
 ) -> int:
     """FLOPs of one pass over a prompt of `tokens` tokens (batch 1).
 
-    *Equation*: 2 t (N - N_head) + 2 N_head logit_positions + sum over layers of pair_flops * visible_pairs.
+    *Equation*: 2 t (N - N_head) + 2 N_head logit_positions + sum over layers of attention_flops_per_pair * visible_pairs.
 
     Args: `tokens` t; `source_tokens` of an encoder-decoder's input (default: `tokens`), whose encoder pass is
         included; `skip_masked` False counts the t^2 scores of a kernel that computes hidden ones too;
@@ -191,16 +204,16 @@ def prefill_flops_split(
 
 def _stack_flops(layers, width: int, tokens: int, source: int, skip_masked: bool) -> Flops:
     flops = Flops(0, 0)
-    for layer, count in distinct(layers):
+    for layer, count in unique_layers(layers):
         linear = tokens * 2 * (mixer_weights(layer.mixer, width) + ffn_weights(layer.ffn, width))
         linear += tokens * recurrence_flops(layer.mixer)
         causal = skip_masked and getattr(layer.mixer, "causal", True)
         window = getattr(layer.mixer, "window", None) if skip_masked else None
-        attention = pair_flops(layer.mixer) * visible_pairs(tokens, window, causal=causal)
+        attention = attention_flops_per_pair(layer.mixer) * visible_pairs(tokens, window, causal=causal)
         if layer.cross:
             linear += tokens * 2 * query_weights(layer.cross, width)
             linear += source * 2 * key_value_weights(layer.cross, width)
-            attention += tokens * source * pair_flops(layer.cross)
+            attention += tokens * source * attention_flops_per_pair(layer.cross)
         flops += Flops(count * linear, count * attention)
     return flops
 

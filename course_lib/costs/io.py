@@ -6,12 +6,17 @@ FlashAttention's paper writes N for t = s, d for k = v, B_r and B_c for the rows
 Written out step by step, attention sends the [t s] scores to memory and back twice: Theta(N d + N^2). In
 tiles they stay in SRAM, and only keys and values are read again, once for each block of queries. A block has
 about M / d rows, so that is Theta(N^2 d^2 / M), fewer bytes whenever d^2 < M. What is counted is the loop of
-`course_lib.layers.attention.flash`; its `Traffic` counts the same bytes as it runs.
+`course_lib.layers.attention.flash`; its `HBMTraffic` counts the same bytes as it runs.
 """
 
 from dataclasses import dataclass
 
-from course_lib.costs.arithmetic import Number, check_at_most, check_count, check_positive
+from course_lib.costs.arithmetic import (
+    Number,
+    check_at_most,
+    check_count,
+    check_positive,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +90,7 @@ def tiled_attention_io(
 
     Args: as in `stepwise_attention_io`; `block_q` positions of queries (of all heads of a group) and
         `block_k` keys in a tile; `causal` with t = s; `statistic_bytes` of a log-sum-exp.
-    Returns: bytes, exactly those `attend_tiled` loads and stores.
+    Returns: bytes, exactly those `flash_attention` loads and stores.
     Raises: ValueError if a count is no whole number of at least 1, a byte width is not above 0, or `causal`
         with t other than s.
     Source: Dao 2023, algorithm 1, arXiv 2307.08691. With `largest_block_q` this is theorem 2 of Dao et al.

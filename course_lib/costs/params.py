@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from course_lib.costs.weights import (
     conv_channels,
-    distinct,
     head_weights,
     mixer_weights,
     network_weights,
+    unique_layers,
 )
 from course_lib.specs.frozen import FrozenMapping
 from course_lib.specs.records import (
@@ -70,7 +70,7 @@ def param_count(spec: ModelSpec) -> ParamCount:
     parts: Counter[str] = Counter()
     idle = 0
     for stack in (spec.layers, spec.encoder):
-        for layer, times in distinct(stack):
+        for layer, times in unique_layers(stack):
             for part, count in layer_params(layer, spec.width).items():
                 parts[part] += times * count
             idle += times * idle_params(layer, spec.width)

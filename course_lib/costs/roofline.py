@@ -16,16 +16,20 @@ from dataclasses import dataclass
 
 from course_lib.costs.arithmetic import Number, check_count, check_positive, larger
 from course_lib.costs.cache import cache_bytes, token_elements
-from course_lib.costs.flops import flops_per_token, pair_flops, prefill_flops
+from course_lib.costs.flops import (
+    attention_flops_per_pair,
+    flops_per_token,
+    prefill_flops,
+)
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.weights import (
-    distinct,
-    experts_met,
+    expected_active_experts,
     ffn_weights,
     head_weights,
     key_value_weights,
     mixer_weights,
     query_weights,
+    unique_layers,
 )
 from course_lib.specs.records import LayerSpec, Mixer, ModelSpec, MoESpec
 
@@ -97,7 +101,7 @@ def weights_read(spec: ModelSpec, *, batch: int, prefill: bool = False) -> float
     """Matrix weights a pass reads once for the whole batch.
 
     The word table is looked up, not read through, unless it is the head too. A mixture reads the experts its
-    tokens pick: `experts_met` of them if the router picks evenly. A decode step of an encoder-decoder reads
+    tokens pick: `expected_active_experts` of them if the router picks evenly. A decode step of an encoder-decoder reads
     neither the encoder nor the projections of the source's keys and values; its prefill reads both.
 
     Args: `batch` tokens of the pass, over all sequences; `prefill` whether the source is encoded in it.
@@ -108,14 +112,14 @@ def weights_read(spec: ModelSpec, *, batch: int, prefill: bool = False) -> float
     read = head_weights(spec)
     for stack in (spec.layers, spec.encoder) if prefill else (spec.layers,):
         read += sum(
-            count * _layer_read(layer, spec.width, batch, prefill) for layer, count in distinct(stack)
+            count * _layer_read(layer, spec.width, batch, prefill) for layer, count in unique_layers(stack)
         )
     return read
 
 
 def _layer_read(layer: LayerSpec, width: int, batch: int, prefill: bool) -> float:
     ffn, cross = layer.ffn, layer.cross
-    experts = experts_met(ffn.experts, ffn.top_k, batch) if isinstance(ffn, MoESpec) else None
+    experts = expected_active_experts(ffn.experts, ffn.top_k, batch) if isinstance(ffn, MoESpec) else None
     weights = mixer_weights(layer.mixer, width) + ffn_weights(ffn, width, experts)
     if cross:
         weights += query_weights(cross, width) + prefill * key_value_weights(cross, width)
@@ -125,7 +129,7 @@ def _layer_read(layer: LayerSpec, width: int, batch: int, prefill: bool) -> floa
 def attention_intensity(mixer: Mixer, *, bytes_per_element: float = 2, absorbed: bool = True) -> float:
     """FLOPs of one decode step's attention for each cached byte it reads, at any batch and context.
 
-    *Equation*: pair_flops / (token_elements bytes_per_element): h / g for bf16 keys and values. No batch
+    *Equation*: attention_flops_per_pair / (token_elements bytes_per_element): h / g for bf16 keys and values. No batch
     raises it, since every sequence reads a cache of its own (a prefix shared by a batch is not modelled).
 
     Args: `mixer` of a layer that keeps a cache; `bytes_per_element`; `absorbed` the form of latent attention.
@@ -136,7 +140,7 @@ def attention_intensity(mixer: Mixer, *, bytes_per_element: float = 2, absorbed:
     kept = token_elements(mixer, latent=absorbed)
     if not kept:
         raise ValueError(f"mixer={mixer!r}: a causal attention or a latent one is allowed")
-    return pair_flops(mixer, absorbed=absorbed) / (kept * bytes_per_element)
+    return attention_flops_per_pair(mixer, absorbed=absorbed) / (kept * bytes_per_element)
 
 
 def prefill_work(

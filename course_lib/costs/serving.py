@@ -8,7 +8,14 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable
 
-from course_lib.costs.arithmetic import Number, check_count, check_positive, check_share, is_symbol, larger
+from course_lib.costs.arithmetic import (
+    Number,
+    check_count,
+    check_positive,
+    check_share,
+    is_symbol,
+    larger,
+)
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.params import param_count

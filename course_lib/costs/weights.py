@@ -25,7 +25,7 @@ from course_lib.specs.records import (
 )
 
 
-def distinct(
+def unique_layers(
     layers: tuple[LayerSpec, ...] | Mapping[LayerSpec, Number],
 ) -> Iterator[tuple[LayerSpec, Number]]:
     """Each kind of layer once, with how often it stands in the stack (80 equal layers are one kind).
@@ -106,7 +106,7 @@ def ffn_weights(ffn: FFNSpec | MoESpec | None, width: int, experts: Number | Non
     return routed + shared + width * ffn.experts
 
 
-def experts_met(experts: Number, top_k: Number, batch: Number) -> Number:
+def expected_active_experts(experts: Number, top_k: Number, batch: Number) -> Number:
     """Expected number of distinct experts a step of `batch` tokens meets, if the router picks evenly.
 
     *Equation*: e (1 - (1 - top_k / e)^batch). One token meets top_k; many tokens meet nearly all e, which is
@@ -116,7 +116,7 @@ def experts_met(experts: Number, top_k: Number, batch: Number) -> Number:
     Returns: an expected count, between top_k and e.
     Raises: ValueError if an argument is no whole number of at least 1, or `top_k` is above `experts`.
 
-    >>> experts_met(8, 2, 1), round(experts_met(8, 2, 8), 2)
+    >>> expected_active_experts(8, 2, 1), round(expected_active_experts(8, 2, 8), 2)
     (2.0, 7.2)
     """
     check_count(experts=experts, top_k=top_k, batch=batch)

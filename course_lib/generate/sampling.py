@@ -96,10 +96,10 @@ def top_p(logits: Float[Tensor, "b vocab"], p: float) -> Float[Tensor, "b vocab"
     return logits.masked_fill(ruled_out, RULED_OUT)
 
 
-def draw(logits: Float[Tensor, "b vocab"], generator: torch.Generator) -> Int[Tensor, " b"]:
+def sample(logits: Float[Tensor, "b vocab"], generator: torch.Generator) -> Int[Tensor, " b"]:
     """One token a row with probability softmax(z), from the given random stream.
 
-    >>> draw(torch.tensor([[0.0, float("-inf")]]), torch.Generator().manual_seed(0)).tolist()
+    >>> sample(torch.tensor([[0.0, float("-inf")]]), torch.Generator().manual_seed(0)).tolist()
     [0]
     """
     return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator).squeeze(-1)
@@ -129,7 +129,7 @@ class Sampler:
     top_p: float | None = None
 
     def __call__(self, logits: Float[Tensor, "b vocab"]) -> Int[Tensor, " b"]:
-        return draw(self.warp(logits), self.generator)
+        return sample(self.warp(logits), self.generator)
 
     def warp(self, logits: Float[Tensor, "b vocab"]) -> Float[Tensor, "b vocab"]:
         """The logits that tokens are drawn from."""

@@ -15,7 +15,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from course_lib.layers.attention.forms import heads_in_a_group
+from course_lib.layers.attention.forms import queries_per_kv_head
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 WIDTHS = (16, 128)  # of a head, the least and the most
@@ -91,7 +91,7 @@ def flash_attention(
 ) -> tuple[Float[Tensor, "b t h v"], Float[Tensor, "b t h"]]:
     """Attention of h heads over g groups in one kernel, forward only.
 
-    *Equation*: that of `attend_tiled`.
+    *Equation*: that of `flash_attention`.
 
     Args:
         queries, keys, values: on one device, of one dtype: float16, bfloat16 or float32. Only the last axis
@@ -117,7 +117,7 @@ def flash_attention(
     *Differs from source*: no backward pass; nothing is tuned to a device.
     """
     heads, (batch, t) = queries.shape[2], queries.shape[:2]
-    heads_per_group = heads_in_a_group(heads, keys.shape[2])
+    heads_per_group = queries_per_kv_head(heads, keys.shape[2])
     key_dim, value_dim = queries.shape[-1], values.shape[-1]
     fitting = 32 if queries.dtype == torch.float32 else 64
     block_q, block_k = (fitting if block is None else block for block in (block_q, block_k))

@@ -11,13 +11,13 @@ from torch import Tensor
 READS, NOT = "■", "·"
 
 
-def who_reads_whom(
+def mask_plot(
     mask: Bool[Tensor, "t s"], queries: Sequence[str] | None = None, keys: Sequence[str] | None = None
 ) -> str:
     """Draw the mask of one row as text.
 
     Args:
-        mask: True where a query sees a key: one row of what `Rule.mask` returns.
+        mask: True where a query sees a key: one row of what `MaskMod.mask` returns.
         queries: a name for each query; its number when left out.
         keys: a name for each key, written above its column; no such line when left out.
 
@@ -31,7 +31,7 @@ def who_reads_whom(
     >>> from course_lib.layers.masks import prefix
     >>> words = ["the", "cat", "sat", "down"]
     >>> positions = torch.arange(4)[None]
-    >>> print(who_reads_whom(prefix(2).mask(positions, positions)[0], words, words))
+    >>> print(mask_plot(prefix(2).mask(positions, positions)[0], words, words))
           the  cat  sat down
      the  ■    ■    ·    ·
      cat  ■    ■    ·    ·

@@ -78,13 +78,13 @@ def profile(environment: Mapping[str, str] = os.environ, *, cuda: bool | None = 
     return chosen
 
 
-def scale(*, smoke: Size, cpu: Size, gpu: Size) -> Size:
+def by_profile(*, smoke: Size, cpu: Size, gpu: Size) -> Size:
     """Return the one of three values that belongs to the profile in force.
 
     Args:
         smoke, cpu, gpu: what the size is under each profile; numbers, tuples or anything else.
 
-    >>> steps = scale(smoke=2, cpu=200, gpu=2000)
+    >>> steps = by_profile(smoke=2, cpu=200, gpu=2000)
     >>> steps in (2, 200, 2000)
     True
     """

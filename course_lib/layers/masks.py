@@ -1,15 +1,16 @@
-"""Masks: who may read whom, worked out from positions alone.
+"""Attention masks: causal, sliding window, local window, bidirectional, prefix, packed documents.
 
-Symbols: positions of queries [b t] and of keys [b s]; window W, how many keys a query sees, itself included.
-Position -1 marks an empty cache slot or a padding token. A rule of positions then serves a full forward, left
-padding, a cache with free slots, and a ring buffer whose slots are out of order.
+Symbols: positions of queries [b t] and of keys [b s]; window W, how many keys a query attends to, its own
+included. Position -1 marks an empty cache slot or a padding token. A mask made of positions then serves a full
+forward, left padding, a cache with free slots, and a ring buffer whose slots are out of order.
 
-A `Rule` compares positions. Rules combine with & (both must hold) and | (one is enough):
+A `MaskMod` compares positions, as FlexAttention's `mask_mod` compares indices. They combine with & (both must
+hold) and | (one is enough):
 
     CAUSAL                         a decoder
-    CAUSAL & within(W)             a decoder with a window
-    BIDIRECTIONAL                  an encoder; a decoder that reads a source
-    BIDIRECTIONAL & near(n)        an encoder's local layer
+    CAUSAL & sliding_window(W)     a decoder with a sliding window
+    BIDIRECTIONAL                  an encoder; cross-attention
+    BIDIRECTIONAL & local_window(n)  an encoder's local layer
     prefix(p)                      a prefix language model
     CAUSAL & same_document(ids)    several documents in one row
 """
@@ -25,43 +26,43 @@ EMPTY = -1  # the position of a padding token or of a free cache slot
 
 
 @dataclass(frozen=True, eq=False)
-class Rule:
-    """Who may read whom: a function of query positions [b t 1] and key positions [b 1 s] to bool [b t s].
+class MaskMod:
+    """Which query attends to which key: a function of query positions [b t 1] and key positions [b 1 s] to bool [b t s].
 
-    `mask` makes the mask of a rule and hides padding, which no rule has to think of.
+    `mask` makes the mask and hides padding, which no `MaskMod` has to think of.
 
     *Source*: masks as functions of positions, combined: Dong et al. 2024, FlexAttention, arXiv:2412.05496.
 
-    >>> first_two = Rule(lambda query, key: key < 2)
+    >>> first_two = MaskMod(lambda query, key: key < 2)
     >>> positions = torch.tensor([[0, 1, 2, 3]])
     >>> (CAUSAL & first_two).mask(positions, positions).int().tolist()
     [[[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]]]
     """
 
-    sees: Callable[[Tensor, Tensor], Tensor]
+    allows: Callable[[Tensor, Tensor], Tensor]
 
-    def __and__(self, other: "Rule") -> "Rule":
-        return Rule(lambda query, key: self.sees(query, key) & other.sees(query, key))
+    def __and__(self, other: "MaskMod") -> "MaskMod":
+        return MaskMod(lambda query, key: self.allows(query, key) & other.allows(query, key))
 
-    def __or__(self, other: "Rule") -> "Rule":
-        return Rule(lambda query, key: self.sees(query, key) | other.sees(query, key))
+    def __or__(self, other: "MaskMod") -> "MaskMod":
+        return MaskMod(lambda query, key: self.allows(query, key) | other.allows(query, key))
 
     def mask(
         self, query_positions: Int[Tensor, "b t"], key_positions: Int[Tensor, "b s"]
     ) -> Bool[Tensor, "b t s"]:
-        """Say for each query which keys it may see; a padding query sees nothing, and nothing sees padding.
+        """Say for each query which keys it may see; a padding query attends to nothing, and nothing attends to padding.
 
         *Cost*: a few comparisons a pair, b t s bytes.
         """
         query, key = query_positions[:, :, None], key_positions[:, None, :]
-        return self.sees(query, key) & (key >= 0) & (query >= 0)
+        return self.allows(query, key) & (key >= 0) & (query >= 0)
 
 
-CAUSAL = Rule(lambda query, key: key <= query)
-BIDIRECTIONAL = Rule(lambda query, key: torch.ones_like(query == key))
+CAUSAL = MaskMod(lambda query, key: key <= query)
+BIDIRECTIONAL = MaskMod(lambda query, key: torch.ones_like(query == key))
 
 
-def within(window: int) -> Rule:
+def sliding_window(window: int) -> MaskMod:
     """Keys among the W newest, the query's own included; keys ahead pass (add CAUSAL to refuse them).
 
     *Source*: Beltagy et al. 2020, arXiv:2004.05150.
@@ -71,22 +72,22 @@ def within(window: int) -> Rule:
     """
     if window < 1:
         raise ValueError(f"window={window}: allowed are None (no limit) and whole numbers from 1")
-    return Rule(lambda query, key: key > query - window)
+    return MaskMod(lambda query, key: key > query - window)
 
 
-def near(distance: int) -> Rule:
-    """Keys at most `distance` away on either side: an encoder's local layer sees 2 distance + 1 keys.
+def local_window(distance: int) -> MaskMod:
+    """Keys at most `distance` away on either side: an encoder's local layer attends to 2 distance + 1 keys.
 
     Raises:
         ValueError: `distance` is below 0.
     """
     if distance < 0:
         raise ValueError(f"distance={distance}: allowed are whole numbers from 0")
-    return Rule(lambda query, key: (query - key).abs() <= distance)
+    return MaskMod(lambda query, key: (query - key).abs() <= distance)
 
 
-def prefix(lengths: int | Int[Tensor, " b"]) -> Rule:
-    """Everyone sees the first p tokens, the first p one another among them; the rest is causal.
+def prefix(lengths: int | Int[Tensor, " b"]) -> MaskMod:
+    """Everyone attends to the first p tokens, the first p one another among them; the rest is causal.
 
     Args:
         lengths: p, one for all rows or one a row; 0 leaves a causal mask.
@@ -103,10 +104,10 @@ def prefix(lengths: int | Int[Tensor, " b"]) -> Rule:
     lengths = torch.as_tensor(lengths)
     if bool((lengths < 0).any()):
         raise ValueError(f"lengths={lengths.tolist()}: allowed are whole numbers from 0")
-    return CAUSAL | Rule(lambda query, key: key < lengths.to(key.device).view(-1, 1, 1))
+    return CAUSAL | MaskMod(lambda query, key: key < lengths.to(key.device).view(-1, 1, 1))
 
 
-def same_document(documents: Int[Tensor, "b t"]) -> Rule:
+def same_document(documents: Int[Tensor, "b t"]) -> MaskMod:
     """Tokens of the same document, where a row holds several, packed one after another.
 
     Positions then start again in each document (`packed_positions`), so a token's place is its document and
@@ -121,12 +122,13 @@ def same_document(documents: Int[Tensor, "b t"]) -> Rule:
     *Source*: Krell et al. 2021, arXiv:2107.02027.
 
     >>> ids = torch.tensor([[7, 7, 9]])
+    >>> from course_lib.layers.positions.numbering import packed_positions
     >>> positions = packed_positions(ids)
     >>> (CAUSAL & same_document(ids)).mask(positions, positions).int().tolist()
     [[[1, 0, 0], [1, 1, 0], [0, 0, 1]]]
     """
 
-    def sees(query: Tensor, key: Tensor) -> Tensor:
+    def allows(query: Tensor, key: Tensor) -> Tensor:
         got = query.shape[1], key.shape[2]
         if got != (documents.shape[1],) * 2:
             raise ValueError(
@@ -135,10 +137,10 @@ def same_document(documents: Int[Tensor, "b t"]) -> Rule:
             )
         return documents[:, :, None] == documents[:, None, :]
 
-    return Rule(sees)
+    return MaskMod(allows)
 
 
-def visible(
+def causal_mask(
     query_positions: Int[Tensor, "b t"], key_positions: Int[Tensor, "b s"], window: int | None = None
 ) -> Bool[Tensor, "b t s"]:
     """The mask of a decoder: for each query, the keys it may see.
@@ -151,7 +153,7 @@ def visible(
         window: W >= 1, or None for no limit.
 
     Returns:
-        bool [b t s]. A padding query sees nothing.
+        bool [b t s]. A padding query attends to nothing.
 
     Raises:
         ValueError: `window` is below 1.
@@ -159,22 +161,22 @@ def visible(
     *Cost*: a few comparisons a pair, b t s bytes.
     *Source*: causal, Vaswani et al. 2017, arXiv:1706.03762; window, Beltagy et al. 2020, arXiv:2004.05150.
 
-    >>> visible(torch.tensor([[3]]), torch.tensor([[4, 1, 2, 3]]), window=2).tolist()
+    >>> causal_mask(torch.tensor([[3]]), torch.tensor([[4, 1, 2, 3]]), window=2).tolist()
     [[[False, False, True, True]]]
     """
-    rule = CAUSAL if window is None else CAUSAL & within(window)
-    return rule.mask(query_positions, key_positions)
+    mask_mod = CAUSAL if window is None else CAUSAL & sliding_window(window)
+    return mask_mod.mask(query_positions, key_positions)
 
 
-def simplest(mask: Bool[Tensor, "b t s"]) -> tuple[Bool[Tensor, "b t s"] | None, bool]:
+def sdpa_mask(mask: Bool[Tensor, "b t s"]) -> tuple[Bool[Tensor, "b t s"] | None, bool]:
     """The least that a fused attention kernel must be told for this mask: (mask, causal).
 
-    (None, False) if everything is visible, as in most decode steps; (None, True) if query i sees the first
+    (None, False) if everything is visible, as in most decode steps; (None, True) if query i attends to the first
     i + 1 of as many keys, as in a prefill without padding; else the mask itself. On a GPU the host waits
     for the answer, so a model asks once a forward pass.
 
     >>> full = torch.ones(1, 3, 3, dtype=torch.bool)
-    >>> simplest(full[:, :1]), simplest(full.tril())
+    >>> sdpa_mask(full[:, :1]), sdpa_mask(full.tril())
     ((None, False), (None, True))
     """
     if bool(mask[:, 0].all()) and bool(mask.all()):  # a causal mask is told by its first row

@@ -103,7 +103,7 @@ class BlankInfillingLM(CausalLM):
 
     Args:
         spec: as in `CausalLM`, with `learned_positions` for the places; its layers know no other positions.
-        longest_span: the largest `within`.
+        longest_span: the largest `sliding_window`.
 
     Raises:
         ValueError: `longest_span` is below 1; the spec has no learned positions, or a layer with positions of
@@ -154,4 +154,4 @@ class BlankInfillingLM(CausalLM):
         """
         order = checked_positions(tokens, order, 0 if cache is None else cache.length)
         x = self.embed(tokens, places) + self.within(within)
-        return self.run(x, order, cache, rule=prefix(prefix_lengths), last_only=last_only)
+        return self.run(x, order, cache, mask_mod=prefix(prefix_lengths), last_only=last_only)

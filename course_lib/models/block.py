@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.layers.attention.cross import Source
+from course_lib.layers.attention.cross import EncoderKV
 from course_lib.layers.caches.contract import LayerCache
-from course_lib.layers.masks import Rule
+from course_lib.layers.masks import MaskMod
 from course_lib.models.layer_factory import (
     build_cross,
     build_ffn,
@@ -72,20 +72,20 @@ class Block(nn.Module):
         cache: LayerCache | None = None,
         memo: dict | None = None,
         *,
-        rule: Rule | None = None,
-        source: Source | None = None,
+        mask_mod: MaskMod | None = None,
+        source: EncoderKV | None = None,
     ) -> Float[Tensor, "b t d"]:
         """Add the parts to the stream.
 
         Args:
-            x, positions, cache, memo, rule: as in `Attention.forward`.
+            x, positions, cache, memo, mask_mod: as in `Attention.forward`.
             source: what the cross-attention reads, from its `read`; needed where there is one.
         """
         if (self.cross is None) != (source is None):
             raise ValueError(f"source={source}: a block reads one if, and only if, it has cross-attention")
 
         def mixed(inner: Tensor) -> Tensor:
-            return self.mixer(inner, positions, cache, memo, rule=rule)
+            return self.mixer(inner, positions, cache, memo, mask_mod=mask_mod)
 
         if self.layout.startswith("parallel"):
             normed = self.mixer_norm(x)

@@ -1,6 +1,6 @@
-"""The way in: words, and what a model adds to them before its first layer.
+"""Token embedding, with absolute positions, segment (token-type) embedding and the norm behind them.
 
-Symbols: b batch, t tokens, d model width. Each word's vector, times a factor, plus a vector for its position
+Symbols: b batch, t tokens, d model width. Each token's vector, times a factor, plus a vector for its position
 (learned or sinusoidal), plus one for its segment, then a norm: a model has some of these.
 """
 
@@ -16,7 +16,7 @@ from course_lib.specs.records import EmbeddingSpec
 class Embedding(nn.Module):
     """From tokens to the vectors that the first layer reads.
 
-    *Equation*: x = norm(scale * words[token] + positions[p] + types[segment]).
+    *Equation*: x = norm(scale * tokens[token] + positions[p] + segments[segment]).
 
     Args:
         vocab: tokens in the vocabulary.
@@ -37,28 +37,28 @@ class Embedding(nn.Module):
     def __init__(self, vocab: int, width: int, spec: EmbeddingSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.words = nn.Embedding(vocab, width)
+        self.tokens = nn.Embedding(vocab, width)
         rows = spec.learned_positions
         self.positions = LearnedPositions(rows, width, offset=spec.position_offset) if rows else None
-        self.types = nn.Embedding(spec.token_types, width) if spec.token_types else None
+        self.segments = nn.Embedding(spec.token_types, width) if spec.token_types else None
         self.norm = build_norm(width, spec.norm) if spec.norm else None
 
     def forward(
         self,
         tokens: Int[Tensor, "b t"],
         positions: Int[Tensor, "b t"],
-        types: Int[Tensor, "b t"] | None = None,
+        segments: Int[Tensor, "b t"] | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Look the tokens up. `types`: each token's segment; all in segment 0 when left out."""
-        x = self.words(tokens) * self.spec.scale
+        """Look the tokens up. `segments`: of each token; all in segment 0 when left out."""
+        x = self.tokens(tokens) * self.spec.scale
         if self.positions is not None:
             x = x + self.positions(positions)
         if self.spec.sinusoidal is not None:
             x = x + sinusoidal(positions, x.shape[-1], layout=self.spec.sinusoidal, dtype=x.dtype)
-        if self.types is None and types is not None:
-            raise ValueError("types is given: this model has no table of segments (token_types is 0)")
-        if self.types is not None:
-            x = x + (self.types.weight[0] if types is None else self.types(types))
+        if self.segments is None and segments is not None:
+            raise ValueError("segments is given: this model has no table of segments (token_types is 0)")
+        if self.segments is not None:
+            x = x + (self.segments.weight[0] if segments is None else self.segments(segments))
         return x if self.norm is None else self.norm(x)
 
 

@@ -51,7 +51,7 @@ class Encoder(nn.Module):
         self,
         tokens: Int[Tensor, "b t"],
         positions: Int[Tensor, "b t"] | None = None,
-        types: Int[Tensor, "b t"] | None = None,
+        segments: Int[Tensor, "b t"] | None = None,
     ) -> Float[Tensor, "b t d"]:
         """The last layer's vectors.
 
@@ -63,19 +63,19 @@ class Encoder(nn.Module):
 
         Raises:
             ValueError: `positions` has another shape than `tokens`, or one lies beyond a learned table;
-                `types` are given to a model without segments.
+                `segments` are given to a model without segments.
         """
-        return self.final_norm(self.states(tokens, positions, types)[-1])
+        return self.final_norm(self.states(tokens, positions, segments)[-1])
 
     def states(
         self,
         tokens: Int[Tensor, "b t"],
         positions: Int[Tensor, "b t"] | None = None,
-        types: Int[Tensor, "b t"] | None = None,
+        segments: Int[Tensor, "b t"] | None = None,
     ) -> list[Float[Tensor, "b t d"]]:
         """The vectors that enter the first layer, then those that leave each: l + 1 in all."""
         positions = checked_positions(tokens, positions)
-        states, memo = [self.embed(tokens, positions, types)], {}
+        states, memo = [self.embed(tokens, positions, segments)], {}
         for block in self.blocks:
             states.append(block(states[-1], positions, None, memo))
         return states
@@ -120,16 +120,16 @@ class MaskedLM(Encoder):
         for module in (self.transform, self.head):
             initialise(module)
         if spec.embeddings.tied:
-            self.head.weight = self.embed.words.weight
+            self.head.weight = self.embed.tokens.weight
 
     def forward(
         self,
         tokens: Int[Tensor, "b t"],
         positions: Int[Tensor, "b t"] | None = None,
-        types: Int[Tensor, "b t"] | None = None,
+        segments: Int[Tensor, "b t"] | None = None,
     ) -> Float[Tensor, "b t vocab"]:
         """Score the vocabulary for every place; arguments and errors are those of `Encoder`."""
-        return self.score(super().forward(tokens, positions, types))
+        return self.score(super().forward(tokens, positions, segments))
 
     def score(self, states: Float[Tensor, "*axes d"]) -> Float[Tensor, "*axes vocab"]:
         """Score the vocabulary for the given vectors: for those of the masked places alone, it costs less."""

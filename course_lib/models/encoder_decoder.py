@@ -2,7 +2,7 @@
 
 Symbols: b batch, s tokens of the source, t tokens of the target, d model width. One class serves T5, BART and
 Marian. The encoder runs once. Each decoder layer makes its keys and values of the source once, too
-(`Encoded`); from then on a step costs one token, and only the decoder's own cache grows.
+(`EncoderOutput`); from then on a step costs one token, and only the decoder's own cache grows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.layers.attention.cross import Source
+from course_lib.layers.attention.cross import EncoderKV
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
 from course_lib.models.layer_factory import build_norm, initialise
@@ -21,7 +21,7 @@ from course_lib.specs.records import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded(Sequence[Source]):
+class EncoderOutput(Sequence[EncoderKV]):
     """A source that the encoder has read: its vectors, and what each decoder layer keeps of them.
 
     Attributes:
@@ -30,15 +30,15 @@ class Encoded(Sequence[Source]):
     """
 
     states: Float[Tensor, "b s d"]
-    layers: tuple[Source, ...]
+    layers: tuple[EncoderKV, ...]
 
-    def __getitem__(self, index: int) -> Source:
+    def __getitem__(self, index: int) -> EncoderKV:
         return self.layers[index]
 
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __iter__(self) -> Iterator[Source]:
+    def __iter__(self) -> Iterator[EncoderKV]:
         return iter(self.layers)
 
     @property
@@ -91,9 +91,9 @@ class EncoderDecoder(nn.Module):
             setattr(self, f"{side}_norm", norm)
         self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
         self.apply(initialise)
-        self.embed.words = self.source_embed.words
+        self.embed.tokens = self.source_embed.tokens
         if spec.embeddings.tied:
-            self.head.weight = self.embed.words.weight
+            self.head.weight = self.embed.tokens.weight
         shift = torch.zeros(1, spec.vocab) if spec.embeddings.head_shift else None
         self.register_buffer("head_shift", shift)
 
@@ -112,7 +112,7 @@ class EncoderDecoder(nn.Module):
         """
         return self.decode(self.encode(source, source_positions), tokens, positions)
 
-    def encode(self, source: Int[Tensor, "b s"], positions: Int[Tensor, "b s"] | None = None) -> Encoded:
+    def encode(self, source: Int[Tensor, "b s"], positions: Int[Tensor, "b s"] | None = None) -> EncoderOutput:
         """Read the source.
 
         Args:
@@ -127,11 +127,11 @@ class EncoderDecoder(nn.Module):
         for block in self.encoder:
             x = block(x, positions, None, memo)
         states = self.encoder_norm(x)
-        return Encoded(states, tuple(block.cross.read(states, positions) for block in self.decoder))
+        return EncoderOutput(states, tuple(block.cross.encoder_kv(states, positions) for block in self.decoder))
 
     def decode(
         self,
-        encoded: Encoded,
+        encoded: EncoderOutput,
         tokens: Int[Tensor, "b t"],
         positions: Int[Tensor, "b t"] | None = None,
         cache: ModelCache | None = None,

@@ -9,7 +9,7 @@ from course_lib.layers.attention.cross import CrossAttention
 from course_lib.layers.attention.latent import LatentAttention
 from course_lib.layers.attention.layer import Attention
 from course_lib.layers.feed_forward.mlp import MLP, GatedMLP
-from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, Rule, near
+from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, MaskMod, local_window
 from course_lib.layers.norms import LayerNorm, RMSNorm
 from course_lib.layers.positions.bias import AlibiBias, RelativeBias
 from course_lib.layers.positions.rope import Rope, rope_scaling_factor
@@ -95,15 +95,15 @@ def build_position_bias(spec: Mixer) -> nn.Module | None:
     )
 
 
-def rule_of(spec: AttentionSpec) -> Rule:
+def mask_mod_of(spec: AttentionSpec) -> MaskMod:
     """Who reads whom in such a layer, its causal window aside.
 
-    >>> rule_of(AttentionSpec(heads=1, kv_heads=1, head_dim=2, value_dim=2, causal=False)) is BIDIRECTIONAL
+    >>> mask_mod_of(AttentionSpec(heads=1, kv_heads=1, head_dim=2, value_dim=2, causal=False)) is BIDIRECTIONAL
     True
     """
     if spec.causal:
         return CAUSAL
-    return BIDIRECTIONAL if spec.window is None else near(spec.window // 2)
+    return BIDIRECTIONAL if spec.window is None else local_window(spec.window // 2)
 
 
 def _attention(width: int, spec: AttentionSpec, norm: NormSpec, position_bias: nn.Module | None) -> Attention:
@@ -112,7 +112,7 @@ def _attention(width: int, spec: AttentionSpec, norm: NormSpec, position_bias: n
         spec.heads,
         spec.kv_heads,
         spec.head_dim,
-        rule=rule_of(spec),
+        mask_mod=mask_mod_of(spec),
         window=spec.window if spec.causal else None,
         rope=build_rope(spec.rope),
         position_bias=position_bias,

@@ -15,7 +15,7 @@ from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.contract import LayerCache
 from course_lib.layers.caches.latent import LatentCache
 from course_lib.layers.caches.window import RingCache
-from course_lib.layers.masks import Rule
+from course_lib.layers.masks import MaskMod
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
 from course_lib.models.layer_factory import build_norm, initialise
@@ -84,7 +84,7 @@ class CausalLM(nn.Module):
         self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
         self.apply(initialise)
         if spec.embeddings.tied:
-            self.head.weight = self.embed.words.weight
+            self.head.weight = self.embed.tokens.weight
 
     def forward(
         self,
@@ -92,7 +92,7 @@ class CausalLM(nn.Module):
         positions: Int[Tensor, "b t"] | None = None,
         cache: ModelCache | None = None,
         *,
-        rule: Rule | None = None,
+        mask_mod: MaskMod | None = None,
         last_only: bool = False,
     ) -> Float[Tensor, "b out vocab"]:
         """Score the vocabulary after each token.
@@ -102,7 +102,7 @@ class CausalLM(nn.Module):
             positions: their places in each row, -1 for padding on the left. Left out, each row goes on
                 where the cache ends, which is right only when nothing was padded.
             cache: from `make_cache`; it takes in the new tokens.
-            rule: who reads whom in place of the causal rule, such as `prefix(p)`, or for packed rows
+            mask_mod: which query attends to which key, in place of the causal mask, such as `prefix(p)`, or for packed rows
                 `CAUSAL & same_document(ids)`. A layer's window holds on top. The same in every call of a
                 decode, and a prefix all in one call.
             last_only: score after the last token alone, as a prefill needs.
@@ -115,7 +115,7 @@ class CausalLM(nn.Module):
                 layers; or the cache is full; or a position lies beyond a learned table.
         """
         positions = self._positions(tokens, positions, cache)
-        return self.run(self.embed(tokens, positions), positions, cache, rule=rule, last_only=last_only)
+        return self.run(self.embed(tokens, positions), positions, cache, mask_mod=mask_mod, last_only=last_only)
 
     def run(
         self,
@@ -123,13 +123,13 @@ class CausalLM(nn.Module):
         positions: Int[Tensor, "b t"],
         cache: ModelCache | None = None,
         *,
-        rule: Rule | None = None,
+        mask_mod: MaskMod | None = None,
         last_only: bool = False,
     ) -> Float[Tensor, "b out vocab"]:
         """The same from the vectors that enter the first layer."""
         memo: dict = {}
         for block, kept in zip(self.blocks, cache or [None] * len(self.blocks), strict=True):
-            x = block(x, positions, kept, memo, rule=rule)
+            x = block(x, positions, kept, memo, mask_mod=mask_mod)
         logits = self.head(self.final_norm(x[:, -1:] if last_only else x))
         if self.spec.logit_scale != 1.0:
             logits = logits * self.spec.logit_scale

@@ -58,7 +58,7 @@ class PrefixLM(CausalLM):
         """
         if cache is not None:
             _check_whole(self._positions(tokens, positions, cache), prefix_lengths)
-        return super().forward(tokens, positions, cache, rule=prefix(prefix_lengths), last_only=last_only)
+        return super().forward(tokens, positions, cache, mask_mod=prefix(prefix_lengths), last_only=last_only)
 
 
 def answers(positions: Int[Tensor, "b t"], prefix_lengths: int | Int[Tensor, " b"]) -> Bool[Tensor, "b t"]:

@@ -24,19 +24,19 @@ class Pool(Protocol):
 
     capacity: int
 
-    def wanted(self, request: Request, held: int) -> int:
+    def slots_needed(self, request: Request, held: int) -> int:
         """Return the slots that a request holding `held` tokens would be given."""
 
-    def give(self, key: int, request: Request, held: int) -> bool:
+    def allocate(self, key: int, request: Request, held: int) -> bool:
         """Give a request its first slots, or leave all as it was and return False."""
 
     def grow(self, key: int, held: int) -> bool:
         """Make room for `held` tokens, or leave all as it was and return False."""
 
-    def take_back(self, key: int) -> None:
+    def free(self, key: int) -> None:
         """Free all slots of a request."""
 
-    def given(self, key: int) -> int:
+    def allocated(self, key: int) -> int:
         """Return the slots a request has."""
 
 
@@ -52,14 +52,14 @@ class ContiguousPool:
         self.capacity, self.reserve = capacity, reserve
         self.stretches: dict[int, tuple[int, int]] = {}
 
-    def wanted(self, request: Request, held: int) -> int:
+    def slots_needed(self, request: Request, held: int) -> int:
         size = self.reserve(request)
         if size < request.final:
             raise ValueError(f"reserve={size}: allowed is {request.final} or more for {request}")
         return size
 
-    def give(self, key: int, request: Request, held: int) -> bool:
-        size, start = self.wanted(request, held), 0
+    def allocate(self, key: int, request: Request, held: int) -> bool:
+        size, start = self.slots_needed(request, held), 0
         for low, high in sorted(self.stretches.values()):
             if low - start >= size:
                 break
@@ -72,10 +72,10 @@ class ContiguousPool:
     def grow(self, key: int, held: int) -> bool:
         return True
 
-    def take_back(self, key: int) -> None:
+    def free(self, key: int) -> None:
         del self.stretches[key]
 
-    def given(self, key: int) -> int:
+    def allocated(self, key: int) -> int:
         low, high = self.stretches[key]
         return high - low
 
@@ -92,23 +92,23 @@ class PagedPool:
         self.capacity, self.block = capacity // round_up(1, block) * block, block
         self.slots: dict[int, int] = {}
 
-    def wanted(self, request: Request, held: int) -> int:
+    def slots_needed(self, request: Request, held: int) -> int:
         return round_up(held, self.block)
 
-    def give(self, key: int, request: Request, held: int) -> bool:
+    def allocate(self, key: int, request: Request, held: int) -> bool:
         return self.grow(key, held)
 
     def grow(self, key: int, held: int) -> bool:
-        wanted = round_up(held, self.block)
-        if sum(self.slots.values()) - self.slots.get(key, 0) + wanted > self.capacity:
+        slots_needed = round_up(held, self.block)
+        if sum(self.slots.values()) - self.slots.get(key, 0) + slots_needed > self.capacity:
             return False
-        self.slots[key] = wanted
+        self.slots[key] = slots_needed
         return True
 
-    def take_back(self, key: int) -> None:
+    def free(self, key: int) -> None:
         del self.slots[key]
 
-    def given(self, key: int) -> int:
+    def allocated(self, key: int) -> int:
         return self.slots[key]
 
 
@@ -126,7 +126,7 @@ class Stream:
     steps: int
     slots: Slots
     mean_batch: float
-    put_back: int
+    preempted: int
 
 
 def run_stream(requests: Sequence[Request], pool: Pool) -> Stream:
@@ -148,20 +148,20 @@ def run_stream(requests: Sequence[Request], pool: Pool) -> Stream:
     waiting = deque((key, request, request.prompt) for key, request in enumerate(requests))
     running: dict[int, Held] = {}
     steps: list[Slots] = []
-    served = put_back = 0
+    served = preempted = 0
     while waiting or running:
-        while waiting and pool.give(*waiting[0]):
+        while waiting and pool.allocate(*waiting[0]):
             key, *held = waiting.popleft()
             running[key] = tuple(held)
         _check_fits(running, waiting, pool)
         steps.append(_slots_now(running, waiting, pool))
         served += len(running)
         for key in [key for key, (request, held) in running.items() if held == request.final]:
-            pool.take_back(key)
+            pool.free(key)
             del running[key]
         for key in list(running):
-            put_back += _grow(key, running, waiting, pool)
-    return Stream(len(steps), total(steps), served / len(steps) if steps else 0.0, put_back)
+            preempted += _grow(key, running, waiting, pool)
+    return Stream(len(steps), total(steps), served / len(steps) if steps else 0.0, preempted)
 
 
 def _check_fits(running: dict[int, Held], waiting: deque, pool: Pool) -> None:
@@ -173,10 +173,10 @@ def _check_fits(running: dict[int, Held], waiting: deque, pool: Pool) -> None:
 
 def _slots_now(running: dict[int, Held], waiting: deque, pool: Pool) -> Slots:
     """Slots by kind. Free ones are fragments if the request that waits would fit, were they in one piece."""
-    given = total(slots_of(r, held, pool.given(key)) for key, (r, held) in running.items())
-    free = pool.capacity - given.used - given.reserved - given.internal
-    in_pieces = bool(waiting) and pool.wanted(*waiting[0][1:]) <= free
-    return total((given, Slots(external=free) if in_pieces else Slots(idle=free)))
+    allocated = total(slots_of(r, held, pool.allocated(key)) for key, (r, held) in running.items())
+    free = pool.capacity - allocated.used - allocated.reserved - allocated.internal
+    in_pieces = bool(waiting) and pool.slots_needed(*waiting[0][1:]) <= free
+    return total((allocated, Slots(external=free) if in_pieces else Slots(idle=free)))
 
 
 def _grow(key: int, running: dict[int, Held], waiting: deque, pool: Pool) -> int:
@@ -188,7 +188,7 @@ def _grow(key: int, running: dict[int, Held], waiting: deque, pool: Pool) -> int
     while key in running and not pool.grow(key, running[key][1] + 1):
         last = next(reversed(running))
         request, held = running.pop(last)
-        pool.take_back(last)
+        pool.free(last)
         waiting.appendleft((last, request, held + 1))
         lost += 1
     if key in running:

@@ -22,7 +22,7 @@ def rope_spec(
     head_dim: int,
     *,
     layer_type: str = "full_attention",
-    pairing: str = "half",
+    pairing: str = "rotate_half",
     theta: float = 10_000.0,
     fraction: float = 1.0,
 ) -> RopeSpec:

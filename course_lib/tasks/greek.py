@@ -62,13 +62,13 @@ def romanise(text: str) -> str:
     return unicodedata.normalize("NFC", "".join("".join(part) for part in parts))
 
 
-def draw_word(rng: random.Random, syllables: int) -> str:
+def sample_word(rng: random.Random, syllables: int) -> str:
     """Draw a word that looks Greek and is none: all rules of the table come up in it, one vowel is accented.
 
     Raises:
         ValueError: `syllables` is below 1.
 
-    >>> draw_word(random.Random(1), 2), draw_word(random.Random(6), 3)
+    >>> sample_word(random.Random(1), 2), sample_word(random.Random(6), 3)
     ('ούχαυν', 'χελθαρπαίς')
     """
     if syllables < 1:

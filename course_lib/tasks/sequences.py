@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import NamedTuple
 
-from course_lib.tasks.greek import draw_word, romanise
+from course_lib.tasks.greek import romanise, sample_word
 
 PARTS = ("train", "valid")
 ONE_IN = 10  # one source in ten is valid
@@ -35,12 +35,12 @@ class SequenceTask:
 
     Attributes:
         name: for tables and figures.
-        draw: a source from a random stream.
+        sample: a source from a random stream.
         answer: source -> target.
     """
 
     name: str
-    draw: Callable[[random.Random], str]
+    sample: Callable[[random.Random], str]
     answer: Callable[[str], str]
 
 
@@ -81,7 +81,7 @@ def transliteration(*, most_syllables: int = 4) -> SequenceTask:
     if most_syllables < 1:
         raise ValueError(f"most_syllables={most_syllables}: allowed are whole numbers from 1")
     return SequenceTask(
-        "transliteration", lambda rng: draw_word(rng, rng.randint(1, most_syllables)), romanise
+        "transliteration", lambda rng: sample_word(rng, rng.randint(1, most_syllables)), romanise
     )
 
 
@@ -95,7 +95,7 @@ def part_of(source: str, *, one_in: int = ONE_IN) -> str:
     return "valid" if int.from_bytes(digest, "big") % one_in == 0 else "train"
 
 
-def draw_pairs(task: SequenceTask, count: int, *, part: str = "train", seed: int = 0) -> list[Pair]:
+def sample_pairs(task: SequenceTask, count: int, *, part: str = "train", seed: int = 0) -> list[Pair]:
     """Draw `count` pairs of one part. A source may come more than once, as often as the task draws it.
 
     Args:
@@ -109,7 +109,7 @@ def draw_pairs(task: SequenceTask, count: int, *, part: str = "train", seed: int
 
     *Cost*: about ten draws a pair for "valid".
 
-    >>> draw_pairs(reversal(), 2)
+    >>> sample_pairs(reversal(), 2)
     [Pair(source='azuzsgp', target='pgszuza'), Pair(source='lnjlzbvwkh', target='hkwvbzljnl')]
     """
     if count < 1:
@@ -117,13 +117,13 @@ def draw_pairs(task: SequenceTask, count: int, *, part: str = "train", seed: int
     if part not in PARTS:
         raise ValueError(f"part={part!r}: allowed are {PARTS}")
     rng = random.Random(f"{seed}/{part}")
-    sources = [_draw(task, part, rng) for _ in range(count)]
+    sources = [_sample(task, part, rng) for _ in range(count)]
     return [Pair(source, task.answer(source)) for source in sources]
 
 
-def _draw(task: SequenceTask, part: str, rng: random.Random) -> str:
+def _sample(task: SequenceTask, part: str, rng: random.Random) -> str:
     for _ in range(_TRIES):
-        source = task.draw(rng)
+        source = task.sample(rng)
         if part_of(source) == part:
             return source
     raise ValueError(f"task={task.name!r}: {_TRIES} draws gave no source of part {part!r}; widen the task")

@@ -84,8 +84,8 @@ def packed_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
 
     Take `language_loss` instead, and a token also sees the documents before its own, as in GPT-3.
     """
-    rule = same_document(batch.segments)
-    logits = model(batch.inputs, packed_positions(batch.segments), rule=rule)
+    mask_mod = same_document(batch.segments)
+    logits = model(batch.inputs, packed_positions(batch.segments), mask_mod=mask_mod)
     return masked_loss(logits, batch.targets, batch.mask)
 
 
@@ -108,13 +108,13 @@ def target_count(batch: Batch | tuple[Tensor, Tensor]) -> int:
     return int(batch.mask.sum()) if isinstance(batch, Batch) else batch[1].numel()
 
 
-def draw(items: Sequence[Item], count: int, generator: torch.Generator) -> list[Item]:
+def sample_items(items: Sequence[Item], count: int, generator: torch.Generator) -> list[Item]:
     """Draw `count` items with replacement, from the given random stream.
 
     Raises:
         ValueError: there is no item, or `count` is below 1.
 
-    >>> draw("abc", 4, torch.Generator().manual_seed(0))
+    >>> sample_items("abc", 4, torch.Generator().manual_seed(0))
     ['c', 'a', 'c', 'a']
     """
     if not items or count < 1:

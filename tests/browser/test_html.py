@@ -49,7 +49,7 @@ def test_the_links_between_pages_resolve(name):
         there = (here.parent / unquote(url)).resolve() if url else here
         known = there.suffix != ".html" or not anchor or unquote(anchor) in targets(there)
         if not there.exists() or not known:
-            broken.append(link["href"])
+            broken.update(link["href"])
     assert broken == []
 
 

@@ -15,11 +15,11 @@ for ours, theirs in zip(scaled_attention(q, k, v, mask), attend(q, k, v, mask)):
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 """,
     "layer": """
-from course_lib.layers.masks import visible
+from course_lib.layers.masks import causal_mask
 theirs, positions = Attention(7, heads=6, kv_heads=2, head_dim=4).double(), torch.arange(5).expand(2, -1)
 x, parts = torch.randn(2, 5, 7).double(), {"q": theirs.wq, "k": theirs.wk, "v": theirs.wv, "o": theirs.wo}
 weights = {name: part.weight for name, part in parts.items()}
-ours = layer(x, weights, 6, 2, visible(positions, positions))
+ours = layer(x, weights, 6, 2, causal_mask(positions, positions))
 torch.testing.assert_close(ours, theirs(x, positions), rtol=1e-12, atol=1e-12)
 """,
     "rope": """
@@ -52,16 +52,16 @@ from course_lib.layers.caches.contiguous import ContiguousCache as Library
 ours, theirs = ContiguousCache(2, 7, 3, 4), Library(2, 7, 3, 4, dtype=torch.float64)
 for first, last in ((0, 3), (3, 4), (4, 7)):
     k, v = torch.randn(2, 2, last - first, 3, 4).double()
-    want = theirs.append(k, v, torch.arange(first, last).expand(2, -1))
+    want = theirs.update(k, v, torch.arange(first, last).expand(2, -1))
     assert all(torch.equal(a, b) for a, b in zip(ours.append(k, v), want))
 """,
     "grouped": """
-from course_lib.layers.attention.forms import attend, attend_fused
+from course_lib.layers.attention.forms import attend, attend_sdpa
 q, (k, v) = torch.randn(2, 3, 6, 4).double(), torch.randn(2, 2, 5, 2, 4).double()
 mask = torch.ones(2, 3, 5, dtype=torch.bool).tril(2)
 got = grouped_attention(q, k, v, mask)
 torch.testing.assert_close(got, attend(q, k, v, mask)[0], rtol=1e-12, atol=1e-12)
-torch.testing.assert_close(got, attend_fused(q, k, v, mask), rtol=1e-12, atol=1e-12)
+torch.testing.assert_close(got, attend_sdpa(q, k, v, mask), rtol=1e-12, atol=1e-12)
 """,
     "ring": """
 from course_lib.layers.caches.window import RingCache as Library
@@ -69,7 +69,7 @@ ours, theirs = RingCache(2, 4, 3, 5), Library(2, 4, 3, 5, dtype=torch.float64)
 for first, last in ((0, 1), (1, 3), (3, 12), (12, 13), (13, 16)):
     k, v = torch.randn(2, 2, last - first, 3, 5).double()
     positions = torch.arange(first, last)
-    ours.append(k, v, positions), theirs.append(k, v, positions.expand(2, -1))
+    ours.append(k, v, positions), theirs.update(k, v, positions.expand(2, -1))
     assert torch.equal(ours.positions, theirs._positions[0])
     assert torch.equal(ours.keys, theirs._keys.transpose(1, 2))
     assert torch.equal(ours.values, theirs._values.transpose(1, 2))
@@ -89,7 +89,7 @@ def grow(row, tokens):
     keys[row], values[row] = k, v
     positions = torch.full((rows, tokens), -1)
     positions[row] = torch.arange(theirs.lengths[row], theirs.lengths[row] + tokens)
-    theirs.append(keys, values, positions)
+    theirs.update(keys, values, positions)
     for number in range(rows):
         got = ours.gather(str(number))
         want = [x[number][: theirs.lengths[number]] for x in theirs.read()[:2]]

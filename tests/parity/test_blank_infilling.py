@@ -84,8 +84,8 @@ def test_the_layout_says_the_whole_text_and_its_mask_is_a_prefix(seed):
     assert blanks.prefix_length == 23 - hidden + len(spans)
     assert int(blanks.predicted.sum()) == hidden + len(spans)
     places = next_positions(0, 1, len(blanks.tokens))
-    rule = prefix(blanks.prefix_length).mask(places, places)[0]
-    assert torch.equal(rule, mask_by_definition(blanks))
+    mask_mod = prefix(blanks.prefix_length).mask(places, places)[0]
+    assert torch.equal(mask_mod, mask_by_definition(blanks))
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_lib.costs.flops import flops_per_token, pair_flops, prefill_flops, recurrence_flops
+from course_lib.costs.flops import attention_flops_per_pair, flops_per_token, prefill_flops, recurrence_flops
 from course_lib.costs.weights import conv_channels
 from course_lib.specs.records import AttentionSpec, LatentAttentionSpec, SSMSpec
 from tests.parity.tiny_cost_models import ENCODER_DECODERS, FAMILIES, WINDOW, build, run
@@ -44,7 +44,9 @@ def test_the_projections_of_recurrent_models(family):
     whole = prefill_flops(spec, TOKENS, skip_masked=False, logit_positions=TOKENS)
     elsewhere = 0
     for layer in spec.layers:
-        elsewhere += TOKENS * recurrence_flops(layer.mixer) + TOKENS**2 * pair_flops(layer.mixer)
+        elsewhere += TOKENS * recurrence_flops(layer.mixer) + TOKENS**2 * attention_flops_per_pair(
+            layer.mixer
+        )
         if isinstance(layer.mixer, SSMSpec):
             elsewhere += TOKENS * 2 * conv_channels(layer.mixer) * layer.mixer.conv
     assert found["aten.mm"] == whole - elsewhere
@@ -93,7 +95,7 @@ def test_pair_flops_of_latent_attention_absorbed():
         scores = queries @ latent.mT
         return scores @ latent[..., : mixer.kv_rank]
 
-    assert sum(counted(attend).values()) == keys * pair_flops(mixer, absorbed=True)
+    assert sum(counted(attend).values()) == keys * attention_flops_per_pair(mixer, absorbed=True)
 
 
 def test_jamba_attends_in_one_of_its_layers():

@@ -82,4 +82,4 @@ def test_the_layouts_are_all_there():
         layouts.add(layer.norm_layout)
         kinds.add("alibi" if layer.mixer.alibi else layer.mixer.rope and layer.mixer.rope.pairing)
     assert layouts == {"pre", "parallel", "parallel_two", "sandwich"}
-    assert kinds == {None, "alibi", "half", "interleaved"}
+    assert kinds == {None, "alibi", "rotate_half", "interleaved"}

@@ -97,9 +97,9 @@ def test_the_pooler(bare):
 @torch.no_grad()
 def test_segments():
     pair = twins(*BARE["bert"], Encoder)
-    tokens, types = pair.tokens(2, 9), torch.randint(3, (2, 9))
-    expected = pair.say(tokens, token_type_ids=types).last_hidden_state
-    torch.testing.assert_close(pair.ours(tokens, types=types), expected, **TOLERANCE)
+    tokens, segments = pair.tokens(2, 9), torch.randint(3, (2, 9))
+    expected = pair.say(tokens, token_type_ids=segments).last_hidden_state
+    torch.testing.assert_close(pair.ours(tokens, segments=segments), expected, **TOLERANCE)
 
 
 @torch.no_grad()

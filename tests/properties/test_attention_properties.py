@@ -82,7 +82,7 @@ def test_only_distances_count(seed, length, window, shift):
     query=st.integers(0, 300),
     key=st.integers(0, 300),
     shift=st.integers(0, 300),
-    pairing=st.sampled_from(["half", "interleaved"]),
+    pairing=st.sampled_from(["rotate_half", "interleaved"]),
 )
 def test_a_rotary_score_depends_on_the_distance_alone(seed, query, key, shift, pairing):
     torch.manual_seed(seed)

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from course_lib.costs.cache import cache_bytes, kv_cache_bytes, token_elements
-from course_lib.costs.flops import flops_per_token, pair_flops, prefill_flops, visible_pairs
+from course_lib.costs.flops import attention_flops_per_pair, flops_per_token, prefill_flops, visible_pairs
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.roofline import decode_roofline, decode_step_time, prefill_time, weights_read
 from course_lib.costs.serving import (
@@ -17,7 +17,7 @@ from course_lib.costs.serving import (
     request_latency,
     weight_bytes,
 )
-from course_lib.costs.weights import experts_met
+from course_lib.costs.weights import expected_active_experts
 from course_lib.specs.records import (
     AttentionSpec,
     EmbeddingSpec,
@@ -135,7 +135,7 @@ def test_a_latent_is_smaller_than_what_it_is_multiplied_out_to(mixer):
 @given(latents())
 def test_the_absorbed_form_does_more_only_where_the_rank_is_wide(mixer):
     wide = 2 * mixer.kv_rank > mixer.nope_dim + mixer.value_dim
-    assert (pair_flops(mixer, absorbed=True) > pair_flops(mixer)) == wide
+    assert (attention_flops_per_pair(mixer, absorbed=True) > attention_flops_per_pair(mixer)) == wide
 
 
 @given(models(), LENGTHS, st.integers(1, 8))
@@ -164,9 +164,9 @@ def test_skipping_hidden_scores_saves_less_than_all(spec, tokens):
 
 @given(SIZES, SIZES, st.integers(1, 50))
 def test_experts_met_lie_between_the_pick_and_all(top_k, spare, batch):
-    found = experts_met(top_k + spare, top_k, batch)
+    found = expected_active_experts(top_k + spare, top_k, batch)
     assert top_k - 1e-9 <= found <= top_k + spare
-    assert found <= experts_met(top_k + spare, top_k, batch + 1) + 1e-9
+    assert found <= expected_active_experts(top_k + spare, top_k, batch + 1) + 1e-9
 
 
 @given(models(), st.integers(1, 20))

@@ -62,7 +62,7 @@ def test_a_ring_holds_the_last_tokens_and_no_more(sizes, window):
     for size in sizes:
         positions = torch.arange(start, start + size)[None]
         numbers = positions.double()[..., None, None]
-        keys, values, seen = cache.append(numbers, numbers, positions)
+        keys, values, seen = cache.update(numbers, numbers, positions)
         start += size
         assert set(range(max(0, start - window), start)) <= set(seen[0].tolist())
         assert torch.equal(keys.flatten(), seen[0].double())

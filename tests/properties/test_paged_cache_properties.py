@@ -36,7 +36,7 @@ class PagedAgainstLists(RuleBasedStateMachine):
             positions[row, width - count :] = len(self.model[row]) + torch.arange(count)
         held = [list(table) for table in self.cache.tables]
         try:
-            self.cache.append(tokens, -tokens, positions)
+            self.cache.update(tokens, -tokens, positions)
         except ValueError as error:
             assert "blocks: the pool has" in str(error) and held == self.cache.tables
         else:

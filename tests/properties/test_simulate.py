@@ -120,9 +120,9 @@ def test_a_pool_loses_no_slot_and_no_token(queue, memory, block, reserve):
 def test_stretches_never_overlap(queue, memory, reserve):
     pool = pools.ContiguousPool(memory, reserve)
     for key, request in enumerate(queue):
-        pool.give(key, request, request.prompt)
+        pool.allocate(key, request, request.prompt)
         if key % 3 == 2 and key - 1 in pool.stretches:
-            pool.take_back(key - 1)
+            pool.free(key - 1)
         edges = [edge for stretch in sorted(pool.stretches.values()) for edge in stretch]
         assert edges == sorted(edges) and all(0 <= edge <= memory for edge in edges)
 
@@ -138,7 +138,7 @@ def test_ample_memory_gives_the_slots_of_the_lives(queue):
         alone.reserved,
         alone.internal,
     )
-    assert found.steps == max(r.output for r in queue) and found.put_back == 0
+    assert found.steps == max(r.output for r in queue) and found.preempted == 0
 
 
 @settings(max_examples=60, deadline=None)

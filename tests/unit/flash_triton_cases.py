@@ -17,7 +17,7 @@ from triton.compiler import ASTSource
 from course_lib.kernels import flash_triton
 from course_lib.kernels.flash_triton import flash_attention
 from course_lib.layers.attention.forms import attend
-from course_lib.layers.masks import visible
+from course_lib.layers.masks import causal_mask
 from course_lib.layers.positions.numbering import next_positions
 
 SHAPES = {  # t, s, h, g, k, v
@@ -37,7 +37,7 @@ def distances(shape, causal, dtype, *, step=1, **options):
     q, k, v = (torch.randn(*size[:-1], size[-1] * step).to(dtype)[..., ::step] for size in sizes)
     mask = torch.ones(2, t, s, dtype=torch.bool)
     if causal:
-        mask = visible(next_positions(s - t, 2, t), next_positions(0, 2, s))
+        mask = causal_mask(next_positions(s - t, 2, t), next_positions(0, 2, s))
     y, lse = flash_attention(q, k, v, causal=causal, **options)
     wide = [x.double() for x in (q, k, v)]
     expected = attend(*wide, mask, scale=options.get("scale"))[0]

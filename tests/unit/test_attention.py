@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from course_lib.layers.attention.forms import attend, attend_fused, attention_naive
+from course_lib.layers.attention.forms import attend, attend_sdpa, attention_naive
 from course_lib.layers.attention.layer import Attention
 from course_lib.layers.caches.contiguous import ContiguousCache
-from course_lib.layers.masks import BIDIRECTIONAL, visible
+from course_lib.layers.masks import BIDIRECTIONAL, causal_mask
 from course_lib.layers.positions.bias import AlibiBias, RelativeBias
 from course_lib.layers.positions.numbering import next_positions
 from course_lib.layers.positions.rope import Rope
@@ -22,7 +22,7 @@ def qkv(heads, groups, queries=5, keys=5, width=3, value_width=4, batch=2):
 
 
 def causal(batch, queries, keys, window=None):
-    return visible(next_positions(keys - queries, batch, queries), next_positions(0, batch, keys), window)
+    return causal_mask(next_positions(keys - queries, batch, queries), next_positions(0, batch, keys), window)
 
 
 @pytest.mark.parametrize(("heads", "groups"), GROUPS)
@@ -33,7 +33,7 @@ def test_three_forms_agree(heads, groups, queries, keys, window):
     inputs, mask = qkv(heads, groups, queries, keys), causal(2, queries, keys, window)
     expected = attention_naive(*inputs, mask)
     torch.testing.assert_close(attend(*inputs, mask)[0], expected, **TOLERANCE)
-    torch.testing.assert_close(attend_fused(*inputs, mask), expected, **TOLERANCE)
+    torch.testing.assert_close(attend_sdpa(*inputs, mask), expected, **TOLERANCE)
 
 
 @pytest.mark.parametrize(("heads", "groups"), GROUPS)
@@ -43,14 +43,14 @@ def test_three_forms_agree_on_a_bias(heads, groups, queries, keys, window):
     bias = torch.randn(2, heads, queries, keys).double()
     expected = attention_naive(*inputs, mask, bias=bias)
     torch.testing.assert_close(attend(*inputs, mask, bias=bias)[0], expected, **TOLERANCE)
-    torch.testing.assert_close(attend_fused(*inputs, mask, bias=bias), expected, **TOLERANCE)
+    torch.testing.assert_close(attend_sdpa(*inputs, mask, bias=bias), expected, **TOLERANCE)
     assert not torch.allclose(expected, attention_naive(*inputs, mask))
 
 
 def test_causal_and_a_bias_go_together():
     inputs, bias = qkv(4, 2), torch.randn(2, 4, 5, 5).double()
     expected = attention_naive(*inputs, causal(2, 5, 5), bias=bias)
-    torch.testing.assert_close(attend_fused(*inputs, causal=True, bias=bias), expected, **TOLERANCE)
+    torch.testing.assert_close(attend_sdpa(*inputs, causal=True, bias=bias), expected, **TOLERANCE)
 
 
 @pytest.mark.parametrize("scale", [0.1, 2.0])
@@ -58,13 +58,13 @@ def test_three_forms_agree_on_a_scale(scale):
     inputs, mask = qkv(4, 2), causal(2, 5, 5)
     expected = attention_naive(*inputs, mask, scale)
     torch.testing.assert_close(attend(*inputs, mask, scale=scale)[0], expected, **TOLERANCE)
-    torch.testing.assert_close(attend_fused(*inputs, mask, scale=scale), expected, **TOLERANCE)
+    torch.testing.assert_close(attend_sdpa(*inputs, mask, scale=scale), expected, **TOLERANCE)
 
 
 def test_no_mask_and_causal_are_short_for_masks():
     one, many = qkv(4, 2, queries=1, keys=6), qkv(4, 2)
-    torch.testing.assert_close(attend_fused(*one), attention_naive(*one, causal(2, 1, 6)), **TOLERANCE)
-    got = attend_fused(*many, causal=True)
+    torch.testing.assert_close(attend_sdpa(*one), attention_naive(*one, causal(2, 1, 6)), **TOLERANCE)
+    got = attend_sdpa(*many, causal=True)
     torch.testing.assert_close(got, attention_naive(*many, causal(2, 5, 5)), **TOLERANCE)
 
 
@@ -73,7 +73,7 @@ def test_a_query_that_sees_nothing_gives_zeros(queries):
     inputs, mask = qkv(4, 2, queries=queries), torch.zeros(2, queries, 5, dtype=torch.bool)
     bias = torch.randn(2, 4, queries, 5).double()
     y, weights = attend(*inputs, mask)
-    fused, biased = attend_fused(*inputs, mask), attend_fused(*inputs, mask, bias=bias)
+    fused, biased = attend_sdpa(*inputs, mask), attend_sdpa(*inputs, mask, bias=bias)
     for result in (y, weights, fused, biased, attention_naive(*inputs, mask)):
         assert not result.any()
 
@@ -114,7 +114,7 @@ def test_a_sink_takes_the_weight_of_a_key_with_value_zero():
 def test_attend_reads_keys_and_values_in_place():
     """The views a cache hands out are reshaped for the two matrix products without a copy."""
     cache = ContiguousCache(2, 9, kv_heads=3, head_dim=4, dtype=torch.float64)
-    keys, values, _ = cache.append(*(torch.randn(2, 5, 3, 4).double(),) * 2, next_positions(0, 2, 5))
+    keys, values, _ = cache.update(*(torch.randn(2, 5, 3, 4).double(),) * 2, next_positions(0, 2, 5))
     for view in (keys, values):
         assert view.transpose(1, 2).flatten(0, 1).data_ptr() == view.data_ptr()
 
@@ -164,7 +164,7 @@ def test_a_memo_changes_nothing_and_is_filled():
 
 def test_layers_that_share_a_memo_keep_apart_what_is_their_own():
     own = [
-        *({}, {"window": 2}, {"rule": BIDIRECTIONAL}),
+        *({}, {"window": 2}, {"mask_mod": BIDIRECTIONAL}),
         *({"rope": Rope(dim=6)}, {"rope": Rope(dim=6, theta=50.0)}),
         *({"position_bias": AlibiBias(4)}, {"position_bias": RelativeBias(4, buckets=4, max_distance=9)}),
     ]

@@ -90,7 +90,7 @@ def test_rows_are_padded_on_the_right():
 
 def test_every_item_is_drawn_and_the_stream_decides():
     def items(seed):
-        return batches.draw("abc", 50, torch.Generator().manual_seed(seed))
+        return batches.sample_items("abc", 50, torch.Generator().manual_seed(seed))
 
     assert set(items(0)) == set("abc") and items(0) == items(0) != items(1)
 
@@ -100,8 +100,8 @@ def test_every_item_is_drawn_and_the_stream_decides():
     [
         (lambda: batches.masked_loss(*example()[:2], torch.zeros(3, 5).bool()), "mask is False"),
         (lambda: batches.pad_rows([]), "rows is empty"),
-        (lambda: batches.draw([], 1, torch.Generator()), "0 items"),
-        (lambda: batches.draw([1], 0, torch.Generator()), "count=0"),
+        (lambda: batches.sample_items([], 1, torch.Generator()), "0 items"),
+        (lambda: batches.sample_items([1], 0, torch.Generator()), "count=0"),
     ],
 )
 def test_bad_input_is_named(call, names):

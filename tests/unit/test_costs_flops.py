@@ -4,16 +4,22 @@ import pytest
 
 from course_lib.costs.flops import (
     Flops,
+    attention_flops_per_pair,
     flops_per_token,
     flops_per_token_split,
-    pair_flops,
     prefill_flops,
     prefill_flops_split,
     recurrence_flops,
     visible_pairs,
 )
 from course_lib.costs.params import param_count
-from course_lib.costs.weights import distinct, experts_met, ffn_weights, head_weights, mixer_weights
+from course_lib.costs.weights import (
+    expected_active_experts,
+    ffn_weights,
+    head_weights,
+    mixer_weights,
+    unique_layers,
+)
 from course_lib.specs.records import AttentionSpec, FFNSpec, MoESpec, RWKVSpec, SSMSpec
 from tests.unit.costs_models import BERT, DEEPSEEK_V3, LLAMA_70B, MIXTRAL, T5, VIT
 
@@ -52,7 +58,7 @@ def test_two_flops_a_weight():
 def test_weights_of_all_parts_are_the_matrices_of_the_model():
     layers = sum(
         n * (mixer_weights(layer.mixer, LLAMA_70B.width) + ffn_weights(layer.ffn, LLAMA_70B.width))
-        for layer, n in distinct(LLAMA_70B.layers)
+        for layer, n in unique_layers(LLAMA_70B.layers)
     )
     parts = param_count(LLAMA_70B).by_part
     assert layers == parts["attention"] + parts["ffn"]
@@ -67,8 +73,8 @@ def test_prefill_is_the_sum_of_its_tokens():
 
 def test_the_absorbed_form_pays_3_4_times_as_much_for_a_pair():
     mixer = DEEPSEEK_V3.layers[0].mixer
-    assert pair_flops(mixer) == 2 * 128 * 320
-    assert pair_flops(mixer, absorbed=True) == 2 * 128 * 1088
+    assert attention_flops_per_pair(mixer) == 2 * 128 * 320
+    assert attention_flops_per_pair(mixer, absorbed=True) == 2 * 128 * 1088
     kept, absorbed = (flops_per_token_split(DEEPSEEK_V3, 4 * K, absorbed=form) for form in (False, True))
     assert absorbed.attention / kept.attention == 3.4
     assert absorbed.linear == kept.linear
@@ -101,7 +107,7 @@ def test_an_encoder_decoder_runs_both_stacks():
 def test_recurrences():
     assert recurrence_flops(SSMSpec(kind="mamba1", inner=40, state=3, conv=4, dt_rank=2)) == 5 * 120
     assert recurrence_flops(RWKVSpec(width=20)) == 160
-    assert pair_flops(RWKVSpec(width=20)) == 0
+    assert attention_flops_per_pair(RWKVSpec(width=20)) == 0
 
 
 def test_flops_add_by_part():
@@ -119,10 +125,10 @@ def test_a_mixture_pays_its_pick_its_shared_experts_and_its_router():
 
 
 def test_experts_met_from_one_token_to_many():
-    assert experts_met(256, 8, 1) == 8
-    assert experts_met(8, 2, 2) == 3.5
-    assert experts_met(256, 8, 1000) == pytest.approx(256, rel=1e-12)
-    assert experts_met(4, 4, 3) == 4
+    assert expected_active_experts(256, 8, 1) == 8
+    assert expected_active_experts(8, 2, 2) == 3.5
+    assert expected_active_experts(256, 8, 1000) == pytest.approx(256, rel=1e-12)
+    assert expected_active_experts(4, 4, 3) == 4
 
 
 @pytest.mark.parametrize(
@@ -133,8 +139,8 @@ def test_experts_met_from_one_token_to_many():
         (lambda: prefill_flops(LLAMA_70B, 4, logit_positions=5), "logit_positions=5: at most tokens=4"),
         (lambda: prefill_flops(T5, 4, source_tokens=0), "source_tokens=0: a whole number of at least 1"),
         (lambda: visible_pairs(4, window=0), "window=0: a whole number of at least 1"),
-        (lambda: experts_met(8, 9, 1), "top_k=9: at most experts=8"),
-        (lambda: experts_met(8, 2, 0), "batch=0: a whole number of at least 1"),
+        (lambda: expected_active_experts(8, 9, 1), "top_k=9: at most experts=8"),
+        (lambda: expected_active_experts(8, 2, 0), "batch=0: a whole number of at least 1"),
         (lambda: mixer_weights("attention", 8), "mixer='attention': an attention"),
     ],
 )
@@ -147,7 +153,7 @@ def test_a_window_bounds_the_pairs_of_a_decode_step():
     wide = AttentionSpec(heads=2, kv_heads=1, head_dim=4, value_dim=4)
     assert visible_pairs(9, 3) - visible_pairs(8, 3) == 3
     assert visible_pairs(9) - visible_pairs(8) == 9
-    assert pair_flops(wide) == 2 * 2 * 8
+    assert attention_flops_per_pair(wide) == 2 * 2 * 8
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 5, 9])

@@ -5,13 +5,13 @@ import torch
 from sympy import Symbol, symbols
 
 from course_lib.costs.io import largest_block_q, stepwise_attention_io, tiled_attention_io
-from course_lib.layers.attention.flash import Traffic
+from course_lib.layers.attention.flash import HBMTraffic
 
 SHAPE = {"queries": 6, "keys": 10, "key_dim": 3, "value_dim": 5}
 
 
 def test_three_steps_run_and_counted():
-    memory, (q, k, v) = Traffic(), (torch.randn(2, n, w).double() for n, w in ((6, 3), (10, 3), (10, 5)))
+    memory, (q, k, v) = HBMTraffic(), (torch.randn(2, n, w).double() for n, w in ((6, 3), (10, 3), (10, 5)))
     scores, weights, y = (torch.empty(2, 6, n).double() for n in (10, 10, 5))
     memory.store(scores, memory.load(q) @ memory.load(k).mT)
     memory.store(weights, memory.load(scores).softmax(-1))

@@ -10,7 +10,7 @@ from course_lib.costs.flops import flops_per_token, prefill_flops, visible_pairs
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.roofline import decode_roofline, roofline_time
 from course_lib.costs.serving import concurrent_requests, request_seconds
-from course_lib.costs.weights import experts_met
+from course_lib.costs.weights import expected_active_experts
 from tests.unit.costs_models import LLAMA_70B, MISTRAL_V01, T5
 
 
@@ -42,7 +42,7 @@ FORMULAS = {
     "pairs": (visible_pairs, {"tokens": 4096}),
     "pairs in a window": (visible_pairs, {"tokens": 4096, "window": 100}),
     "pairs in a window that is longer": (visible_pairs, {"tokens": 4096, "window": 5000}),
-    "experts": (experts_met, {"experts": 256, "top_k": 8, "batch": 16}),
+    "experts": (expected_active_experts, {"experts": 256, "top_k": 8, "batch": 16}),
     "a model's cache below its window": (ring_bytes, {"batch": 2, "tokens": 4000}),
     "a model's cache beyond its window": (ring_bytes, {"batch": 2, "tokens": 5000}),
     "a model's decode step": (decode_seconds, {"batch": 8, "context": 32768}),

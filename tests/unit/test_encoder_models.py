@@ -91,7 +91,7 @@ def test_the_source_is_kept_once_for_every_layer():
 
 def test_words_and_biases_are_shared_as_in_t5():
     model = EncoderDecoder(spec_from_hf_config(T5))
-    assert model.head.weight is model.embed.words.weight is model.source_embed.words.weight
+    assert model.head.weight is model.embed.tokens.weight is model.source_embed.tokens.weight
     assert model.encoder[0].mixer.position_bias is model.encoder[1].mixer.position_bias
     assert model.encoder[0].mixer.position_bias is not model.decoder[0].mixer.position_bias
 
@@ -158,8 +158,8 @@ def test_shapes_and_lengths_that_do_not_fit_are_named():
         ValueError, match=r"positions has shape \(1, 3\): allowed is that of tokens, \(1, 4\)"
     ):
         checked_positions(tokens, tokens[:, :3])
-    with pytest.raises(ValueError, match="types is given"):
-        Encoder(spec_from_hf_config(MODERN))(tokens, types=tokens)
+    with pytest.raises(ValueError, match="segments is given"):
+        Encoder(spec_from_hf_config(MODERN))(tokens, segments=tokens)
     with pytest.raises(ValueError, match="only a model with head='pooler'"):
         Encoder(spec_from_hf_config(MODERN)).pooled(torch.zeros(1, 4, 12))
     with pytest.raises(ValueError, match="positions reach 11: this table's last one is 10"):

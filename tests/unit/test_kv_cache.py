@@ -19,7 +19,7 @@ def fill(cache, *chunks):
     """Append chunks of the given sizes; return what the last one may see."""
     start = cache.length
     for size in chunks:
-        seen = cache.append(*numbered(start, start + size))
+        seen = cache.update(*numbered(start, start + size))
         start += size
     return seen
 
@@ -42,8 +42,8 @@ def test_contiguous_returns_every_token_in_order():
 
 def test_contiguous_returns_views_of_one_reservation():
     cache = ContiguousCache(2, 9, 3, 4)
-    first = cache.append(*(torch.randn(2, 5, 3, 4),) * 2, next_positions(0, 2, 5))
-    second = cache.append(*(torch.randn(2, 1, 3, 4),) * 2, next_positions(5, 2, 1))
+    first = cache.update(*(torch.randn(2, 5, 3, 4),) * 2, next_positions(0, 2, 5))
+    second = cache.update(*(torch.randn(2, 1, 3, 4),) * 2, next_positions(5, 2, 1))
     for before, after in zip(first, second, strict=True):
         assert before.data_ptr() == after.data_ptr()
 
@@ -55,7 +55,7 @@ def test_overflow_is_refused_with_what_is_allowed(chunks):
         fill(cache, *chunks)
 
 
-def test_a_refused_append_leaves_the_cache_as_it_was():
+def test_a_refused_update_leaves_the_cache_as_it_was():
     cache = ContiguousCache(1, 4, 1, 1, dtype=torch.float64)
     fill(cache, 3)
     with pytest.raises(ValueError, match="at most 1"):
@@ -92,7 +92,7 @@ def test_ring_memory_does_not_grow():
     sizes = set()
     for start in range(20):
         keys, values = torch.zeros(2, 1, 3, 5).half(), torch.zeros(2, 1, 3, 7).half()
-        cache.append(keys, values, next_positions(start, 2, 1))
+        cache.update(keys, values, next_positions(start, 2, 1))
         sizes.add(cache.nbytes)
     assert sizes == {2 * 4 * 3 * (5 + 7) * 2}
 
@@ -105,15 +105,15 @@ def test_contiguous_bytes_are_the_formula():
 def test_left_padding_is_kept_as_empty():
     positions = torch.tensor([[-1, 0], [0, 1]])
     for cache in (ContiguousCache(2, 4, 1, 1), RingCache(2, 4, 1, 1)):
-        cache.append(torch.ones(2, 2, 1, 1), torch.ones(2, 2, 1, 1), positions)
+        cache.update(torch.ones(2, 2, 1, 1), torch.ones(2, 2, 1, 1), positions)
         later = torch.tensor([[1], [2]])
-        seen = cache.append(torch.ones(2, 1, 1, 1), torch.ones(2, 1, 1, 1), later)[2]
+        seen = cache.update(torch.ones(2, 1, 1, 1), torch.ones(2, 1, 1, 1), later)[2]
         assert seen.tolist() == [[-1, 0, 1], [0, 1, 2]]
 
 
 def test_ring_refuses_padding_after_a_token():
     with pytest.raises(ValueError, match="before a row's first token"):
-        ring(4).append(*numbered(0, 3)[:2], torch.tensor([[0, -1, 1]]))
+        ring(4).update(*numbered(0, 3)[:2], torch.tensor([[0, -1, 1]]))
 
 
 @pytest.mark.parametrize("cache_class", [ContiguousCache, RingCache])
@@ -138,4 +138,4 @@ def test_wrong_shapes_are_refused_by_name(cache_class, name, shapes):
     cache = cache_class(1, 4, kv_heads=2, head_dim=3)
     keys, values = (torch.zeros(shape) for shape in shapes)
     with pytest.raises(ValueError, match=f"{name} has shape"):
-        cache.append(keys, values, next_positions(0, keys.shape[0], 1))
+        cache.update(keys, values, next_positions(0, keys.shape[0], 1))

@@ -109,7 +109,7 @@ def test_the_cache_holds_r_plus_p_numbers_a_token():
     floats = [held for held in vars(cache).values() if torch.is_tensor(held) and held.is_floating_point()]
     assert sum(held.nbytes for held in floats) == cache.nbytes
     entries = torch.randn(2, 9, 1, R + P, **F64)
-    keys, values, positions = cache.append(entries, entries[..., :R], torch.arange(9).expand(2, -1))
+    keys, values, positions = cache.update(entries, entries[..., :R], torch.arange(9).expand(2, -1))
     assert torch.equal(keys, entries) and positions[1].tolist() == list(range(9))
     assert values.data_ptr() == keys.data_ptr() and values.shape == (2, 9, 1, R)
 

@@ -87,7 +87,7 @@ def test_a_block_with_cross_attention_reads_its_source_between_the_two_parts():
     layer = dataclasses.replace(layer, cross=dataclasses.replace(layer.mixer, causal=False, rope=None))
     block = build_blocks(10, (layer,))[0].double().requires_grad_(False)
     x, positions = torch.randn(2, 5, 10).double(), next_positions(0, 2, 5)
-    source = block.cross.read(torch.randn(2, 3, 10).double(), next_positions(0, 2, 3))
+    source = block.cross.encoder_kv(torch.randn(2, 3, 10).double(), next_positions(0, 2, 3))
     after = x + block.mixer(block.mixer_norm(x), positions)
     after = after + block.cross(block.cross_norm(after), positions, source)
     expected = after + block.ffn(block.ffn_norm(after))
@@ -100,11 +100,11 @@ def test_a_block_with_cross_attention_reads_its_source_between_the_two_parts():
 def test_a_prefix_is_read_whole_with_a_cache_and_without(config):
     model, tokens = CausalLM(spec_from_hf_config(config)).double(), torch.randint(17, (2, 7))
     model.requires_grad_(False)
-    rule, cache = prefix(torch.tensor([0, 3])), model.make_cache(2, 7)
-    whole = model(tokens, rule=rule)
+    mask_mod, cache = prefix(torch.tensor([0, 3])), model.make_cache(2, 7)
+    whole = model(tokens, mask_mod=mask_mod)
     torch.testing.assert_close(whole[0], model(tokens)[0], rtol=1e-10, atol=1e-10)
     assert not torch.allclose(whole[1], model(tokens)[1])
-    steps = [model(part, cache=cache, rule=rule) for part in tokens.split([4, 1, 2], dim=1)]
+    steps = [model(part, cache=cache, mask_mod=mask_mod) for part in tokens.split([4, 1, 2], dim=1)]
     torch.testing.assert_close(torch.cat(steps, dim=1), whole, rtol=1e-10, atol=1e-10)
 
 
@@ -112,7 +112,7 @@ def test_packed_documents_are_as_if_alone_also_with_learned_positions():
     gpt2 = {"model_type": "gpt2", "n_embd": 8, "n_head": 2, "n_layer": 2, "n_positions": 6, "vocab_size": 17}
     model = CausalLM(spec_from_hf_config(gpt2)).double().requires_grad_(False)
     tokens, documents = torch.randint(17, (1, 8)), torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1]])
-    packed = model(tokens, packed_positions(documents), rule=CAUSAL & same_document(documents))
+    packed = model(tokens, packed_positions(documents), mask_mod=CAUSAL & same_document(documents))
     alone = torch.cat([model(part) for part in tokens.split([3, 5], dim=1)], dim=1)
     torch.testing.assert_close(packed, alone, rtol=1e-10, atol=1e-10)
 

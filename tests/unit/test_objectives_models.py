@@ -11,9 +11,16 @@ from torch.testing import assert_close
 from course_lib.models.build import build_model
 from course_lib.models.prefix_lm import PrefixLM
 from course_lib.specs.from_hf import spec_from_hf_config
-from course_lib.tasks.sequences import draw_pairs, reversal
+from course_lib.tasks.sequences import reversal, sample_pairs
 from course_lib.tasks.tokenizer import PAD, Tokenizer
-from course_lib.train.batches import draw, language_loss, packed_loss, pad_rows, prefix_loss, seq2seq_loss
+from course_lib.train.batches import (
+    language_loss,
+    packed_loss,
+    pad_rows,
+    prefix_loss,
+    sample_items,
+    seq2seq_loss,
+)
 from course_lib.train.denoising import span_corruption
 from course_lib.train.loop import train
 from course_lib.train.objectives import causal_batch, joined_batch, masked_batch, packed_batch, seq2seq_batch
@@ -26,7 +33,7 @@ BERT |= {"vocab_size": VOCAB, "intermediate_size": 40, "max_position_embeddings"
 BERT |= {"architectures": ["BertForMaskedLM"], "type_vocab_size": 2}
 T5 = {"model_type": "t5", "d_model": 24, "d_kv": 8, "d_ff": 40, "num_heads": 3, "num_layers": 2}
 T5 |= {"vocab_size": VOCAB}
-PAIRS = [tuple(map(Tokenizer().encode, pair)) for pair in draw_pairs(reversal(), 300)]
+PAIRS = [tuple(map(Tokenizer().encode, pair)) for pair in sample_pairs(reversal(), 300)]
 ROWS = [source for source, _ in PAIRS[:4]]
 
 
@@ -104,5 +111,5 @@ def test_padding_does_not_disturb_the_masked_model():
 def test_training_lowers_the_loss(fields, kind, make, loss):
     """The first loss is near ln 368 = 5.9 nats; ln 26 = 3.3 is what knowing the alphabet gives."""
     model = build(fields, kind)
-    history = train(model, lambda g: make(draw(PAIRS, 16, g)), steps=60, lr=1e-2, loss_fn=loss)
+    history = train(model, lambda g: make(sample_items(PAIRS, 16, g)), steps=60, lr=1e-2, loss_fn=loss)
     assert history.losses[0] > 5 and sum(history.losses[-5:]) / 5 < 4

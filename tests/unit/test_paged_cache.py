@@ -25,7 +25,7 @@ def chunk(batch, tokens, seed=0):
 def test_locate_agrees_with_the_stored_slots():
     pool, cache = make(batch=2)
     keys, values = chunk(2, 7)
-    cache.append(keys, values, torch.arange(7).expand(2, -1))
+    cache.update(keys, values, torch.arange(7).expand(2, -1))
     for row in range(2):
         for position in range(7):
             block, offset = locate(position, cache.tables[row], pool.block_size)
@@ -39,7 +39,7 @@ def test_equals_the_contiguous_cache_chunk_by_chunk():
     start = 0
     for seed, tokens in enumerate((5, 1, 1, 4, 3)):
         new = (*chunk(2, tokens, seed), torch.arange(start, start + tokens).expand(2, -1))
-        for got, expected in zip(paged.append(*new), plain.append(*new), strict=True):
+        for got, expected in zip(paged.update(*new), plain.update(*new), strict=True):
             assert_close(got, expected, rtol=0, atol=0)
         start += tokens
     assert paged.length == plain.length == 14
@@ -48,7 +48,7 @@ def test_equals_the_contiguous_cache_chunk_by_chunk():
 def test_rows_of_different_length_and_left_padding():
     _, cache = make(batch=2)
     keys, values = chunk(2, 5)
-    got, _, positions = cache.append(keys, values, torch.tensor([[0, 1, 2, 3, 4], [-1, -1, 0, 1, 2]]))
+    got, _, positions = cache.update(keys, values, torch.tensor([[0, 1, 2, 3, 4], [-1, -1, 0, 1, 2]]))
     assert cache.lengths == [5, 3]
     assert positions.tolist() == [[0, 1, 2, 3, 4], [0, 1, 2, -1, -1]]
     assert torch.equal(got[1, :3], keys[1, 2:])
@@ -56,13 +56,13 @@ def test_rows_of_different_length_and_left_padding():
 
 def test_an_idle_row_holds_nothing():
     pool, cache = make(batch=2)
-    cache.append(*chunk(2, 1), torch.tensor([[0], [-1]]))
+    cache.update(*chunk(2, 1), torch.tensor([[0], [-1]]))
     assert cache.tables[1] == [] and pool.free_blocks == 11
 
 
 def test_bytes_and_waste():
     pool, cache = make(batch=2)
-    cache.append(*chunk(2, 6), torch.tensor([[0, 1, 2, 3, 4, 5], [0, 1, -1, -1, -1, -1]]))
+    cache.update(*chunk(2, 6), torch.tensor([[0, 1, 2, 3, 4, 5], [0, 1, -1, -1, -1, -1]]))
     assert pool.block_nbytes == 4 * G * (K + V) * 8
     assert cache.nbytes == 3 * pool.block_nbytes
     assert (cache.slots().allocated, cache.slots().used, cache.slots().wasted) == (12, 8, 4)
@@ -72,7 +72,7 @@ def test_bytes_and_waste():
 def test_a_fork_costs_no_bytes_and_copies_only_the_partial_block():
     pool, cache = make()
     keys, values = chunk(1, 10)
-    cache.append(keys, values, torch.arange(10)[None])
+    cache.update(keys, values, torch.arange(10)[None])
     before = cache.nbytes
     child = cache.fork(0)
     assert cache.nbytes == before and pool.references[:3] == [2, 2, 2]
@@ -81,7 +81,7 @@ def test_a_fork_costs_no_bytes_and_copies_only_the_partial_block():
     real_copy = pool.copy
     pool.copy = lambda block, tokens: copies.append((block, tokens)) or real_copy(block, tokens)
     new_keys, new_values = chunk(2, 1, seed=1)
-    got, _, _ = cache.append(new_keys, new_values, torch.tensor([[10], [10]]))
+    got, _, _ = cache.update(new_keys, new_values, torch.tensor([[10], [10]]))
     assert copies == [
         (2, 2)
     ]  # the first writer copies two tokens of one block; the second then owns it alone
@@ -92,16 +92,16 @@ def test_a_fork_costs_no_bytes_and_copies_only_the_partial_block():
 
 def test_a_fork_at_a_block_boundary_copies_nothing():
     pool, cache = make()
-    cache.append(*chunk(1, 8), torch.arange(8)[None])
+    cache.update(*chunk(1, 8), torch.arange(8)[None])
     cache.fork(0)
     free = pool.free_blocks
-    cache.append(*chunk(2, 1), torch.tensor([[8], [8]]))
+    cache.update(*chunk(2, 1), torch.tensor([[8], [8]]))
     assert free - pool.free_blocks == 2  # one new block each, no copy
 
 
 def test_free_returns_only_what_nobody_else_holds():
     pool, cache = make()
-    cache.append(*chunk(1, 6), torch.arange(6)[None])
+    cache.update(*chunk(1, 6), torch.arange(6)[None])
     child = cache.fork(0, tokens=3)
     cache.free(0)
     assert pool.free_blocks == 11 and cache.lengths == [0, 3]
@@ -111,22 +111,22 @@ def test_free_returns_only_what_nobody_else_holds():
 
 def test_out_of_blocks_changes_nothing():
     pool, cache = make(blocks=3)
-    cache.append(*chunk(1, 6), torch.arange(6)[None])
+    cache.update(*chunk(1, 6), torch.arange(6)[None])
     cache.fork(0)
     state = (list(pool.references), [list(table) for table in cache.tables], list(cache.lengths))
     with pytest.raises(ValueError, match="need 3 blocks: the pool has 1 free"):
-        cache.append(*chunk(2, 3), torch.tensor([[6, 7, 8], [6, 7, 8]]))
+        cache.update(*chunk(2, 3), torch.tensor([[6, 7, 8], [6, 7, 8]]))
     assert state == (pool.references, cache.tables, cache.lengths)
 
 
 @pytest.mark.parametrize(
     "act, message",
     [
-        (lambda pool, cache: cache.append(*chunk(1, 2), torch.tensor([[1, 2]])), "positions="),
-        (lambda pool, cache: cache.append(*chunk(2, 1), torch.tensor([[0], [0]])), "positions has 2 rows"),
-        (lambda pool, cache: cache.append(*chunk(1, 1)[::-1], torch.tensor([[0]])), "keys has"),
+        (lambda pool, cache: cache.update(*chunk(1, 2), torch.tensor([[1, 2]])), "positions="),
+        (lambda pool, cache: cache.update(*chunk(2, 1), torch.tensor([[0], [0]])), "positions has 2 rows"),
+        (lambda pool, cache: cache.update(*chunk(1, 1)[::-1], torch.tensor([[0]])), "keys has"),
         (
-            lambda pool, cache: cache.append(*(x.float() for x in chunk(1, 1)), torch.tensor([[0]])),
+            lambda pool, cache: cache.update(*(x.float() for x in chunk(1, 1)), torch.tensor([[0]])),
             "keys has",
         ),
         (lambda pool, cache: cache.fork(1), "row=1"),

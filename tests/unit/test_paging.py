@@ -74,7 +74,7 @@ def test_paging_runs_more_at_once_and_ends_sooner():
 def test_a_missing_block_puts_back_the_last_one():
     queue = [Request(prompt=4, output=5)] * 2  # both start in one block of 4, both want a second and third
     found = pools.run_stream(queue, pools.PagedPool(12, 4))
-    assert found.put_back == 1 and found.steps == 5 + 4  # the second holds 4 tokens when it goes on
+    assert found.preempted == 1 and found.steps == 5 + 4  # the second holds 4 tokens when it goes on
 
 
 def test_an_empty_queue_takes_no_step():

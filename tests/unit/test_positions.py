@@ -8,7 +8,7 @@ from course_lib.layers.positions.rope import Rope, apply_rope, apply_rope_naive,
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-12}
 
 
-@pytest.mark.parametrize("pairing", ["half", "interleaved"])
+@pytest.mark.parametrize("pairing", ["rotate_half", "interleaved"])
 @pytest.mark.parametrize(("dim", "width"), [(2, 2), (6, 6), (4, 9)])
 def test_all_pairs_at_once_equal_one_pair_at_a_time(pairing, dim, width):
     rope, x = Rope(dim=dim, pairing=pairing, theta=50.0), torch.randn(2, 5, 3, width).double()
@@ -18,7 +18,7 @@ def test_all_pairs_at_once_equal_one_pair_at_a_time(pairing, dim, width):
     torch.testing.assert_close(turned, apply_rope_naive(x, positions, rope), **TOLERANCE)
 
 
-@pytest.mark.parametrize("pairing", ["half", "interleaved"])
+@pytest.mark.parametrize("pairing", ["rotate_half", "interleaved"])
 def test_a_turn_keeps_the_length(pairing):
     rope, x = Rope(dim=8, pairing=pairing), torch.randn(1, 4, 2, 8).double()
     turned = apply_rope(x, *rope.tables(torch.arange(4)[None], x.dtype), pairing)

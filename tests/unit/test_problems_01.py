@@ -37,10 +37,10 @@ def in_maths(number: int) -> str:
     return f"{number:,}".replace(",", "{,}")
 
 
-def reads(rule, tokens: int) -> int:
+def reads(mask_mod, tokens: int) -> int:
     """How many pairs the rule lets read."""
     positions = torch.arange(tokens)[None]
-    return int(rule.mask(positions, positions).sum())
+    return int(mask_mod.mask(positions, positions).sum())
 
 
 def layer_weights(spec) -> int:
@@ -78,7 +78,7 @@ def test_the_cost_table():
 
 
 def test_who_may_read_whom_counted():
-    assert [reads(rule, 12) for rule in (BIDIRECTIONAL, CAUSAL, prefix(5))] == [144, 78, 88]
+    assert [reads(mask_mod, 12) for mask_mod in (BIDIRECTIONAL, CAUSAL, prefix(5))] == [144, 78, 88]
     apart = reads(BIDIRECTIONAL, 5) + 7 * 5 + reads(CAUSAL, 7)
     assert apart == 88
     assert "= 10$, opens as well, so 88" in ANSWERS and "Together 88" in ANSWERS

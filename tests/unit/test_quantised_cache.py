@@ -70,8 +70,8 @@ def test_equals_the_contiguous_cache_within_the_bound(quantiser):
     start = 0
     for seed, tokens in enumerate((3, 1, 2)):
         positions = torch.arange(start, start + tokens).expand(B, -1)
-        got = cache.append(*chunk(tokens, seed), positions)
-        expected = plain.append(*chunk(tokens, seed), positions)
+        got = cache.update(*chunk(tokens, seed), positions)
+        expected = plain.update(*chunk(tokens, seed), positions)
         start += tokens
     for store, decoded, exact in zip((cache.keys, cache.values), got, expected, strict=False):
         error = (decoded - exact).abs().amax(-1, keepdim=True)
@@ -95,10 +95,10 @@ def test_more_bits_and_a_low_reduce_the_error():
         (lambda: Quantiser(bits=2), "bits=2"),
         (lambda: make(capacity=0), "capacity=0"),
         (
-            lambda: make().append(*chunk(7), torch.arange(7).expand(B, -1)),
+            lambda: make().update(*chunk(7), torch.arange(7).expand(B, -1)),
             "7 new tokens: allowed are at most 6",
         ),
-        (lambda: make().append(*chunk(2)[::-1], torch.arange(2).expand(B, -1)), "keys has shape"),
+        (lambda: make().update(*chunk(2)[::-1], torch.arange(2).expand(B, -1)), "keys has shape"),
     ],
 )
 def test_bad_input_is_named(act, message):

@@ -34,12 +34,12 @@ def test_a_profile_that_cannot_be_is_refused(value, cuda):
 @pytest.mark.parametrize(("chosen", "expected"), [("smoke", 1), ("cpu", (2, 3))])
 def test_scale_follows_the_profile(monkeypatch, chosen, expected):
     monkeypatch.setenv("COURSE_PROFILE", chosen)
-    assert runtime.scale(smoke=1, cpu=(2, 3), gpu="large") == expected
+    assert runtime.by_profile(smoke=1, cpu=(2, 3), gpu="large") == expected
 
 
 def test_scale_in_the_gpu_profile(monkeypatch):
     monkeypatch.setattr(runtime, "profile", lambda: "gpu")
-    assert runtime.scale(smoke=1, cpu=2, gpu=3) == 3
+    assert runtime.by_profile(smoke=1, cpu=2, gpu=3) == 3
 
 
 def draws():

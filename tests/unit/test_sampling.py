@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from course_lib.generate.sampling import Sampler, draw, greedy, temperature, top_k, top_p
+from course_lib.generate.sampling import Sampler, greedy, sample, temperature, top_k, top_p
 
 
 def logits(rows=5, vocab=37, seed=0):
@@ -66,7 +66,7 @@ def test_greedy_takes_the_lowest_of_equal_tokens():
 def test_draws_follow_the_probabilities():
     """A count is binomial: 5 standard deviations is the tolerance, for 3 tokens and a fixed seed."""
     probabilities, draws = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64), 20_000
-    tokens = draw(probabilities.log().expand(draws, -1), stream())
+    tokens = sample(probabilities.log().expand(draws, -1), stream())
     counts = torch.bincount(tokens, minlength=3)
     assert (
         (counts - draws * probabilities).abs() < 5 * (draws * probabilities * (1 - probabilities)).sqrt()

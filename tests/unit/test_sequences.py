@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib.tasks import sequences
-from course_lib.tasks.greek import LATIN, PLACES, draw_word, romanise
+from course_lib.tasks.greek import LATIN, PLACES, romanise, sample_word
 
 TASKS = [sequences.reversal(), sequences.sorting(), sequences.transliteration()]
 # How Greek authorities write these names.
@@ -65,7 +65,7 @@ def test_every_single_letter_is_in_the_table():
 
 @given(st.integers(0, 10**9), st.integers(1, 5))
 def test_drawn_words_are_greek_and_their_latin_is_not(seed, syllables):
-    word = draw_word(random.Random(seed), syllables)
+    word = sample_word(random.Random(seed), syllables)
     latin = romanise(word)
     letters = [c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c)]
     assert letters and set(letters) <= set(LATIN)
@@ -77,7 +77,7 @@ def test_drawn_words_are_greek_and_their_latin_is_not(seed, syllables):
 
 
 def test_drawn_words_use_every_rule():
-    words = [draw_word(random.Random(i), 1 + i % 4) for i in range(2000)]
+    words = [sample_word(random.Random(i), 1 + i % 4) for i in range(2000)]
     for pair in ("γγ", "γξ", "γχ", "μπ", "αυ", "αύ", "ευ", "ηυ", "ου", "ού", "άυ", "αΰ"):
         assert any(pair in word for word in words), pair
 
@@ -97,8 +97,8 @@ def test_answers_are_exact(source):
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_parts_share_no_source_and_pairs_hold_the_answer(task):
-    train = sequences.draw_pairs(task, 3000, seed=1)
-    valid = sequences.draw_pairs(task, 300, part="valid", seed=2)
+    train = sequences.sample_pairs(task, 3000, seed=1)
+    valid = sequences.sample_pairs(task, 300, part="valid", seed=2)
     assert not {p.source for p in train} & {p.source for p in valid}
     assert all(pair.target == task.answer(pair.source) for pair in train + valid)
     assert (len(train), len(valid)) == (3000, 300)
@@ -115,19 +115,19 @@ def test_one_source_in_so_many_is_valid(one_in):
 
 def test_lengths_and_letters_are_as_asked():
     task = sequences.reversal(shortest=2, longest=5, alphabet="xyz")
-    sources = [pair.source for pair in sequences.draw_pairs(task, 500)]
+    sources = [pair.source for pair in sequences.sample_pairs(task, 500)]
     assert {len(s) for s in sources} == {2, 3, 4, 5} and set("".join(sources)) == set("xyz")
 
 
 def test_words_to_transliterate_have_any_number_of_syllables(monkeypatch):
     asked = set()
-    monkeypatch.setattr(sequences, "draw_word", lambda rng, n: asked.add(n) or draw_word(rng, n))
-    sequences.draw_pairs(sequences.transliteration(most_syllables=3), 50)
+    monkeypatch.setattr(sequences, "sample_word", lambda rng, n: asked.add(n) or sample_word(rng, n))
+    sequences.sample_pairs(sequences.transliteration(most_syllables=3), 50)
     assert asked == {1, 2, 3}
 
 
 def test_a_seed_gives_one_list():
-    draw = sequences.draw_pairs
+    draw = sequences.sample_pairs
     assert draw(TASKS[0], 9, seed=1) == draw(TASKS[0], 9, seed=1) != draw(TASKS[0], 9, seed=2)
 
 
@@ -138,11 +138,11 @@ def test_a_seed_gives_one_list():
         (lambda: sequences.sorting(shortest=5, longest=4), "longest=4"),
         (lambda: sequences.reversal(alphabet=""), "alphabet=''"),
         (lambda: sequences.transliteration(most_syllables=0), "most_syllables=0"),
-        (lambda: draw_word(random.Random(0), 0), "syllables=0"),
-        (lambda: sequences.draw_pairs(TASKS[0], 0), "count=0"),
-        (lambda: sequences.draw_pairs(TASKS[0], 1, part="test"), "part='test'"),
+        (lambda: sample_word(random.Random(0), 0), "syllables=0"),
+        (lambda: sequences.sample_pairs(TASKS[0], 0), "count=0"),
+        (lambda: sequences.sample_pairs(TASKS[0], 1, part="test"), "part='test'"),
         (
-            lambda: sequences.draw_pairs(
+            lambda: sequences.sample_pairs(
                 sequences.reversal(shortest=1, longest=1, alphabet="a"), 1, part="valid"
             ),
             "task='reversal'",

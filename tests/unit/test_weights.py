@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from course_lib.models.checkpoints.qkv_packing import LAYOUTS
-from course_lib.models.checkpoints.weights import hf_tensors, load_hf_weights, pieces_of
+from course_lib.models.checkpoints.qkv_packing import PACKINGS
+from course_lib.models.checkpoints.weights import hf_tensors, load_hf_weights, packed_tensors
 from course_lib.models.lm import CausalLM
 from tests.unit.test_lm import spec_of
 
@@ -46,7 +46,7 @@ def test_a_checkpoint_of_the_bare_stack_leaves_the_prefix_out():
     model = CausalLM(spec_of(tie_word_embeddings=True))
     theirs = checkpoint(model)
     load_hf_weights(model, {name.removeprefix("model."): tensor for name, tensor in theirs.items()})
-    assert torch.equal(model.embed.words.weight, theirs["model.embed_tokens.weight"])
+    assert torch.equal(model.embed.tokens.weight, theirs["model.embed_tokens.weight"])
 
 
 def test_a_tied_head_needs_no_tensor_of_its_own():
@@ -97,17 +97,17 @@ def test_a_family_without_names_is_refused():
 def test_a_parameter_without_a_name_is_refused():
     model = CausalLM(dataclasses.replace(spec_of(), family="gptj"))
     with pytest.raises(ValueError, match=r"gptj: no name is known for blocks\.0\.ffn\.gate\.weight"):
-        pieces_of(model)
+        packed_tensors(model)
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 3)])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", PACKINGS)
 def test_a_layout_undoes_itself(layout, shape):
     owner = torch.nn.Module()
     owner.kv_heads = 2
     counts = [12, 4, 4] if layout != "same" else [12]
     parts = [torch.randn(rows, *shape[1:]) for rows in counts]
-    back = LAYOUTS[layout].split(LAYOUTS[layout].join(parts, owner), counts, owner)
+    back = PACKINGS[layout].split(PACKINGS[layout].join(parts, owner), counts, owner)
     assert len(back) == len(parts)
     assert all(torch.equal(one, other) for one, other in zip(back, parts, strict=True))
 
@@ -116,5 +116,5 @@ def test_groups_lie_queries_key_value_one_after_the_other():
     owner = torch.nn.Module()
     owner.kv_heads = 2
     queries, keys, values = torch.arange(4.0), torch.arange(10.0, 12), torch.arange(20.0, 22)
-    joined = LAYOUTS["grouped"].join([queries, keys, values], owner)  # heads of width 1, two a group
+    joined = PACKINGS["grouped"].join([queries, keys, values], owner)  # heads of width 1, two a group
     assert joined.tolist() == [0, 1, 10, 20, 2, 3, 11, 21]

@@ -1,6 +1,12 @@
 """What several calculators plot against: the context, and the memory of the devices."""
 
-from course_lib.course.calculators.definition import Crossing, Line, Plot, Series, Symbols
+from course_lib.course.calculators.definition import (
+    Crossing,
+    Line,
+    Plot,
+    Series,
+    Symbols,
+)
 
 CONTEXTS = (1024, 4_194_304)
 

@@ -6,8 +6,19 @@ import sympy
 
 from course_lib.costs.cache import score_matrix_bytes
 from course_lib.costs.flops import prefill_flops_split
-from course_lib.course.calculators.against import against_context, against_memory, memory_line
-from course_lib.course.calculators.definition import Calculator, Crossing, Finding, Line, Series, Symbols
+from course_lib.course.calculators.against import (
+    against_context,
+    against_memory,
+    memory_line,
+)
+from course_lib.course.calculators.definition import (
+    Calculator,
+    Crossing,
+    Finding,
+    Line,
+    Series,
+    Symbols,
+)
 from course_lib.course.calculators.symbolic import SymbolicModel
 from course_lib.specs.records import ModelSpec
 

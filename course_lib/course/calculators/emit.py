@@ -13,10 +13,20 @@ from typing import Any
 
 from course_lib.course.calculators.attention import ATTENTION_SHARE, SCORE_MATRIX
 from course_lib.course.calculators.choice import OBJECTIVE
-from course_lib.course.calculators.definition import Calculator, letters, spelled_out, used_inputs
+from course_lib.course.calculators.definition import (
+    Calculator,
+    letters,
+    spelled_out,
+    used_inputs,
+)
 from course_lib.course.calculators.inputs import Input
 from course_lib.course.calculators.memory import CONCURRENCY, KV_BUDGET
-from course_lib.course.calculators.presets import list_machines, list_models, machine_values, structure
+from course_lib.course.calculators.presets import (
+    list_machines,
+    list_models,
+    machine_values,
+    structure,
+)
 from course_lib.course.calculators.printing import function_body, latex, shortest
 from course_lib.course.calculators.request import REQUEST
 from course_lib.course.calculators.seconds import DECODE_STEP

@@ -5,8 +5,19 @@ from collections.abc import Mapping
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.serving import concurrent_requests, max_concurrency, weight_bytes
-from course_lib.course.calculators.against import against_context, against_memory, memory_line
-from course_lib.course.calculators.definition import Calculator, Crossing, Finding, Line, Series, Symbols
+from course_lib.course.calculators.against import (
+    against_context,
+    against_memory,
+    memory_line,
+)
+from course_lib.course.calculators.definition import (
+    Calculator,
+    Crossing,
+    Finding,
+    Line,
+    Series,
+    Symbols,
+)
 from course_lib.course.calculators.symbolic import SymbolicModel
 from course_lib.specs.records import ModelSpec
 

@@ -7,7 +7,13 @@ from functools import cache
 from course_lib.costs.hardware import list_hardware, load_hardware
 from course_lib.course.calculators.definition import Calculator, used_inputs
 from course_lib.course.calculators.symbolic import SymbolicModel, filled, symbolic_model
-from course_lib.kit.units import bytes_text, count_text, seconds_text, share_text, usd_text
+from course_lib.kit.units import (
+    bytes_text,
+    count_text,
+    seconds_text,
+    share_text,
+    usd_text,
+)
 from course_lib.specs.loader import list_specs, load_spec
 from course_lib.specs.records import ModelSpec
 

@@ -15,7 +15,12 @@ from course_lib.course.calculators.definition import (
     Series,
     Symbols,
 )
-from course_lib.course.calculators.seconds import machine_of, options_of, times, work_lines
+from course_lib.course.calculators.seconds import (
+    machine_of,
+    options_of,
+    times,
+    work_lines,
+)
 from course_lib.course.calculators.symbolic import SymbolicModel
 from course_lib.specs.records import ModelSpec
 

@@ -7,7 +7,14 @@ import sympy
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.roofline import RooflineTime, Work, decode_step_time, decode_work
 from course_lib.course.calculators.against import against_context
-from course_lib.course.calculators.definition import Calculator, Crossing, Finding, Line, Series, Symbols
+from course_lib.course.calculators.definition import (
+    Calculator,
+    Crossing,
+    Finding,
+    Line,
+    Series,
+    Symbols,
+)
 from course_lib.course.calculators.symbolic import SymbolicModel
 from course_lib.specs.records import ModelSpec
 

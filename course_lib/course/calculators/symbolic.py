@@ -17,7 +17,7 @@ from typing import Any
 
 import sympy
 
-from course_lib.costs.weights import distinct
+from course_lib.costs.weights import unique_layers
 from course_lib.course.calculators.inputs import Input, count_of_layers, find_input
 from course_lib.specs.loader import load_spec
 from course_lib.specs.records import (
@@ -97,7 +97,7 @@ def symbolic(spec: ModelSpec) -> SymbolicModel:
     namer = _Namer()
     width = namer("width", spec.width)
     kinds: dict[LayerSpec, int] = {}
-    for layer, count in distinct(spec.layers):
+    for layer, count in unique_layers(spec.layers):
         kind = _layer(namer, layer, spec.width, width)
         kinds[kind] = kinds.get(kind, 0) + count
     layers = {kind: namer.enter(_count_input(kind, kinds), count) for kind, count in kinds.items()}

@@ -23,7 +23,13 @@ from course_lib.course.cli.lookup import (
     find_gpu,
     find_model,
 )
-from course_lib.kit.units import bytes_text, count_text, plural, seconds_text, short_text
+from course_lib.kit.units import (
+    bytes_text,
+    count_text,
+    plural,
+    seconds_text,
+    short_text,
+)
 from course_lib.specs.records import ModelSpec
 
 

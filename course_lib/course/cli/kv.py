@@ -6,7 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from course_lib.costs.cache import cache_bytes, cache_bytes_per_token, cached_tokens, token_elements
+from course_lib.costs.cache import (
+    cache_bytes,
+    cache_bytes_per_token,
+    cached_tokens,
+    token_elements,
+)
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.serving import max_concurrency, weight_bytes
 from course_lib.course.cli.console import JSON, answer, say, table

@@ -7,7 +7,13 @@ import typer
 
 from course_lib.costs.params import param_count
 from course_lib.course.cli.console import JSON, answer, say, table
-from course_lib.course.cli.describe import alike, ffn_text, mixer_kind, mixer_text, plain
+from course_lib.course.cli.describe import (
+    alike,
+    ffn_text,
+    mixer_kind,
+    mixer_text,
+    plain,
+)
 from course_lib.course.cli.lookup import Model, find_model
 from course_lib.kit.units import billions_text, count_text
 from course_lib.specs.loader import list_specs, load_spec

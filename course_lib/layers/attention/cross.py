@@ -1,4 +1,4 @@
-"""Cross-attention: queries from one sequence, keys and values from another, the source.
+"""Cross-attention (encoder-decoder attention): queries from one sequence, keys and values from another.
 
 Symbols: t queries, s tokens of the source, g KV groups, k key width, v value width.
 The source does not grow while text is decoded. Its keys and values are made once and serve every step.
@@ -15,8 +15,8 @@ from course_lib.layers.positions.rope import once
 
 
 @dataclass(frozen=True)
-class Source:
-    """What one layer keeps of the sequence that it reads: keys [b s g k], values [b s g v], positions [b s].
+class EncoderKV:
+    """The cross-attention cache of one layer, its encoder keys and values: keys [b s g k], values [b s g v], positions [b s].
 
     Position -1 marks padding. A decode makes it once and reads it in every step.
     """
@@ -34,7 +34,7 @@ class Source:
 class CrossAttention(AttentionHeads):
     """A layer whose queries come from one sequence and whose keys and values come from another, the source.
 
-    Every query sees every real token of the source.
+    Every query attends to every real token of the source.
 
     Args:
         d, heads, kv_heads, head_dim: as in `Attention`, and so are the options.
@@ -48,27 +48,27 @@ class CrossAttention(AttentionHeads):
 
     >>> import torch
     >>> layer = CrossAttention(8, heads=4, kv_heads=4, head_dim=2)
-    >>> source = layer.read(torch.zeros(1, 5, 8), torch.tensor([[0, 1, 2, -1, -1]]))
+    >>> source = layer.encoder_kv(torch.zeros(1, 5, 8), torch.tensor([[0, 1, 2, -1, -1]]))
     >>> layer(torch.zeros(1, 3, 8), torch.tensor([[0, 1, 2]]), source).shape
     torch.Size([1, 3, 8])
     """
 
-    def read(self, states: Float[Tensor, "b s w"], positions: Int[Tensor, "b s"]) -> Source:
+    def encoder_kv(self, states: Float[Tensor, "b s w"], positions: Int[Tensor, "b s"]) -> EncoderKV:
         """The source's keys and values: made once, then given to every call."""
-        return Source(self.keys(states), self.values(states), positions)
+        return EncoderKV(self.keys(states), self.values(states), positions)
 
     def forward(
         self,
         x: Float[Tensor, "b t d"],
         positions: Int[Tensor, "b t"],
-        source: Source,
+        source: EncoderKV,
         memo: dict | None = None,
     ) -> Float[Tensor, "b t d"]:
         """Let each token read the source; `memo` lives for one forward pass (see `positions.once`)."""
         return self.wo(self._read(x, positions, source, memo)[0].flatten(2))
 
     def weights(
-        self, x: Float[Tensor, "b t d"], positions: Int[Tensor, "b t"], source: Source
+        self, x: Float[Tensor, "b t d"], positions: Int[Tensor, "b t"], source: EncoderKV
     ) -> Float[Tensor, "b h t s"]:
         """How much each query takes from each token of the source."""
         return self._read(x, positions, source, None, with_weights=True)[1]

@@ -4,7 +4,7 @@ Symbols: t queries, s keys, z a score, m the largest score so far, l the sum of 
 weighted sum of values so far, lse = m + log l. FlashAttention's paper writes N for t = s, and B_r x B_c for a
 tile. A larger maximum m' rescales what was summed before it by exp(m - m'); that is all "online" means.
 
-`softmax_online_naive` is the recurrence, one key at a time. `attend_tiled` walks over tiles. Its backward
+`softmax_online_naive` is the recurrence, one key at a time. `flash_attention` walks over tiles. Its backward
 pass works the scores out again from q, k and the one saved number a row, lse: memory is O(t + s), not O(t s).
 """
 
@@ -16,12 +16,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from course_lib.layers.attention.forms import heads_in_a_group
-from course_lib.layers.masks import CAUSAL, Rule
+from course_lib.layers.attention.forms import queries_per_kv_head
+from course_lib.layers.masks import CAUSAL, MaskMod
 
 
 @dataclass
-class Traffic:
+class HBMTraffic:
     """Bytes that the forward tiles load from the large memory and store there; positions are not counted."""
 
     read_bytes: int = 0
@@ -61,35 +61,35 @@ def softmax_online_naive(
     return y / total, highest + total.log()
 
 
-def attend_tiled(
+def flash_attention(
     queries: Float[Tensor, "b t h k"],
     keys: Float[Tensor, "b s g k"],
     values: Float[Tensor, "b s g v"],
     query_positions: Int[Tensor, "b t"] | None = None,
     key_positions: Int[Tensor, "b s"] | None = None,
     *,
-    rule: Rule = CAUSAL,
+    mask_mod: MaskMod = CAUSAL,
     scale: float | None = None,
     block_q: int = 128,
     block_k: int = 256,
-    traffic: Traffic | None = None,
+    traffic: HBMTraffic | None = None,
 ) -> tuple[Float[Tensor, "b t h v"], Float[Tensor, "b t h"]]:
     """Attention of h heads over g groups that never holds more than one tile of scores.
 
-    *Equation*: that of `attend`; lse = log sum_j exp(scale * q . K_j) over the j a query sees.
+    *Equation*: that of `attend`; lse = log sum_j exp(scale * q . K_j) over the j a query attends to.
 
     Args:
         queries, keys, values: of h heads and g groups; g divides h.
         query_positions, key_positions: where they stand, -1 for padding and empty slots. Both left out, every
-            query sees every key.
-        rule: who sees whom, asked for one tile at a time: `CAUSAL`, `CAUSAL & within(W)`, `prefix(p)`. A tile
-            in which nobody sees anything is not loaded.
+            query attends to every key.
+        mask_mod: which query attends to which key, asked for one tile at a time: `CAUSAL`, `CAUSAL & sliding_window(W)`, `prefix(p)`. A tile
+            in which nobody attends to anything is not loaded.
         scale: factor on the scores, 1 / sqrt(k) when left out.
         block_q, block_k: query positions and keys in a tile; neither has to divide t or s.
         traffic: counts what the forward pass loads and stores.
 
     Returns:
-        (y, lse), both differentiable. A query that sees nothing has y = 0 and lse = -inf. Half-precision
+        (y, lse), both differentiable. A query that attends to nothing has y = 0 and lse = -inf. Half-precision
         input is summed in float32.
 
     Raises:
@@ -101,11 +101,11 @@ def attend_tiled(
 
     >>> x = torch.ones(1, 3, 2, 4)
     >>> places = torch.tensor([[-1, 0, 1]])
-    >>> y, lse = attend_tiled(x, x, x, places, places, block_q=2, block_k=1)
+    >>> y, lse = flash_attention(x, x, x, places, places, block_q=2, block_k=1)
     >>> y[0, :, 0, 0].tolist(), [round(n, 3) for n in lse[0, :, 0].tolist()]
     ([0.0, 1.0, 1.0], [-inf, 2.0, 2.693])
     """
-    heads_in_a_group(queries.shape[2], keys.shape[2])
+    queries_per_kv_head(queries.shape[2], keys.shape[2])
     if (query_positions is None) != (key_positions is None):
         missing = "query_positions" if query_positions is None else "key_positions"
         raise ValueError(f"{missing} is missing: allowed are both kinds of positions or neither")
@@ -113,21 +113,21 @@ def attend_tiled(
         if block < 1:
             raise ValueError(f"{name}={block}: allowed are whole numbers from 1")
     scale = queries.shape[-1] ** -0.5 if scale is None else scale
-    plan = _Plan(query_positions, key_positions, rule, scale, block_q, block_k, traffic or Traffic())
+    plan = _Plan(query_positions, key_positions, mask_mod, scale, block_q, block_k, traffic or HBMTraffic())
     return _Tiled.apply(queries, keys, values, plan)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """How the score matrix is cut up, and who sees whom."""
+    """How the score matrix is cut up, and who attends to whom."""
 
     query_positions: Tensor | None
     key_positions: Tensor | None
-    rule: Rule
+    mask_mod: MaskMod
     scale: float
     block_q: int
     block_k: int
-    traffic: Traffic
+    traffic: HBMTraffic
 
     def tiles(self, rows: slice, keys: int) -> Iterator[tuple[slice, Tensor | None]]:
         """For a block of queries, the blocks of keys some of them see, and the pairs they do not."""
@@ -136,7 +136,7 @@ class _Plan:
             if self.query_positions is None:
                 yield columns, None
                 continue
-            hidden = ~self.rule.mask(self.query_positions[:, rows], self.key_positions[:, columns])
+            hidden = ~self.mask_mod.mask(self.query_positions[:, rows], self.key_positions[:, columns])
             if not hidden.all():
                 yield columns, hidden if hidden.any() else None
 

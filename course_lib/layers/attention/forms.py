@@ -5,7 +5,7 @@ Papers write n_h and n_kv, or H and G. g = h is multi-head, g = 1 multi-query, b
 attention. Query head i reads group i // r, so the heads of a group lie next to each other.
 
 Three forms of one function, equal in the tests: `attention_naive` (loops, the reference), `attend` (two
-einsums, readable, with weights, softcap and sinks) and `attend_fused` (PyTorch's kernel, the fast one). Each
+einsums, readable, with weights, softcap and sinks) and `attend_sdpa` (PyTorch's kernel, the fast one). Each
 takes a mask, which says who reads whom, and a bias that a position adds to the scores (`position_bias`).
 """
 
@@ -25,13 +25,13 @@ def attention_naive(
 ) -> Float[Tensor, "b t h v"]:
     """Attention as the definition reads: one row, one head, one query at a time.
 
-    *Equation*: y_i = sum_j softmax_j(scale * q_i . K_j + bias_ij) V_j over the j it sees; zeros if it sees
+    *Equation*: y_i = sum_j softmax_j(scale * q_i . K_j + bias_ij) V_j over the j it attends to; zeros if it attends to
         none.
     *Source*: Vaswani et al. 2017, eq. 1, arXiv:1706.03762; Ainslie et al. 2023, arXiv:2305.13245 (groups).
     """
     batch, length, heads, width = queries.shape
     scale = width**-0.5 if scale is None else scale
-    heads_per_group = heads_in_a_group(heads, keys.shape[2])
+    heads_per_group = queries_per_kv_head(heads, keys.shape[2])
     out = values.new_zeros(batch, length, heads, values.shape[-1])
     for b in range(batch):
         for h in range(heads):
@@ -62,13 +62,13 @@ def attend(
 
     Args:
         queries, keys, values: of h heads and g groups; g divides h.
-        mask: True where a query sees a key.
+        mask: True where a query attends to a key.
         scale, softcap: factor on the scores, 1 / sqrt(k) when left out; c, the largest score in size.
         sinks: one learned score a head that joins the softmax and reads no value.
         bias: added to each head's scores, as ALiBi and T5 do.
 
     Returns:
-        (y, a): outputs and weights. A row of a sums to 1, to less with sinks, to 0 if its query sees nothing.
+        (y, a): outputs and weights. A row of a sums to 1, to less with sinks, to 0 if its query attends to nothing.
 
     Raises:
         ValueError: g does not divide h.
@@ -84,7 +84,7 @@ def attend(
     """
     groups, seen = keys.shape[2], mask[:, None, None]  # axes b g r t s
     scale = queries.shape[-1] ** -0.5 if scale is None else scale
-    grouped = queries.unflatten(2, (groups, heads_in_a_group(queries.shape[2], groups)))
+    grouped = queries.unflatten(2, (groups, queries_per_kv_head(queries.shape[2], groups)))
     scores = torch.einsum("btgrk,bsgk->bgrts", grouped, keys) * scale
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
@@ -96,7 +96,7 @@ def attend(
     return y.flatten(2, 3), weights.flatten(1, 2)
 
 
-def attend_fused(
+def attend_sdpa(
     queries: Float[Tensor, "b t h k"],
     keys: Float[Tensor, "b s g k"],
     values: Float[Tensor, "b s g v"],
@@ -109,14 +109,14 @@ def attend_fused(
     """The same through PyTorch's fused kernel, which never writes the [t s] scores to memory.
 
     One new query (t = 1) is the decode step: the r heads of a group become r queries of one head, so that the
-    kernel walks the keys of a group once. Without a mask every query sees every key, or, if `causal` and
-    t > 1, query i the first i + 1 keys (the kernel then skips the upper half). `simplest` says which will do.
+    kernel walks the keys of a group once. Without a mask every query attends to every key, or, if `causal` and
+    t > 1, query i the first i + 1 keys (the kernel then skips the upper half). `sdpa_mask` says which will do.
     A bias goes to the kernel in the mask's place, minus infinity where a query does not see a key.
 
     *Source*: Dao et al. 2022, arXiv:2205.14135, through `torch.nn.functional.scaled_dot_product_attention`.
     """
     batch, length, heads, width = queries.shape
-    groups, in_group = keys.shape[2], heads_in_a_group(heads, keys.shape[2])
+    groups, in_group = keys.shape[2], queries_per_kv_head(heads, keys.shape[2])
     keys, values, added = keys.transpose(1, 2), values.transpose(1, 2), _additive(mask, bias, causal)
     causal = causal and bias is None
     if length == 1:
@@ -140,7 +140,7 @@ def _additive(mask: Tensor | None, bias: Tensor | None, causal: bool) -> Tensor 
     return bias if mask is None else bias.masked_fill(~mask[:, None], float("-inf"))
 
 
-def heads_in_a_group(heads: int, kv_heads: int) -> int:
+def queries_per_kv_head(heads: int, kv_heads: int) -> int:
     """r = h / g; a ValueError when g does not divide h."""
     if kv_heads < 1 or heads % kv_heads:
         raise ValueError(f"kv_heads={kv_heads}: allowed are the divisors of heads={heads}")

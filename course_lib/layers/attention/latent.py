@@ -22,10 +22,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.costs.flops import pair_flops
-from course_lib.layers.attention.forms import attend_fused
+from course_lib.costs.flops import attention_flops_per_pair
+from course_lib.layers.attention.forms import attend_sdpa
 from course_lib.layers.caches.contract import LayerCache
-from course_lib.layers.masks import CAUSAL, Rule
+from course_lib.layers.masks import CAUSAL, MaskMod
 from course_lib.layers.norms import RMSNorm
 from course_lib.layers.positions.rope import Rope, apply_rope, once
 from course_lib.specs.records import LatentAttentionSpec
@@ -100,18 +100,18 @@ class LatentAttention(nn.Module):
         cache: LayerCache | None = None,
         memo: dict | None = None,
         *,
-        rule: Rule | None = None,
+        mask_mod: MaskMod | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Mix the tokens of each row; `memo` and `rule` as in `Attention.forward`."""
+        """Mix the tokens of each row; `memo` and `mask_mod` as in `Attention.forward`."""
         turn = once(memo, ("rope", self.rope), lambda: self.rope.tables(positions, x.dtype))
         q_nope, q_rope = self.queries(x, turn)
         entries = self.entries(x, turn)
         latent, key_positions = entries[..., : self.kv_rank], positions
         if cache is not None:
-            entries, latent, key_positions = cache.append(entries, latent, positions)
-        rule = CAUSAL if rule is None else rule
-        key = ("mask", type(cache), rule, None, entries.shape[1])
-        mask = once(memo, key, lambda: rule.mask(positions, key_positions))
+            entries, latent, key_positions = cache.update(entries, latent, positions)
+        mask_mod = CAUSAL if mask_mod is None else mask_mod
+        key = ("mask", type(cache), mask_mod, None, entries.shape[1])
+        mask = once(memo, key, lambda: mask_mod.mask(positions, key_positions))
         form = self._absorbed if self.absorbed else self._plain
         return self.wo(form(q_nope, q_rope, entries, latent, mask).flatten(2))
 
@@ -133,14 +133,14 @@ class LatentAttention(nn.Module):
         k_nope, values = up.split((self.nope_dim, self.value_dim), dim=-1)
         k_rope = entries[..., self.kv_rank :].expand(-1, -1, self.heads, -1)
         queries, keys = torch.cat((q_nope, q_rope), dim=-1), torch.cat((k_nope, k_rope), dim=-1)
-        return attend_fused(queries, keys, values, mask, scale=self.scale)
+        return attend_sdpa(queries, keys, values, mask, scale=self.scale)
 
     def _absorbed(self, q_nope, q_rope, entries, latent, mask) -> Float[Tensor, "b t h v"]:
         """Multi-query attention on the cache itself: one group, keys [c ; k_r], values c."""
         up = self.wkv_up.weight.unflatten(0, (self.heads, -1))
         w_uk, w_uv = up.split((self.nope_dim, self.value_dim), dim=1)
         q_latent = torch.einsum("bthn,hnr->bthr", q_nope, w_uk)
-        mixed = attend_fused(torch.cat((q_latent, q_rope), dim=-1), entries, latent, mask, scale=self.scale)
+        mixed = attend_sdpa(torch.cat((q_latent, q_rope), dim=-1), entries, latent, mask, scale=self.scale)
         return torch.einsum("bthr,hvr->bthv", mixed, w_uv)
 
 
@@ -167,5 +167,5 @@ def latent_decode_flops(mixer: LatentAttentionSpec, context: int) -> dict[str, i
     {'plain': '137.77 GFLOP', 'absorbed': '1.17 GFLOP', 'expanded': '0.37 GFLOP'}
     """
     up = 2 * mixer.kv_rank * mixer.heads * (mixer.nope_dim + mixer.value_dim)
-    full, on_latents = context * pair_flops(mixer), context * pair_flops(mixer, absorbed=True)
+    full, on_latents = context * attention_flops_per_pair(mixer), context * attention_flops_per_pair(mixer, absorbed=True)
     return {"plain": context * up + full, "absorbed": up + on_latents, "expanded": up + full}

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from course_lib.layers.attention.forms import attend, attend_fused, heads_in_a_group
+from course_lib.layers.attention.forms import attend, attend_sdpa, queries_per_kv_head
 from course_lib.layers.caches.contract import LayerCache
-from course_lib.layers.masks import CAUSAL, Rule, simplest, within
+from course_lib.layers.masks import CAUSAL, MaskMod, sdpa_mask, sliding_window
 from course_lib.layers.norms import RMSNorm
 from course_lib.layers.positions.rope import Rope, apply_rope, once
 
@@ -46,7 +46,7 @@ class AttentionHeads(nn.Module):
         sinks: bool = False,
     ) -> None:
         super().__init__()
-        heads_in_a_group(heads, kv_heads)
+        queries_per_kv_head(heads, kv_heads)
         if qk_norm not in QK_NORMS:
             raise ValueError(f"qk_norm={qk_norm!r}: allowed are {', '.join(QK_NORMS)}")
         value_dim = head_dim if value_dim is None else value_dim
@@ -101,9 +101,9 @@ class AttentionHeads(nn.Module):
             return attend(*qkv, mask, bias=None if bias is None else bias(), **options)
         if bias is not None:
             hidden = once(memo, ("bias", *kind), lambda: bias().masked_fill(~mask[:, None], float("-inf")))
-            return attend_fused(*qkv, scale=self.scale, bias=hidden), None
-        mask, causal = once(memo, ("simplest", *kind), lambda: simplest(mask))
-        return attend_fused(*qkv, mask, causal=causal, scale=self.scale), None
+            return attend_sdpa(*qkv, scale=self.scale, bias=hidden), None
+        mask, causal = once(memo, ("simplest", *kind), lambda: sdpa_mask(mask))
+        return attend_sdpa(*qkv, mask, causal=causal, scale=self.scale), None
 
 
 class Attention(AttentionHeads):
@@ -113,8 +113,8 @@ class Attention(AttentionHeads):
         d: model width.
         heads, kv_heads: h and g; g divides h.
         head_dim, value_dim: k and v; v is k when left out. h * k need not be d.
-        rule: who reads whom; causal when left out. A call may bring another.
-        window: W, tokens a query sees, itself among them; None for no limit. It holds on top of any rule.
+        mask_mod: which query attends to which key; causal when left out. A call may bring another.
+        window: W, tokens a query attends to, itself among them; None for no limit. It holds on top of any mask.
         rope: how queries and keys turn with the position; None for not at all.
         position_bias: a module from query and key positions to a bias [b h t s] on the scores; layers may
             share one.
@@ -141,15 +141,15 @@ class Attention(AttentionHeads):
         kv_heads: int,
         head_dim: int,
         *,
-        rule: Rule = CAUSAL,
+        mask_mod: MaskMod = CAUSAL,
         window: int | None = None,
         rope: Rope | None = None,
         position_bias: nn.Module | None = None,
         **options,
     ) -> None:
         super().__init__(d, heads, kv_heads, head_dim, **options)
-        self.rule, self.window, self.rope, self.position_bias = rule, window, rope, position_bias
-        self._within = None if window is None else within(window)
+        self.mask_mod, self.window, self.rope, self.position_bias = mask_mod, window, rope, position_bias
+        self._within = None if window is None else sliding_window(window)
 
     def forward(
         self,
@@ -158,7 +158,7 @@ class Attention(AttentionHeads):
         cache: LayerCache | None = None,
         memo: dict | None = None,
         *,
-        rule: Rule | None = None,
+        mask_mod: MaskMod | None = None,
     ) -> Float[Tensor, "b t d"]:
         """Mix the tokens of each row.
 
@@ -166,15 +166,15 @@ class Attention(AttentionHeads):
             x: the tokens. positions: where each stands in its row, -1 for padding.
             cache: what earlier calls have left; it takes in the new tokens.
             memo: a dict for one forward pass (see `positions.once`).
-            rule: who reads whom in this call, in place of the layer's own rule.
+            mask_mod: which query attends to which key in this call, in place of the layer's own.
         """
-        return self.wo(self._read(x, positions, cache, memo, rule)[0].flatten(2))
+        return self.wo(self._read(x, positions, cache, memo, mask_mod)[0].flatten(2))
 
     def weights(
-        self, x: Float[Tensor, "b t d"], positions: Int[Tensor, "b t"], *, rule: Rule | None = None
+        self, x: Float[Tensor, "b t d"], positions: Int[Tensor, "b t"], *, mask_mod: MaskMod | None = None
     ) -> Float[Tensor, "b h t t"]:
         """How much each query takes from each key of the same `x`, without a cache."""
-        return self._read(x, positions, None, None, rule, with_weights=True)[1]
+        return self._read(x, positions, None, None, mask_mod, with_weights=True)[1]
 
     def project(
         self, x: Float[Tensor, "b t d"], positions: Int[Tensor, "b t"], memo: dict | None = None
@@ -186,13 +186,13 @@ class Attention(AttentionHeads):
         cos, sin = once(memo, ("rope", self.rope), lambda: self.rope.tables(positions, x.dtype))
         return apply_rope(q, cos, sin, self.rope.pairing), apply_rope(k, cos, sin, self.rope.pairing), v
 
-    def _read(self, x, positions, cache, memo, rule, with_weights=False):
+    def _read(self, x, positions, cache, memo, mask_mod, with_weights=False):
         queries, keys, values = self.project(x, positions, memo)
-        rule, key_positions = self.rule if rule is None else rule, positions
+        mask_mod, key_positions = self.mask_mod if mask_mod is None else mask_mod, positions
         if cache is not None:
-            keys, values, key_positions = cache.append(keys, values, positions)
-        kind = (type(cache), rule, self.window, keys.shape[1])
-        whole = rule if self._within is None else rule & self._within
+            keys, values, key_positions = cache.update(keys, values, positions)
+        kind = (type(cache), mask_mod, self.window, keys.shape[1])
+        whole = mask_mod if self._within is None else mask_mod & self._within
         mask = once(memo, ("mask", *kind), lambda: whole.mask(positions, key_positions))
         bias = None
         if self.position_bias is not None:

@@ -21,14 +21,14 @@ class ContiguousCache(Slots):
         dtype, device: of the slots; torch's defaults when left out.
 
     Raises:
-        ValueError: a size is below 1; later, when `append` would pass `capacity` or a shape does not fit.
+        ValueError: a size is below 1; later, when `update` would pass `capacity` or a shape does not fit.
 
     *Cost*: b * capacity * g * (k + v) * bytes an element, from the start.
 
     >>> cache = ContiguousCache(batch=1, capacity=4, kv_heads=1, head_dim=2)
     >>> three, one = torch.ones(1, 3, 1, 2), torch.ones(1, 1, 1, 2)
-    >>> _ = cache.append(three, three, torch.tensor([[0, 1, 2]]))
-    >>> keys, values, positions = cache.append(one, one, torch.tensor([[3]]))
+    >>> _ = cache.update(three, three, torch.tensor([[0, 1, 2]]))
+    >>> keys, values, positions = cache.update(one, one, torch.tensor([[3]]))
     >>> positions.tolist(), cache.length, cache.nbytes
     ([[0, 1, 2, 3]], 4, 64)
     """
@@ -48,7 +48,7 @@ class ContiguousCache(Slots):
         super().__init__(batch, capacity, kv_heads, head_dim, value_dim, dtype, device)
         self.capacity = capacity
 
-    def append(
+    def update(
         self, keys: Float[Tensor, "b t g k"], values: Float[Tensor, "b t g v"], positions: Int[Tensor, "b t"]
     ) -> Entries:
         """Store the new tokens after the earlier ones and return a view of all of them."""

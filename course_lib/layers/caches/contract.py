@@ -4,7 +4,7 @@ Symbols: b batch, t new tokens, s tokens a query may attend to, g KV groups, k k
 n for s and n_kv or G for g. A cache belongs to one layer.
 
 Tensors go in and out as [b t g k]. They are kept as [b g slot k]: the keys of one group lie next to each
-other, so a decode step reads memory in order, and what `append` hands back is a view, not a copy.
+other, so a decode step reads memory in order, and what `update` hands back is a view, not a copy.
 Caches are for inference: call the model under `torch.no_grad()`.
 """
 
@@ -23,7 +23,7 @@ Entries = tuple[Float[Tensor, "b s g k"], Float[Tensor, "b s g v"], Int[Tensor, 
 class LayerCache(Protocol):
     """What a layer asks of its cache.
 
-    `append` takes the new keys, values and positions. It returns what *these* queries may need to see, with
+    `update` takes the new keys, values and positions. It returns what *these* queries may need to see, with
     positions (-1 for a slot that holds nothing), and it keeps what *later* queries need.
     """
 
@@ -35,7 +35,7 @@ class LayerCache(Protocol):
     def nbytes(self) -> int:
         """Bytes of memory that the keys and values take, filled or not."""
 
-    def append(
+    def update(
         self, keys: Float[Tensor, "b t g k"], values: Float[Tensor, "b t g v"], positions: Int[Tensor, "b t"]
     ) -> Entries: ...
 

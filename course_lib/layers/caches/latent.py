@@ -24,7 +24,7 @@ class LatentCache:
         dtype, device: of the slots; torch's defaults when left out.
 
     Raises:
-        ValueError: a size is below 1; later, when `append` would pass `capacity` or a shape does not fit.
+        ValueError: a size is below 1; later, when `update` would pass `capacity` or a shape does not fit.
 
     *Cost*: b * capacity * (r + p) * bytes an element, from the start.
     *Source*: DeepSeek-V2, section 2.1.4 and table 1, arXiv:2405.04434.
@@ -55,7 +55,7 @@ class LatentCache:
         """Bytes of the latents and rotary keys, filled or not."""
         return self._entries.nbytes
 
-    def append(
+    def update(
         self, keys: Float[Tensor, "b t 1 k"], values: Float[Tensor, "b t 1 r"], positions: Int[Tensor, "b t"]
     ) -> Entries:
         """Store [c ; k_r] of the new tokens and return a view of all. `values` is in `keys` already."""

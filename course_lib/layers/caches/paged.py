@@ -43,7 +43,7 @@ class PagedCache:
     >>> pool = BlockPool(8, 4, kv_heads=1, head_dim=2)
     >>> cache = PagedCache(pool, batch=1)
     >>> new = torch.ones(1, 6, 1, 2)
-    >>> keys, values, positions = cache.append(new, new, torch.arange(6)[None])
+    >>> keys, values, positions = cache.update(new, new, torch.arange(6)[None])
     >>> cache.fork(0, tokens=5), cache.tables, cache.slots()
     (1, [[0, 1], [0, 1]], SlotCount(allocated=8, used=6))
     """
@@ -73,7 +73,7 @@ class PagedCache:
                 used[block] = max(used[block], min(size, length - index * size))
         return SlotCount(allocated=len(used) * size, used=used.total())
 
-    def append(
+    def update(
         self, keys: Float[Tensor, "b t g k"], values: Float[Tensor, "b t g v"], positions: Int[Tensor, "b t"]
     ) -> tuple[Float[Tensor, "b s g k"], Float[Tensor, "b s g v"], Int[Tensor, "b s"]]:
         """Store the new tokens and return all stored ones, shorter rows filled up with position -1.
@@ -101,7 +101,7 @@ class PagedCache:
         return self.read()
 
     def read(self) -> tuple[Float[Tensor, "b s g k"], Float[Tensor, "b s g v"], Int[Tensor, "b s"]]:
-        """Gather every row's tokens in order; see `append` for the shapes."""
+        """Gather every row's tokens in order; see `update` for the shapes."""
         slots = self._slot_index()
         lengths = torch.tensor(self.lengths, device=slots.device)[:, None]
         order = torch.arange(self.length, device=slots.device).expand_as(slots)

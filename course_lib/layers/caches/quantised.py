@@ -8,7 +8,7 @@ between neighbouring codes. Papers write s for the step and z for the zero point
 
     4 bits, x = [-7.0, 1.2, 3.0]: step 1, q = [0, 8, 10], back [-7, 1, 3]; no error is above step / 2.
 
-The whole history is turned back into floats on every append. A serving kernel does that in registers, and so
+The whole history is turned back into floats on every update. A serving kernel does that in registers, and so
 moves only the codes; here the gain is memory, not time.
 
 Source: Liu et al. 2024, KIVI, arXiv:2402.02750, section 3.
@@ -91,16 +91,16 @@ class Quantiser:
     def encode(
         self, x: Float[Tensor, "*axes k"]
     ) -> tuple[UInt8[Tensor, "*axes p"], Float[Tensor, "*axes c"]]:
-        """Packed codes, and each head's scales in `scale_dtype`: [step] or [step, low]."""
-        low, shift = torch.zeros_like(x[..., :1]), self.top_code // 2
+        """Packed codes, and each head's scales in `scale_dtype`: [scale] or [scale, minimum]."""
+        minimum, shift = torch.zeros_like(x[..., :1]), self.top_code // 2
         reach = 2 * x.abs().amax(-1, keepdim=True)
         if not self.symmetric:
-            low, shift = x.amin(-1, keepdim=True).to(self.scale_dtype).to(x.dtype), 0
-            reach = x.amax(-1, keepdim=True) - low
-        step = (reach / self.top_code).to(self.scale_dtype).to(x.dtype)
-        steps = (x - low) / step.where(step > 0, 1.0)  # a constant head has step 0
+            minimum, shift = x.amin(-1, keepdim=True).to(self.scale_dtype).to(x.dtype), 0
+            reach = x.amax(-1, keepdim=True) - minimum
+        scale = (reach / self.top_code).to(self.scale_dtype).to(x.dtype)
+        steps = (x - minimum) / scale.where(scale > 0, 1.0)  # a constant head has scale 0
         codes = (steps.round() + shift).clamp(0, self.top_code).to(torch.uint8)
-        scales = torch.cat((step, low)[: self.scales], dim=-1).to(self.scale_dtype)
+        scales = torch.cat((scale, minimum)[: self.scales], dim=-1).to(self.scale_dtype)
         return (pack_nibbles(codes) if self.bits == 4 else codes), scales
 
     def decode(
@@ -110,7 +110,7 @@ class Quantiser:
         width: int,
         dtype: torch.dtype = torch.float32,
     ) -> Float[Tensor, "*axes k"]:
-        """The numbers that the codes stand for: (q - shift) * step + low."""
+        """The numbers that the codes stand for: (q - shift) * scale + minimum."""
         codes = unpack_nibbles(packed, width) if self.bits == 4 else packed
         scales = scales.to(dtype)
         if self.symmetric:
@@ -118,7 +118,7 @@ class Quantiser:
         return codes * scales[..., :1] + scales[..., 1:]
 
     def error_bound(self, scales: Float[Tensor, "*axes c"]) -> Float[Tensor, "*axes 1"]:
-        """Largest |x - decoded x| of each head: half a step, and for a low its own rounding."""
+        """Largest |x - decoded x| of each head: half a scale, and for a minimum its own rounding."""
         rounding = torch.finfo(self.scale_dtype).eps / 2
         return scales[..., :1] / 2 + (0 if self.symmetric else rounding * scales[..., 1:].abs())
 
@@ -153,7 +153,7 @@ class QuantisedCache:
         head_dim: k.
         value_dim: v; k unless said.
         quantiser: how; 8 bits, symmetric, float32 steps unless said.
-        dtype: of the keys and values that `append` takes and returns.
+        dtype: of the keys and values that `update` takes and returns.
         device: where the codes lie.
 
     Raises:
@@ -193,7 +193,7 @@ class QuantisedCache:
         """Bytes of the codes and scales, for all of the capacity."""
         return self.keys.nbytes + self.values.nbytes
 
-    def append(
+    def update(
         self, keys: Float[Tensor, "b t g k"], values: Float[Tensor, "b t g v"], positions: Int[Tensor, "b t"]
     ) -> tuple[Float[Tensor, "b s g k"], Float[Tensor, "b s g v"], Int[Tensor, "b s"]]:
         """Encode the new tokens, and decode all s stored ones; the new ones too come back rounded.

@@ -11,7 +11,7 @@ from course_lib.layers.caches.contract import Entries, Slots
 
 
 class RingCache(Slots):
-    """A cache for a layer that sees W tokens: it never takes more than W slots.
+    """A cache for a layer that attends to W tokens: it never takes more than W slots.
 
     Token number i of a row lies in slot i mod W, so a new token overwrites the one that just left the
     window. With W = 4, one token at a time and then a chunk:
@@ -30,7 +30,7 @@ class RingCache(Slots):
 
     Args:
         batch, kv_heads, head_dim, value_dim: b, g, k and v (v is k when left out).
-        window: W, tokens a query sees, itself among them.
+        window: W, tokens a query attends to, itself among them.
         dtype, device: of the slots; torch's defaults when left out.
 
     Raises:
@@ -44,7 +44,7 @@ class RingCache(Slots):
     >>> cache = RingCache(batch=1, window=4, kv_heads=1, head_dim=1)
     >>> one = torch.ones(1, 1, 1, 1)
     >>> for i in range(6):
-    ...     keys, values, positions = cache.append(one, one, torch.tensor([[i]]))
+    ...     keys, values, positions = cache.update(one, one, torch.tensor([[i]]))
     >>> positions.tolist(), cache.length, cache.nbytes
     ([[4, 5, 2, 3]], 6, 32)
     """
@@ -64,7 +64,7 @@ class RingCache(Slots):
         super().__init__(batch, window, kv_heads, head_dim, value_dim, dtype, device)
         self.window = window
 
-    def append(
+    def update(
         self, keys: Float[Tensor, "b t g k"], values: Float[Tensor, "b t g v"], positions: Int[Tensor, "b t"]
     ) -> Entries:
         """Store the newest W tokens; return the old window and the new tokens."""

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-PAIRINGS = ("half", "interleaved")
+PAIRINGS = ("rotate_half", "interleaved")
 SCALINGS = ("default", "linear")
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class Rope:
     Args:
         dim: how many of the head's first coordinates turn; even. The rest pass through.
         theta: the base; a larger one turns slower and reaches further.
-        pairing: "half" or "interleaved".
+        pairing: "rotate_half" or "interleaved".
         factor: positions are divided by it ("linear" scaling); 1.0 leaves them alone.
 
     Raises:
@@ -43,7 +43,7 @@ class Rope:
 
     dim: int
     theta: float = 10_000.0
-    pairing: str = "half"
+    pairing: str = "rotate_half"
     factor: float = 1.0
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ def rope_scaling_factor(scaling: Mapping[str, Any] | None) -> float:
 def rope_tables(
     positions: Int[Tensor, "b t"],
     frequencies: Float[Tensor, " half"],
-    pairing: str = "half",
+    pairing: str = "rotate_half",
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Float[Tensor, "b t 1 rot"], Float[Tensor, "b t 1 rot"]]:
     """Cosine and signed sine of every coordinate's angle.
@@ -95,9 +95,9 @@ def rope_tables(
     kept in the table, both read: own * cos + partner * sin.
 
     Args:
-        positions: of the tokens; padding (-1) gets some angle, and nothing sees it.
+        positions: of the tokens; padding (-1) gets some angle, and nothing attends to it.
         frequencies: radians a token of each pair.
-        pairing: "half" or "interleaved".
+        pairing: "rotate_half" or "interleaved".
         dtype: of the tables; angles are worked out in float32 at least.
 
     Returns:
@@ -112,7 +112,7 @@ def apply_rope(
     x: Float[Tensor, "b t h k"],
     cos: Float[Tensor, "b t 1 rot"],
     sin: Float[Tensor, "b t 1 rot"],
-    pairing: str = "half",
+    pairing: str = "rotate_half",
 ) -> Float[Tensor, "b t h k"]:
     """Turn the first `rot` coordinates of every head; the others pass through.
 
@@ -121,7 +121,7 @@ def apply_rope(
     Args:
         x: queries or keys.
         cos, sin: from `rope_tables` or `Rope.tables`, with the same `pairing`.
-        pairing: "half" or "interleaved".
+        pairing: "rotate_half" or "interleaved".
 
     Raises:
         ValueError: `rot` is larger than the head width, or `pairing` is another word.
@@ -177,7 +177,7 @@ def once(memo: dict | None, key: tuple, compute: Callable[[], T]) -> T:
 def _to_pairs(first: Tensor, second: Tensor, pairing: str) -> Tensor:
     """Lay out the values of each pair's first and second coordinate along the head."""
     _check_pairing(pairing)
-    if pairing == "half":
+    if pairing == "rotate_half":
         return torch.cat((first, second), dim=-1)
     return torch.stack((first, second), dim=-1).flatten(-2)
 
@@ -185,7 +185,7 @@ def _to_pairs(first: Tensor, second: Tensor, pairing: str) -> Tensor:
 def _partner(x: Tensor, pairing: str) -> Tensor:
     """Put in every coordinate's place the other one of its pair."""
     _check_pairing(pairing)
-    if pairing == "half":
+    if pairing == "rotate_half":
         return x.roll(x.shape[-1] // 2, dims=-1)
     return x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
 

@@ -11,7 +11,7 @@ Row = tuple[str, str] | tuple[str, str, str]  # theirs, ours, and how ours lie i
 Table = tuple[Row, ...]
 
 ENDS: Table = (
-    ("model.embed_tokens", "embed.words"),
+    ("model.embed_tokens", "embed.tokens"),
     ("model.norm", "final_norm"),
     ("lm_head", "head"),
 )
@@ -65,7 +65,7 @@ GLM = ENDS + ATTENTION + GATED_IN_ONE + TWO_NORMS
 GLM4 = ENDS + ATTENTION + GATED_IN_ONE + GLM4_NORMS
 
 GPT2: Table = (
-    ("transformer.wte", "embed.words"),
+    ("transformer.wte", "embed.tokens"),
     ("transformer.wpe", "embed.positions.table"),
     ("transformer.h.{i}.ln_1", "blocks.{i}.mixer_norm"),
     ("transformer.h.{i}.attn.c_attn", "blocks.{i}.mixer.{wq,wk,wv}", "columns"),
@@ -77,7 +77,7 @@ GPT2: Table = (
     ("lm_head", "head"),
 )
 GPTJ: Table = (
-    ("transformer.wte", "embed.words"),
+    ("transformer.wte", "embed.tokens"),
     ("transformer.h.{i}.ln_1", "blocks.{i}.mixer_norm"),
     ("transformer.h.{i}.attn.q_proj", "blocks.{i}.mixer.wq"),
     ("transformer.h.{i}.attn.k_proj", "blocks.{i}.mixer.wk"),
@@ -89,7 +89,7 @@ GPTJ: Table = (
     ("lm_head", "head"),
 )
 GPT_NEOX: Table = (
-    ("gpt_neox.embed_in", "embed.words"),
+    ("gpt_neox.embed_in", "embed.tokens"),
     ("gpt_neox.layers.{i}.input_layernorm", "blocks.{i}.mixer_norm"),
     ("gpt_neox.layers.{i}.post_attention_layernorm", "blocks.{i}.ffn_norm"),
     ("gpt_neox.layers.{i}.attention.query_key_value", "blocks.{i}.mixer.{wq,wk,wv}", "grouped"),
@@ -100,7 +100,7 @@ GPT_NEOX: Table = (
     ("lm_head", "head"),
 )
 BLOOM: Table = (
-    ("transformer.word_embeddings", "embed.words"),
+    ("transformer.word_embeddings", "embed.tokens"),
     ("transformer.word_embeddings_layernorm", "embed.norm"),
     ("transformer.h.{i}.input_layernorm", "blocks.{i}.mixer_norm"),
     ("transformer.h.{i}.post_attention_layernorm", "blocks.{i}.ffn_norm"),

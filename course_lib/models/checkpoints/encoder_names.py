@@ -10,9 +10,9 @@ def _post_norm_encoder(base: str, head: Table) -> Table:
     """BERT and what shares its layers."""
     layer = f"{base}.encoder.layer.{{i}}"
     return (
-        (f"{base}.embeddings.word_embeddings", "embed.words"),
+        (f"{base}.embeddings.word_embeddings", "embed.tokens"),
         (f"{base}.embeddings.position_embeddings", "embed.positions.table"),
-        (f"{base}.embeddings.token_type_embeddings", "embed.types"),
+        (f"{base}.embeddings.token_type_embeddings", "embed.segments"),
         (f"{base}.embeddings.LayerNorm", "embed.norm"),
         (f"{layer}.attention.self.query", "blocks.{i}.mixer.wq"),
         (f"{layer}.attention.self.key", "blocks.{i}.mixer.wk"),
@@ -48,7 +48,7 @@ ROBERTA = _post_norm_encoder(
     ),
 )
 MODERNBERT: Table = (
-    ("model.embeddings.tok_embeddings", "embed.words"),
+    ("model.embeddings.tok_embeddings", "embed.tokens"),
     ("model.embeddings.norm", "embed.norm"),
     ("model.layers.{i}.attn_norm", "blocks.{i}.mixer_norm"),
     ("model.layers.{i}.attn.Wqkv", "blocks.{i}.mixer.{wq,wk,wv}", "stacked"),
@@ -106,17 +106,17 @@ def _bart_stack(side: str, embed: str) -> Table:
 
 
 T5: Table = (
-    ("shared", "source_embed.words"),
-    ("encoder.embed_tokens", "source_embed.words", "copy"),
-    ("decoder.embed_tokens", "embed.words"),
+    ("shared", "source_embed.tokens"),
+    ("encoder.embed_tokens", "source_embed.tokens", "copy"),
+    ("decoder.embed_tokens", "embed.tokens"),
     *_t5_stack("encoder"),
     *_t5_stack("decoder"),
     ("lm_head", "head"),
 )
 BART: Table = (
-    ("model.shared", "source_embed.words"),
-    ("model.encoder.embed_tokens", "source_embed.words", "copy"),
-    ("model.decoder.embed_tokens", "embed.words"),
+    ("model.shared", "source_embed.tokens"),
+    ("model.encoder.embed_tokens", "source_embed.tokens", "copy"),
+    ("model.decoder.embed_tokens", "embed.tokens"),
     *_bart_stack("encoder", "source_embed"),
     *_bart_stack("decoder", "embed"),
     ("lm_head", "head"),

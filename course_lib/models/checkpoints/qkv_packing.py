@@ -19,7 +19,7 @@ Parts = Sequence[Tensor]
 
 
 @dataclass(frozen=True)
-class Layout:
+class Packing:
     """`join(parts, owner)` makes their tensor of ours; `split(tensor, rows, owner)` makes ours of theirs.
 
     `rows`: how many rows each of ours has. `owner`: our module that the parts belong to.
@@ -40,9 +40,9 @@ def _split_groups(tensor: Tensor, rows: Sequence[int], owner: nn.Module) -> Part
     return [part.flatten(0, 1) for part in by_group]
 
 
-LAYOUTS = {
-    "same": Layout(lambda parts, _: parts[0], lambda tensor, rows, _: [tensor]),
-    "stacked": Layout(lambda parts, _: torch.cat(parts), lambda tensor, rows, _: tensor.split(rows)),
-    "columns": Layout(lambda parts, _: torch.cat(parts).t(), lambda tensor, rows, _: tensor.t().split(rows)),
-    "grouped": Layout(_join_groups, _split_groups),
+PACKINGS = {
+    "same": Packing(lambda parts, _: parts[0], lambda tensor, rows, _: [tensor]),
+    "stacked": Packing(lambda parts, _: torch.cat(parts), lambda tensor, rows, _: tensor.split(rows)),
+    "columns": Packing(lambda parts, _: torch.cat(parts).t(), lambda tensor, rows, _: tensor.t().split(rows)),
+    "grouped": Packing(_join_groups, _split_groups),
 }

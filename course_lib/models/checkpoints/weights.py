@@ -20,13 +20,13 @@ from course_lib.models.checkpoints.decoder_names import (
     Table,
 )
 from course_lib.models.checkpoints.encoder_names import PAIRED_TABLES, PAIRED_VARIANTS
-from course_lib.models.checkpoints.qkv_packing import LAYOUTS, Layout
+from course_lib.models.checkpoints.qkv_packing import PACKINGS, Packing
 
 SUFFIXES = (".weight", ".bias", "")
 
 
 @dataclass(frozen=True)
-class Piece:
+class PackedTensor:
     """One tensor of theirs: its name, the names of ours in it, their layout and the module they belong to.
 
     `copy`: it repeats another of theirs, which is the one that counts.
@@ -34,7 +34,7 @@ class Piece:
 
     theirs: str
     ours: tuple[str, ...]
-    layout: Layout
+    layout: Packing
     owner: nn.Module
     copy: bool = False
 
@@ -62,7 +62,7 @@ def load_hf_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
         ValueError: the family has no table of names; or a tensor is missing, is unknown to the model, or has
             another shape, or a tied one differs from what it is tied to. The message names it.
     """
-    pieces = {piece.theirs: piece for piece in pieces_of(model)}
+    pieces = {piece.theirs: piece for piece in packed_tensors(model)}
     owned, every = _owned(model), _every(model)
     full = {_full_name(name, pieces): name for name in state_dict}
     given = {name: own for name, own in full.items() if name in pieces or not re.search(NOT_WEIGHTS, own)}
@@ -100,18 +100,18 @@ def hf_tensors(model: nn.Module, tensors: Mapping[str, Tensor] | None = None) ->
     torch.Size([4, 12])
     """
     source = {name: own.detach() for name, own in _owned(model).items()} if tensors is None else tensors
-    pieces = (piece for piece in pieces_of(model) if not piece.copy and set(piece.ours) <= source.keys())
+    pieces = (piece for piece in packed_tensors(model) if not piece.copy and set(piece.ours) <= source.keys())
     return {piece.theirs: piece.join(source).contiguous() for piece in pieces}
 
 
-def pieces_of(model: nn.Module) -> list[Piece]:
+def packed_tensors(model: nn.Module) -> list[PackedTensor]:
     """Which tensors a checkpoint of this model consists of, tied copies included.
 
     Raises:
         ValueError: the family has no table of names, or its table leaves a parameter out.
     """
     names = set(_every(model))
-    pieces: dict[str, Piece] = {}
+    pieces: dict[str, PackedTensor] = {}
     taken: set[str] = set()
     for theirs, ours, *layout in table_of(model):
         copy = layout == ["copy"]
@@ -122,8 +122,8 @@ def pieces_of(model: nn.Module) -> list[Piece]:
                 if names.issuperset(parts) and (copy or taken.isdisjoint(parts)):
                     taken.update(parts)
                     owner = model.get_submodule(parts[0].removesuffix(suffix).rpartition(".")[0])
-                    pieces[name] = Piece(
-                        name, parts, LAYOUTS["same" if copy or not layout else layout[0]], owner, copy
+                    pieces[name] = PackedTensor(
+                        name, parts, PACKINGS["same" if copy or not layout else layout[0]], owner, copy
                     )
     left_out = names - taken - (names - _owned(model).keys())
     if left_out:
@@ -170,7 +170,7 @@ def _owned(model: nn.Module) -> dict[str, Tensor]:
     return {name: every[name] for name in first.values()}
 
 
-def _full_name(name: str, pieces: Mapping[str, Piece]) -> str:
+def _full_name(name: str, pieces: Mapping[str, PackedTensor]) -> str:
     """The name as the table has it: files may use another, or leave the stack's prefix out."""
     name = OTHER_NAMES.get(name, name)
     full = (prefix + name for prefix in ("", *BASE_PREFIXES))

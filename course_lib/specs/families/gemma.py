@@ -3,9 +3,21 @@
 Each stands for `Gemma2ForCausalLM` or `Gemma3ForCausalLM` of `transformers` (Gemma 3's text model alone).
 """
 
-from course_lib.specs.families.llama import attention, causal_lm, head_dim_of, windows_of
+from course_lib.specs.families.llama import (
+    attention,
+    causal_lm,
+    head_dim_of,
+    windows_of,
+)
 from course_lib.specs.reader import Config
-from course_lib.specs.records import EmbeddingSpec, FFNSpec, LayerSpec, ModelSpec, NormSpec, RopeSpec
+from course_lib.specs.records import (
+    EmbeddingSpec,
+    FFNSpec,
+    LayerSpec,
+    ModelSpec,
+    NormSpec,
+    RopeSpec,
+)
 from course_lib.specs.rotary import LAYER_TYPES, rope_spec
 
 

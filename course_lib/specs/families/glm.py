@@ -6,7 +6,12 @@ glm (GLM-4-9B of 2024) has pre-norms, glm4 (GLM-4-0414) norms both sides of each
 
 from dataclasses import replace
 
-from course_lib.specs.families.llama import attention, causal_lm, decoder_layer, head_dim_of
+from course_lib.specs.families.llama import (
+    attention,
+    causal_lm,
+    decoder_layer,
+    head_dim_of,
+)
 from course_lib.specs.reader import Config
 from course_lib.specs.records import LayerSpec, ModelSpec
 from course_lib.specs.rotary import rope_spec

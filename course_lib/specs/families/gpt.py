@@ -6,7 +6,14 @@ They stand for `GPT2LMHeadModel` and `BloomForCausalLM` of `transformers`.
 from dataclasses import replace
 
 from course_lib.specs.reader import Config
-from course_lib.specs.records import AttentionSpec, EmbeddingSpec, FFNSpec, LayerSpec, ModelSpec, NormSpec
+from course_lib.specs.records import (
+    AttentionSpec,
+    EmbeddingSpec,
+    FFNSpec,
+    LayerSpec,
+    ModelSpec,
+    NormSpec,
+)
 
 
 def gpt2(config: Config) -> ModelSpec:

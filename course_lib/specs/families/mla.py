@@ -10,7 +10,13 @@ from math import log
 from course_lib.specs.families.llama import causal_lm, decoder_layer, gated_ffn
 from course_lib.specs.families.moe import fine_grained_experts
 from course_lib.specs.reader import Config
-from course_lib.specs.records import LatentAttentionSpec, ModelSpec, MoESpec, NormSpec, RopeSpec
+from course_lib.specs.records import (
+    LatentAttentionSpec,
+    ModelSpec,
+    MoESpec,
+    NormSpec,
+    RopeSpec,
+)
 from course_lib.specs.rotary import rope_spec
 
 
@@ -34,7 +40,7 @@ def deepseek_v3(config: Config) -> ModelSpec:
         selection_bias=True,
     )
     interleaved = config.flag("rope_interleave", True)
-    return latent_lm(config, moe, pairing="interleaved" if interleaved else "half", dense=3)
+    return latent_lm(config, moe, pairing="interleaved" if interleaved else "rotate_half", dense=3)
 
 
 def latent_lm(config: Config, moe: MoESpec, *, pairing: str, dense: int) -> ModelSpec:

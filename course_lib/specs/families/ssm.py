@@ -3,7 +3,13 @@
 mamba, mamba2, rwkv, jamba.
 """
 
-from course_lib.specs.families.llama import causal_lm, decoder_layer, gated_ffn, head_dim_of, kv_heads_of
+from course_lib.specs.families.llama import (
+    causal_lm,
+    decoder_layer,
+    gated_ffn,
+    head_dim_of,
+    kv_heads_of,
+)
 from course_lib.specs.families.moe import narrow_experts
 from course_lib.specs.reader import Config
 from course_lib.specs.records import (

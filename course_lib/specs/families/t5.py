@@ -6,7 +6,14 @@ They stand for `T5ForConditionalGeneration`, `BartForConditionalGeneration` and 
 
 from course_lib.specs.families.gpt import full_attention, layer_norm, mlp, model
 from course_lib.specs.reader import Config
-from course_lib.specs.records import AttentionSpec, EmbeddingSpec, FFNSpec, LayerSpec, ModelSpec, NormSpec
+from course_lib.specs.records import (
+    AttentionSpec,
+    EmbeddingSpec,
+    FFNSpec,
+    LayerSpec,
+    ModelSpec,
+    NormSpec,
+)
 
 
 def t5(config: Config) -> ModelSpec:

@@ -4,7 +4,13 @@ from dataclasses import replace
 
 from course_lib.specs.families.gpt import full_attention, layer_norm, mlp
 from course_lib.specs.reader import Config
-from course_lib.specs.records import EmbeddingSpec, LayerSpec, ModelSpec, NormSpec, PatchSpec
+from course_lib.specs.records import (
+    EmbeddingSpec,
+    LayerSpec,
+    ModelSpec,
+    NormSpec,
+    PatchSpec,
+)
 
 
 def vit(config: Config) -> ModelSpec:

@@ -16,13 +16,13 @@ from course_lib.specs.records.norm import NormSpec
 class RopeSpec(Sized):
     """Rotary positions: the first `dim` of each head turn at base `theta`.
 
-    `pairing` "half" turns (x_i, x_{i + dim/2}); "interleaved" turns (x_{2i}, x_{2i+1}). `scaling` holds the
+    `pairing` "rotate_half" turns (x_i, x_{i + dim/2}); "interleaved" turns (x_{2i}, x_{2i+1}). `scaling` holds the
     options of a context extension, its `rope_type` ("linear", "llama3", "yarn", ...) among them.
     """
 
     theta: float
     dim: int
-    pairing: Literal["half", "interleaved"] = "half"
+    pairing: Literal["rotate_half", "interleaved"] = "rotate_half"
     scaling: Mapping[str, Any] | None = None
 
 

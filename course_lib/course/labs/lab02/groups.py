@@ -9,7 +9,7 @@ from torch import Tensor
 
 from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.layers.attention.forms import attend
-from course_lib.layers.masks import visible
+from course_lib.layers.masks import causal_mask
 
 HINTS = {
     "split": "Head i owns the numbers i*k to (i+1)*k of the projection: the last axis splits into (h, k).",
@@ -80,7 +80,7 @@ def _check_groups(to_groups, weight: Tensor, heads: int, groups: int) -> None:
 def _check_layer(layer, x: Tensor, weights: dict[str, Tensor], heads: int, groups: int) -> None:
     what = f"layer with {heads} heads and {groups} groups"
     positions = torch.arange(x.shape[1])[None].expand(x.shape[:2])
-    mask = visible(positions, positions)
+    mask = causal_mask(positions, positions)
     with CHECK.doing("layer", what):
         got = layer(x, weights, heads, groups, mask)
     inputs = x, weights, heads, groups

@@ -12,7 +12,7 @@ from torch import Tensor
 from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.layers.attention.forms import attend
 from course_lib.layers.attention.layer import Attention
-from course_lib.layers.masks import visible
+from course_lib.layers.masks import causal_mask
 from course_lib.layers.positions.rope import Rope
 
 HINTS = {
@@ -86,7 +86,7 @@ def _layers(n: int, d: int, rng: torch.Generator) -> list[tuple[str, Layer, set[
     def one_ahead(x: Tensor) -> Tensor:
         places = torch.arange(n).expand(x.shape[:2])
         q, k, v = attention.project(x, places)
-        return attention.wo(attend(q, k, v, visible(places + 1, places))[0].flatten(2))
+        return attention.wo(attend(q, k, v, causal_mask(places + 1, places))[0].flatten(2))
 
     little, second_row = leaking(far, lambda x: 1e-5 * x.tanh()), leaking(far, torch.tanh, slice(1, 2))
     return [

@@ -1,7 +1,7 @@
 """Lab 2, exercise 3: rotary positions, and why only the distance matters.
 
 Symbols: t tokens, h heads, k head width (even), i = 0 .. k/2 - 1 a pair, theta the base. Pair i turns by
-position * theta^(-2i/k). Pairing "half" turns (x_i, x_{i + k/2}).
+position * theta^(-2i/k). Pairing "rotate_half" turns (x_i, x_{i + k/2}).
 """
 
 import torch
@@ -65,7 +65,7 @@ def _check_frequencies(frequencies, width: int, theta: float) -> None:
     CHECK.close(got, expected, "frequencies", f"frequencies({width}, {theta:g})", mistakes)
 
 
-def _turned(x: Tensor, positions: Tensor, theta: float, pairing: str = "half") -> Tensor:
+def _turned(x: Tensor, positions: Tensor, theta: float, pairing: str = "rotate_half") -> Tensor:
     rope = Rope(dim=x.shape[-1], theta=theta, pairing=pairing)
     return apply_rope_naive(x[None], positions[None], rope)[0]
 

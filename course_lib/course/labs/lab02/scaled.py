@@ -59,7 +59,7 @@ def _check_mask(causal_mask, size: dict[str, int]) -> None:
     ):
         with CHECK.doing("positions", "causal_mask"):
             got = causal_mask(queries, keys)
-        seen = masks.visible(queries[None], keys[None])[0]
+        seen = masks.causal_mask(queries[None], keys[None])[0]
         q, k = queries[:, None], keys[None, :]
         places = torch.arange(len(queries))[:, None] >= torch.arange(len(keys))[None, :]
         mistakes = {"itself": (k < q).long(), "leak": (k >= q).long(), "positions": places.long()}

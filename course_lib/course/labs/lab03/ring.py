@@ -52,7 +52,7 @@ def _check_visible(visible, window: int, rng: torch.Generator) -> None:
     early, late = torch.tensor([1, 2 * window]), torch.randint(window, 4 * window, (3,), generator=rng)
     queries = torch.cat((early, late))  # the first has an empty slot's position within its window
     q, k = queries[:, None], keys[None, :]
-    seen = masks.visible(queries[None], keys[None], window)[0]
+    seen = masks.causal_mask(queries[None], keys[None], window)[0]
     with CHECK.doing("window_edge", "visible"):
         got = visible(queries, keys, window)
     CHECK.true(
@@ -84,7 +84,7 @@ def _check_chunks(ring_class: type, visible, chunks: list[int], size: dict[str, 
     place = ring.keys.data_ptr()
     every = torch.arange(total)
     full = attention_naive(
-        queries, keys, values, masks.visible(every[None], every[None], window).expand(len(keys), -1, -1)
+        queries, keys, values, masks.causal_mask(every[None], every[None], window).expand(len(keys), -1, -1)
     )
     for new in chunks:
         part, positions = slice(done, done + new), torch.arange(done, done + new)

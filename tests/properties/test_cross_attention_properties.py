@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.layers.attention.cross import CrossAttention, Source
+from course_lib.layers.attention.cross import CrossAttention, EncoderKV
 from course_lib.layers.attention.layer import Attention
 from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.window import RingCache
@@ -39,9 +39,9 @@ def row(length: int, batch: int = 1):
 @given(seed=seeds, length=lengths, kind=kinds)
 def test_a_prefix_of_nothing_is_causal_and_of_everything_bidirectional(seed, length, kind):
     layer, (x, positions) = layer_of(seed, kind), row(length)
-    torch.testing.assert_close(layer(x, positions, rule=prefix(0)), layer(x, positions), **TOLERANCE)
-    whole = layer(x, positions, rule=prefix(length))
-    torch.testing.assert_close(whole, layer(x, positions, rule=BIDIRECTIONAL), **TOLERANCE)
+    torch.testing.assert_close(layer(x, positions, mask_mod=prefix(0)), layer(x, positions), **TOLERANCE)
+    whole = layer(x, positions, mask_mod=prefix(length))
+    torch.testing.assert_close(whole, layer(x, positions, mask_mod=BIDIRECTIONAL), **TOLERANCE)
 
 
 @EXAMPLES
@@ -49,11 +49,15 @@ def test_a_prefix_of_nothing_is_causal_and_of_everything_bidirectional(seed, len
 def test_a_token_moves_only_those_who_read_it(seed, length, kind, data):
     layer, (x, positions) = layer_of(seed, kind), row(length)
     size, changed = data.draw(st.integers(0, length)), data.draw(st.integers(0, length - 1))
-    rule = prefix(size)
+    mask_mod = prefix(size)
     perturbed = x.clone()
     perturbed[:, changed] += torch.randn(5)
-    moved = (layer(x, positions, rule=rule) - layer(perturbed, positions, rule=rule)).abs().amax(-1)[0]
-    read_by = rule.mask(positions, positions)[0, :, changed]
+    moved = (
+        (layer(x, positions, mask_mod=mask_mod) - layer(perturbed, positions, mask_mod=mask_mod))
+        .abs()
+        .amax(-1)[0]
+    )
+    read_by = mask_mod.mask(positions, positions)[0, :, changed]
     assert (moved > 1e-12).tolist() == read_by.tolist()
 
 
@@ -62,7 +66,7 @@ def test_a_token_moves_only_those_who_read_it(seed, length, kind, data):
 def test_packed_documents_equal_separate_runs(seed, sizes, kind):
     layer, (x, _) = layer_of(seed, kind), row(sum(sizes))
     documents = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))[None]
-    packed = layer(x, packed_positions(documents), rule=CAUSAL & same_document(documents))
+    packed = layer(x, packed_positions(documents), mask_mod=CAUSAL & same_document(documents))
     alone = [layer(part, next_positions(0, 1, part.shape[1])) for part in x.split(sizes, dim=1)]
     torch.testing.assert_close(packed, torch.cat(alone, dim=1), **TOLERANCE)
 
@@ -70,7 +74,7 @@ def test_packed_documents_equal_separate_runs(seed, sizes, kind):
 @EXAMPLES
 @given(seed=seeds, length=lengths)
 def test_without_positions_a_bidirectional_layer_follows_any_order(seed, length):
-    layer, (x, positions) = layer_of(seed, rule=BIDIRECTIONAL), row(length)
+    layer, (x, positions) = layer_of(seed, mask_mod=BIDIRECTIONAL), row(length)
     order = torch.randperm(length)
     torch.testing.assert_close(layer(x[:, order], positions), layer(x, positions)[:, order], **TOLERANCE)
 
@@ -78,7 +82,7 @@ def test_without_positions_a_bidirectional_layer_follows_any_order(seed, length)
 @EXAMPLES
 @given(seed=seeds, length=st.integers(3, 9), kind=st.sampled_from(["rope", "alibi", "buckets"]))
 def test_with_positions_a_bidirectional_layer_knows_the_order(seed, length, kind):
-    layer, (x, positions) = layer_of(seed, kind, rule=BIDIRECTIONAL), row(length)
+    layer, (x, positions) = layer_of(seed, kind, mask_mod=BIDIRECTIONAL), row(length)
     order = torch.arange(length).roll(1)
     moved = layer(x[:, order], positions) - layer(x, positions)[:, order]
     assert moved.abs().max() > 1e-6
@@ -116,8 +120,8 @@ def test_reading_a_source_ignores_its_padding_and_makes_its_keys_once(seed, leng
     layer = CrossAttention(5, 6, 2, 4, source_width=7).double().requires_grad_(False)
     (x, positions), states = row(length), torch.randn(1, source + pads, 7).double()
     places = torch.arange(source + pads)[None]
-    padded = layer.read(states, places.masked_fill(places >= source, -1))
-    alone = layer.read(states[:, :source], places[:, :source])
+    padded = layer.encoder_kv(states, places.masked_fill(places >= source, -1))
+    alone = layer.encoder_kv(states[:, :source], places[:, :source])
     expected = layer(x, positions, alone)
     torch.testing.assert_close(layer(x, positions, padded), expected, **TOLERANCE)
     steps = [layer(x[:, i : i + 1], positions[:, i : i + 1], padded) for i in range(length)]
@@ -144,5 +148,5 @@ def test_a_fused_layer_gives_what_its_weights_give(seed, length, kind):
 
 
 def test_a_source_knows_its_bytes():
-    source = Source(torch.zeros(2, 5, 3, 4), torch.zeros(2, 5, 3, 6), next_positions(0, 2, 5))
+    source = EncoderKV(torch.zeros(2, 5, 3, 4), torch.zeros(2, 5, 3, 6), next_positions(0, 2, 5))
     assert source.nbytes == 2 * 5 * 3 * (4 + 6) * 4
