@@ -1,4 +1,5 @@
-"""How much time and memory does attention take, and does working in tiles cost anything?
+"""How much time and memory does attention take, and does working in tiles cost
+anything?
 
 One layer's attention over n tokens, by forms that take turns in one run:
 
@@ -7,9 +8,10 @@ One layer's attention over n tokens, by forms that take turns in one run:
     sdpa      PyTorch's fused kernel: what a user would pick
     triton    `flash_attention`: our kernel, on a GPU only
 
-The numbers to read are ratios of time to sdpa's, as a median over rounds, and bytes a token: constant where
-memory grows with n, doubling with n where it grows with its square. A peak counts the tensors that operators
-return; scratch inside one operator (sdpa's tiles) is not seen on the CPU. Run it on an idle machine.
+The numbers to read are ratios of time to sdpa's, as a median over rounds, and bytes a
+token: constant where memory grows with n, doubling with n where it grows with its
+square. A peak counts the tensors that operators return; scratch inside one operator
+(sdpa's tiles) is not seen on the CPU. Run it on an idle machine.
 
 The script stops if two forms give different outputs.
 
@@ -34,10 +36,16 @@ from course_lib.layers.masks import causal_mask
 from course_lib.layers.positions.numbering import next_positions
 
 TOKENS = (1024, 2048, 4096, 8192)
-TOLERANCE = {"float32": 2e-5, "bfloat16": 2e-2, "float16": 4e-3}  # of outputs whose values are below 1
+TOLERANCE = {
+    "float32": 2e-5,
+    "bfloat16": 2e-2,
+    "float16": 4e-3,
+}  # of outputs whose values are below 1
 
 
-def forms(given: argparse.Namespace, tokens: int, causal: bool) -> dict[str, Callable[[], Tensor]]:
+def forms(
+    given: argparse.Namespace, tokens: int, causal: bool
+) -> dict[str, Callable[[], Tensor]]:
     """Each works on the same queries, keys and values, and may be called again."""
     torch.manual_seed(0)
     like = {"device": given.device, "dtype": getattr(torch, given.dtype)}
@@ -47,13 +55,21 @@ def forms(given: argparse.Namespace, tokens: int, causal: bool) -> dict[str, Cal
     blocks = {"block_q": given.block_q, "block_k": given.block_k}
 
     def naive() -> Tensor:
-        mask = causal_mask(places, places) if causal else torch.ones_like(causal_mask(places, places))
+        mask = (
+            causal_mask(places, places)
+            if causal
+            else torch.ones_like(causal_mask(places, places))
+        )
         return attend(*qkv, mask)[0]
 
     def tiled() -> Tensor:
         return flash_attention(*qkv, *((places, places) if causal else ()), **blocks)[0]
 
-    found = {"naive": naive, "tiled": tiled, "sdpa": lambda: attend_sdpa(*qkv, causal=causal)}
+    found = {
+        "naive": naive,
+        "tiled": tiled,
+        "sdpa": lambda: attend_sdpa(*qkv, causal=causal),
+    }
     if torch.device(given.device).type == "cuda":
         from course_lib.kernels.flash_triton import flash_attention
 
@@ -66,18 +82,26 @@ def benchmark(given: argparse.Namespace, tokens: int, causal: bool) -> dict:
     """One row: milliseconds and peak bytes of each form, and the ratios to sdpa."""
     runs = forms(given, tokens, causal)
     check_equal(runs, TOLERANCE[given.dtype])
-    comparison = compare(runs, baseline="sdpa", repeats=given.rounds, device=given.device)
+    comparison = compare(
+        runs, baseline="sdpa", repeats=given.rounds, device=given.device
+    )
     peaks = {name: peak_tensor_bytes(run, given.device) for name, run in runs.items()}
     slower = {
-        name: round(median(1 / speed for speed in speeds), 2) for name, speeds in comparison.speedups.items()
+        name: round(median(1 / speed for speed in speeds), 2)
+        for name, speeds in comparison.speedups.items()
     }
     return {
         "tokens": tokens,
         "causal": causal,
-        "ms": {name: round(1e3 * timing.median_s, 2) for name, timing in comparison.timings.items()},
+        "ms": {
+            name: round(1e3 * timing.median_s, 2)
+            for name, timing in comparison.timings.items()
+        },
         "time_over_sdpa": slower,
         "peak_bytes": peaks,
-        "peak_bytes_per_token": {name: round(peak / tokens) for name, peak in peaks.items()},
+        "peak_bytes_per_token": {
+            name: round(peak / tokens) for name, peak in peaks.items()
+        },
     }
 
 
@@ -86,14 +110,18 @@ def check_equal(runs: dict[str, Callable[[], Tensor]], tolerance: float) -> None
     expected = runs["sdpa"]()
     for name, run in runs.items():
         if (gap := (run() - expected).abs().max().item()) > tolerance:
-            raise SystemExit(f"{name} is {gap:.1e} from sdpa, allowed are {tolerance:.0e}")
+            raise SystemExit(
+                f"{name} is {gap:.1e} from sdpa, allowed are {tolerance:.0e}"
+            )
 
 
 def machine(given: argparse.Namespace) -> dict:
     """What a reader needs to know of the machine."""
     on_gpu = torch.device(given.device).type == "cuda"
     return {
-        "processor": torch.cuda.get_device_name(given.device) if on_gpu else platform.machine(),
+        "processor": torch.cuda.get_device_name(given.device)
+        if on_gpu
+        else platform.machine(),
         "cores": os.cpu_count(),
         "threads": given.threads,
         "python": platform.python_version(),
@@ -113,7 +141,9 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", choices=TOLERANCE)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the results there"
+    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     rows = []
@@ -124,8 +154,13 @@ def main() -> None:
             print(f"{tokens:5} tokens, {'causal' if causal else 'full'}")
             for name, ms in row["ms"].items():
                 times = f"{ms:9.2f} ms  {row['time_over_sdpa'][name]:6.2f} x sdpa"
-                print(f"    {name:6} {times}  {row['peak_bytes_per_token'][name]:9,} B a token", flush=True)
-            if given.json:  # after every row, so that a run cut short leaves what it measured
+                print(
+                    f"    {name:6} {times}  {row['peak_bytes_per_token'][name]:9,} B a token",
+                    flush=True,
+                )
+            if (
+                given.json
+            ):  # after every row, so that a run cut short leaves what it measured
                 write(given, rows)
 
 

@@ -1,12 +1,13 @@
-"""How fast are a forward pass and a training step of `CausalLM`, against `transformers` with its weights?
+"""How fast are a forward pass and a training step of `CausalLM`, against `transformers`
+with its weights?
 
     forward   logits of every token, no cache, no gradients
     padded    the same for a batch whose rows are padded on the left to unlike lengths
     train     forward pass, cross-entropy and backward pass
 
-Both sides use PyTorch's fused attention in float32. They take turns in one run; the number to read is how
-many times faster a round of ours was than the same round of theirs, as a median over rounds. Above 1 ours is
-faster. Run it on an idle machine.
+Both sides use PyTorch's fused attention in float32. They take turns in one run; the
+number to read is how many times faster a round of ours was than the same round of
+theirs, as a median over rounds. Above 1 ours is faster. Run it on an idle machine.
 
 The script stops if the two give different logits.
 
@@ -32,8 +33,12 @@ KINDS = ("forward", "padded", "train")
 TOLERANCE = 2e-3  # of float32 logits: both sum in another order
 
 
-def work(kind: str, theirs, ours, tokens: int) -> tuple[dict[str, Callable[[], Tensor]], Tensor]:
-    """The two sides of one kind of work, and which of their logits belong to real tokens."""
+def work(
+    kind: str, theirs, ours, tokens: int
+) -> tuple[dict[str, Callable[[], Tensor]], Tensor]:
+    """The two sides of one kind of work, and which of their logits belong to real
+    tokens.
+    """
     torch.manual_seed(tokens)
     text = torch.randint(1, theirs.config.vocab_size, (BATCH, tokens))
     real = torch.ones_like(text)
@@ -41,12 +46,26 @@ def work(kind: str, theirs, ours, tokens: int) -> tuple[dict[str, Callable[[], T
         for row in range(BATCH):
             real[row, : row * tokens // (2 * BATCH)] = 0
         places = positions_from_padding(real)
-        options = {"attention_mask": real, "position_ids": places.clamp(min=0), "use_cache": False}
-        sides = {"transformers": lambda: theirs(text, **options).logits, "ours": lambda: ours(text, places)}
-        return {name: torch.no_grad()(side) for name, side in sides.items()}, real.bool()
-    sides = {"transformers": lambda: theirs(text, use_cache=False).logits, "ours": lambda: ours(text)}
+        options = {
+            "attention_mask": real,
+            "position_ids": places.clamp(min=0),
+            "use_cache": False,
+        }
+        sides = {
+            "transformers": lambda: theirs(text, **options).logits,
+            "ours": lambda: ours(text, places),
+        }
+        return {
+            name: torch.no_grad()(side) for name, side in sides.items()
+        }, real.bool()
+    sides = {
+        "transformers": lambda: theirs(text, use_cache=False).logits,
+        "ours": lambda: ours(text),
+    }
     if kind == "forward":
-        return {name: torch.no_grad()(side) for name, side in sides.items()}, real.bool()
+        return {
+            name: torch.no_grad()(side) for name, side in sides.items()
+        }, real.bool()
 
     def step(model, logits: Callable[[], Tensor]) -> Tensor:
         model.zero_grad()
@@ -55,7 +74,9 @@ def work(kind: str, theirs, ours, tokens: int) -> tuple[dict[str, Callable[[], T
         return scores.detach()
 
     trained = {"transformers": theirs, "ours": ours}
-    return {name: lambda name=name: step(trained[name], sides[name]) for name in sides}, real.bool()
+    return {
+        name: lambda name=name: step(trained[name], sides[name]) for name in sides
+    }, real.bool()
 
 
 def benchmark(name: str, kind: str, tokens: int, rounds: int) -> dict:
@@ -71,24 +92,38 @@ def benchmark(name: str, kind: str, tokens: int, rounds: int) -> dict:
         "kind": kind,
         "batch": BATCH,
         "tokens": tokens,
-        "ms": {side: round(1e3 * timing.median_s, 2) for side, timing in comparison.timings.items()},
+        "ms": {
+            side: round(1e3 * timing.median_s, 2)
+            for side, timing in comparison.timings.items()
+        },
         "ours_against_transformers": round(comparison.speedup("ours"), 2),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=["small", "medium"])
+    parser.add_argument(
+        "--models", nargs="+", choices=MODELS, default=["small", "medium"]
+    )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--tokens", nargs="+", type=int, default=TOKENS)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the results there"
+    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    settings = {"rounds": given.rounds, "dtype": "float32", "batch": BATCH, "models": MODELS}
+    settings = {
+        "rounds": given.rounds,
+        "dtype": "float32",
+        "batch": BATCH,
+        "models": MODELS,
+    }
     rows = []
-    print("ms a pass                            transformers      ours    times as fast")
+    print(
+        "ms a pass                            transformers      ours    times as fast"
+    )
     for name in given.models:
         for kind in given.kinds:
             for tokens in given.tokens:
@@ -98,7 +133,11 @@ def main() -> None:
                 print(f"{name:8} {kind:8} {BATCH} x {tokens:5}    {times}    ", end="")
                 print(f"{row['ours_against_transformers']:.2f}x", flush=True)
                 if given.json:
-                    report = {"machine": machine(given.threads), "settings": settings, "rows": rows}
+                    report = {
+                        "machine": machine(given.threads),
+                        "settings": settings,
+                        "rows": rows,
+                    }
                     given.json.parent.mkdir(parents=True, exist_ok=True)
                     given.json.write_text(json.dumps(report, indent=2) + "\n")
 

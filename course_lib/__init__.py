@@ -1,1 +1,3 @@
-"""course_lib: the library of Architecture, Measured. Import from the defining module, not from here."""
+"""course_lib: the library of Architecture, Measured. Import from the defining module,
+not from here.
+"""

@@ -1,9 +1,11 @@
-"""Draw book/_static/cover.svg: what five published models keep in memory for one request.
+"""Draw book/_static/cover.svg: what five published models keep in memory for one
+request.
 
     python tools/draw_cover.py
 
-The picture on the first page and in the README. Its values and its words come from `course_lib`, and a test
-compares the words in both places, and in the picture, with `alt()`.
+The picture on the first page and in the README. Its values and its words come from
+`course_lib`, and a test compares the words in both places, and in the picture, with
+`alt()`.
 """
 
 from pathlib import Path
@@ -42,28 +44,48 @@ def shown(gib: float) -> str:
     >>> shown(576.0), shown(8.578), shown(0.0626)
     ('576 GiB', '8.6 GiB', '64 MiB')
     """
-    return f"{gib * 1024:.0f} MiB" if gib < 1 else f"{gib:.1f} GiB" if gib < 10 else f"{gib:.0f} GiB"
+    return (
+        f"{gib * 1024:.0f} MiB"
+        if gib < 1
+        else f"{gib:.1f} GiB"
+        if gib < 10
+        else f"{gib:.0f} GiB"
+    )
 
 
 def alt() -> str:
     """Return the picture in words."""
-    ends = "; ".join(f"{name} ({how}) {shown(cache_gib(key, LAST))}" for key, name, how in MODELS)
+    ends = "; ".join(
+        f"{name} ({how}) {shown(cache_gib(key, LAST))}" for key, name, how in MODELS
+    )
     return f"Memory one request keeps against its context. At {LAST:,} tokens: {ends}."
 
 
 def draw() -> plt.Figure:
     """Draw one line for each model, on logarithmic axes, labelled at its end."""
     fig, axes = plt.subplots(figsize=(8.4, 4.3))
-    for (key, name, how), colour, dash in zip(MODELS, plotting.COLOURS, plotting.DASHES, strict=False):
+    for (key, name, how), colour, dash in zip(
+        MODELS, plotting.COLOURS, plotting.DASHES, strict=False
+    ):
         gib = [cache_gib(key, tokens) for tokens in CONTEXTS]
         axes.plot(CONTEXTS, gib, color=colour, linestyle=dash, linewidth=2.2)
         label = f"{name}: {shown(gib[-1])}\n{how}"
-        axes.text(LAST * 1.12, gib[-1], label, va="center", fontsize=11, linespacing=1.15)
+        axes.text(
+            LAST * 1.12, gib[-1], label, va="center", fontsize=11, linespacing=1.15
+        )
     memory = load_hardware(ACCELERATOR).memory_bytes / GIB
     axes.axhline(memory, color=plotting.INK, linewidth=1, linestyle=(0, (2, 2)))
     box = {"facecolor": plotting.CARD, "edgecolor": "none", "pad": 1}
-    axes.text(1100, memory * 1.3, "all the memory of one 80 GB accelerator", fontsize=11, bbox=box)
-    axes.set(xscale="log", yscale="log", xlim=(CONTEXTS[0], LAST), ylim=(10 / 1024, 1500))
+    axes.text(
+        1100,
+        memory * 1.3,
+        "all the memory of one 80 GB accelerator",
+        fontsize=11,
+        bbox=box,
+    )
+    axes.set(
+        xscale="log", yscale="log", xlim=(CONTEXTS[0], LAST), ylim=(10 / 1024, 1500)
+    )
     axes.set_xticks(CONTEXTS[::2], [f"{tokens // 1024}K" for tokens in CONTEXTS[::2]])
     ticks = {
         10 / 1024: "10 MiB",
@@ -83,4 +105,9 @@ def draw() -> plt.Figure:
 if __name__ == "__main__":
     plotting.style()
     mpl.rcParams["svg.hashsalt"] = "cover"
-    draw().savefig(TARGET, format="svg", bbox_inches="tight", metadata={"Date": None, "Description": alt()})
+    draw().savefig(
+        TARGET,
+        format="svg",
+        bbox_inches="tight",
+        metadata={"Date": None, "Description": alt()},
+    )

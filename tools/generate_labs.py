@@ -1,7 +1,9 @@
-"""Write the student version of every lab from its source: `python tools/generate_labs.py`.
+"""Write the student version of every lab from its source: `python
+tools/generate_labs.py`.
 
 --check writes nothing and fails if a committed student version differs from its source.
---execute first runs the sources and stores their outputs, as the notebook tests expect them.
+--execute first runs the sources and stores their outputs, as the notebook tests expect
+them.
 """
 
 import argparse
@@ -24,8 +26,12 @@ def execute(name: str) -> None:
     notebook = read_source(name)
     folder = LABS / "source"
     options = {"timeout": 120, "record_timing": False, "coalesce_streams": True}
-    client = NotebookClient(notebook, resources={"metadata": {"path": folder}}, **options)
-    client.execute(stderr=subprocess.DEVNULL)  # the kernel's own log, not the cells' output
+    client = NotebookClient(
+        notebook, resources={"metadata": {"path": folder}}, **options
+    )
+    client.execute(
+        stderr=subprocess.DEVNULL
+    )  # the kernel's own log, not the cells' output
     notebook.metadata = METADATA
     nbformat.write(notebook, folder / f"{name}.ipynb")
 
@@ -34,9 +40,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--check", action="store_true", help="only compare; exit 1 if a file is out of step")
     parser.add_argument(
-        "--execute", action="store_true", help="run the sources and store their outputs first"
+        "--check",
+        action="store_true",
+        help="only compare; exit 1 if a file is out of step",
+    )
+    parser.add_argument(
+        "--execute",
+        action="store_true",
+        help="run the sources and store their outputs first",
     )
     options = parser.parse_args()
     stale = []
@@ -50,7 +62,9 @@ def main() -> int:
         else:
             target.write_text(text, encoding="utf-8")
     if stale:
-        sys.stderr.write(f"out of step with labs/source: {', '.join(stale)}; run tools/generate_labs.py\n")
+        sys.stderr.write(
+            f"out of step with labs/source: {', '.join(stale)}; run tools/generate_labs.py\n"
+        )
     return 1 if stale else 0
 
 

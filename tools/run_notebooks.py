@@ -1,11 +1,13 @@
-"""Run notebooks from top to bottom and store their outputs, with nothing in them that changes for no reason.
+"""Run notebooks from top to bottom and store their outputs, with nothing in them that
+changes for no reason.
 
     python tools/run_notebooks.py                          every notebook, in place
     python tools/run_notebooks.py notebooks/03_kv_cache    one folder, or single files
     python tools/run_notebooks.py --into results           write copies and run.json there instead
 
-Stored: outputs, execution counts 1..n, widget state. Dropped: timestamps, tool versions, random widget ids.
-Ends with 1 if a notebook fails, writes to stderr, or takes longer than --limit seconds (60, in place).
+Stored: outputs, execution counts 1..n, widget state. Dropped: timestamps, tool
+versions, random widget ids. Ends with 1 if a notebook fails, writes to stderr, or takes
+longer than --limit seconds (60, in place).
 """
 
 import argparse
@@ -39,7 +41,9 @@ def find(places: list[str]) -> list[Path]:
 
 
 def execute(path: Path) -> tuple[nbformat.NotebookNode, float]:
-    """Run one notebook in its own folder with a fresh kernel; return it and the seconds it took."""
+    """Run one notebook in its own folder with a fresh kernel; return it and the seconds
+    it took.
+    """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata["kernelspec"] = dict(KERNEL)
     client = NotebookClient(
@@ -59,7 +63,11 @@ def execute(path: Path) -> tuple[nbformat.NotebookNode, float]:
 def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Drop what differs from run to run without the notebook having changed."""
     kept = {"kernelspec": dict(KERNEL), "language_info": {"name": "python"}}
-    kept |= {key: notebook.metadata[key] for key in ("widgets", "mystnb") if key in notebook.metadata}
+    kept |= {
+        key: notebook.metadata[key]
+        for key in ("widgets", "mystnb")
+        if key in notebook.metadata
+    }
     notebook.metadata = nbformat.from_dict(kept)
     for cell in notebook.cells:
         for key in ("execution", "collapsed", "scrolled", "ExecuteTime"):
@@ -73,7 +81,11 @@ def merged(outputs: list) -> list:
     """Join neighbouring pieces of one stream: where they were cut depends on timing."""
     joined = []
     for output in outputs:
-        same = output.output_type == "stream" and joined and joined[-1].get("name") == output.name
+        same = (
+            output.output_type == "stream"
+            and joined
+            and joined[-1].get("name") == output.name
+        )
         if same:
             joined[-1].text += output.text
         else:
@@ -82,18 +94,28 @@ def merged(outputs: list) -> list:
 
 
 def number_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Replace the random ids of widget models by numbers, in the order the cells reach them."""
-    numbers = {name: f"{number:032x}" for number, name in enumerate(reached(notebook), start=1)}
-    text = MODEL_ID.sub(lambda match: numbers.get(match[0], match[0]), nbformat.writes(notebook))
+    """Replace the random ids of widget models by numbers, in the order the cells reach
+    them.
+    """
+    numbers = {
+        name: f"{number:032x}" for number, name in enumerate(reached(notebook), start=1)
+    }
+    text = MODEL_ID.sub(
+        lambda match: numbers.get(match[0], match[0]), nbformat.writes(notebook)
+    )
     return nbformat.reads(text, as_version=4)
 
 
 def reached(notebook: nbformat.NotebookNode) -> list[str]:
-    """Return the widget models: those that cells show, then what each refers to, depth first."""
+    """Return the widget models: those that cells show, then what each refers to, depth
+    first.
+    """
     state = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
     outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
     shown = [
-        output.data[WIDGET_VIEW]["model_id"] for output in outputs if WIDGET_VIEW in output.get("data", {})
+        output.data[WIDGET_VIEW]["model_id"]
+        for output in outputs
+        if WIDGET_VIEW in output.get("data", {})
     ]
     order, waiting = {}, shown[::-1]
     while waiting:
@@ -103,7 +125,10 @@ def reached(notebook: nbformat.NotebookNode) -> list[str]:
             waiting += MODEL_ID.findall(json.dumps(state[model], sort_keys=True))[::-1]
     return [
         *order,
-        *sorted(set(state) - set(order), key=lambda model: json.dumps(state[model], sort_keys=True)),
+        *sorted(
+            set(state) - set(order),
+            key=lambda model: json.dumps(state[model], sort_keys=True),
+        ),
     ]
 
 
@@ -139,14 +164,27 @@ def run(path: Path, into: Path | None) -> dict:
     target.parent.mkdir(parents=True, exist_ok=True)
     notebook = tidy(notebook)
     nbformat.write(notebook, target)
-    return {"notebook": name, "seconds": round(seconds, 1), "problem": stderr_of(notebook)}
+    return {
+        "notebook": name,
+        "seconds": round(seconds, 1),
+        "problem": stderr_of(notebook),
+    }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", help="files or folders (default: notebooks/)")
-    parser.add_argument("--into", type=Path, help="write copies and run.json here instead of in place")
-    parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds one notebook may take in place")
+    parser.add_argument(
+        "notebooks", nargs="*", help="files or folders (default: notebooks/)"
+    )
+    parser.add_argument(
+        "--into", type=Path, help="write copies and run.json here instead of in place"
+    )
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=LIMIT_S,
+        help="seconds one notebook may take in place",
+    )
     options = parser.parse_args()
     into = options.into.resolve() if options.into else None
     rows = []
@@ -159,7 +197,9 @@ def main() -> int:
         print(f"{shown}  {row['notebook']}  {row['problem']}", flush=True)
     if into:
         into.mkdir(parents=True, exist_ok=True)
-        (into / "run.json").write_text(json.dumps({"machine": machine(), "notebooks": rows}, indent=2) + "\n")
+        (into / "run.json").write_text(
+            json.dumps({"machine": machine(), "notebooks": rows}, indent=2) + "\n"
+        )
     bad = sum(bool(row["problem"]) for row in rows)
     print(f"{len(rows)} notebooks run, {bad} with problems")
     return int(bad > 0)

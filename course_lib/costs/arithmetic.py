@@ -1,9 +1,11 @@
-"""Arithmetic that runs on numbers and on SymPy symbols alike, and the checks of the numbers.
+"""Arithmetic that runs on numbers and on SymPy symbols alike, and the checks of the
+numbers.
 
-Every core formula of this package is plain arithmetic. Called with numbers it gives a number; called with
-SymPy symbols it gives the expression, which a page prints as LaTeX and runs as JavaScript. Sums and products
-work on both by themselves. Minimum and maximum do not, so they live here. SymPy is imported only once a
-symbol is seen: the package needs none of it.
+Every core formula of this package is plain arithmetic. Called with numbers it gives a
+number; called with SymPy symbols it gives the expression, which a page prints as LaTeX
+and runs as JavaScript. Sums and products work on both by themselves. Minimum and
+maximum do not, so they live here. SymPy is imported only once a symbol is seen: the
+package needs none of it.
 """
 
 import math
@@ -62,14 +64,17 @@ def check_at_most(limit_name: str, limit: Number, **named: Number) -> None:
     """
     for name, value in named.items():
         if not is_symbol(value) and not is_symbol(limit) and value > limit:
-            raise ValueError(f"{name}={value!r}: at most {limit_name}={limit!r} is allowed")
+            raise ValueError(
+                f"{name}={value!r}: at most {limit_name}={limit!r} is allowed"
+            )
 
 
 def check_count(least: int = 1, **named: Number) -> None:
     """Refuse anything but a whole number of at least `least` (a symbol passes).
 
     Raises:
-        ValueError: naming the first argument that is a bool, is no whole number, or is below `least`.
+        ValueError: naming the first argument that is a bool, is no whole number, or is
+        below `least`.
 
     >>> check_count(batch=1.5)
     Traceback (most recent call last):
@@ -77,17 +82,23 @@ def check_count(least: int = 1, **named: Number) -> None:
     ValueError: batch=1.5: a whole number of at least 1 is allowed
     """
     for name, value in named.items():
-        whole = isinstance(value, Integral) and not isinstance(value, bool) and value >= least
+        whole = (
+            isinstance(value, Integral)
+            and not isinstance(value, bool)
+            and value >= least
+        )
         if not (whole or is_symbol(value)):
-            raise ValueError(f"{name}={value!r}: a whole number of at least {least} is allowed")
+            raise ValueError(
+                f"{name}={value!r}: a whole number of at least {least} is allowed"
+            )
 
 
 def check_positive(**named: Number) -> None:
     """Refuse anything but a finite number above zero (a symbol passes).
 
     Raises:
-        ValueError: naming the first argument that is a bool, is no real number, is not finite, or is not
-        above zero.
+        ValueError: naming the first argument that is a bool, is no real number, is not
+        finite, or is not above zero.
 
     >>> check_positive(bytes_per_element=0)
     Traceback (most recent call last):
@@ -104,22 +115,27 @@ def check_not_negative(**named: Number) -> None:
     """Refuse anything but a finite number of at least zero (a symbol passes).
 
     Raises:
-        ValueError: naming the first argument that is a bool, is no real number, is not finite, or is below
-        zero.
+        ValueError: naming the first argument that is a bool, is no real number, is not
+        finite, or is below zero.
     """
     for name, value in named.items():
         real = isinstance(value, Real) and not isinstance(value, bool)
         if not (is_symbol(value) or (real and math.isfinite(value) and value >= 0)):
-            raise ValueError(f"{name}={value!r}: a finite number of at least 0 is allowed")
+            raise ValueError(
+                f"{name}={value!r}: a finite number of at least 0 is allowed"
+            )
 
 
 def check_share(**named: Number) -> None:
     """Refuse anything but a share of a whole, 0 <= share < 1 (a symbol passes).
 
     Raises:
-        ValueError: naming the first argument that is a bool, is no real number, or is outside [0, 1).
+        ValueError: naming the first argument that is a bool, is no real number, or is
+        outside [0, 1).
     """
     for name, value in named.items():
         real = isinstance(value, Real) and not isinstance(value, bool)
         if not (is_symbol(value) or (real and 0 <= value < 1)):
-            raise ValueError(f"{name}={value!r}: a number from 0 up to, but not including, 1 is allowed")
+            raise ValueError(
+                f"{name}={value!r}: a number from 0 up to, but not including, 1 is allowed"
+            )

@@ -1,18 +1,21 @@
-"""Bytes a model keeps between two decode steps: keys and values, latents, recurrent states.
+"""Bytes a model keeps between two decode steps: keys and values, latents, recurrent
+states.
 
-Symbols: b batch, s cached tokens, w window, g KV groups, k head width, v value width, h heads, l layers,
-r latent rank, n state. In 2 B n G d_k b L, B is the batch, n the tokens, and b the bytes per element.
+Symbols: b batch, s cached tokens, w window, g KV groups, k head width, v value width, h
+heads, l layers, r latent rank, n state. In 2 B n G d_k b L, B is the batch, n the
+tokens, and b the bytes per element.
 
 Two conventions have to be named, since programs differ in them:
 
-- A window of w lets a query see w keys, its own among them. Between steps only w - 1 of them must stay;
-  `transformers` keeps exactly those. A ring buffer overwrites in place and holds w slots. `ring=True` counts
-  the ring.
-- Latent attention may keep the latent and the rotary key (r + p values for all heads) or the keys and values
-  multiplied out of them (h (n + p + v), for key widths n and p). `transformers` 5 keeps the latent.
-  `latent=False` counts the other.
+- A window of w lets a query see w keys, its own among them. Between steps only w - 1 of
+  them must stay; `transformers` keeps exactly those. A ring buffer overwrites in place
+  and holds w slots. `ring=True` counts the ring.
+- Latent attention may keep the latent and the rotary key (r + p values for all heads)
+  or the keys and values multiplied out of them (h (n + p + v), for key widths n and p).
+  `transformers` 5 keeps the latent. `latent=False` counts the other.
 
-Counted is the content. Pages half filled, alignment and slots reserved ahead come on top.
+Counted is the content. Pages half filled, alignment and slots reserved ahead come on
+top.
 """
 
 from course_lib.costs.arithmetic import Number, check_count, check_positive, smaller
@@ -40,17 +43,22 @@ def kv_cache_bytes(
 
     *Equation*: 2 b s g k l bytes_per_element; the 2 is one key and one value.
 
-    Args: `batch` sequences; `tokens` cached in each; `kv_heads` g; `head_dim` k, in elements; `layers`;
-        `bytes_per_element` 2 for bf16, 1 for int8, 0.5 for int4. Symbols are welcome.
+    Args: `batch` sequences; `tokens` cached in each; `kv_heads` g; `head_dim` k, in
+        elements; `layers`; `bytes_per_element` 2 for bf16, 1 for int8, 0.5 for int4.
+        Symbols are welcome.
     Returns: bytes.
-    Raises: ValueError if a count is no whole number of at least 1, or `bytes_per_element` is not above 0.
-    Source: Pope et al. 2022, arXiv 2211.05102, section 3.3; Ainslie et al. 2023, arXiv 2305.13245, for g.
+    Raises: ValueError if a count is no whole number of at least 1, or
+        `bytes_per_element` is not above 0.
+    Source: Pope et al. 2022, arXiv 2211.05102, section 3.3; Ainslie et al. 2023, arXiv
+        2305.13245, for g.
 
     >>> shape = {"kv_heads": 8, "head_dim": 128, "layers": 80, "bytes_per_element": 2}
     >>> kv_cache_bytes(batch=1, tokens=32768, **shape) / 2**30
     10.0
     """
-    check_count(batch=batch, tokens=tokens, kv_heads=kv_heads, head_dim=head_dim, layers=layers)
+    check_count(
+        batch=batch, tokens=tokens, kv_heads=kv_heads, head_dim=head_dim, layers=layers
+    )
     check_positive(bytes_per_element=bytes_per_element)
     return 2 * batch * tokens * kv_heads * head_dim * layers * bytes_per_element
 
@@ -64,7 +72,8 @@ def score_matrix_bytes(
 
     Args: `tokens` t, both queries and keys; `bytes_per_element`; `heads`; `batch`.
     Returns: bytes.
-    Raises: ValueError if a count is no whole number of at least 1, or `bytes_per_element` is not above 0.
+    Raises: ValueError if a count is no whole number of at least 1, or
+        `bytes_per_element` is not above 0.
     Source: Dao et al. 2022, FlashAttention, arXiv 2205.14135, which never writes them.
 
     >>> score_matrix_bytes(131072) / 2**30
@@ -78,8 +87,9 @@ def score_matrix_bytes(
 def token_elements(mixer: Mixer, *, latent: bool = True) -> int:
     """Elements one layer keeps for each cached token.
 
-    *Equation*: g (k + v); latent attention r + p, or h (n + p + v) with `latent=False`. None for a recurrent
-    layer, and none for attention without a causal mask, which nothing is decoded from.
+    *Equation*: g (k + v); latent attention r + p, or h (n + p + v) with `latent=False`.
+    None for a recurrent layer, and none for attention without a causal mask, which
+    nothing is decoded from.
 
     Args: `mixer` the spec; `latent` whether latent attention keeps its latent.
     Returns: elements per token and layer.
@@ -88,20 +98,24 @@ def token_elements(mixer: Mixer, *, latent: bool = True) -> int:
     match mixer:
         case AttentionSpec(kv_heads=g, head_dim=k, value_dim=v, causal=True):
             return g * (k + v)
-        case LatentAttentionSpec(heads=h, kv_rank=r, nope_dim=n, rope_dim=p, value_dim=v):
+        case LatentAttentionSpec(
+            heads=h, kv_rank=r, nope_dim=n, rope_dim=p, value_dim=v
+        ):
             return r + p if latent else h * (n + p + v)
     return 0
 
 
 def state_elements(mixer: Mixer, width: int) -> tuple[int, int]:
-    """Elements one recurrent layer keeps for a sequence of any length: (accumulators, last inputs).
+    """Elements one recurrent layer keeps for a sequence of any length: (accumulators,
+    last inputs).
 
-    *Equation*: a state space has inner n accumulators and conv columns of inputs to its short convolution
-    (Mamba-2 convolves B and C too). RWKV-4 has 3 width accumulators (numerator, denominator, running maximum)
-    and 2 d inputs (one for time mixing, one for channel mixing). Attention: (0, 0).
+    *Equation*: a state space has inner n accumulators and conv columns of inputs to its
+    short convolution (Mamba-2 convolves B and C too). RWKV-4 has 3 width accumulators
+    (numerator, denominator, running maximum) and 2 d inputs (one for time mixing, one
+    for channel mixing). Attention: (0, 0).
 
-    Differs from source: a convolution of length c needs c - 1 past inputs; `transformers` and the authors'
-    kernels hold c, and so does this count.
+    Differs from source: a convolution of length c needs c - 1 past inputs;
+    `transformers` and the authors' kernels hold c, and so does this count.
     """
     match mixer:
         case SSMSpec(inner=inner, state=state, conv=conv):
@@ -116,7 +130,8 @@ def cached_tokens(mixer: Mixer, tokens: Number, *, ring: bool = False) -> Number
 
     *Equation*: s, or min(s, w - 1) under a window of w, or min(s, w) in a ring buffer.
 
-    Args: `mixer` the spec; `tokens` s; `ring` whether a window is held as a ring of w slots.
+    Args: `mixer` the spec; `tokens` s; `ring` whether a window is held as a ring of w
+        slots.
     Returns: tokens.
     """
     window = getattr(mixer, "window", None)
@@ -138,25 +153,36 @@ def cache_bytes(
 ) -> int | float:
     """Bytes a model's cache holds after `tokens` tokens of each of `batch` sequences.
 
-    *Equation*: b * sum over layers of (token_elements * cached_tokens + cross g (k + v) source_tokens + last
-    inputs) * bytes_per_element, and b * accumulators * state_bytes_per_element.
+    *Equation*: b * sum over layers of (token_elements * cached_tokens + cross g (k + v)
+    source_tokens + last inputs) * bytes_per_element, and b * accumulators *
+    state_bytes_per_element.
 
-    Args: `batch` sequences; `tokens` of the (decoder) sequence; `bytes_per_element` of keys, values, latents
-        and last inputs; `source_tokens` of an encoder-decoder's input (default: `tokens`); `latent`, `ring`
-        as in the module's header; `state_bytes_per_element` of recurrent accumulators, which are kept in
-        float32.
+    Args: `batch` sequences; `tokens` of the (decoder) sequence; `bytes_per_element` of
+        keys, values, latents and last inputs; `source_tokens` of an encoder-decoder's
+        input (default: `tokens`); `latent`, `ring` as in the module's header;
+        `state_bytes_per_element` of recurrent accumulators, which are kept in float32.
     Returns: bytes; 0 where no layer is causal (an encoder).
-    Raises: ValueError if a count is no whole number of at least 1, or a byte width is not above 0.
+    Raises: ValueError if a count is no whole number of at least 1, or a byte width is
+        not above 0.
     Source: per mechanism, see `token_elements` and `state_elements`.
     """
     source = tokens if source_tokens is None else source_tokens
     check_count(batch=batch, tokens=tokens, source_tokens=source)
-    check_positive(bytes_per_element=bytes_per_element, state_bytes_per_element=state_bytes_per_element)
+    check_positive(
+        bytes_per_element=bytes_per_element,
+        state_bytes_per_element=state_bytes_per_element,
+    )
     stored = accumulated = 0
     for layer, count in unique_layers(spec.layers):
         accumulators, inputs = state_elements(layer.mixer, spec.width)
-        kept = token_elements(layer.mixer, latent=latent) * cached_tokens(layer.mixer, tokens, ring=ring)
-        cross = layer.cross.kv_heads * (layer.cross.head_dim + layer.cross.value_dim) if layer.cross else 0
+        kept = token_elements(layer.mixer, latent=latent) * cached_tokens(
+            layer.mixer, tokens, ring=ring
+        )
+        cross = (
+            layer.cross.kv_heads * (layer.cross.head_dim + layer.cross.value_dim)
+            if layer.cross
+            else 0
+        )
         stored += count * (kept + cross * source + inputs)
         accumulated += count * accumulators
     return batch * (stored * bytes_per_element + accumulated * state_bytes_per_element)
@@ -175,6 +201,7 @@ def cache_bytes_per_token(
     """
     check_positive(bytes_per_element=bytes_per_element)
     elements = sum(
-        count * token_elements(layer.mixer, latent=latent) for layer, count in unique_layers(spec.layers)
+        count * token_elements(layer.mixer, latent=latent)
+        for layer, count in unique_layers(spec.layers)
     )
     return elements * bytes_per_element

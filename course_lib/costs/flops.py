@@ -1,10 +1,13 @@
-"""FLOPs of a forward pass: what every token pays alone (linear), and what pairs of tokens pay (attention).
+"""FLOPs of a forward pass: what every token pays alone (linear), and what pairs of
+tokens pay (attention).
 
-A multiply-add counts as two. Counted are matrix products, convolutions and recurrences; left out are norms,
-softmax, activations, rotations and look-ups, all below one per cent at real widths.
-`torch.utils.flop_counter` draws the line in the same place, and a test holds the two equal.
+A multiply-add counts as two. Counted are matrix products, convolutions and recurrences;
+left out are norms, softmax, activations, rotations and look-ups, all below one per cent
+at real widths. `torch.utils.flop_counter` draws the line in the same place, and a test
+holds the two equal.
 
-Symbols: t tokens, w window, d model width, h heads, k head width, v value width, n state, r latent rank.
+Symbols: t tokens, w window, d model width, h heads, k head width, v value width, n
+    state, r latent rank.
 """
 
 from dataclasses import dataclass
@@ -36,7 +39,9 @@ from course_lib.specs.records import (
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs by what drives them: `linear` grows with the tokens, `attention` with the pairs of tokens."""
+    """FLOPs by what drives them: `linear` grows with the tokens, `attention` with the
+    pairs of tokens.
+    """
 
     linear: int
     attention: int
@@ -55,15 +60,17 @@ class Flops:
         return Flops(self.linear + other.linear, self.attention + other.attention)
 
 
-def visible_pairs(tokens: Number, window: Number | None = None, *, causal: bool = True) -> Number:
+def visible_pairs(
+    tokens: Number, window: Number | None = None, *, causal: bool = True
+) -> Number:
     """Pairs (query, key) that a mask leaves visible in a pass over `tokens` tokens.
 
-    *Equation*: t^2 without a mask; t (t + 1) / 2 causal; m (m + 1) / 2 + (t - m) m with m = min(t, w) in a
-    causal window. In one that is not causal, w // 2 keys on either side: t (2 n + 1) - n (n + 1) with
-    n = min(t - 1, w // 2).
+    *Equation*: t^2 without a mask; t (t + 1) / 2 causal; m (m + 1) / 2 + (t - m) m with
+    m = min(t, w) in a causal window. In one that is not causal, w // 2 keys on either
+    side: t (2 n + 1) - n (n + 1) with n = min(t - 1, w // 2).
 
-    Args: `tokens` t; `window` w, the keys a query sees, itself included; `causal` whether later keys are
-        hidden.
+    Args: `tokens` t; `window` w, the keys a query sees, itself included; `causal`
+        whether later keys are hidden.
     Returns: a count of pairs.
     Raises: ValueError if a count is no whole number of at least 1.
     Source: Beltagy et al. 2020, Longformer, arXiv 2004.05150, for windows.
@@ -81,24 +88,30 @@ def visible_pairs(tokens: Number, window: Number | None = None, *, causal: bool 
         return tokens * (2 * side + 1) - side * (side + 1)
     reach = tokens if window is None else smaller(tokens, window)
     triangle = reach * (reach + 1)
-    return (triangle / 2 if is_symbol(triangle) else triangle // 2) + (tokens - reach) * reach
+    return (triangle / 2 if is_symbol(triangle) else triangle // 2) + (
+        tokens - reach
+    ) * reach
 
 
 def attention_flops_per_pair(mixer: Mixer, *, absorbed: bool = False) -> int:
-    """FLOPs of one (query, key) pair in one layer: the score, and the weighted sum of values.
+    """FLOPs of one (query, key) pair in one layer: the score, and the weighted sum of
+    values.
 
-    *Equation*: 2 h (k + v); latent attention 2 h (n + p + v), absorbed 2 h (r + p + r): both products then
-    run against the latent itself. State spaces and RWKV look at no pairs: 0.
+    *Equation*: 2 h (k + v); latent attention 2 h (n + p + v), absorbed 2 h (r + p + r):
+    both products then run against the latent itself. State spaces and RWKV look at no
+    pairs: 0.
 
-    Args: `mixer` the spec; `absorbed` whether latent attention folds its up-projections into query and
-        output.
+    Args: `mixer` the spec; `absorbed` whether latent attention folds its up-projections
+        into query and output.
     Returns: FLOPs.
     Source: DeepSeek-AI 2024, DeepSeek-V2, arXiv 2405.04434, section 2.1.2.
     """
     match mixer:
         case AttentionSpec(heads=h, head_dim=k, value_dim=v):
             return 2 * h * (k + v)
-        case LatentAttentionSpec(heads=h, kv_rank=r, nope_dim=n, rope_dim=p, value_dim=v):
+        case LatentAttentionSpec(
+            heads=h, kv_rank=r, nope_dim=n, rope_dim=p, value_dim=v
+        ):
             return 2 * h * (r + p + r) if absorbed else 2 * h * (n + p + v)
     return 0
 
@@ -106,11 +119,13 @@ def attention_flops_per_pair(mixer: Mixer, *, absorbed: bool = False) -> int:
 def recurrence_flops(mixer: Mixer) -> int:
     """FLOPs of one token's step through a recurrent state, in one layer.
 
-    *Equation*: a state space updates x <- a x + b u (3 per state element) and reads c x (2): 5 inner n.
-    RWKV-4 updates numerator and denominator (5 per channel) and reads their ratio (3): 8 width. Attention: 0.
+    *Equation*: a state space updates x <- a x + b u (3 per state element) and reads c x
+    (2): 5 inner n. RWKV-4 updates numerator and denominator (5 per channel) and reads
+    their ratio (3): 8 width. Attention: 0.
 
-    Differs from source: exponentials and step sizes are left out, as softmax is. Chunked kernels do more
-    arithmetic for the same result, to spend it in matrix products.
+    Differs from source: exponentials and step sizes are left out, as softmax is.
+    Chunked kernels do more arithmetic for the same result, to spend it in matrix
+    products.
     """
     match mixer:
         case SSMSpec(inner=inner, state=state):
@@ -121,30 +136,47 @@ def recurrence_flops(mixer: Mixer) -> int:
 
 
 def flops_per_token(
-    spec: ModelSpec, context: int, *, source_tokens: int | None = None, absorbed: bool = True
+    spec: ModelSpec,
+    context: int,
+    *,
+    source_tokens: int | None = None,
+    absorbed: bool = True,
 ) -> int:
-    """FLOPs to produce one more token with a cache, when it sees `context` tokens, itself among them.
+    """FLOPs to produce one more token with a cache, when it sees `context` tokens,
+    itself among them.
 
-    *Equation*: 2 N + sum over layers of attention_flops_per_pair * min(context, w), with N the weights the token meets.
+    *Equation*: 2 N + sum over layers of attention_flops_per_pair * min(context, w),
+        with N the weights the token meets.
 
-    Args: `context` in tokens; `source_tokens` of an encoder-decoder's input (default: `context`); `absorbed`
-        the form of latent attention, whose other form multiplies out and keeps keys and values.
+    Args: `context` in tokens; `source_tokens` of an encoder-decoder's input (default:
+        `context`); `absorbed` the form of latent attention, whose other form multiplies
+        out and keeps keys and values.
     Returns: FLOPs.
     Raises: ValueError if a count is no whole number of at least 1.
     Source: Kaplan et al. 2020, arXiv 2001.08361, table 1, for 2N plus the context term.
     """
-    return flops_per_token_split(spec, context, source_tokens=source_tokens, absorbed=absorbed).total
+    return flops_per_token_split(
+        spec, context, source_tokens=source_tokens, absorbed=absorbed
+    ).total
 
 
 def flops_per_token_split(
-    spec: ModelSpec, context: int, *, source_tokens: int | None = None, absorbed: bool = True
+    spec: ModelSpec,
+    context: int,
+    *,
+    source_tokens: int | None = None,
+    absorbed: bool = True,
 ) -> Flops:
-    """`flops_per_token` split into linear and attention FLOPs; arguments, units and errors are the same."""
+    """`flops_per_token` split into linear and attention FLOPs; arguments, units and
+    errors are the same.
+    """
     source = context if source_tokens is None else source_tokens
     check_count(context=context, source_tokens=source)
     flops = Flops(2 * head_weights(spec), 0)
     for layer, count in unique_layers(spec.layers):
-        weights = mixer_weights(layer.mixer, spec.width) + ffn_weights(layer.ffn, spec.width)
+        weights = mixer_weights(layer.mixer, spec.width) + ffn_weights(
+            layer.ffn, spec.width
+        )
         pairs = smaller(context, getattr(layer.mixer, "window", None) or context)
         attention = attention_flops_per_pair(layer.mixer, absorbed=absorbed) * pairs
         if layer.cross:
@@ -165,14 +197,17 @@ def prefill_flops(
 ) -> int:
     """FLOPs of one pass over a prompt of `tokens` tokens (batch 1).
 
-    *Equation*: 2 t (N - N_head) + 2 N_head logit_positions + sum over layers of attention_flops_per_pair * visible_pairs.
+    *Equation*: 2 t (N - N_head) + 2 N_head logit_positions + sum over layers of
+        attention_flops_per_pair * visible_pairs.
 
-    Args: `tokens` t; `source_tokens` of an encoder-decoder's input (default: `tokens`), whose encoder pass is
-        included; `skip_masked` False counts the t^2 scores of a kernel that computes hidden ones too;
-        `logit_positions` how many positions get logits: 1 to generate, t to score or train. Pooler,
-        classifier and projection run once.
+    Args: `tokens` t; `source_tokens` of an encoder-decoder's input (default: `tokens`),
+        whose encoder pass is included; `skip_masked` False counts the t^2 scores of a
+        kernel that computes hidden ones too; `logit_positions` how many positions get
+        logits: 1 to generate, t to score or train. Pooler, classifier and projection
+        run once.
     Returns: FLOPs.
-    Raises: ValueError if a count is no whole number of at least 1, or `logit_positions` is above `tokens`.
+    Raises: ValueError if a count is no whole number of at least 1, or `logit_positions`
+        is above `tokens`.
     Cost of latent attention: the expanded form, in which prompts are run.
     """
     return prefill_flops_split(
@@ -192,24 +227,36 @@ def prefill_flops_split(
     skip_masked: bool = True,
     logit_positions: int = 1,
 ) -> Flops:
-    """`prefill_flops` split into linear and attention FLOPs; arguments, units and errors are the same."""
+    """`prefill_flops` split into linear and attention FLOPs; arguments, units and
+    errors are the same.
+    """
     source = tokens if source_tokens is None else source_tokens
     check_count(tokens=tokens, source_tokens=source, logit_positions=logit_positions)
     check_at_most("tokens", tokens, logit_positions=logit_positions)
-    head = 2 * head_weights(spec) * (logit_positions if spec.head in ("lm", "mlm") else 1)
+    head = (
+        2 * head_weights(spec) * (logit_positions if spec.head in ("lm", "mlm") else 1)
+    )
     flops = Flops(head + _patch_flops(spec, tokens), 0)
     flops += _stack_flops(spec.layers, spec.width, tokens, source, skip_masked)
     return flops + _stack_flops(spec.encoder, spec.width, source, source, skip_masked)
 
 
-def _stack_flops(layers, width: int, tokens: int, source: int, skip_masked: bool) -> Flops:
+def _stack_flops(
+    layers, width: int, tokens: int, source: int, skip_masked: bool
+) -> Flops:
     flops = Flops(0, 0)
     for layer, count in unique_layers(layers):
-        linear = tokens * 2 * (mixer_weights(layer.mixer, width) + ffn_weights(layer.ffn, width))
+        linear = (
+            tokens
+            * 2
+            * (mixer_weights(layer.mixer, width) + ffn_weights(layer.ffn, width))
+        )
         linear += tokens * recurrence_flops(layer.mixer)
         causal = skip_masked and getattr(layer.mixer, "causal", True)
         window = getattr(layer.mixer, "window", None) if skip_masked else None
-        attention = attention_flops_per_pair(layer.mixer) * visible_pairs(tokens, window, causal=causal)
+        attention = attention_flops_per_pair(layer.mixer) * visible_pairs(
+            tokens, window, causal=causal
+        )
         if layer.cross:
             linear += tokens * 2 * query_weights(layer.cross, width)
             linear += source * 2 * key_value_weights(layer.cross, width)

@@ -1,7 +1,9 @@
-"""Accelerators by the three numbers a roofline needs: peak FLOPs, memory bandwidth, memory.
+"""Accelerators by the three numbers a roofline needs: peak FLOPs, memory bandwidth,
+memory.
 
-The figures are the vendors', kept with their sources in `hardware.yml`. They are limits, not measurements: a
-good kernel reaches perhaps four fifths of either. `Hardware.derated` says what a prediction assumes.
+The figures are the vendors', kept with their sources in `hardware.yml`. They are
+limits, not measurements: a good kernel reaches perhaps four fifths of either.
+`Hardware.derated` says what a prediction assumes.
 """
 
 from collections.abc import Mapping
@@ -18,8 +20,9 @@ from course_lib.costs.arithmetic import check_at_most, check_positive
 class Hardware:
     """One device.
 
-    `peak_flops` dense 16-bit FLOPs per second; `bandwidth_bytes_per_s`; `memory_bytes`; `source` of the
-    figures, and `checked`, the day they were read (ISO date). The numbers may be SymPy symbols.
+    `peak_flops` dense 16-bit FLOPs per second; `bandwidth_bytes_per_s`; `memory_bytes`;
+    `source` of the figures, and `checked`, the day they were read (ISO date). The
+    numbers may be SymPy symbols.
     """
 
     name: str
@@ -63,7 +66,9 @@ class Hardware:
 
 @cache
 def _table() -> Mapping[str, Mapping]:
-    return yaml.safe_load(files("course_lib.costs").joinpath("hardware.yml").read_text(encoding="utf-8"))
+    return yaml.safe_load(
+        files("course_lib.costs").joinpath("hardware.yml").read_text(encoding="utf-8")
+    )
 
 
 def list_hardware() -> tuple[str, ...]:
@@ -79,14 +84,17 @@ def load_hardware(name: str) -> Hardware:
     """A published accelerator.
 
     Args: `name` one of `list_hardware()`.
-    Returns: its `Hardware`, in FLOPs per second, bytes per second and bytes (a printed GB is 10^9 bytes).
+    Returns: its `Hardware`, in FLOPs per second, bytes per second and bytes (a printed
+        GB is 10^9 bytes).
     Raises: ValueError if the name is not in the table.
 
     >>> round(load_hardware("H100-SXM").ridge)
     295
     """
     if name not in _table():
-        raise ValueError(f"name={name!r}: one of {', '.join(list_hardware())} is allowed")
+        raise ValueError(
+            f"name={name!r}: one of {', '.join(list_hardware())} is allowed"
+        )
     entry = _table()[name]
     return Hardware(
         name=entry["name"],

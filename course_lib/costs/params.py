@@ -1,10 +1,12 @@
-"""How many parameters a model has, how many of them work on one token, and where they are.
+"""How many parameters a model has, how many of them work on one token, and where they
+are.
 
-Matrices are counted by `weights`; this module adds the vectors (norms, biases, decays) and the tables (words,
-positions). A tied table is counted once. The total equals the number of parameters of the `transformers`
-model of the same config.
+Matrices are counted by `weights`; this module adds the vectors (norms, biases, decays)
+and the tables (words, positions). A tied table is counted once. The total equals the
+number of parameters of the `transformers` model of the same config.
 
-Symbols: d model width, h heads, g KV groups, k head width, v value width, f FFN width, e experts, n state.
+Symbols: d model width, h heads, g KV groups, k head width, v value width, f FFN width,
+    e experts, n state.
 """
 
 from collections import Counter
@@ -37,11 +39,13 @@ NORMS_OF_A_SUBLAYER = {"pre": 1, "post": 1, "sandwich": 2, "parallel_two": 1}
 
 @dataclass(frozen=True, kw_only=True)
 class ParamCount:
-    """Counts of parameters: `by_part` sums to `total`; `active` is without the experts a token skips.
+    """Counts of parameters: `by_part` sums to `total`; `active` is without the experts
+    a token skips.
 
-    Parts: "embedding" (words, positions, patches), "attention", "cross_attention", "state" (state spaces and
-    RWKV's time mixing), "ffn", "experts" (routed), "shared_experts", "router", "norm", "head" (nothing where
-    it is tied), and "vision" for a whole image tower.
+    Parts: "embedding" (words, positions, patches), "attention", "cross_attention",
+    "state" (state spaces and RWKV's time mixing), "ffn", "experts" (routed),
+    "shared_experts", "router", "norm", "head" (nothing where it is tied), and "vision"
+    for a whole image tower.
     """
 
     total: int
@@ -52,15 +56,17 @@ class ParamCount:
 def param_count(spec: ModelSpec) -> ParamCount:
     """Count the parameters of a model.
 
-    *Equation*: active = total - (1 - top_k / e) * (routed experts), summed over the layers. Both word tables
-    are in both counts; authors who leave the input table out of "active" (gpt-oss, GLM-4.5) subtract it.
+    *Equation*: active = total - (1 - top_k / e) * (routed experts), summed over the
+    layers. Both word tables are in both counts; authors who leave the input table out
+    of "active" (gpt-oss, GLM-4.5) subtract it.
 
     Args:
         spec: the model.
     Returns:
         Counts of parameters.
     Cost: proportional to the number of different layers, not of layers.
-    Source: the layers are those of the `transformers` classes named in `course_lib.specs.families`.
+    Source: the layers are those of the `transformers` classes named in
+        `course_lib.specs.families`.
 
     >>> from course_lib.specs.loader import load_spec
     >>> count = param_count(load_spec("mixtral-8x7b"))
@@ -97,7 +103,9 @@ def layer_params(layer: LayerSpec, width: int) -> Counter[str]:
 
 
 def block_norms(layer: LayerSpec) -> int:
-    """Count a block's norms on the width: one or two a sublayer, or one for all side by side."""
+    """Count a block's norms on the width: one or two a sublayer, or one for all side by
+    side.
+    """
     if layer.norm_layout == "parallel":
         return 1
     sublayers = 1 + (layer.cross is not None) + (layer.ffn is not None)
@@ -117,10 +125,11 @@ def mixer_params(mixer: Mixer, width: int) -> int:
 def mixer_vectors(mixer: Mixer, width: int) -> int:
     """Count a token mixer's parameters which are no matrix of `weights`.
 
-    Attention: biases, query and key norms, sinks, and T5's table of position biases. Latent attention: biases
-    and the norms of the two latents. Mamba: A (inner x n), D, and the biases of step and convolution; Jamba
-    norms the step, B and C. Mamba-2: A, D and the step's bias by head, and the norm before the way out.
-    RWKV-4: decay and bonus on the inner width, three token-shift mixes on the model width.
+    Attention: biases, query and key norms, sinks, and T5's table of position biases.
+    Latent attention: biases and the norms of the two latents. Mamba: A (inner x n), D,
+    and the biases of step and convolution; Jamba norms the step, B and C. Mamba-2: A, D
+    and the step's bias by head, and the norm before the way out. RWKV-4: decay and
+    bonus on the inner width, three token-shift mixes on the model width.
     """
     match mixer:
         case AttentionSpec():
@@ -132,14 +141,20 @@ def mixer_vectors(mixer: Mixer, width: int) -> int:
             return _ssm_vectors(mixer, width)
         case RWKVSpec(width=inner):
             return 2 * inner + 3 * width
-    raise ValueError(f"mixer={mixer!r}: an attention, latent attention, SSM or RWKV spec is allowed")
+    raise ValueError(
+        f"mixer={mixer!r}: an attention, latent attention, SSM or RWKV spec is allowed"
+    )
 
 
 def _attention_vectors(mixer: AttentionSpec, width: int) -> int:
     queries, keys = mixer.heads * mixer.head_dim, mixer.kv_heads * mixer.head_dim
     values = mixer.kv_heads * mixer.value_dim
-    norms = {"none": 0, "head": 2 * mixer.head_dim, "width": queries + keys}[mixer.qk_norm]
-    biases = (queries + keys + values if mixer.bias_qkv else 0) + (width if mixer.bias_out else 0)
+    norms = {"none": 0, "head": 2 * mixer.head_dim, "width": queries + keys}[
+        mixer.qk_norm
+    ]
+    biases = (queries + keys + values if mixer.bias_qkv else 0) + (
+        width if mixer.bias_out else 0
+    )
     return norms + biases + mixer.heads * (int(mixer.sinks) + mixer.relative_buckets)
 
 
@@ -163,7 +178,9 @@ def ffn_params(ffn: FFNSpec, width: int) -> int:
 
 
 def moe_params(moe: MoESpec, width: int) -> Counter[str]:
-    """Count a mixture's parameters by part. Its balancing bias is a buffer, which is not counted."""
+    """Count a mixture's parameters by part. Its balancing bias is a buffer, which is
+    not counted.
+    """
     parts = Counter(
         experts=moe.experts * ffn_params(moe.expert, width),
         router=moe.experts * (width + int(moe.router_bias)),
@@ -175,7 +192,9 @@ def moe_params(moe: MoESpec, width: int) -> Counter[str]:
             width=moe.shared_width,
             bias=moe.expert.bias,
         )
-        parts["shared_experts"] = ffn_params(together, width) + (width if moe.shared_gate else 0)
+        parts["shared_experts"] = ffn_params(together, width) + (
+            width if moe.shared_gate else 0
+        )
     return parts
 
 
@@ -187,12 +206,18 @@ def idle_params(layer: LayerSpec, width: int) -> int:
 
 
 def end_params(spec: ModelSpec) -> Counter[str]:
-    """Count what stands before the first layer and after the last, for one stack or for two."""
+    """Count what stands before the first layer and after the last, for one stack or for
+    two.
+    """
     width, words = spec.width, spec.embeddings
     stacks = 2 if spec.encoder else 1
     table = spec.vocab + words.token_types + stacks * words.learned_positions
     norms = norm_params(words.norm, width) + norm_params(spec.final_norm, width)
-    return Counter(embedding=table * width + patch_params(spec), norm=stacks * norms, head=head_params(spec))
+    return Counter(
+        embedding=table * width + patch_params(spec),
+        norm=stacks * norms,
+        head=head_params(spec),
+    )
 
 
 def patch_params(spec: ModelSpec) -> int:
@@ -204,7 +229,9 @@ def patch_params(spec: ModelSpec) -> int:
 
 
 def head_params(spec: ModelSpec) -> int:
-    """Count the head: no words where it is the word table. CLIP's two projections share one temperature."""
+    """Count the head: no words where it is the word table. CLIP's two projections share
+    one temperature.
+    """
     if spec.head in ("lm", "mlm"):
         words = int(spec.embeddings.tied) * spec.width * spec.vocab
         biases = int(spec.embeddings.head_bias) * spec.vocab
@@ -215,7 +242,11 @@ def head_params(spec: ModelSpec) -> int:
 
 
 def transform_vectors(spec: ModelSpec) -> int:
-    """Count the biases and the norm of a masked model's transform; its matrix is in `head_weights`."""
+    """Count the biases and the norm of a masked model's transform; its matrix is in
+    `head_weights`.
+    """
     if spec.transform is None:
         return 0
-    return spec.transform.bias * spec.width + norm_params(spec.transform.norm, spec.width)
+    return spec.transform.bias * spec.width + norm_params(
+        spec.transform.norm, spec.width
+    )

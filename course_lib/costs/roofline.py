@@ -1,15 +1,18 @@
-"""How long a pass must take: as long as its arithmetic or its memory traffic, whichever is longer.
+"""How long a pass must take: as long as its arithmetic or its memory traffic, whichever
+is longer.
 
-Prefill meets each weight once for many tokens and is bound by compute. A decode step meets each weight once
-for one token a sequence, reads the whole cache besides, and is bound by memory until the batch is large; at a
-long context, at every batch.
+Prefill meets each weight once for many tokens and is bound by compute. A decode step
+meets each weight once for one token a sequence, reads the whole cache besides, and is
+bound by memory until the batch is large; at a long context, at every batch.
 
 *Equation*: T = max(FLOPs / peak, bytes / bandwidth).
 
-Not modelled: kernel launches, collectives between devices, activations, and overlap worse than perfect. So
-the time is a lower bound; `Hardware.derated` brings it to what kernels reach.
+Not modelled: kernel launches, collectives between devices, activations, and overlap
+worse than perfect. So the time is a lower bound; `Hardware.derated` brings it to what
+kernels reach.
 
-Source: Williams et al. 2009, doi 10.1145/1498765.1498785; Pope et al. 2022, arXiv 2211.05102, section 2.
+Source: Williams et al. 2009, doi 10.1145/1498765.1498785; Pope et al. 2022, arXiv
+    2211.05102, section 2.
 """
 
 from dataclasses import dataclass
@@ -55,13 +58,17 @@ class RooflineTime:
 def roofline_time(
     *, flops: Number, bytes_moved: Number, hardware: Hardware, devices: Number = 1
 ) -> RooflineTime:
-    """Times of a pass from its FLOPs and bytes, split evenly over `devices` that exchange nothing.
+    """Times of a pass from its FLOPs and bytes, split evenly over `devices` that
+    exchange nothing.
 
-    *Equation*: compute = flops / (devices peak_flops), memory = bytes_moved / (devices bandwidth).
+    *Equation*: compute = flops / (devices peak_flops), memory = bytes_moved / (devices
+        bandwidth).
 
-    Args: `flops`; `bytes_moved`; `hardware`; `devices`. All but the name may be symbols.
+    Args: `flops`; `bytes_moved`; `hardware`; `devices`. All but the name may be
+        symbols.
     Returns: seconds of each, and the bound.
-    Raises: ValueError if `flops` or `bytes_moved` is not above 0, or `devices` is no whole number above 0.
+    Raises: ValueError if `flops` or `bytes_moved` is not above 0, or `devices` is no
+        whole number above 0.
 
     >>> device = Hardware("toy", peak_flops=100.0, bandwidth_bytes_per_s=10.0, memory_bytes=1)
     >>> roofline_time(flops=50, bytes_moved=20, hardware=device).time_s
@@ -77,34 +84,45 @@ def roofline_time(
 
 @dataclass(frozen=True)
 class Work:
-    """What a pass has to do: FLOPs, matrix weights read once, bytes of cache read or (prefill) written."""
+    """What a pass has to do: FLOPs, matrix weights read once, bytes of cache read or
+    (prefill) written.
+    """
 
     flops: Number
     weights_read: Number
     cache_bytes: Number
 
-    def on(self, hardware: Hardware, *, devices: Number = 1, bytes_per_weight: Number = 2) -> RooflineTime:
+    def on(
+        self, hardware: Hardware, *, devices: Number = 1, bytes_per_weight: Number = 2
+    ) -> RooflineTime:
         """The times of the pass on a machine.
 
-        *Equation*: `roofline_time` of the FLOPs and of weights_read bytes_per_weight + cache_bytes.
+        *Equation*: `roofline_time` of the FLOPs and of weights_read bytes_per_weight +
+            cache_bytes.
 
         Args: `hardware`, `devices` as in `roofline_time`; `bytes_per_weight`.
         Returns: seconds of each, and the bound.
-        Raises: ValueError if `devices` is no whole number above 0, or `bytes_per_weight` is not above 0.
+        Raises: ValueError if `devices` is no whole number above 0, or
+            `bytes_per_weight` is not above 0.
         """
         check_positive(bytes_per_weight=bytes_per_weight)
         moved = bytes_per_weight * self.weights_read + self.cache_bytes
-        return roofline_time(flops=self.flops, bytes_moved=moved, hardware=hardware, devices=devices)
+        return roofline_time(
+            flops=self.flops, bytes_moved=moved, hardware=hardware, devices=devices
+        )
 
 
 def weights_read(spec: ModelSpec, *, batch: int, prefill: bool = False) -> float:
     """Matrix weights a pass reads once for the whole batch.
 
-    The word table is looked up, not read through, unless it is the head too. A mixture reads the experts its
-    tokens pick: `expected_active_experts` of them if the router picks evenly. A decode step of an encoder-decoder reads
-    neither the encoder nor the projections of the source's keys and values; its prefill reads both.
+    The word table is looked up, not read through, unless it is the head too. A mixture
+    reads the experts its
+    tokens pick: `expected_active_experts` of them if the router picks evenly. A decode
+    step of an encoder-decoder reads neither the encoder nor the projections of the
+    source's keys and values; its prefill reads both.
 
-    Args: `batch` tokens of the pass, over all sequences; `prefill` whether the source is encoded in it.
+    Args: `batch` tokens of the pass, over all sequences; `prefill` whether the source
+        is encoded in it.
     Returns: an (expected) count of weights; times bytes per weight, the bytes read.
     Raises: ValueError if `batch` is no whole number of at least 1.
     """
@@ -112,35 +130,52 @@ def weights_read(spec: ModelSpec, *, batch: int, prefill: bool = False) -> float
     read = head_weights(spec)
     for stack in (spec.layers, spec.encoder) if prefill else (spec.layers,):
         read += sum(
-            count * _layer_read(layer, spec.width, batch, prefill) for layer, count in unique_layers(stack)
+            count * _layer_read(layer, spec.width, batch, prefill)
+            for layer, count in unique_layers(stack)
         )
     return read
 
 
 def _layer_read(layer: LayerSpec, width: int, batch: int, prefill: bool) -> float:
     ffn, cross = layer.ffn, layer.cross
-    experts = expected_active_experts(ffn.experts, ffn.top_k, batch) if isinstance(ffn, MoESpec) else None
+    experts = (
+        expected_active_experts(ffn.experts, ffn.top_k, batch)
+        if isinstance(ffn, MoESpec)
+        else None
+    )
     weights = mixer_weights(layer.mixer, width) + ffn_weights(ffn, width, experts)
     if cross:
-        weights += query_weights(cross, width) + prefill * key_value_weights(cross, width)
+        weights += query_weights(cross, width) + prefill * key_value_weights(
+            cross, width
+        )
     return weights
 
 
-def attention_intensity(mixer: Mixer, *, bytes_per_element: float = 2, absorbed: bool = True) -> float:
-    """FLOPs of one decode step's attention for each cached byte it reads, at any batch and context.
+def attention_intensity(
+    mixer: Mixer, *, bytes_per_element: float = 2, absorbed: bool = True
+) -> float:
+    """FLOPs of one decode step's attention for each cached byte it reads, at any batch
+    and context.
 
-    *Equation*: attention_flops_per_pair / (token_elements bytes_per_element): h / g for bf16 keys and values. No batch
-    raises it, since every sequence reads a cache of its own (a prefix shared by a batch is not modelled).
+    *Equation*: attention_flops_per_pair / (token_elements bytes_per_element): h / g for
+    bf16 keys and values. No batch raises it, since every sequence reads a cache of its
+    own (a prefix shared by a batch is not modelled).
 
-    Args: `mixer` of a layer that keeps a cache; `bytes_per_element`; `absorbed` the form of latent attention.
+    Args: `mixer` of a layer that keeps a cache; `bytes_per_element`; `absorbed` the
+        form of latent attention.
     Returns: FLOPs per byte, to hold against `Hardware.ridge`.
-    Raises: ValueError if the layer keeps nothing per token, or `bytes_per_element` is not above 0.
+    Raises: ValueError if the layer keeps nothing per token, or `bytes_per_element` is
+        not above 0.
     """
     check_positive(bytes_per_element=bytes_per_element)
     kept = token_elements(mixer, latent=absorbed)
     if not kept:
-        raise ValueError(f"mixer={mixer!r}: a causal attention or a latent one is allowed")
-    return attention_flops_per_pair(mixer, absorbed=absorbed) / (kept * bytes_per_element)
+        raise ValueError(
+            f"mixer={mixer!r}: a causal attention or a latent one is allowed"
+        )
+    return attention_flops_per_pair(mixer, absorbed=absorbed) / (
+        kept * bytes_per_element
+    )
 
 
 def prefill_work(
@@ -156,17 +191,25 @@ def prefill_work(
 
     *Equation*: FLOPs = batch prefill_flops; bytes written = cache_bytes.
 
-    Args: `tokens` of the prompt; `batch` prompts run together; `bytes_per_element` of the cache;
-        `skip_masked`, `source_tokens` as in `prefill_flops`.
+    Args: `tokens` of the prompt; `batch` prompts run together; `bytes_per_element` of
+        the cache; `skip_masked`, `source_tokens` as in `prefill_flops`.
     Returns: the work of the pass.
-    Raises: ValueError if a count is no whole number of at least 1, or a byte width is not above 0.
+    Raises: ValueError if a count is no whole number of at least 1, or a byte width is
+        not above 0.
     """
     check_count(tokens=tokens, batch=batch)
     return Work(
-        flops=batch * prefill_flops(spec, tokens, skip_masked=skip_masked, source_tokens=source_tokens),
+        flops=batch
+        * prefill_flops(
+            spec, tokens, skip_masked=skip_masked, source_tokens=source_tokens
+        ),
         weights_read=weights_read(spec, batch=batch * tokens, prefill=True),
         cache_bytes=cache_bytes(
-            spec, batch=batch, tokens=tokens, bytes_per_element=bytes_per_element, source_tokens=source_tokens
+            spec,
+            batch=batch,
+            tokens=tokens,
+            bytes_per_element=bytes_per_element,
+            source_tokens=source_tokens,
         ),
     )
 
@@ -182,7 +225,8 @@ def prefill_roofline(
 ) -> RooflineTime:
     """Times of running a prompt, split into compute and memory.
 
-    Args: `devices` that share the work evenly; `bytes_per_weight`; the rest as in `prefill_work`.
+    Args: `devices` that share the work evenly; `bytes_per_weight`; the rest as in
+        `prefill_work`.
     Returns: seconds of each, and the bound. Raises as `prefill_work` and `Work.on` do.
     """
     work = prefill_work(spec, tokens, **options)
@@ -190,7 +234,9 @@ def prefill_roofline(
 
 
 def prefill_time(spec: ModelSpec, hardware: Hardware, tokens: int, **options) -> float:
-    """Seconds until the first token: `prefill_roofline(...).time_s`, with its options and errors."""
+    """Seconds until the first token: `prefill_roofline(...).time_s`, with its options
+    and errors.
+    """
     return prefill_roofline(spec, hardware, tokens, **options).time_s
 
 
@@ -205,17 +251,23 @@ def decode_work(
 ) -> Work:
     """What one decode step takes, in which each of `batch` sequences gains one token.
 
-    *Equation*: FLOPs = batch flops_per_token; bytes read = cache_bytes, a window as a ring.
+    *Equation*: FLOPs = batch flops_per_token; bytes read = cache_bytes, a window as a
+        ring.
 
-    Args: `context` tokens each new token sees, itself among them; `batch` sequences; `bytes_per_element` of
-        the cache; `absorbed` latent attention against the latent, or against keys and values kept multiplied
-        out; `source_tokens` as in `flops_per_token`.
+    Args: `context` tokens each new token sees, itself among them; `batch` sequences;
+        `bytes_per_element` of the cache; `absorbed` latent attention against the
+        latent, or against keys and values kept multiplied out; `source_tokens` as in
+        `flops_per_token`.
     Returns: the work of the step.
-    Raises: ValueError if a count is no whole number of at least 1, or a byte width is not above 0.
+    Raises: ValueError if a count is no whole number of at least 1, or a byte width is
+        not above 0.
     """
     check_count(batch=batch, context=context)
     return Work(
-        flops=batch * flops_per_token(spec, context, absorbed=absorbed, source_tokens=source_tokens),
+        flops=batch
+        * flops_per_token(
+            spec, context, absorbed=absorbed, source_tokens=source_tokens
+        ),
         weights_read=weights_read(spec, batch=batch),
         cache_bytes=cache_bytes(
             spec,
@@ -240,7 +292,8 @@ def decode_roofline(
 ) -> RooflineTime:
     """Times of one decode step, split into compute and memory.
 
-    Args: `devices` that share the work evenly; `bytes_per_weight`; the rest as in `decode_work`.
+    Args: `devices` that share the work evenly; `bytes_per_weight`; the rest as in
+        `decode_work`.
     Returns: seconds of each, and the bound. Raises as `decode_work` and `Work.on` do.
     """
     work = decode_work(spec, context=context, **options)
@@ -250,5 +303,9 @@ def decode_roofline(
 def decode_step_time(
     spec: ModelSpec, hardware: Hardware, *, batch: int = 1, context: int, **options
 ) -> float:
-    """Seconds of one decode step: `decode_roofline(...).time_s`, with its options and errors."""
-    return decode_roofline(spec, hardware, batch=batch, context=context, **options).time_s
+    """Seconds of one decode step: `decode_roofline(...).time_s`, with its options and
+    errors.
+    """
+    return decode_roofline(
+        spec, hardware, batch=batch, context=context, **options
+    ).time_s

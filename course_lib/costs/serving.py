@@ -1,7 +1,8 @@
-"""A serving budget: how long a request takes, how many fit, and when the cache outweighs the model.
+"""A serving budget: how long a request takes, how many fit, and when the cache
+outweighs the model.
 
-Symbols, here only: W weight bytes, C cache bytes of one request; M memory bytes, n_in prompt tokens, n_out
-new tokens.
+Symbols, here only: W weight bytes, C cache bytes of one request; M memory bytes, n_in
+prompt tokens, n_out new tokens.
 """
 
 import math
@@ -33,14 +34,19 @@ def weight_bytes(spec: ModelSpec, bytes_per_weight: float = 2) -> float:
 
 
 def concurrent_requests(
-    *, memory_bytes: Number, weight_bytes: Number, cache_bytes_per_request: Number, reserve: Number = 0
+    *,
+    memory_bytes: Number,
+    weight_bytes: Number,
+    cache_bytes_per_request: Number,
+    reserve: Number = 0,
 ) -> Number:
     """Whole requests whose caches fit beside the weights.
 
     *Equation*: floor((M (1 - reserve) - W) / C), and 0 where the weights do not fit.
 
-    Args: `memory_bytes` M of all devices together; `weight_bytes` W; `cache_bytes_per_request` C; `reserve`
-        the share of memory kept back for activations and fragments, 0 <= reserve < 1. Symbols are welcome.
+    Args: `memory_bytes` M of all devices together; `weight_bytes` W;
+        `cache_bytes_per_request` C; `reserve` the share of memory kept back for
+        activations and fragments, 0 <= reserve < 1. Symbols are welcome.
     Returns: a whole number of requests.
     Raises: ValueError if a byte count is not above 0, or `reserve` is outside [0, 1).
 
@@ -48,7 +54,9 @@ def concurrent_requests(
     12
     """
     check_positive(
-        memory_bytes=memory_bytes, weight_bytes=weight_bytes, cache_bytes_per_request=cache_bytes_per_request
+        memory_bytes=memory_bytes,
+        weight_bytes=weight_bytes,
+        cache_bytes_per_request=cache_bytes_per_request,
     )
     check_share(reserve=reserve)
     fit = (memory_bytes * (1 - reserve) - weight_bytes) // cache_bytes_per_request
@@ -67,15 +75,17 @@ def max_concurrency(
 ) -> int:
     """Requests of `context` tokens that fit in memory at once, none sharing a prefix.
 
-    *Equation*: `concurrent_requests` with M = devices memory_bytes, W = weight_bytes, C = the cache of one.
+    *Equation*: `concurrent_requests` with M = devices memory_bytes, W = weight_bytes, C
+        = the cache of one.
 
-    Args: `context` tokens cached by each request; `devices` that hold one copy of the weights together;
-        `bytes_per_weight`, `bytes_per_element`; `reserve` the share of memory kept back (serving engines keep
-        about a tenth).
+    Args: `context` tokens cached by each request; `devices` that hold one copy of the
+        weights together; `bytes_per_weight`, `bytes_per_element`; `reserve` the share
+        of memory kept back (serving engines keep about a tenth).
     Returns: a whole number of requests, 0 where the weights do not fit.
-    Raises: ValueError if a count is no whole number of at least 1, a byte width is not above 0, `reserve` is
-        outside [0, 1), or the model keeps no cache.
-    Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, section 1, for memory as the limit.
+    Raises: ValueError if a count is no whole number of at least 1, a byte width is not
+        above 0, `reserve` is outside [0, 1), or the model keeps no cache.
+    Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, section 1, for memory as
+        the limit.
     """
     check_count(context=context, devices=devices)
     return concurrent_requests(
@@ -86,12 +96,15 @@ def max_concurrency(
     )
 
 
-def devices_needed(bytes_held: Number, hardware: Hardware, *, reserve: float = 0.0) -> int:
+def devices_needed(
+    bytes_held: Number, hardware: Hardware, *, reserve: float = 0.0
+) -> int:
     """Fewest devices whose memory holds `bytes_held`.
 
     *Equation*: ceil(bytes_held / (memory_bytes (1 - reserve))).
 
-    Args: `bytes_held` of weights, cache or both; `reserve` the share of each memory kept back.
+    Args: `bytes_held` of weights, cache or both; `reserve` the share of each memory
+        kept back.
     Returns: a whole number of devices.
     Raises: ValueError if `bytes_held` is not above 0, or `reserve` is outside [0, 1).
     """
@@ -101,78 +114,121 @@ def devices_needed(bytes_held: Number, hardware: Hardware, *, reserve: float = 0
 
 
 def cache_equals_weights(
-    spec: ModelSpec, context: int, *, bytes_per_weight: float = 2, bytes_per_element: float = 2
+    spec: ModelSpec,
+    context: int,
+    *,
+    bytes_per_weight: float = 2,
+    bytes_per_element: float = 2,
 ) -> float:
     """Batch at which the caches of `context` tokens weigh as much as the model.
 
-    *Equation*: W / C. Near it a decode step reads as much cache as weights (the word table is not read).
+    *Equation*: W / C. Near it a decode step reads as much cache as weights (the word
+        table is not read).
 
     Args: `context` tokens of each sequence; byte widths of weights and cache.
     Returns: a batch, as a fraction.
-    Raises: ValueError if `context` is no whole number of at least 1, a byte width is not above 0, or the
-        model keeps no cache.
+    Raises: ValueError if `context` is no whole number of at least 1, a byte width is
+        not above 0, or the model keeps no cache.
     """
-    return weight_bytes(spec, bytes_per_weight) / _request_bytes(spec, context, bytes_per_element)
+    return weight_bytes(spec, bytes_per_weight) / _request_bytes(
+        spec, context, bytes_per_element
+    )
 
 
 def _request_bytes(spec: ModelSpec, context: int, bytes_per_element: float) -> float:
-    held = cache_bytes(spec, batch=1, tokens=context, bytes_per_element=bytes_per_element)
+    held = cache_bytes(
+        spec, batch=1, tokens=context, bytes_per_element=bytes_per_element
+    )
     if not held:
         raise ValueError(f"spec={spec.name!r}: a model that keeps a cache is allowed")
     return held
 
 
 def equal_context(
-    spec: ModelSpec, batch: int, *, bytes_per_weight: float = 2, bytes_per_element: float = 2
+    spec: ModelSpec,
+    batch: int,
+    *,
+    bytes_per_weight: float = 2,
+    bytes_per_element: float = 2,
 ) -> int | None:
-    """Shortest context at which the caches of `batch` sequences weigh as much as the model.
+    """Shortest context at which the caches of `batch` sequences weigh as much as the
+    model.
 
     *Equation*: the least n with batch * cache_bytes(n) >= W.
 
     Args: `batch` sequences; byte widths of weights and cache.
-    Returns: tokens of each sequence; None where the cache stops growing before (windows, recurrent states).
-    Raises: ValueError if `batch` is no whole number of at least 1, or a byte width is not above 0.
+    Returns: tokens of each sequence; None where the cache stops growing before
+        (windows, recurrent states).
+    Raises: ValueError if `batch` is no whole number of at least 1, or a byte width is
+        not above 0.
     """
     check_count(batch=batch)
     weights, far = weight_bytes(spec, bytes_per_weight), 2**50
 
     def held(tokens: int) -> float:
-        return cache_bytes(spec, batch=batch, tokens=tokens, bytes_per_element=bytes_per_element)
+        return cache_bytes(
+            spec, batch=batch, tokens=tokens, bytes_per_element=bytes_per_element
+        )
 
-    return bisect_left(range(far), weights, lo=1, key=held) if held(far) >= weights else None
+    return (
+        bisect_left(range(far), weights, lo=1, key=held)
+        if held(far) >= weights
+        else None
+    )
 
 
 def request_seconds(
-    *, prefill_s: Number, tokens_in: Number, tokens_out: Number, step_s: Number, step_s_per_token: Number
+    *,
+    prefill_s: Number,
+    tokens_in: Number,
+    tokens_out: Number,
+    step_s: Number,
+    step_s_per_token: Number,
 ) -> Number:
     """Time of a request whose decode step grows in a straight line with the context.
 
-    *Equation*: prefill + (n_out - 1) (step_s + step_s_per_token (n_in + n_out / 2)): the steps run at
-    contexts n_in + 1 .. n_in + n_out - 1, whose mean is n_in + n_out / 2.
+    *Equation*: prefill + (n_out - 1) (step_s + step_s_per_token (n_in + n_out / 2)):
+    the steps run at contexts n_in + 1 .. n_in + n_out - 1, whose mean is n_in + n_out /
+    2.
 
-    Args: `prefill_s`; `tokens_in`, `tokens_out` n_in and n_out; `step_s` seconds of a step apart from its
-        context; `step_s_per_token` seconds each token of context adds. Symbols are welcome.
+    Args: `prefill_s`; `tokens_in`, `tokens_out` n_in and n_out; `step_s` seconds of a
+        step apart from its context; `step_s_per_token` seconds each token of context
+        adds. Symbols are welcome.
     Returns: seconds.
-    Raises: ValueError if a token count is no whole number of at least 1, or a time is not above 0.
+    Raises: ValueError if a token count is no whole number of at least 1, or a time is
+        not above 0.
     """
     check_count(tokens_in=tokens_in, tokens_out=tokens_out)
-    check_positive(prefill_s=prefill_s, step_s=step_s, step_s_per_token=step_s_per_token)
-    return prefill_s + (tokens_out - 1) * (step_s + step_s_per_token * (tokens_in + tokens_out / 2))
+    check_positive(
+        prefill_s=prefill_s, step_s=step_s, step_s_per_token=step_s_per_token
+    )
+    return prefill_s + (tokens_out - 1) * (
+        step_s + step_s_per_token * (tokens_in + tokens_out / 2)
+    )
 
 
 def request_latency(
-    spec: ModelSpec, hardware: Hardware, *, tokens_in: int, tokens_out: int, batch: int = 1, **options
+    spec: ModelSpec,
+    hardware: Hardware,
+    *,
+    tokens_in: int,
+    tokens_out: int,
+    batch: int = 1,
+    **options,
 ) -> float:
-    """Seconds from a prompt to its last new token: one prefill, then one step a token at a growing context.
+    """Seconds from a prompt to its last new token: one prefill, then one step a token
+    at a growing context.
 
-    *Equation*: T_prefill(n_in) + sum for i = 1 .. n_out - 1 of T_step(n_in + i). The prefill gives the first
-    new token, so n_out tokens take n_out - 1 steps.
+    *Equation*: T_prefill(n_in) + sum for i = 1 .. n_out - 1 of T_step(n_in + i). The
+    prefill gives the first new token, so n_out tokens take n_out - 1 steps.
 
-    Args: `tokens_in`, `tokens_out` (of an encoder-decoder, the source's tokens and the target's, whose first
-        prompt is one start token); `batch` requests run in step together; `options` that
-        `prefill_roofline` and `decode_roofline` share: `devices`, `bytes_per_weight`, `bytes_per_element`.
+    Args: `tokens_in`, `tokens_out` (of an encoder-decoder, the source's tokens and the
+        target's, whose first prompt is one start token); `batch` requests run in step
+        together; `options` that `prefill_roofline` and `decode_roofline` share:
+        `devices`, `bytes_per_weight`, `bytes_per_element`.
     Returns: seconds.
-    Raises: ValueError if a count is no whole number of at least 1, or a byte width is not above 0.
+    Raises: ValueError if a count is no whole number of at least 1, or a byte width is
+        not above 0.
     Cost: steps are not summed one by one, see `sum_of_steps`.
     """
     check_count(tokens_in=tokens_in, tokens_out=tokens_out)
@@ -182,21 +238,29 @@ def request_latency(
     def step(context: int) -> RooflineTime:
         return decode_roofline(spec, hardware, context=context, **options)
 
-    windows = {window for layer in spec.layers if (window := getattr(layer.mixer, "window", None))}
+    windows = {
+        window
+        for layer in spec.layers
+        if (window := getattr(layer.mixer, "window", None))
+    }
     steps_s = sum_of_steps(step, prompt + 1, prompt + tokens_out - 1, windows)
     return prefill_time(spec, hardware, prompt, **options) + steps_s
 
 
 def sum_of_steps(
-    step: Callable[[Number], RooflineTime], first: Number, last: Number, windows: set[Number] = frozenset()
+    step: Callable[[Number], RooflineTime],
+    first: Number,
+    last: Number,
+    windows: set[Number] = frozenset(),
 ) -> Number:
     """Sum of step times over the contexts first .. last, by straight pieces.
 
-    Both times of a step are straight lines in the context between windows, so a stretch costs its length
-    times its mean. Where compute and memory change places inside a stretch, the stretch is cut there.
+    Both times of a step are straight lines in the context between windows, so a stretch
+    costs its length times its mean. Where compute and memory change places inside a
+    stretch, the stretch is cut there.
 
-    Args: `step` from a context to a `RooflineTime`; `first`, `last` contexts (none if last < first);
-        `windows` at which a layer stops growing.
+    Args: `step` from a context to a `RooflineTime`; `first`, `last` contexts (none if
+        last < first); `windows` at which a layer stops growing.
     Returns: seconds, equal to the sum taken one by one; for symbols that sum, over t.
     """
     if is_symbol(first) or is_symbol(last):
@@ -208,9 +272,13 @@ def sum_of_steps(
         return 0.0
     cut = next((w for w in sorted(windows) if first <= w < last), None)
     if cut is not None:
-        return sum_of_steps(step, first, cut, windows) + sum_of_steps(step, cut + 1, last, windows)
+        return sum_of_steps(step, first, cut, windows) + sum_of_steps(
+            step, cut + 1, last, windows
+        )
     start, end = step(first), step(last)
     if start.bound == end.bound or last - first < 2:
         return (last - first + 1) * (start.time_s + end.time_s) / 2
     middle = (first + last) // 2
-    return sum_of_steps(step, first, middle, windows) + sum_of_steps(step, middle + 1, last, windows)
+    return sum_of_steps(step, first, middle, windows) + sum_of_steps(
+        step, middle + 1, last, windows
+    )

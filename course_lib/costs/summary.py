@@ -13,8 +13,9 @@ from course_lib.specs.records import ModelSpec
 class Summary:
     """Counts of parameters; FLOPs a token; bytes of cache.
 
-    `embedding_share` of the total stands in tables of words and positions. `decode_flops` and the cache are
-    None where a model writes no text (an encoder, a model of images).
+    `embedding_share` of the total stands in tables of words and positions.
+    `decode_flops` and the cache are None where a model writes no text (an encoder, a
+    model of images).
     """
 
     total: int
@@ -35,10 +36,13 @@ class Summary:
 def summary(spec: ModelSpec, tokens: int, bytes_per_element: float = 2) -> Summary:
     """Summarise a model at one context.
 
-    Args: `spec` of the model; `tokens` of a prompt, and of the context that a token is decoded in (an image
-        has the tokens that its model takes); `bytes_per_element` of a cached number.
-    Returns: counts; `prefill_flops` a token of the prompt, with logits for its last; bytes of one sequence.
-    Raises: ValueError if `tokens` is no whole number of at least 1, or `bytes_per_element` is not above 0.
+    Args: `spec` of the model; `tokens` of a prompt, and of the context that a token is
+        decoded in (an image has the tokens that its model takes); `bytes_per_element`
+        of a cached number.
+    Returns: counts; `prefill_flops` a token of the prompt, with logits for its last;
+        bytes of one sequence.
+    Raises: ValueError if `tokens` is no whole number of at least 1, or
+        `bytes_per_element` is not above 0.
 
     >>> from course_lib.specs.loader import load_spec
     >>> found = summary(load_spec("llama-3-8b"), 8192)
@@ -62,10 +66,14 @@ def summary(spec: ModelSpec, tokens: int, bytes_per_element: float = 2) -> Summa
         prefill_attention_share=prompt.attention_share,
         decode_flops=step.total if step else None,
         decode_attention_share=step.attention_share if step else None,
-        cache_bytes_per_token=cache_bytes_per_token(spec, bytes_per_element=bytes_per_element)
+        cache_bytes_per_token=cache_bytes_per_token(
+            spec, bytes_per_element=bytes_per_element
+        )
         if writes
         else None,
-        cache_bytes=cache_bytes(spec, batch=1, tokens=tokens, bytes_per_element=bytes_per_element)
+        cache_bytes=cache_bytes(
+            spec, batch=1, tokens=tokens, bytes_per_element=bytes_per_element
+        )
         if writes
         else None,
     )

@@ -1,6 +1,8 @@
-"""The candidates of chapter 0: four ways to rank the passages of a query, as `Criteria`.
+"""The candidates of chapter 0: four ways to rank the passages of a query, as
+`Criteria`.
 
-Seconds and dollars come from published configurations and a roofline. Errors, risks and prices
+Seconds and dollars come from published configurations and a roofline. Errors, risks and
+prices
 are assumptions of the example: a team measures them on its own queries.
 """
 
@@ -11,7 +13,9 @@ from course_lib.decide.selection import Criteria, Weights
 from course_lib.specs.loader import load_spec
 
 TOKENS, PAIRS, WRITTEN = 512, 100, 20
-"""Tokens of a query with one passage, such pairs a query, and tokens that a writing model says to each."""
+"""Tokens of a query with one passage, such pairs a query, and tokens that a writing
+model says to each.
+"""
 DEVICE, DEVICES, USD_PER_DEVICE_HOUR = "H100-SXM", 4, 2.50
 ASSUMED_ERROR = {
     "encoder, one pass": 0.120,
@@ -27,15 +31,17 @@ ASSUMED_RISK = {
     "70B, 20 tokens": 5e-6,
 }
 """Incidents a query."""
-PRICES = Weights(usd_per_error=0.05, usd_per_second=0.001, usd_per_usd=1, usd_per_incident=20)
+PRICES = Weights(
+    usd_per_error=0.05, usd_per_second=0.001, usd_per_usd=1, usd_per_incident=20
+)
 """The prices that the example starts with."""
 
 
 def rerankers() -> dict[str, Criteria]:
     """The four candidates by name, a query each.
 
-    Returns: errors and risks as assumed; seconds of the roofline, nobody else waiting; dollars of the devices
-        for these seconds.
+    Returns: errors and risks as assumed; seconds of the roofline, nobody else waiting;
+        dollars of the devices for these seconds.
 
     >>> {name: round(each.latency_s, 4) for name, each in rerankers().items()}
     {'encoder, one pass': 0.0085, '8B, one pass': 0.1824, '70B, one pass': 1.7799, '70B, 20 tokens': 2.0012}
@@ -43,7 +49,9 @@ def rerankers() -> dict[str, Criteria]:
     device = load_hardware(DEVICE)
     one_pass = {"encoder": "bert-large", "8B": "llama-3.1-8b", "70B": "llama-3.1-70b"}
     seconds = {
-        f"{name}, one pass": prefill_time(load_spec(spec), device, TOKENS, batch=PAIRS, devices=DEVICES)
+        f"{name}, one pass": prefill_time(
+            load_spec(spec), device, TOKENS, batch=PAIRS, devices=DEVICES
+        )
         for name, spec in one_pass.items()
     }
     seconds[f"70B, {WRITTEN} tokens"] = request_latency(

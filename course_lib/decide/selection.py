@@ -1,11 +1,15 @@
-"""Choosing among architectures: a weighted sum of what each one costs, hard limits, and the Pareto front.
+"""Choosing among architectures: a weighted sum of what each one costs, hard limits, and
+the Pareto front.
 
-The sum adds up only in one unit. Here it is US dollars a request, so that each weight is a price somebody can
-name: of a wrong answer, of a second of waiting, of a dollar of spending, of an incident. Symbols: J the
-objective; lambda_q, lambda_l, lambda_c, lambda_r its weights (q quality, l latency, c cost, r risk).
+The sum adds up only in one unit. Here it is US dollars a request, so that each weight
+is a price somebody can
+name: of a wrong answer, of a second of waiting, of a dollar of spending, of an
+incident. Symbols: J the objective; lambda_q, lambda_l, lambda_c, lambda_r its weights
+(q quality, l latency, c cost, r risk).
 
-A weighted sum is a convention. It cannot express a limit, and it never picks a candidate in a dent of the
-Pareto front; `winner` takes limits apart from weights, and `pareto_front` shows what is there to be picked.
+A weighted sum is a convention. It cannot express a limit, and it never picks a
+candidate in a dent of the Pareto front; `winner` takes limits apart from weights, and
+`pareto_front` shows what is there to be picked.
 """
 
 from collections.abc import Mapping
@@ -18,8 +22,9 @@ from course_lib.costs.arithmetic import Number, check_not_negative, is_symbol
 class Criteria:
     """What one candidate does, a request: less is better in each.
 
-    `error` wrong answers a request, a share between 0 and 1; `latency_s` seconds until the answer is there;
-    `cost_usd` dollars spent on it, training shared out; `risk` incidents a request, as an expected number.
+    `error` wrong answers a request, a share between 0 and 1; `latency_s` seconds until
+    the answer is there; `cost_usd` dollars spent on it, training shared out; `risk`
+    incidents a request, as an expected number.
     """
 
     error: Number
@@ -33,7 +38,9 @@ class Criteria:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """The prices. `usd_per_usd` above 1 says that a dollar of the budget is scarcer than a dollar."""
+    """The prices. `usd_per_usd` above 1 says that a dollar of the budget is scarcer
+    than a dollar.
+    """
 
     usd_per_error: Number
     usd_per_second: Number
@@ -68,12 +75,13 @@ def objective(
 
     *Equation*: lambda_q Err + lambda_l Latency + lambda_c Cost + lambda_r Risk.
 
-    Args: `error`, `latency_s`, `cost_usd`, `risk` as in `Criteria`; `usd_per_error` lambda_q,
-        `usd_per_second` lambda_l, `usd_per_usd` lambda_c (a pure number), `usd_per_incident` lambda_r.
-        Symbols are welcome.
+    Args: `error`, `latency_s`, `cost_usd`, `risk` as in `Criteria`; `usd_per_error`
+        lambda_q, `usd_per_second` lambda_l, `usd_per_usd` lambda_c (a pure number),
+        `usd_per_incident` lambda_r. Symbols are welcome.
     Returns: US dollars a request.
     Raises: ValueError if an argument is not a finite number of at least 0.
-    Source: for what a weighted sum cannot reach, Messac et al. 2000, Optimization and Engineering 1, 171-188.
+    Source: for what a weighted sum cannot reach, Messac et al. 2000, Optimization and
+        Engineering 1, 171-188.
 
     >>> prices = {"usd_per_error": 2, "usd_per_second": 0.01, "usd_per_usd": 1, "usd_per_incident": 1000}
     >>> objective(error=0.05, latency_s=3, cost_usd=0.02, risk=0.00001, **prices)
@@ -91,15 +99,20 @@ def score(criteria: Criteria, weights: Weights) -> Number:
     return objective(**asdict(criteria), **asdict(weights))
 
 
-def tie_weight(a: Criteria, b: Criteria, weights: Weights, criterion: str) -> Number | None:
-    """The price of one criterion at which two candidates have the same J, the other prices held.
+def tie_weight(
+    a: Criteria, b: Criteria, weights: Weights, criterion: str
+) -> Number | None:
+    """The price of one criterion at which two candidates have the same J, the other
+    prices held.
 
-    *Equation*: J is linear in each weight, so lambda* = (J_b - J_a without the criterion) / (x_a - x_b).
+    *Equation*: J is linear in each weight, so lambda* = (J_b - J_a without the
+        criterion) / (x_a - x_b).
 
-    Args: `a`, `b` candidates; `weights` the other prices; `criterion` a field of `Criteria`. Symbols are
-        welcome.
-    Returns: the price, in dollars a unit of the criterion; None where no price of at least 0 makes a tie.
-        With symbols, the quotient: below 0 or not finite where there is none.
+    Args: `a`, `b` candidates; `weights` the other prices; `criterion` a field of
+        `Criteria`. Symbols are welcome.
+    Returns: the price, in dollars a unit of the criterion; None where no price of at
+        least 0 makes a tie. With symbols, the quotient: below 0 or not finite where
+        there is none.
     Raises: ValueError if `criterion` is no field of `Criteria`.
 
     >>> careful = Criteria(error=0.02, latency_s=1, cost_usd=0.05, risk=0)
@@ -108,7 +121,9 @@ def tie_weight(a: Criteria, b: Criteria, weights: Weights, criterion: str) -> Nu
     2.0
     """
     if criterion not in PRICE_OF:
-        raise ValueError(f"criterion={criterion!r}: one of {', '.join(PRICE_OF)} is allowed")
+        raise ValueError(
+            f"criterion={criterion!r}: one of {', '.join(PRICE_OF)} is allowed"
+        )
     others = Weights(**{**asdict(weights), PRICE_OF[criterion]: 0})
     behind = score(b, others) - score(a, others)
     ahead = getattr(a, criterion) - getattr(b, criterion)
@@ -120,7 +135,8 @@ def tie_weight(a: Criteria, b: Criteria, weights: Weights, criterion: str) -> Nu
 
 
 def within(criteria: Criteria, limits: Mapping[str, float]) -> bool:
-    """Whether a candidate keeps every hard limit, `{"latency_s": 0.5}`: at most that, at any price.
+    """Whether a candidate keeps every hard limit, `{"latency_s": 0.5}`: at most that,
+    at any price.
 
     Raises: ValueError if a limit names no field of `Criteria`.
     """
@@ -131,13 +147,17 @@ def within(criteria: Criteria, limits: Mapping[str, float]) -> bool:
 
 
 def winner(
-    candidates: Mapping[str, Criteria], weights: Weights, limits: Mapping[str, float] | None = None
+    candidates: Mapping[str, Criteria],
+    weights: Weights,
+    limits: Mapping[str, float] | None = None,
 ) -> str | None:
-    """Name of the candidate with the least J among those that keep the limits; None if none keeps them.
+    """Name of the candidate with the least J among those that keep the limits; None if
+    none keeps them.
 
     A tie goes to the first named.
 
-    Raises: ValueError if there are no candidates, or a limit names no field of `Criteria`.
+    Raises: ValueError if there are no candidates, or a limit names no field of
+        `Criteria`.
 
     >>> fast = Criteria(error=0.10, latency_s=0.2, cost_usd=0.001, risk=0)
     >>> right = Criteria(error=0.02, latency_s=4.0, cost_usd=0.050, risk=0)
@@ -149,13 +169,17 @@ def winner(
     """
     if not candidates:
         raise ValueError("candidates={}: one or more are allowed")
-    allowed = {name: each for name, each in candidates.items() if within(each, limits or {})}
+    allowed = {
+        name: each for name, each in candidates.items() if within(each, limits or {})
+    }
     return min(allowed, key=lambda name: score(allowed[name], weights), default=None)
 
 
 def dominates(a: Criteria, b: Criteria) -> bool:
     """Whether `a` is at most `b` in every criterion, and below it in one."""
-    return a != b and all(getattr(a, f.name) <= getattr(b, f.name) for f in fields(Criteria))
+    return a != b and all(
+        getattr(a, f.name) <= getattr(b, f.name) for f in fields(Criteria)
+    )
 
 
 def pareto_front(candidates: Mapping[str, Criteria]) -> tuple[str, ...]:

@@ -1,15 +1,16 @@
 """Ranking metrics: how near the top the right documents stand.
 
-Symbols: q queries, n documents, k how far down one looks. Scores [q n] are put in order once; every metric is
-then a function of the gains in that order, one number a query, so that an interval can be put on its mean
-(`evaluate.intervals`). The gain of a document is 0 if it does not answer the query.
+Symbols: q queries, n documents, k how far down one looks. Scores [q n] are put in order
+once; every metric is then a function of the gains in that order, one number a query, so
+that an interval can be put on its mean (`evaluate.intervals`). The gain of a document
+is 0 if it does not answer the query.
 
     scores   0.2  0.9  0.5        order    b  c  a
     gains    1    0    1          ranked   0  1  1
     reciprocal rank 1/2     recall at 2: 1/2     nDCG at 3: (1/log2 3 + 1/log2 4) / (1/log2 2 + 1/log2 3)
 
-Ties are broken against the model: of equal scores the document with the smaller gain stands first. So a model
-that gives every document the same score finds nothing.
+Ties are broken against the model: of equal scores the document with the smaller gain
+stands first. So a model that gives every document the same score finds nothing.
 """
 
 import torch
@@ -17,11 +18,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def ranked_gains(scores: Float[Tensor, "q n"], gains: Float[Tensor, "q n"]) -> Float[Tensor, "q n"]:
+def ranked_gains(
+    scores: Float[Tensor, "q n"], gains: Float[Tensor, "q n"]
+) -> Float[Tensor, "q n"]:
     """Put the gains of each query in the order of its scores, highest first.
 
     Raises:
-        ValueError: the shapes differ, a score is not a number, a gain is negative, or a query has no gain.
+        ValueError: the shapes differ, a score is not a number, a gain is negative, or a
+        query has no gain.
 
     >>> ranked_gains(torch.tensor([[0.2, 0.9, 0.5]]), torch.tensor([[1.0, 0.0, 2.0]])).tolist()
     [[0.0, 2.0, 1.0]]
@@ -32,7 +36,12 @@ def ranked_gains(scores: Float[Tensor, "q n"], gains: Float[Tensor, "q n"]) -> F
         )
     if bool(scores.isnan().any()):
         raise ValueError("scores has a NaN: allowed are numbers")
-    if bad := ((gains < 0).any(dim=1) | ~(gains > 0).any(dim=1)).nonzero().flatten().tolist():
+    if (
+        bad := ((gains < 0).any(dim=1) | ~(gains > 0).any(dim=1))
+        .nonzero()
+        .flatten()
+        .tolist()
+    ):
         raise ValueError(
             f"gains of query {bad[0]} are {gains[bad[0]].tolist()}: "
             "allowed are numbers from 0, above 0 for one document or more"
@@ -57,7 +66,8 @@ def one_relevant(index: Int[Tensor, " q"], documents: int) -> Float[Tensor, "q n
 
 
 def reciprocal_rank(ranked: Float[Tensor, "q n"]) -> Float[Tensor, " q"]:
-    """One over the rank of the first document with a gain. Its mean over queries is the MRR.
+    """One over the rank of the first document with a gain. Its mean over queries is the
+    MRR.
 
     *Source*: Voorhees 1999, TREC-8 question answering track.
 
@@ -84,13 +94,14 @@ def recall_at(ranked: Float[Tensor, "q n"], k: int) -> Float[Tensor, " q"]:
 def ndcg_at(ranked: Float[Tensor, "q n"], k: int) -> Float[Tensor, " q"]:
     """Discounted gain of the first k, over that of the best order.
 
-    *Equation*: DCG = sum over ranks r = 1 .. k of gain_r / log2(r + 1); nDCG = DCG / DCG of the best order.
+    *Equation*: DCG = sum over ranks r = 1 .. k of gain_r / log2(r + 1); nDCG = DCG /
+        DCG of the best order.
 
     Raises:
         ValueError: `k` is below 1.
 
-    *Source*: Järvelin and Kekäläinen 2002, with the discount of Burges et al. 2005; gains enter as they are,
-    not as 2^gain - 1.
+    *Source*: Järvelin and Kekäläinen 2002, with the discount of Burges et al. 2005;
+    gains enter as they are, not as 2^gain - 1.
 
     >>> round(ndcg_at(torch.tensor([[0.0, 1.0, 1.0]]), 3).item(), 4)
     0.6934
@@ -101,7 +112,9 @@ def ndcg_at(ranked: Float[Tensor, "q n"], k: int) -> Float[Tensor, " q"]:
 
 def _dcg(ranked: Tensor, k: int) -> Tensor:
     kept = ranked[:, :k].double()
-    return (kept / torch.arange(2, kept.shape[1] + 2, dtype=torch.float64).log2()).sum(dim=1)
+    return (kept / torch.arange(2, kept.shape[1] + 2, dtype=torch.float64).log2()).sum(
+        dim=1
+    )
 
 
 def _checked(k: int) -> int:

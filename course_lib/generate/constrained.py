@@ -1,12 +1,13 @@
 """Grammar-masked sampling: whatever the model would say, what comes out is JSON.
 
-Before each draw, the tokens that the grammar does not allow get the logit -inf. A token of several bytes is
-allowed if its bytes are, one after another. A budget of tokens is kept too: a token after which the value
-could no longer be completed in the tokens that are left is ruled out. So the text is valid even if it has to
-stop.
+Before each draw, the tokens that the grammar does not allow get the logit -inf. A token
+of several bytes is allowed if its bytes are, one after another. A budget of tokens is
+kept too: a token after which the value could no longer be completed in the tokens that
+are left is ruled out. So the text is valid even if it has to stop.
 
-What the mask cannot do: make the values right. And it changes probabilities: what is left is renormalised at
-each step, which is not the model's distribution over valid texts.
+What the mask cannot do: make the values right. And it changes probabilities: what is
+left is renormalised at each step, which is not the model's distribution over valid
+texts.
 """
 
 import torch
@@ -22,7 +23,8 @@ _NEVER = 1 << 30  # tokens needed after a token that is not allowed
 
 
 class GrammarSampler:
-    """Choose tokens that keep each row valid. Call it with logits [b vocab] once a step, as `generate` does.
+    """Choose tokens that keep each row valid. Call it with logits [b vocab] once a
+    step, as `generate` does.
 
     Args:
         choose: how to choose among what is allowed: `greedy` or a `Sampler`.
@@ -32,11 +34,14 @@ class GrammarSampler:
         eos: the token that ends a row; allowed when the value is complete.
 
     Raises:
-        ValueError: the budget is below the shortest value; and what `grammar.start` raises.
+        ValueError: the budget is below the shortest value; and what `grammar.start`
+        raises.
 
-    *Cost*: a state met for the first time runs every token through the automaton; after that a look-up.
+    *Cost*: a state met for the first time runs every token through the automaton; after
+        that a look-up.
     *Source*: Willard and Louf 2023, arXiv:2307.09702, for the mask.
-    *Differs from source*: their automaton is finite; this one has a stack, and a budget.
+    *Differs from source*: their automaton is finite; this one has a stack, and a
+        budget.
 
     >>> from course_lib.generate.sampling import greedy
     >>> sampler = GrammarSampler(greedy, Tokenizer(), max_new_tokens=4)
@@ -62,25 +67,32 @@ class GrammarSampler:
         self._needs: dict[grammar.State, Tensor] = {}
         shortest = 2 if root == "object" else 1
         if max_new_tokens < shortest:
-            raise ValueError(f"max_new_tokens={max_new_tokens}: allowed is {shortest} or more, for {root!r}")
+            raise ValueError(
+                f"max_new_tokens={max_new_tokens}: allowed is {shortest} or more, for {root!r}"
+            )
 
     def __call__(self, logits: Float[Tensor, "b vocab"]) -> Int[Tensor, " b"]:
         """Choose one token a row.
 
         Raises:
-            ValueError: the vocabulary is not the tokenizer's, the number of rows changed, or the budget is
-                spent.
+            ValueError: the vocabulary is not the tokenizer's, the number of rows
+                changed, or the budget is spent.
         """
         self._check(logits)
         rows = self._rows or [self._start] * len(logits)
         self._left -= 1
         kept = torch.stack([self._allowed(state) for state in rows]).to(logits.device)
         tokens = self._choose(logits.masked_fill(~kept, RULED_OUT))
-        self._rows = [self._after(state, int(t)) for state, t in zip(rows, tokens.tolist(), strict=True)]
+        self._rows = [
+            self._after(state, int(t))
+            for state, t in zip(rows, tokens.tolist(), strict=True)
+        ]
         return tokens
 
     def _allowed(self, state: grammar.State | None) -> Tensor:
-        """The tokens after which this row can still be completed; only `eos` in a row that has ended."""
+        """The tokens after which this row can still be completed; only `eos` in a row
+        that has ended.
+        """
         if state is None:
             return torch.arange(self._tokenizer.vocab) == self._eos
         if state not in self._needs:
@@ -90,12 +102,16 @@ class GrammarSampler:
         return self._needs[state] <= self._left
 
     def _need(self, state: grammar.State, token: int) -> int:
-        """How many more tokens are needed after this one: no more than bytes, as every byte is a token."""
+        """How many more tokens are needed after this one: no more than bytes, as every
+        byte is a token.
+        """
         if token == self._eos:
             return 0 if grammar.complete(state) else _NEVER
         data = self._tokenizer.bytes_of(token)
         try:
-            return grammar.shortest_ending(grammar.read(state, data)) if data else _NEVER
+            return (
+                grammar.shortest_ending(grammar.read(state, data)) if data else _NEVER
+            )
         except ValueError:
             return _NEVER
 
@@ -110,6 +126,10 @@ class GrammarSampler:
                 f"logits score {logits.shape[1]} tokens: allowed are the tokenizer's {self._tokenizer.vocab}"
             )
         if self._rows is not None and len(self._rows) != len(logits):
-            raise ValueError(f"logits has {len(logits)} rows: allowed are the {len(self._rows)} of before")
+            raise ValueError(
+                f"logits has {len(logits)} rows: allowed are the {len(self._rows)} of before"
+            )
         if self._left < 1:
-            raise ValueError("max_new_tokens are spent: make a new sampler for another text")
+            raise ValueError(
+                "max_new_tokens are spent: make a new sampler for another text"
+            )

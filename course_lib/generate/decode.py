@@ -1,8 +1,10 @@
-"""Decoding: read the prompt in one pass (prefill), then feed every new token back, one pass each (decode).
+"""Decoding: read the prompt in one pass (prefill), then feed every new token back, one
+pass each (decode).
 
-Symbols: b batch, t tokens of a pass, n new tokens. A *step* is any function from (tokens [b t], positions
-[b t]) to logits [b t vocab], of which only the last are used. What a step remembers between its calls is
-its own affair, and that is the whole difference between decoding with a cache and without:
+Symbols: b batch, t tokens of a pass, n new tokens. A *step* is any function from
+(tokens [b t], positions [b t]) to logits [b t vocab], of which only the last are used.
+What a step remembers between its calls is its own affair, and that is the whole
+difference between decoding with a cache and without:
 
     recomputing_step   pass i runs over all tokens so far      n tokens cost about n^2 / 2 token passes
     cached_step        pass i runs over one token and a cache  n tokens cost n token passes
@@ -24,17 +26,23 @@ Choose = Callable[[Tensor], Tensor]
 
 
 def cached_step(model: nn.Module, cache: object) -> Step:
-    """A step that keeps keys and values in `cache` (from `model.make_cache`), so that only new tokens run."""
+    """A step that keeps keys and values in `cache` (from `model.make_cache`), so that
+    only new tokens run.
+    """
     return lambda tokens, positions: model(tokens, positions, cache, last_only=True)
 
 
 def recomputing_step(model: nn.Module) -> Step:
-    """A step that remembers the tokens alone and runs all of them every time: the reference."""
+    """A step that remembers the tokens alone and runs all of them every time: the
+    reference.
+    """
     past: list[tuple[Tensor, Tensor]] = []
 
     def step(tokens: Tensor, positions: Tensor) -> Tensor:
         past.append((tokens, positions))
-        all_tokens, all_positions = (torch.cat(parts, dim=1) for parts in zip(*past, strict=True))
+        all_tokens, all_positions = (
+            torch.cat(parts, dim=1) for parts in zip(*past, strict=True)
+        )
         return model(all_tokens, all_positions, last_only=True)
 
     return step
@@ -48,7 +56,8 @@ def prefill(
     Args:
         step: the model's step.
         prompt: at least one token a row; rows of unlike length are padded on the left.
-        positions: -1 for padding (`masks.positions_from_padding`); 0 to t - 1 when left out.
+        positions: -1 for padding (`masks.positions_from_padding`); 0 to t - 1 when left
+            out.
 
     Raises:
         ValueError: `prompt` has no token, or a row ends in padding.
@@ -82,7 +91,8 @@ def generate(
     Args:
         step: the model's step, fresh: with an empty cache.
         prompt: at least one token a row; rows of unlike length are padded on the left.
-        max_new_tokens: n at most; the first comes from the prefill, so n - 1 decode steps follow.
+        max_new_tokens: n at most; the first comes from the prefill, so n - 1 decode
+            steps follow.
         sampler: logits [b vocab] to tokens [b].
         eos: the token that ends a row; rows that ended are filled up with it.
         positions: as for `prefill`.
@@ -94,14 +104,17 @@ def generate(
         ValueError: `max_new_tokens` is below 1; and what `prefill` raises.
 
     *Cost*: one prefill and n - 1 decode steps.
-    *Differs from source*: `transformers` returns the prompt too, and fills up with its padding token.
+    *Differs from source*: `transformers` returns the prompt too, and fills up with its
+        padding token.
 
     >>> counts = lambda tokens, positions: torch.nn.functional.one_hot((tokens + 1) % 5, 5).float()
     >>> generate(counts, torch.tensor([[0, 1], [3, 3]]), max_new_tokens=4, eos=4).tolist()
     [[2, 3, 4], [4, 4, 4]]
     """
     if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens={max_new_tokens}: allowed are whole numbers from 1")
+        raise ValueError(
+            f"max_new_tokens={max_new_tokens}: allowed are whole numbers from 1"
+        )
     positions = _prompt_positions(prompt, positions)
     place, ended = positions[:, -1], torch.zeros_like(prompt[:, 0], dtype=torch.bool)
     with torch.inference_mode():
@@ -115,16 +128,24 @@ def generate(
             token = sampler(decode_step(step, new[-1], place))
             new.append(token if eos is None else token.masked_fill(ended, eos))
         tokens = torch.stack(new, dim=1)
-    return tokens.clone()  # out here a copy is an ordinary tensor again, fit for training
+    return (
+        tokens.clone()
+    )  # out here a copy is an ordinary tensor again, fit for training
 
 
 def _prompt_positions(prompt: Tensor, positions: Tensor | None) -> Tensor:
-    """The prompt's positions, 0 to t - 1 when left out; refuse a prompt that no token can follow."""
+    """The prompt's positions, 0 to t - 1 when left out; refuse a prompt that no token
+    can follow.
+    """
     if prompt.shape[1] < 1:
-        raise ValueError(f"prompt has shape {tuple(prompt.shape)}: allowed is at least 1 token a row")
+        raise ValueError(
+            f"prompt has shape {tuple(prompt.shape)}: allowed is at least 1 token a row"
+        )
     if positions is None:
         return next_positions(0, *prompt.shape, device=prompt.device)
     if bool((positions[:, -1] < 0).any()):
         ends = positions[:, -1].tolist()
-        raise ValueError(f"positions ends in {ends}: padding (-1) is allowed on the left only")
+        raise ValueError(
+            f"positions ends in {ends}: padding (-1) is allowed on the left only"
+        )
     return positions

@@ -1,7 +1,8 @@
 """Which byte may come next: a grammar of compact JSON as a pushdown automaton.
 
-A state is a stack: the symbols that still have to come, the nearest first. A byte either is what the nearest
-symbol wants, and then other symbols take its place, or it is not allowed:
+A state is a stack: the symbols that still have to come, the nearest first. A byte
+either is what the nearest symbol wants, and then other symbols take its place, or it is
+not allowed:
 
     value                     {  ->  members                 opens an object
     members                   "  ->  chars : value more      a first key, or } to close
@@ -10,16 +11,19 @@ symbol wants, and then other symbols take its place, or it is not allowed:
     value more                7  ->  digits fraction exponent more
     digits fraction exponent more    }  ->  (nothing)        the number and the object are done
 
-Three symbols may come to nothing: more digits, a fraction, an exponent. If the nearest symbol is one, the
-next byte may also be what the symbol after it wants. Every other symbol can be done with in one byte, so the
-shortest ending of a state is as long as the number of its symbols that must come.
+Three symbols may come to nothing: more digits, a fraction, an exponent. If the nearest
+symbol is one, the next byte may also be what the symbol after it wants. Every other
+symbol can be done with in one byte, so the shortest ending of a state is as long as the
+number of its symbols that must come.
 
-The language: what `json.dumps(value, separators=(",", ":"))` writes, and any other escapes, exponents and
-keys that JSON allows; no white space; strings in ASCII; at most 20 digits on either side of a point and 3 in
-an exponent; brackets nested as deep as the start state says.
+The language: what `json.dumps(value, separators=(",", ":"))` writes, and any other
+escapes, exponents and keys that JSON allows; no white space; strings in ASCII; at most
+20 digits on either side of a point and 3 in an exponent; brackets nested as deep as the
+start state says.
 
-Source: RFC 8259 for JSON; predictive parsing with a stack, Aho, Lam, Sethi and Ullman 2006, section 4.4;
-masking the vocabulary by an automaton, Willard and Louf 2023, arXiv:2307.09702.
+Source: RFC 8259 for JSON; predictive parsing with a stack, Aho, Lam, Sethi and Ullman
+2006, section 4.4; masking the vocabulary by an automaton, Willard and Louf 2023,
+arXiv:2307.09702.
 """
 
 from functools import lru_cache
@@ -31,7 +35,9 @@ ROOTS = ("value", "object")
 MOST_DIGITS, MOST_EXPONENT_DIGITS = 20, 3
 _OPTIONAL = ("digits", "fraction", "exponent")
 _DIGITS = b"0123456789"
-_PLAIN = bytes(b for b in range(0x20, 0x7F) if b not in b'"\\')  # what a string may hold as it is
+_PLAIN = bytes(
+    b for b in range(0x20, 0x7F) if b not in b'"\\'
+)  # what a string may hold as it is
 _WORDS = (b"true", b"false", b"null")
 
 
@@ -39,7 +45,8 @@ def start(root: str = "value", *, depth: int = 8) -> State:
     """Return the state before the first byte.
 
     Args:
-        root: "value" for any JSON value, "object" for an object, such as the arguments of a tool.
+        root: "value" for any JSON value, "object" for an object, such as the arguments
+            of a tool.
         depth: how deep brackets may be nested.
 
     Raises:
@@ -49,12 +56,15 @@ def start(root: str = "value", *, depth: int = 8) -> State:
     ['{']
     """
     if root not in ROOTS or depth < (root == "object"):
-        raise ValueError(f"root={root!r}, depth={depth}: allowed are {ROOTS}, depth from 0, for an object 1")
+        raise ValueError(
+            f"root={root!r}, depth={depth}: allowed are {ROOTS}, depth from 0, for an object 1"
+        )
     return ((root, depth),)
 
 
 def allowed(state: State) -> frozenset[int]:
-    """Return the bytes that may come next; none where the value is complete and cannot go on.
+    """Return the bytes that may come next; none where the value is complete and cannot
+    go on.
 
     >>> "".join(sorted(map(chr, allowed(read(start(), b'{"a":1')))))
     ',.0123456789Ee}'
@@ -73,7 +83,9 @@ def advance(state: State, byte: int) -> State:
     """
     moves = _moves(state)
     if byte not in moves:
-        raise ValueError(f"byte={bytes([byte])!r}: allowed are {bytes(sorted(moves))!r}")
+        raise ValueError(
+            f"byte={bytes([byte])!r}: allowed are {bytes(sorted(moves))!r}"
+        )
     return moves[byte]
 
 
@@ -122,7 +134,9 @@ def accepts(text: bytes, root: str = "value", *, depth: int = 8) -> bool:
 
 @lru_cache(maxsize=100_000)
 def _moves(state: State) -> dict[int, State]:
-    """Byte -> the state after it, from the nearest symbol and, past those that may be nothing, the next."""
+    """Byte -> the state after it, from the nearest symbol and, past those that may be
+    nothing, the next.
+    """
     moves: dict[int, State] = {}
     for i, symbol in enumerate(state):
         for byte, symbols in _rules(symbol).items():
@@ -148,12 +162,22 @@ def _rules(symbol: Symbol) -> dict[int, State]:
         case "more members":
             return {ord("}"): (), ord(","): (("byte", ord('"')), *_member(number))}
         case "elements":
-            first = {byte: (*rest, ("more elements", number)) for byte, rest in _value(number).items()}
+            first = {
+                byte: (*rest, ("more elements", number))
+                for byte, rest in _value(number).items()
+            }
             return {ord("]"): (), **first}
         case "more elements":
-            return {ord("]"): (), ord(","): (("value", number), ("more elements", number))}
+            return {
+                ord("]"): (),
+                ord(","): (("value", number), ("more elements", number)),
+            }
         case "chars":
-            return {ord('"'): (), ord("\\"): (("escape", 0), symbol), **dict.fromkeys(_PLAIN, (symbol,))}
+            return {
+                ord('"'): (),
+                ord("\\"): (("escape", 0), symbol),
+                **dict.fromkeys(_PLAIN, (symbol,)),
+            }
         case "escape":
             return {**dict.fromkeys(b'"\\/bfnrt', ()), ord("u"): (("hex", 0),) * 4}
         case "hex":
@@ -175,17 +199,27 @@ def _rules(symbol: Symbol) -> dict[int, State]:
 
 
 def _value(depth: int) -> dict[int, State]:
-    rules: dict[int, State] = {ord('"'): (("chars", 0),), ord("-"): (("integer", 0),), **_integer()}
+    rules: dict[int, State] = {
+        ord('"'): (("chars", 0),),
+        ord("-"): (("integer", 0),),
+        **_integer(),
+    }
     rules |= {word[0]: tuple(("byte", byte) for byte in word[1:]) for word in _WORDS}
     if depth > 0:
-        rules |= {ord("{"): (("members", depth - 1),), ord("["): (("elements", depth - 1),)}
+        rules |= {
+            ord("{"): (("members", depth - 1),),
+            ord("["): (("elements", depth - 1),),
+        }
     return rules
 
 
 def _integer() -> dict[int, State]:
     """A 0 alone, or digits that do not start with 0."""
     tail: State = (("fraction", 0), ("exponent", 0))
-    return {ord("0"): tail, **dict.fromkeys(b"123456789", (("digits", MOST_DIGITS - 1), *tail))}
+    return {
+        ord("0"): tail,
+        **dict.fromkeys(b"123456789", (("digits", MOST_DIGITS - 1), *tail)),
+    }
 
 
 def _member(depth: int) -> State:

@@ -1,15 +1,18 @@
-"""One token through a matrix on all cores: cut the matrix into as many slices of rows as there are threads.
+"""One token through a matrix on all cores: cut the matrix into as many slices of rows
+as there are threads.
 
 Symbols: W [out in] a projection, x [in] one token, y = W x, p slices.
 
-A decode step at batch 1 is a string of matrix-vector products. PyTorch hands each to a BLAS routine that uses
-one thread, however many there are; most of the machine's memory bandwidth then goes unused, and bandwidth is
-what a decode step is made of. A batch of products, though, is spread over the threads. So the same product is
-asked for as a batch of p:
+A decode step at batch 1 is a string of matrix-vector products. PyTorch hands each to a
+BLAS routine that uses one thread, however many there are; most of the machine's memory
+bandwidth then goes unused, and bandwidth is what a decode step is made of. A batch of
+products, though, is spread over the threads. So the same product is asked for as a
+batch of p:
 
     y = [ W[:out/p] x ; W[out/p : 2 out/p] x ; ... ]       no number is moved: a slice of rows is a view
 
-With PyTorch 2.13 on two cores, W of [1408 512] in float32 took 262 us whole and 134 us in two slices.
+With PyTorch 2.13 on two cores, W of [1408 512] in float32 took 262 us whole and 134 us
+in two slices.
 """
 
 import torch
@@ -18,9 +21,11 @@ from torch import Tensor, nn
 
 
 class SlicedLinear(nn.Linear):
-    """`nn.Linear` that sends a single row of input through slices of its matrix at once.
+    """`nn.Linear` that sends a single row of input through slices of its matrix at
+    once.
 
-    *Equation*: y = W x + bias, in p slices of out / p rows; p the largest divisor of `out` up to `slices`.
+    *Equation*: y = W x + bias, in p slices of out / p rows; p the largest divisor of
+        `out` up to `slices`.
 
     Args:
         linear: whose weight and bias are shared, not copied.
@@ -40,23 +45,34 @@ class SlicedLinear(nn.Linear):
     def __init__(self, linear: nn.Linear, slices: int) -> None:
         if slices < 1:
             raise ValueError(f"slices={slices}: allowed are whole numbers from 1")
-        super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
+        super().__init__(
+            linear.in_features,
+            linear.out_features,
+            linear.bias is not None,
+            device="meta",
+        )
         self.weight, self.bias = linear.weight, linear.bias
-        self.slices = max(p for p in range(1, slices + 1) if linear.out_features % p == 0)
+        self.slices = max(
+            p for p in range(1, slices + 1) if linear.out_features % p == 0
+        )
 
     def forward(self, x: Float[Tensor, "*axes d"]) -> Float[Tensor, "*axes out"]:
         if self.slices == 1 or x.numel() != self.in_features:
             return super().forward(x)
         rows = x.reshape(1, 1, -1).expand(self.slices, -1, -1)
-        parts = torch.bmm(rows, self.weight.view(self.slices, -1, self.in_features).transpose(1, 2))
+        parts = torch.bmm(
+            rows, self.weight.view(self.slices, -1, self.in_features).transpose(1, 2)
+        )
         y = parts.view(*x.shape[:-1], self.out_features)
         return y if self.bias is None else y + self.bias
 
 
 def slice_linears(model: nn.Module, slices: int | None = None) -> nn.Module:
-    """Put a `SlicedLinear` in the place of every `nn.Linear` of a model, and return the model.
+    """Put a `SlicedLinear` in the place of every `nn.Linear` of a model, and return the
+    model.
 
-    Parameters, names and checkpoints stay as they are. On a GPU there is nothing to gain.
+    Parameters, names and checkpoints stay as they are. On a GPU there is nothing to
+    gain.
 
     Args:
         model: any module that is not itself an `nn.Linear`.

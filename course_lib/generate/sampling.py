@@ -1,8 +1,9 @@
 """Sampling: from the logits after a text to its next token.
 
-Symbols: z logits [b vocab], T temperature, p the mass that top-p keeps. Temperature, top-k and top-p map
-logits to logits, with -inf where a token is ruled out, so they chain. `Sampler` chains them in the order of
-`transformers`: temperature, top-k, top-p, then one draw.
+Symbols: z logits [b vocab], T temperature, p the mass that top-p keeps. Temperature,
+top-k and top-p map logits to logits, with -inf where a token is ruled out, so they
+chain. `Sampler` chains them in the order of `transformers`: temperature, top-k, top-p,
+then one draw.
 
     z = [2, 1, 0, -1]   softmax   0.64 0.24 0.09 0.03
     top_k(z, 2)                   0.73 0.27 0    0
@@ -28,7 +29,9 @@ def greedy(logits: Float[Tensor, "b vocab"]) -> Int[Tensor, " b"]:
     return logits.argmax(dim=-1)
 
 
-def temperature(logits: Float[Tensor, "b vocab"], value: float) -> Float[Tensor, "b vocab"]:
+def temperature(
+    logits: Float[Tensor, "b vocab"], value: float
+) -> Float[Tensor, "b vocab"]:
     """Sharpen (below 1) or flatten (above 1) the distribution: z / T.
 
     Raises:
@@ -40,12 +43,15 @@ def temperature(logits: Float[Tensor, "b vocab"], value: float) -> Float[Tensor,
     [[0.5, 1.5]]
     """
     if not value > 0:
-        raise ValueError(f"temperature={value}: allowed are positive numbers; use `greedy` for the likeliest")
+        raise ValueError(
+            f"temperature={value}: allowed are positive numbers; use `greedy` for the likeliest"
+        )
     return logits / value
 
 
 def top_k(logits: Float[Tensor, "b vocab"], k: int) -> Float[Tensor, "b vocab"]:
-    """Rule out all but the k most likely tokens. Ties with the k-th stay, so more than k may.
+    """Rule out all but the k most likely tokens. Ties with the k-th stay, so more than
+    k may.
 
     Args:
         logits: of the next token.
@@ -66,10 +72,11 @@ def top_k(logits: Float[Tensor, "b vocab"], k: int) -> Float[Tensor, "b vocab"]:
 
 
 def top_p(logits: Float[Tensor, "b vocab"], p: float) -> Float[Tensor, "b vocab"]:
-    """Keep the fewest tokens, most likely first, whose probabilities reach p together; rule out the rest.
+    """Keep the fewest tokens, most likely first, whose probabilities reach p together;
+    rule out the rest.
 
-    A token stays while those before it have less than p. So the first always does. Among equal tokens the
-    lower number comes first.
+    A token stays while those before it have less than p. So the first always does.
+    Among equal tokens the lower number comes first.
 
     Args:
         logits: of the next token.
@@ -80,7 +87,8 @@ def top_p(logits: Float[Tensor, "b vocab"], p: float) -> Float[Tensor, "b vocab"
 
     *Cost*: one sort of the vocabulary a row.
     *Source*: Holtzman et al. 2019, section 3.1, arXiv:1904.09751 (nucleus sampling).
-    *Differs from source*: `transformers` leaves open which of several equal tokens stay.
+    *Differs from source*: `transformers` leaves open which of several equal tokens
+        stay.
 
     >>> top_p(torch.tensor([[3.0, 0.0, 2.0]]), 0.8).tolist()  # 0.71, 0.04, 0.26
     [[3.0, -inf, 2.0]]
@@ -96,7 +104,9 @@ def top_p(logits: Float[Tensor, "b vocab"], p: float) -> Float[Tensor, "b vocab"
     return logits.masked_fill(ruled_out, RULED_OUT)
 
 
-def sample(logits: Float[Tensor, "b vocab"], generator: torch.Generator) -> Int[Tensor, " b"]:
+def sample(
+    logits: Float[Tensor, "b vocab"], generator: torch.Generator
+) -> Int[Tensor, " b"]:
     """One token a row with probability softmax(z), from the given random stream.
 
     >>> sample(torch.tensor([[0.0, float("-inf")]]), torch.Generator().manual_seed(0)).tolist()
@@ -107,7 +117,8 @@ def sample(logits: Float[Tensor, "b vocab"], generator: torch.Generator) -> Int[
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler:
-    """Draw tokens: temperature, then top-k, then top-p. Call it with logits [b vocab] for tokens [b].
+    """Draw tokens: temperature, then top-k, then top-p. Call it with logits [b vocab]
+    for tokens [b].
 
     Args:
         generator: the random stream; the same seed gives the same tokens.
@@ -116,7 +127,8 @@ class Sampler:
         top_p: the mass to draw from; None for all.
 
     Raises:
-        ValueError: on the first call, when a setting is out of range; see the functions.
+        ValueError: on the first call, when a setting is out of range; see the
+        functions.
 
     >>> sampler = Sampler(generator=torch.Generator().manual_seed(0), top_k=1)
     >>> sampler(torch.tensor([[0.0, 5.0, 1.0]])).tolist()

@@ -1,1 +1,3 @@
-"""Kernels for one kind of device, each checked against a plain form. Imported only when asked."""
+"""Kernels for one kind of device, each checked against a plain form. Imported only when
+asked.
+"""

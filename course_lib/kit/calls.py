@@ -1,4 +1,6 @@
-"""A function of the library named in a file, and called: how the ledger and the cards get their numbers."""
+"""A function of the library named in a file, and called: how the ledger and the cards
+get their numbers.
+"""
 
 import importlib
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Lists that people write in YAML: read, and each entry checked field by field.
 
-The ledger and the cards are such lists. What is wrong is yielded as text, `field: what is allowed`, so that a
-reader can say all of it at once.
+The ledger and the cards are such lists. What is wrong is yielded as text, `field: what
+is allowed`, so that a reader can say all of it at once.
 """
 
 import difflib
@@ -30,25 +30,33 @@ def read_list(path: Path, name: str, noun: str) -> list:
         name: what messages call it.
         noun: what the list holds, for the message when there is none ("claims").
     Raises:
-        ValueError: if the file is no YAML, holds no list, or a mapping in it has a key twice.
+        ValueError: if the file is no YAML, holds no list, or a mapping in it has a key
+        twice.
     """
     try:
-        # Composed once, for two ends. Not by the C loader: text nested deeply enough overflows its stack.
+        # Composed once, for two ends. Not by the C loader: text nested deeply enough
+        # overflows its stack.
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
         repeated = list(_repeated(node))
         found = loader.construct_document(node) if node else None
     except Exception as error:  # PyYAML also leaks KeyError, IndexError and AttributeError for odd tags
-        raise ValueError(f"{name}: not readable as YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(
+            f"{name}: not readable as YAML: {' '.join(str(error).split())}"
+        ) from error
     if repeated:
         raise ValueError("\n".join(f"{name}: {what}" for what in repeated))
     if not isinstance(found, list):
-        raise ValueError(f"{name}: the file is a list of {noun}, each starting with '- id:'")
+        raise ValueError(
+            f"{name}: the file is a list of {noun}, each starting with '- id:'"
+        )
     return found
 
 
 def _repeated(node: yaml.Node | None, seen: set[int] | None = None) -> Iterator[str]:
-    """Yield the keys that stand twice in one mapping: YAML would keep the last and say nothing."""
+    """Yield the keys that stand twice in one mapping: YAML would keep the last and say
+    nothing.
+    """
     seen = set() if seen is None else seen
     if id(node) in seen:
         return
@@ -56,7 +64,11 @@ def _repeated(node: yaml.Node | None, seen: set[int] | None = None) -> Iterator[
     if isinstance(node, yaml.MappingNode):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         line = node.start_mark.line + 1
-        yield from (f"line {line}: field {key!r} stands twice" for key, n in Counter(keys).items() if n > 1)
+        yield from (
+            f"line {line}: field {key!r} stands twice"
+            for key, n in Counter(keys).items()
+            if n > 1
+        )
         for _, value in node.value:
             yield from _repeated(value, seen)
     elif isinstance(node, yaml.SequenceNode):
@@ -75,8 +87,8 @@ def field_problems(
 
     Args:
         data: the entry.
-        required, optional: the kind of each field (str, dict, list, bool; float for any number; object for
-            anything).
+        required, optional: the kind of each field (str, dict, list, bool; float for any
+            number; object for anything).
         patterns: for text fields, the regular expression the whole text has to match.
         may_be_empty: fields that may hold an empty list or mapping.
     """
@@ -87,7 +99,11 @@ def field_problems(
             yield f"{field}: no such field; allowed are {', '.join(allowed)}{near(str(field), allowed)}"
         elif not _is_a(value, allowed[field]):
             yield f"{field}={value!r}: allowed is {WORDS[allowed[field]]}"
-        elif allowed[field] is not object and field not in may_be_empty and _is_empty(value):
+        elif (
+            allowed[field] is not object
+            and field not in may_be_empty
+            and _is_empty(value)
+        ):
             yield f"{field}: empty"
         elif field in patterns and not re.fullmatch(patterns[field], value):
             yield f"{field}={value!r}: allowed is the form {patterns[field]}"
@@ -110,4 +126,6 @@ def _is_a(value: object, kind: type) -> bool:
 
 
 def _is_empty(value: object) -> bool:
-    return (isinstance(value, list | dict) and not value) or (isinstance(value, str) and not value.strip())
+    return (isinstance(value, list | dict) and not value) or (
+        isinstance(value, str) and not value.strip()
+    )

@@ -12,7 +12,9 @@ READS, NOT = "■", "·"
 
 
 def mask_plot(
-    mask: Bool[Tensor, "t s"], queries: Sequence[str] | None = None, keys: Sequence[str] | None = None
+    mask: Bool[Tensor, "t s"],
+    queries: Sequence[str] | None = None,
+    keys: Sequence[str] | None = None,
 ) -> str:
     """Draw the mask of one row as text.
 
@@ -40,13 +42,27 @@ def mask_plot(
     """
     rows = list(map(str, range(mask.shape[0]))) if queries is None else list(queries)
     columns = [] if keys is None else list(keys)
-    for name, got, want in (("queries", rows, mask.shape[0]), ("keys", columns or None, mask.shape[1])):
+    for name, got, want in (
+        ("queries", rows, mask.shape[0]),
+        ("keys", columns or None, mask.shape[1]),
+    ):
         if got is not None and len(got) != want:
-            raise ValueError(f"{name} has {len(got)} names: allowed is one for each of {want}")
+            raise ValueError(
+                f"{name} has {len(got)} names: allowed is one for each of {want}"
+            )
     margin, width = max(map(len, rows), default=0), max(map(len, columns), default=1)
-    header = [" ".join([" " * margin, *(name.rjust(width) for name in columns)])] if columns else []
+    header = (
+        [" ".join([" " * margin, *(name.rjust(width) for name in columns)])]
+        if columns
+        else []
+    )
     lines = [
-        " ".join([name.rjust(margin), *((READS if seen else NOT).center(width) for seen in row)]).rstrip()
+        " ".join(
+            [
+                name.rjust(margin),
+                *((READS if seen else NOT).center(width) for seen in row),
+            ]
+        ).rstrip()
         for name, row in zip(rows, mask.tolist(), strict=True)
     ]
     return "\n".join(header + lines)

@@ -1,15 +1,16 @@
 """Figures: one style, an alternative text always, the same bytes for the same data.
 
-A figure is a near-white card, opaque, so that it reads on a light page and on a dark one. Colours are the
-Okabe-Ito set, which readers with any common colour-vision deficiency can tell apart; lines also differ in
-dash, so colour never carries the meaning alone. Text stays at or above 11 points on a page 700 px wide.
+A figure is a near-white card, opaque, so that it reads on a light page and on a dark
+one. Colours are the Okabe-Ito set, which readers with any common colour-vision
+deficiency can tell apart; lines also differ in dash, so colour never carries the
+meaning alone. Text stays at or above 11 points on a page 700 px wide.
 
     fig, ax = plt.subplots()
     ...
     show(fig, alt="Cache bytes grow linearly with context, to 10 GiB at 32K tokens.", name="cache_growth")
 
-`name` files the output under that name in the notebook, so that a page of the book can show the very same
-figure; `show` must then be the last expression of its cell.
+`name` files the output under that name in the notebook, so that a page of the book can
+show the very same figure; `show` must then be the last expression of its cell.
 """
 
 import base64
@@ -23,8 +24,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-# Okabe and Ito, "Color Universal Design" (2008), strongest contrast on the card first; their yellow is left
-# out, too pale for a line on near-white.
+# Okabe and Ito, "Color Universal Design" (2008), strongest contrast on the card first;
+# their yellow is left out, too pale for a line on near-white.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, INK = "#E69F00", "#56B4E9", "#1A1A1A"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK)
@@ -47,7 +48,8 @@ DPI = 150
 
 @dataclass(frozen=True)
 class Shown:
-    """A finished figure as a notebook stores it: an HTML figure with its alternative text.
+    """A finished figure as a notebook stores it: an HTML figure with its alternative
+    text.
 
     Attributes:
         png: the image file.
@@ -63,7 +65,8 @@ class Shown:
     height_px: int
 
     def _repr_html_(self) -> str:
-        # "dark-light" tells the book's theme that the image suits both modes: it then dims nothing.
+        # "dark-light" tells the book's theme that the image suits both modes: it then
+        # dims nothing.
         data = base64.b64encode(self.png).decode("ascii")
         return (
             f'<figure style="margin:0"><img class="dark-light" alt="{html.escape(self.alt)}" '
@@ -73,8 +76,13 @@ class Shown:
         )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        metadata = {"scrapbook": {"name": self.name, "mime_prefix": ""}} if self.name else {}
-        return {"text/html": self._repr_html_(), "text/plain": f"[figure] {self.alt}"}, metadata
+        metadata = (
+            {"scrapbook": {"name": self.name, "mime_prefix": ""}} if self.name else {}
+        )
+        return {
+            "text/html": self._repr_html_(),
+            "text/plain": f"[figure] {self.alt}",
+        }, metadata
 
 
 def style() -> None:
@@ -122,13 +130,15 @@ def show(fig: Figure, *, alt: str, name: str | None = None) -> Shown:
 
     Args:
         fig: a matplotlib figure, at most 7 inches wide at the style's text sizes.
-        alt: what the figure shows, in a sentence: what is on the axes, and what a reader should see.
-        name: letters, digits and underscores, unique in its notebook; a page shows the figure by this name.
+        alt: what the figure shows, in a sentence: what is on the axes, and what a
+            reader should see.
+        name: letters, digits and underscores, unique in its notebook; a page shows the
+            figure by this name.
     Returns:
         A `Shown`; as the last expression of a cell, the notebook stores it.
     Raises:
-        ValueError: if `alt` is empty, `name` is not an identifier, or some text would stand below 11 points
-            on a page 700 px wide.
+        ValueError: if `alt` is empty, `name` is not an identifier, or some text would
+            stand below 11 points on a page 700 px wide.
 
     >>> style()
     >>> fig, ax = plt.subplots()
@@ -138,7 +148,9 @@ def show(fig: Figure, *, alt: str, name: str | None = None) -> Shown:
     """
     alt = " ".join(alt.split())
     if not alt:
-        raise ValueError(f"alt={alt!r}: allowed is a sentence that says what the figure shows")
+        raise ValueError(
+            f"alt={alt!r}: allowed is a sentence that says what the figure shows"
+        )
     if name is not None and not name.isidentifier():
         raise ValueError(
             f"name={name!r}: allowed are letters, digits and underscores, not starting with a digit"
@@ -152,10 +164,12 @@ def show(fig: Figure, *, alt: str, name: str | None = None) -> Shown:
 
 
 def page_points(size_pt: float, width_in: float) -> float:
-    """Return the size, in CSS points, at which text stands when its figure is shown 700 px wide or less.
+    """Return the size, in CSS points, at which text stands when its figure is shown 700
+    px wide or less.
 
-    *Equation*: a figure of `width_in` inches is shown at `min(width_in, 7) / 7 * 700` px; a CSS inch is 96 px
-    and holds 72 points, so one figure inch is `96/72` px a point times what the page scales it by.
+    *Equation*: a figure of `width_in` inches is shown at `min(width_in, 7) / 7 * 700`
+    px; a CSS inch is 96 px and holds 72 points, so one figure inch is `96/72` px a
+    point times what the page scales it by.
 
     >>> round(page_points(11.0, 7.0), 2), round(page_points(11.0, 14.0), 2)
     (11.46, 5.73)
@@ -165,7 +179,9 @@ def page_points(size_pt: float, width_in: float) -> float:
 
 
 def _png(fig: Figure) -> bytes:
-    """Draw to a PNG of at most 256 colours: no date, no program name, a third of the size of full colour."""
+    """Draw to a PNG of at most 256 colours: no date, no program name, a third of the
+    size of full colour.
+    """
     drawn, packed = io.BytesIO(), io.BytesIO()
     fig.savefig(drawn, format="png", dpi=DPI)
     image = Image.open(drawn).convert("RGB")

@@ -1,4 +1,5 @@
-"""Where a notebook runs: its device, its dtype, its profile, its seed, and every size that depends on them.
+"""Where a notebook runs: its device, its dtype, its profile, its seed, and every size
+that depends on them.
 
 A profile is a promise about time, not about results:
 
@@ -6,8 +7,8 @@ A profile is a promise about time, not about results:
     cpu     the default without a GPU: a notebook within a minute on two cores
     gpu     the default with a CUDA device: sizes at which the guide's claims show best
 
-`COURSE_PROFILE` chooses; unset, the hardware does. A size that depends on the profile is written once,
-as `scale(smoke=..., cpu=..., gpu=...)`, in the notebook that uses it.
+`COURSE_PROFILE` chooses; unset, the hardware does. A size that depends on the profile
+is written once, as `scale(smoke=..., cpu=..., gpu=...)`, in the notebook that uses it.
 """
 
 import os
@@ -32,7 +33,8 @@ class Runtime:
     Attributes:
         device: where tensors live: CUDA in the gpu profile, the CPU in the others.
         dtype: float32, the dtype of anything that is trained or compared.
-        fast_dtype: the dtype of anything that is only timed: bfloat16 on CUDA, float32 on the CPU.
+        fast_dtype: the dtype of anything that is only timed: bfloat16 on CUDA, float32
+            on the CPU.
         profile: "smoke", "cpu" or "gpu".
         seed: what Python, NumPy and PyTorch were seeded with.
     """
@@ -44,7 +46,8 @@ class Runtime:
     seed: int
 
     def generator(self, offset: int = 0) -> torch.Generator:
-        """Return a fresh CPU generator seeded with `seed + offset`, for draws that must not disturb others.
+        """Return a fresh CPU generator seeded with `seed + offset`, for draws that must
+        not disturb others.
 
         >>> a, b = setup(3).generator(), setup(3).generator()
         >>> bool(torch.equal(torch.rand(2, generator=a), torch.rand(2, generator=b)))
@@ -53,14 +56,18 @@ class Runtime:
         return torch.Generator().manual_seed(self.seed + offset)
 
 
-def profile(environment: Mapping[str, str] = os.environ, *, cuda: bool | None = None) -> str:
-    """Return the profile in force: the variable's value, or "gpu" with a CUDA device and "cpu" without.
+def profile(
+    environment: Mapping[str, str] = os.environ, *, cuda: bool | None = None
+) -> str:
+    """Return the profile in force: the variable's value, or "gpu" with a CUDA device
+    and "cpu" without.
 
     Args:
         environment: where `COURSE_PROFILE` is looked up.
         cuda: whether a CUDA device is there; asked of PyTorch when None.
     Raises:
-        ValueError: if `COURSE_PROFILE` is not a profile, or is "gpu" where there is no CUDA device.
+        ValueError: if `COURSE_PROFILE` is not a profile, or is "gpu" where there is no
+        CUDA device.
 
     >>> profile({"COURSE_PROFILE": "smoke"})
     'smoke'
@@ -82,7 +89,8 @@ def by_profile(*, smoke: Size, cpu: Size, gpu: Size) -> Size:
     """Return the one of three values that belongs to the profile in force.
 
     Args:
-        smoke, cpu, gpu: what the size is under each profile; numbers, tuples or anything else.
+        smoke, cpu, gpu: what the size is under each profile; numbers, tuples or
+            anything else.
 
     >>> steps = by_profile(smoke=2, cpu=200, gpu=2000)
     >>> steps in (2, 200, 2000)
@@ -94,13 +102,14 @@ def by_profile(*, smoke: Size, cpu: Size, gpu: Size) -> Size:
 def setup(seed: int = 0) -> Runtime:
     """Seed Python, NumPy and PyTorch, choose the device, and say what was chosen.
 
-    Two runs with one seed on one machine draw the same numbers. Across machines the CPU streams agree;
-    sums on a GPU may differ in their last bits.
+    Two runs with one seed on one machine draw the same numbers. Across machines the CPU
+    streams agree; sums on a GPU may differ in their last bits.
 
     Args:
         seed: 0 to 2**32 - 1.
     Raises:
-        ValueError: if `seed` is not an integer in that range, or the profile is refused (see `profile`).
+        ValueError: if `seed` is not an integer in that range, or the profile is refused
+        (see `profile`).
 
     >>> setup(7).seed
     7

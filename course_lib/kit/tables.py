@@ -1,4 +1,6 @@
-"""Tables: rows as an accessible HTML table, the same in a notebook and on a page that shows it by name."""
+"""Tables: rows as an accessible HTML table, the same in a notebook and on a page that
+shows it by name.
+"""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -15,19 +17,30 @@ class Table:
     name: str | None
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in self.head)
+        head = "".join(
+            f'<th scope="col">{html.escape(cell)}</th>' for cell in self.head
+        )
         body = "".join(f"<tr>{_row(row)}</tr>" for row in self.rows)
         caption = f"<caption>{html.escape(self.caption)}</caption>"
         return f'<table class="table">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         lines = [self.caption, *(" | ".join(row) for row in (self.head, *self.rows))]
-        metadata = {"scrapbook": {"name": self.name, "mime_prefix": ""}} if self.name else {}
-        return {"text/html": self._repr_html_(), "text/plain": "\n".join(lines)}, metadata
+        metadata = (
+            {"scrapbook": {"name": self.name, "mime_prefix": ""}} if self.name else {}
+        )
+        return {
+            "text/html": self._repr_html_(),
+            "text/plain": "\n".join(lines),
+        }, metadata
 
 
 def table(
-    head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str, name: str | None = None
+    head: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    caption: str,
+    name: str | None = None,
 ) -> Table:
     """Make a table whose first column names its rows.
 
@@ -39,13 +52,16 @@ def table(
     Returns:
         A `Table`; as the last expression of a cell, the notebook stores it.
     Raises:
-        ValueError: if `caption` is empty, `name` is no identifier, or a row is not as long as `head`.
+        ValueError: if `caption` is empty, `name` is no identifier, or a row is not as
+        long as `head`.
 
     >>> table(["model", "GiB"], [["a", 10]], caption="Cache at 32K").rows
     (('a', '10'),)
     """
     if not caption.strip():
-        raise ValueError(f"caption={caption!r}: allowed is a phrase that says what the table holds")
+        raise ValueError(
+            f"caption={caption!r}: allowed is a phrase that says what the table holds"
+        )
     if name is not None and not name.isidentifier():
         raise ValueError(
             f"name={name!r}: allowed are letters, digits and underscores, not starting with a digit"
@@ -61,4 +77,6 @@ def table(
 
 def _row(row: Sequence[str]) -> str:
     first, *others = (html.escape(cell) for cell in row)
-    return f'<th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in others)
+    return f'<th scope="row">{first}</th>' + "".join(
+        f"<td>{cell}</td>" for cell in others
+    )

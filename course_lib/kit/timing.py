@@ -1,12 +1,15 @@
 """Time, memory and bandwidth, measured so that the number can be trusted.
 
-- A time is the median of repeats after a warm-up, with the device's queue drained before both readings.
-- Two alternatives are compared inside one run, turn by turn, so that a machine that slows down slows
-  both. The figure to quote is their ratio: it travels between machines better than either time.
-- A peak is the bytes of tensors that one call held at once beyond what was there before it. On CUDA the
-  allocator reports it. On the CPU every tensor an operator returns is followed until it is freed; scratch
-  space inside one operator is not seen, nor is anything that is not a tensor. (A process' resident size
-  would count both, but it also keeps what the C allocator does not hand back, so a second call reads 0.)
+- A time is the median of repeats after a warm-up, with the device's queue drained
+  before both readings.
+- Two alternatives are compared inside one run, turn by turn, so that a machine that
+  slows down slows both. The figure to quote is their ratio: it travels between machines
+  better than either time.
+- A peak is the bytes of tensors that one call held at once beyond what was there before
+  it. On CUDA the allocator reports it. On the CPU every tensor an operator returns is
+  followed until it is freed; scratch space inside one operator is not seen, nor is
+  anything that is not a tensor. (A process' resident size would count both, but it also
+  keeps what the C allocator does not hand back, so a second call reads 0.)
 """
 
 import statistics
@@ -30,7 +33,8 @@ class Timing:
     Attributes:
         median_s: median of `times_s`, seconds.
         times_s: each repeat, in order, seconds.
-        peak_bytes: tensor bytes one call held at once beyond those before it; None if not asked for.
+        peak_bytes: tensor bytes one call held at once beyond those before it; None if
+            not asked for.
     """
 
     median_s: float
@@ -45,7 +49,8 @@ class Comparison:
     Attributes:
         baseline: the alternative the others are held against.
         timings: name -> `Timing`.
-        speedups: name -> for each round, the baseline's time over this one's: 2.0 is twice as fast.
+        speedups: name -> for each round, the baseline's time over this one's: 2.0 is
+            twice as fast.
     """
 
     baseline: str
@@ -53,7 +58,9 @@ class Comparison:
     speedups: Mapping[str, tuple[float, ...]]
 
     def speedup(self, name: str) -> float:
-        """Return the median over rounds of how many times faster than the baseline `name` was."""
+        """Return the median over rounds of how many times faster than the baseline
+        `name` was.
+        """
         return statistics.median(self.speedups[name])
 
 
@@ -79,15 +86,22 @@ def synchronise(device: Device = None) -> None:
 
 
 def measure(
-    fn: Work, *, repeats: int = 5, warmup: int = 1, device: Device = None, memory: bool = False
+    fn: Work,
+    *,
+    repeats: int = 5,
+    warmup: int = 1,
+    device: Device = None,
+    memory: bool = False,
 ) -> Timing:
-    """Time `fn()`: `warmup` calls unread, then `repeats` calls, each between two waits for the device.
+    """Time `fn()`: `warmup` calls unread, then `repeats` calls, each between two waits
+    for the device.
 
     Args:
         fn: the work, called with no argument.
         repeats: calls that are timed, at least 1.
         warmup: calls before them, at least 0.
-        device: where `fn` works; needed on CUDA, where a call returns before its work is done.
+        device: where `fn` works; needed on CUDA, where a call returns before its work
+            is done.
         memory: also find the peak, in one more call that is not timed.
     Raises:
         ValueError: if `repeats` < 1 or `warmup` < 0.
@@ -100,7 +114,11 @@ def measure(
     for _ in range(warmup):
         fn()
     times = tuple(_seconds(fn, device) for _ in range(repeats))
-    return Timing(statistics.median(times), times, peak_tensor_bytes(fn, device) if memory else None)
+    return Timing(
+        statistics.median(times),
+        times,
+        peak_tensor_bytes(fn, device) if memory else None,
+    )
 
 
 def compare(
@@ -111,7 +129,8 @@ def compare(
     warmup: int = 1,
     device: Device = None,
 ) -> Comparison:
-    """Time alternatives turn by turn in one run, and return their speed against a baseline.
+    """Time alternatives turn by turn in one run, and return their speed against a
+    baseline.
 
     Every second round runs in reverse order, so that none always follows the same one.
 
@@ -120,8 +139,8 @@ def compare(
         baseline: the name the others are held against; the first when None.
         repeats, warmup, device: as in `measure`.
     Raises:
-        ValueError: if there are fewer than two alternatives, `baseline` is not one of them,
-            `repeats` < 1 or `warmup` < 0.
+        ValueError: if there are fewer than two alternatives, `baseline` is not one of
+            them, `repeats` < 1 or `warmup` < 0.
 
     >>> run = compare({"long": lambda: sum(range(90_000)), "short": lambda: sum(range(900))})
     >>> run.speedup("short") > 1, run.speedup("long")
@@ -144,25 +163,37 @@ def compare(
     return Comparison(
         baseline,
         {name: Timing(statistics.median(t), tuple(t)) for name, t in times.items()},
-        {name: tuple(b / x for b, x in zip(times[baseline], t, strict=True)) for name, t in times.items()},
+        {
+            name: tuple(b / x for b, x in zip(times[baseline], t, strict=True))
+            for name, t in times.items()
+        },
     )
 
 
 def measure_bandwidth(
-    size_bytes: int, device: Device = "cpu", *, kind: str = "read", repeats: int = 7, warmup: int = 2
+    size_bytes: int,
+    device: Device = "cpu",
+    *,
+    kind: str = "read",
+    repeats: int = 7,
+    warmup: int = 2,
 ) -> Bandwidth:
-    """Measure how fast this machine moves one large tensor: the bandwidth term of the decode roofline.
+    """Measure how fast this machine moves one large tensor: the bandwidth term of the
+    decode roofline.
 
     *Equation*: beta = bytes moved / median seconds.
 
     Args:
-        size_bytes: size of the tensor; 256 MiB or more, or the last-level cache is measured instead.
+        size_bytes: size of the tensor; 256 MiB or more, or the last-level cache is
+            measured instead.
         device: "cpu" or a CUDA device.
-        kind: "read" sums the tensor (each byte read once, as decode reads weights and cache); "copy" writes
-            it to another one (each byte read once and written once, so twice `size_bytes` move).
+        kind: "read" sums the tensor (each byte read once, as decode reads weights and
+            cache); "copy" writes it to another one (each byte read once and written
+            once, so twice `size_bytes` move).
         repeats, warmup: as in `measure`.
     Returns:
-        What this program reached: at or below the memory's published figure, with one thread often far below.
+        What this program reached: at or below the memory's published figure, with one
+        thread often far below.
     Raises:
         ValueError: if `size_bytes` < 4 or `kind` is neither "read" nor "copy".
     Cost: holds `size_bytes`, twice that for "copy".
@@ -183,7 +214,9 @@ def measure_bandwidth(
 
 
 def peak_tensor_bytes(fn: Work, device: Device = None) -> int:
-    """Return the tensor bytes that one call of `fn` holds at once beyond those held before it."""
+    """Return the tensor bytes that one call of `fn` holds at once beyond those held
+    before it.
+    """
     if device is None or torch.device(device).type != "cuda":
         with _LiveBytes() as live:
             fn()
@@ -228,7 +261,11 @@ class _LiveBytes(TorchDispatchMode):
 
 
 def _storages(tree: object) -> list[torch.UntypedStorage]:
-    return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+    return [
+        leaf.untyped_storage()
+        for leaf in tree_leaves(tree)
+        if isinstance(leaf, torch.Tensor)
+    ]
 
 
 def _seconds(fn: Work, device: Device) -> float:
@@ -241,4 +278,6 @@ def _seconds(fn: Work, device: Device) -> float:
 
 def _check(repeats: int, warmup: int) -> None:
     if repeats < 1 or warmup < 0:
-        raise ValueError(f"repeats={repeats}, warmup={warmup}: allowed are repeats >= 1 and warmup >= 0")
+        raise ValueError(
+            f"repeats={repeats}, warmup={warmup}: allowed are repeats >= 1 and warmup >= 0"
+        )

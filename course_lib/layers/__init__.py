@@ -1,1 +1,3 @@
-"""Layers: the mechanisms of a model, each beside a plain reference. Import from the defining module."""
+"""Layers: the mechanisms of a model, each beside a plain reference. Import from the
+defining module.
+"""

@@ -1,9 +1,11 @@
 """Norms: keep the size of a token's vector in hand before each sublayer.
 
-Symbols: x a token's vector of d numbers, gamma the learned gain, beta the learned shift, eps a floor under
-the variance. The RMSNorm paper writes g for gamma. Both norms act on the last axis only.
+Symbols: x a token's vector of d numbers, gamma the learned gain, beta the learned
+shift, eps a floor under the variance. The RMSNorm paper writes g for gamma. Both norms
+act on the last axis only.
 
-`rms_norm_naive` and `layer_norm_naive` write the equations out; the modules call PyTorch's kernels.
+`rms_norm_naive` and `layer_norm_naive` write the equations out; the modules call
+PyTorch's kernels.
 """
 
 import torch
@@ -20,15 +22,22 @@ def rms_norm_naive(
 
 
 def layer_norm_naive(
-    x: Float[Tensor, "*axes d"], gain: Float[Tensor, " d"], shift: Float[Tensor, " d"], eps: float
+    x: Float[Tensor, "*axes d"],
+    gain: Float[Tensor, " d"],
+    shift: Float[Tensor, " d"],
+    eps: float,
 ) -> Float[Tensor, "*axes d"]:
     """LayerNorm as its equation reads: the reference for the module."""
     centred = x - x.mean(-1, keepdim=True)
-    return centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + eps) * gain + shift
+    return (
+        centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + eps) * gain
+        + shift
+    )
 
 
 class RMSNorm(nn.Module):
-    """Divide a vector by its root mean square, then scale each coordinate by a learned gain.
+    """Divide a vector by its root mean square, then scale each coordinate by a learned
+    gain.
 
     *Equation*: y = x / sqrt(mean(x^2) + eps) * (offset + gamma).
 
@@ -42,8 +51,9 @@ class RMSNorm(nn.Module):
 
     *Cost*: d parameters, about 4d FLOPs a token, no state.
     *Source*: Zhang and Sennrich 2019, eq. 4, arXiv:1910.07467.
-    *Differs from source*: eps inside the root, as every released model has it. Half-precision input is
-        normed and scaled in float32 and rounded once, at the end.
+    *Differs from source*: eps inside the root, as every released model has it.
+        Half-precision input is normed and scaled in float32 and rounded once, at the
+        end.
 
     >>> RMSNorm(2, eps=0.0)(torch.tensor([1.0, 7.0])).tolist()  # root mean square 5
     [0.20000000298023224, 1.399999976158142]
@@ -63,9 +73,11 @@ class RMSNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Move a vector to mean zero and variance one, then scale and shift each coordinate.
+    """Move a vector to mean zero and variance one, then scale and shift each
+    coordinate.
 
-    *Equation*: y = (x - mean(x)) / sqrt(var(x) + eps) * gamma + beta, with var over d (not d - 1).
+    *Equation*: y = (x - mean(x)) / sqrt(var(x) + eps) * gamma + beta, with var over d
+        (not d - 1).
 
     Args:
         width: d, numbers in a vector.

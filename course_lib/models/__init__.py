@@ -1,1 +1,3 @@
-"""Models: layers put together as a published config says. Import from the defining module."""
+"""Models: layers put together as a published config says. Import from the defining
+module.
+"""

@@ -1,8 +1,10 @@
-"""Blank infilling (GLM): cut spans out of a text, then write them one after another, having read the rest.
+"""Blank infilling (GLM): cut spans out of a text, then write them one after another,
+having read the rest.
 
-Symbols: x the text; part A, x with each span replaced by one [MASK]; part B, the spans, each after a [START].
-A sees A in both directions. B sees A, and what of B stands before it. So it is a prefix language model over A
-and B, with p tokens in A. The spans stand in any order, and each token has two positions:
+Symbols: x the text; part A, x with each span replaced by one [MASK]; part B, the spans,
+each after a [START]. A sees A in both directions. B sees A, and what of B stands before
+it. So it is a prefix language model over A and B, with p tokens in A. The spans stand
+in any order, and each token has two positions:
 
     x            the  quick  brown  fox  jumps             spans: "quick brown", "jumps"
     input        the  [M]  fox  [M]  [S]  jumps  [S]  quick  brown
@@ -28,11 +30,13 @@ from course_lib.specs.records import ModelSpec
 
 @dataclass(frozen=True, eq=False)
 class Blanks:
-    """One text laid out for blank infilling: n tokens, of which `prefix_length` are in part A.
+    """One text laid out for blank infilling: n tokens, of which `prefix_length` are in
+    part A.
 
     Attributes:
         tokens: input [n]. places, within: the two positions [n].
-        targets: what each token of part B has to say [n]; the input's token in part A, where nothing is said.
+        targets: what each token of part B has to say [n]; the input's token in part A,
+            where nothing is said.
         predicted: True in part B [n].
     """
 
@@ -53,17 +57,20 @@ def blank_out(
     end_id: int,
     order: Sequence[int] | None = None,
 ) -> Blanks:
-    """Lay a text out: part A with a [MASK] for each span, then the spans in the given order.
+    """Lay a text out: part A with a [MASK] for each span, then the spans in the given
+    order.
 
     Args:
         text: token ids.
-        spans: (start, end) of each, end not included; in the text's order, not empty, not overlapping.
+        spans: (start, end) of each, end not included; in the text's order, not empty,
+            not overlapping.
         mask_id, start_id, end_id: of [MASK], [START] and [END].
-        order: in which spans are written; left out, that of the text. GLM draws it at random, so that each
-            span is written from A and any other spans.
+        order: in which spans are written; left out, that of the text. GLM draws it at
+            random, so that each span is written from A and any other spans.
 
     Raises:
-        ValueError: a span is empty, overlaps or lies outside the text; `order` does not name each span once.
+        ValueError: a span is empty, overlaps or lies outside the text; `order` does not
+        name each span once.
 
     *Source*: Du et al. 2022, sections 2.1 and 2.2, arXiv:2103.10360.
 
@@ -76,7 +83,9 @@ def blank_out(
     """
     order = range(len(spans)) if order is None else order
     if sorted(order) != list(range(len(spans))):
-        raise ValueError(f"order={list(order)}: allowed is each of 0 to {len(spans) - 1} once")
+        raise ValueError(
+            f"order={list(order)}: allowed is each of 0 to {len(spans) - 1} once"
+        )
     words, kept, end = text.tolist(), [], 0
     for start, stop in spans:
         if not end <= start < stop <= len(words):
@@ -87,27 +96,40 @@ def blank_out(
         kept += [*words[end:start], mask_id]
         end = stop
     kept += words[end:]
-    masks = [start - sum(b - a - 1 for a, b in spans[:i]) for i, (start, _) in enumerate(spans)]
-    rows = [(token, place, 0, token) for place, token in enumerate(kept)]  # token, place, within, target
+    masks = [
+        start - sum(b - a - 1 for a, b in spans[:i])
+        for i, (start, _) in enumerate(spans)
+    ]
+    rows = [
+        (token, place, 0, token) for place, token in enumerate(kept)
+    ]  # token, place, within, target
     for i in order:
         span = words[slice(*spans[i])]
         said = zip([start_id, *span], [*span, end_id], strict=True)
-        rows += [(token, masks[i], within, target) for within, (token, target) in enumerate(said, start=1)]
-    tokens, places, within, targets = torch.tensor(rows, dtype=text.dtype, device=text.device).unbind(1)
+        rows += [
+            (token, masks[i], within, target)
+            for within, (token, target) in enumerate(said, start=1)
+        ]
+    tokens, places, within, targets = torch.tensor(
+        rows, dtype=text.dtype, device=text.device
+    ).unbind(1)
     predicted = torch.arange(len(rows), device=text.device) >= len(kept)
     return Blanks(tokens, places, within, targets, predicted, len(kept))
 
 
 class BlankInfillingLM(CausalLM):
-    """GLM: the blocks of a causal model under a prefix mask, with two learned tables of positions.
+    """GLM: the blocks of a causal model under a prefix mask, with two learned tables of
+    positions.
 
     Args:
-        spec: as in `CausalLM`, with `learned_positions` for the places; its layers know no other positions.
+        spec: as in `CausalLM`, with `learned_positions` for the places; its layers know
+            no other positions.
         longest_span: the largest `sliding_window`.
 
     Raises:
-        ValueError: `longest_span` is below 1; the spec has no learned positions, or a layer with positions of
-            its own (RoPE, a bias, a window); and as in `CausalLM`.
+        ValueError: `longest_span` is below 1; the spec has no learned positions, or a
+            layer with positions of its own (RoPE, a bias, a window); and as in
+            `CausalLM`.
 
     *Cost*: that of `CausalLM`, and (longest_span + 1) d parameters.
     *Source*: Du et al. 2022, arXiv:2103.10360.
@@ -116,9 +138,13 @@ class BlankInfillingLM(CausalLM):
     def __init__(self, spec: ModelSpec, longest_span: int) -> None:
         super().__init__(spec)
         if longest_span < 1:
-            raise ValueError(f"longest_span={longest_span}: allowed are whole numbers from 1")
+            raise ValueError(
+                f"longest_span={longest_span}: allowed are whole numbers from 1"
+            )
         if not spec.embeddings.learned_positions:
-            raise ValueError("learned_positions=0: blank infilling needs a table of places")
+            raise ValueError(
+                "learned_positions=0: blank infilling needs a table of places"
+            )
         own = ("rope", "window", "alibi", "relative_buckets")
         for mixer in (layer.mixer for layer in spec.layers):
             if found := [name for name in own if getattr(mixer, name, None)]:
@@ -145,8 +171,8 @@ class BlankInfillingLM(CausalLM):
             tokens, places, within: from `blank_out`, row beside row.
             cache: from `make_cache`; the first call holds all of part A.
             prefix_lengths: tokens of part A, one for all rows or one a row.
-            order: each token's place in the row, which the mask goes by, -1 for padding on the left; left
-                out, 0 to t - 1, or from where the cache ends.
+            order: each token's place in the row, which the mask goes by, -1 for padding
+                on the left; left out, 0 to t - 1, or from where the cache ends.
             last_only: score after the last token alone.
 
         Raises:
@@ -154,4 +180,6 @@ class BlankInfillingLM(CausalLM):
         """
         order = checked_positions(tokens, order, 0 if cache is None else cache.length)
         x = self.embed(tokens, places) + self.within(within)
-        return self.run(x, order, cache, mask_mod=prefix(prefix_lengths), last_only=last_only)
+        return self.run(
+            x, order, cache, mask_mod=prefix(prefix_lengths), last_only=last_only
+        )

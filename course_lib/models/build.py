@@ -12,11 +12,13 @@ def build_model(spec: ModelSpec) -> nn.Module:
     """A fresh model of the kind that the spec describes.
 
     Args:
-        spec: with an `encoder`, of an `EncoderDecoder`; with the head "mlm", of a `MaskedLM`; with layers
-            that are not causal, of an `Encoder`; else of a `CausalLM`.
+        spec: with an `encoder`, of an `EncoderDecoder`; with the head "mlm", of a
+            `MaskedLM`; with layers that are not causal, of an `Encoder`; else of a
+            `CausalLM`.
 
     Raises:
-        ValueError: the spec has a part that the class does not build; the message names the field.
+        ValueError: the spec has a part that the class does not build; the message names
+        the field.
 
     >>> import torch
     >>> from course_lib.specs.loader import load_spec

@@ -1,7 +1,9 @@
-"""Token embedding, with absolute positions, segment (token-type) embedding and the norm behind them.
+"""Token embedding, with absolute positions, segment (token-type) embedding and the norm
+behind them.
 
-Symbols: b batch, t tokens, d model width. Each token's vector, times a factor, plus a vector for its position
-(learned or sinusoidal), plus one for its segment, then a norm: a model has some of these.
+Symbols: b batch, t tokens, d model width. Each token's vector, times a factor, plus a
+vector for its position (learned or sinusoidal), plus one for its segment, then a norm:
+a model has some of these.
 """
 
 from jaxtyping import Float, Int
@@ -24,7 +26,8 @@ class Embedding(nn.Module):
         spec: which parts there are.
 
     Raises:
-        ValueError: later, a position beyond the learned table, or segments given to a model without them.
+        ValueError: later, a position beyond the learned table, or segments given to a
+        model without them.
 
     *Cost*: vocab d parameters, and d more a row of the other tables.
 
@@ -39,8 +42,12 @@ class Embedding(nn.Module):
         self.spec = spec
         self.tokens = nn.Embedding(vocab, width)
         rows = spec.learned_positions
-        self.positions = LearnedPositions(rows, width, offset=spec.position_offset) if rows else None
-        self.segments = nn.Embedding(spec.token_types, width) if spec.token_types else None
+        self.positions = (
+            LearnedPositions(rows, width, offset=spec.position_offset) if rows else None
+        )
+        self.segments = (
+            nn.Embedding(spec.token_types, width) if spec.token_types else None
+        )
         self.norm = build_norm(width, spec.norm) if spec.norm else None
 
     def forward(
@@ -49,21 +56,32 @@ class Embedding(nn.Module):
         positions: Int[Tensor, "b t"],
         segments: Int[Tensor, "b t"] | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Look the tokens up. `segments`: of each token; all in segment 0 when left out."""
+        """Look the tokens up. `segments`: of each token; all in segment 0 when left
+        out.
+        """
         x = self.tokens(tokens) * self.spec.scale
         if self.positions is not None:
             x = x + self.positions(positions)
         if self.spec.sinusoidal is not None:
-            x = x + sinusoidal(positions, x.shape[-1], layout=self.spec.sinusoidal, dtype=x.dtype)
+            x = x + sinusoidal(
+                positions, x.shape[-1], layout=self.spec.sinusoidal, dtype=x.dtype
+            )
         if self.segments is None and segments is not None:
-            raise ValueError("segments is given: this model has no table of segments (token_types is 0)")
+            raise ValueError(
+                "segments is given: this model has no table of segments (token_types is 0)"
+            )
         if self.segments is not None:
-            x = x + (self.segments.weight[0] if segments is None else self.segments(segments))
+            x = x + (
+                self.segments.weight[0] if segments is None else self.segments(segments)
+            )
         return x if self.norm is None else self.norm(x)
 
 
-def checked_positions(tokens: Tensor, positions: Tensor | None, start: int = 0) -> Tensor:
-    """The positions as given, or, left out, those of tokens that follow `start` earlier ones.
+def checked_positions(
+    tokens: Tensor, positions: Tensor | None, start: int = 0
+) -> Tensor:
+    """The positions as given, or, left out, those of tokens that follow `start` earlier
+    ones.
 
     Raises:
         ValueError: `positions` has another shape than `tokens`.
@@ -76,5 +94,7 @@ def checked_positions(tokens: Tensor, positions: Tensor | None, start: int = 0) 
         return next_positions(start, *tokens.shape, device=tokens.device)
     if positions.shape != tokens.shape:
         want, got = tuple(tokens.shape), tuple(positions.shape)
-        raise ValueError(f"positions has shape {got}: allowed is that of tokens, {want}")
+        raise ValueError(
+            f"positions has shape {got}: allowed is that of tokens, {want}"
+        )
     return positions

@@ -1,7 +1,9 @@
-"""An encoder from a specification: every token reads every other, in both directions. BERT and its kin.
+"""An encoder from a specification: every token reads every other, in both directions.
+BERT and its kin.
 
-Symbols: b batch, t tokens, d model width, l layers. One class serves BERT, RoBERTa and ModernBERT; what
-differs between them is in the specification. There is no cache: a new token changes all earlier vectors.
+Symbols: b batch, t tokens, d model width, l layers. One class serves BERT, RoBERTa and
+ModernBERT; what differs between them is in the specification. There is no cache: a new
+token changes all earlier vectors.
 """
 
 import torch
@@ -19,14 +21,17 @@ class Encoder(nn.Module):
     """A vector for each token, which has read the whole text.
 
     Args:
-        spec: from `load_spec`, `spec_from_hf_config`, or written by hand; its layers are not causal.
+        spec: from `load_spec`, `spec_from_hf_config`, or written by hand; its layers
+            are not causal.
 
     Raises:
-        ValueError: the spec has a part that this model does not build; the message names the field.
+        ValueError: the spec has a part that this model does not build; the message
+        names the field.
 
-    *Cost*: `param_count(spec).total` parameters; `prefill_flops(spec, tokens)` FLOPs a text.
-    *Source*: Devlin et al. 2018, arXiv:1810.04805 (BERT); Liu et al. 2019, arXiv:1907.11692 (RoBERTa);
-        Warner et al. 2024, arXiv:2412.13663 (ModernBERT).
+    *Cost*: `param_count(spec).total` parameters; `prefill_flops(spec, tokens)` FLOPs a
+        text.
+    *Source*: Devlin et al. 2018, arXiv:1810.04805 (BERT); Liu et al. 2019,
+        arXiv:1907.11692 (RoBERTa); Warner et al. 2024, arXiv:2412.13663 (ModernBERT).
 
     >>> from course_lib.specs.from_hf import spec_from_hf_config
     >>> config = {"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 7}
@@ -43,8 +48,14 @@ class Encoder(nn.Module):
         self.spec = spec
         self.embed = Embedding(spec.vocab, spec.width, spec.embeddings)
         self.blocks = build_blocks(spec.width, spec.layers)
-        self.final_norm = build_norm(spec.width, spec.final_norm) if spec.final_norm else nn.Identity()
-        self.pooler = nn.Linear(spec.width, spec.width) if spec.head == "pooler" else None
+        self.final_norm = (
+            build_norm(spec.width, spec.final_norm)
+            if spec.final_norm
+            else nn.Identity()
+        )
+        self.pooler = (
+            nn.Linear(spec.width, spec.width) if spec.head == "pooler" else None
+        )
         self.apply(initialise)
 
     def forward(
@@ -59,11 +70,12 @@ class Encoder(nn.Module):
             tokens: the text.
             positions: their places in each row, -1 for padding on either side
                 (`masks.positions_from_padding`); 0 to t - 1 when left out.
-            types: each token's segment, where the model has segments; 0 for all when left out.
+            types: each token's segment, where the model has segments; 0 for all when
+                left out.
 
         Raises:
-            ValueError: `positions` has another shape than `tokens`, or one lies beyond a learned table;
-                `segments` are given to a model without segments.
+            ValueError: `positions` has another shape than `tokens`, or one lies beyond
+                a learned table; `segments` are given to a model without segments.
         """
         return self.final_norm(self.states(tokens, positions, segments)[-1])
 
@@ -73,7 +85,9 @@ class Encoder(nn.Module):
         positions: Int[Tensor, "b t"] | None = None,
         segments: Int[Tensor, "b t"] | None = None,
     ) -> list[Float[Tensor, "b t d"]]:
-        """The vectors that enter the first layer, then those that leave each: l + 1 in all."""
+        """The vectors that enter the first layer, then those that leave each: l + 1 in
+        all.
+        """
         positions = checked_positions(tokens, positions)
         states, memo = [self.embed(tokens, positions, segments)], {}
         for block in self.blocks:
@@ -87,17 +101,21 @@ class Encoder(nn.Module):
             ValueError: the model has no pooler.
         """
         if self.pooler is None:
-            raise ValueError(f"head={self.spec.head!r}: only a model with head='pooler' has a pooler")
+            raise ValueError(
+                f"head={self.spec.head!r}: only a model with head='pooler' has a pooler"
+            )
         return torch.tanh(self.pooler(states[:, 0]))
 
 
 class MaskedLM(Encoder):
-    """An encoder that says for each place which word belongs there: how BERT is trained.
+    """An encoder that says for each place which word belongs there: how BERT is
+    trained.
 
     *Equation*: logits = W_words norm(act(W x)) + b.
 
     Args:
-        spec: one whose head is "mlm"; `spec_from_hf_config` reads it from a config of a `...ForMaskedLM`.
+        spec: one whose head is "mlm"; `spec_from_hf_config` reads it from a config of a
+            `...ForMaskedLM`.
 
     Raises:
         ValueError: the spec has another head, or what `Encoder` raises.
@@ -128,24 +146,40 @@ class MaskedLM(Encoder):
         positions: Int[Tensor, "b t"] | None = None,
         segments: Int[Tensor, "b t"] | None = None,
     ) -> Float[Tensor, "b t vocab"]:
-        """Score the vocabulary for every place; arguments and errors are those of `Encoder`."""
+        """Score the vocabulary for every place; arguments and errors are those of
+        `Encoder`.
+        """
         return self.score(super().forward(tokens, positions, segments))
 
     def score(self, states: Float[Tensor, "*axes d"]) -> Float[Tensor, "*axes vocab"]:
-        """Score the vocabulary for the given vectors: for those of the masked places alone, it costs less."""
+        """Score the vocabulary for the given vectors: for those of the masked places
+        alone, it costs less.
+        """
         return self.head(self.transform_norm(self.act(self.transform(states))))
 
 
 def _check_supported(spec: ModelSpec) -> None:
     """Refuse what an encoder would leave out in silence."""
-    supported = {"encoder": (), "patches": None, "vision": None, "logit_scale": 1.0, "logit_softcap": None}
+    supported = {
+        "encoder": (),
+        "patches": None,
+        "vision": None,
+        "logit_scale": 1.0,
+        "logit_softcap": None,
+    }
     for field, want in supported.items():
         if getattr(spec, field) != want:
             raise ValueError(f"{field}={getattr(spec, field)!r}: supported is {want!r}")
     if spec.head not in ("none", "pooler", "mlm"):
-        raise ValueError(f"head={spec.head!r}: supported are 'none', 'pooler' and 'mlm'")
+        raise ValueError(
+            f"head={spec.head!r}: supported are 'none', 'pooler' and 'mlm'"
+        )
     for layer in spec.layers:
         if getattr(layer.mixer, "causal", True):
-            raise ValueError("causal=True: an encoder supports only layers that see both sides")
+            raise ValueError(
+                "causal=True: an encoder supports only layers that see both sides"
+            )
         if layer.cross is not None:
-            raise ValueError("cross is set: only layers without cross-attention are supported")
+            raise ValueError(
+                "cross is set: only layers without cross-attention are supported"
+            )

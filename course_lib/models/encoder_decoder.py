@@ -1,8 +1,10 @@
-"""An encoder-decoder from a specification: one stack reads the source, the other writes and reads both.
+"""An encoder-decoder from a specification: one stack reads the source, the other writes
+and reads both.
 
-Symbols: b batch, s tokens of the source, t tokens of the target, d model width. One class serves T5, BART and
-Marian. The encoder runs once. Each decoder layer makes its keys and values of the source once, too
-(`EncoderOutput`); from then on a step costs one token, and only the decoder's own cache grows.
+Symbols: b batch, s tokens of the source, t tokens of the target, d model width. One
+class serves T5, BART and Marian. The encoder runs once. Each decoder layer makes its
+keys and values of the source once, too (`EncoderOutput`); from then on a step costs one
+token, and only the decoder's own cache grows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +24,8 @@ from course_lib.specs.records import ModelSpec
 
 @dataclass(frozen=True, eq=False)
 class EncoderOutput(Sequence[EncoderKV]):
-    """A source that the encoder has read: its vectors, and what each decoder layer keeps of them.
+    """A source that the encoder has read: its vectors, and what each decoder layer
+    keeps of them.
 
     Attributes:
         states: the encoder's vectors [b s d].
@@ -43,7 +46,9 @@ class EncoderOutput(Sequence[EncoderKV]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all layers' keys and values; they stay the same however long the target gets."""
+        """Bytes of all layers' keys and values; they stay the same however long the
+        target gets.
+        """
         return sum(layer.nbytes for layer in self.layers)
 
 
@@ -51,14 +56,18 @@ class EncoderDecoder(nn.Module):
     """Logits for the token after each given target token, having read a source.
 
     Args:
-        spec: from `load_spec`, `spec_from_hf_config`, or written by hand; its `encoder` is filled.
+        spec: from `load_spec`, `spec_from_hf_config`, or written by hand; its `encoder`
+            is filled.
 
     Raises:
-        ValueError: the spec has a part that this model does not build; the message names the field.
+        ValueError: the spec has a part that this model does not build; the message
+        names the field.
 
-    *Cost*: `param_count(spec).total` parameters; `cache_bytes(spec, tokens=t, source_tokens=s)` bytes.
-    *Source*: Vaswani et al. 2017, arXiv:1706.03762; Raffel et al. 2020, arXiv:1910.10683 (T5); Lewis et al.
-        2019, arXiv:1910.13461 (BART); Junczys-Dowmunt et al. 2018, arXiv:1804.00344 (Marian).
+    *Cost*: `param_count(spec).total` parameters; `cache_bytes(spec, tokens=t,
+        source_tokens=s)` bytes.
+    *Source*: Vaswani et al. 2017, arXiv:1706.03762; Raffel et al. 2020,
+        arXiv:1910.10683 (T5); Lewis et al. 2019, arXiv:1910.13461 (BART);
+        Junczys-Dowmunt et al. 2018, arXiv:1804.00344 (Marian).
 
     >>> from course_lib.specs.from_hf import spec_from_hf_config
     >>> config = {"model_type": "t5", "d_model": 8, "d_kv": 4, "d_ff": 5, "num_heads": 2}
@@ -87,7 +96,11 @@ class EncoderDecoder(nn.Module):
         self.encoder = build_blocks(spec.width, spec.encoder)
         self.decoder = build_blocks(spec.width, spec.layers)
         for side in ("encoder", "decoder"):
-            norm = build_norm(spec.width, spec.final_norm) if spec.final_norm else nn.Identity()
+            norm = (
+                build_norm(spec.width, spec.final_norm)
+                if spec.final_norm
+                else nn.Identity()
+            )
             setattr(self, f"{side}_norm", norm)
         self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
         self.apply(initialise)
@@ -108,26 +121,34 @@ class EncoderDecoder(nn.Module):
 
         Args:
             source, source_positions: as in `encode`.
-            tokens, positions: as in `decode`; the target, beginning with the model's start token.
+            tokens, positions: as in `decode`; the target, beginning with the model's
+                start token.
         """
         return self.decode(self.encode(source, source_positions), tokens, positions)
 
-    def encode(self, source: Int[Tensor, "b s"], positions: Int[Tensor, "b s"] | None = None) -> EncoderOutput:
+    def encode(
+        self, source: Int[Tensor, "b s"], positions: Int[Tensor, "b s"] | None = None
+    ) -> EncoderOutput:
         """Read the source.
 
         Args:
             source: its tokens.
-            positions: their places, -1 for padding on either side; 0 to s - 1 when left out.
+            positions: their places, -1 for padding on either side; 0 to s - 1 when left
+                out.
 
         Raises:
-            ValueError: `positions` has another shape than `source`, or one lies beyond a learned table.
+            ValueError: `positions` has another shape than `source`, or one lies beyond
+            a learned table.
         """
         positions = checked_positions(source, positions)
         x, memo = self.source_embed(source, positions), {}
         for block in self.encoder:
             x = block(x, positions, None, memo)
         states = self.encoder_norm(x)
-        return EncoderOutput(states, tuple(block.cross.encoder_kv(states, positions) for block in self.decoder))
+        return EncoderOutput(
+            states,
+            tuple(block.cross.encoder_kv(states, positions) for block in self.decoder),
+        )
 
     def decode(
         self,
@@ -138,38 +159,52 @@ class EncoderDecoder(nn.Module):
         *,
         last_only: bool = False,
     ) -> Float[Tensor, "b out vocab"]:
-        """Score the vocabulary after each token, which reads the source and the target so far.
+        """Score the vocabulary after each token, which reads the source and the target
+        so far.
 
         Args:
             encoded: from `encode`.
             tokens: new tokens; with a cache, those that follow the ones it holds.
-            positions: their places in each row, -1 for padding on the left; each row goes on where the cache
-                ends when left out.
+            positions: their places in each row, -1 for padding on the left; each row
+                goes on where the cache ends when left out.
             cache: from `make_cache`; it takes in the new tokens.
             last_only: score after the last token alone.
 
         Raises:
-            ValueError: `positions` has another shape than `tokens`, or `cache` has another number of layers;
-                or the cache is full; or a position lies beyond a learned table.
+            ValueError: `positions` has another shape than `tokens`, or `cache` has
+                another number of layers; or the cache is full; or a position lies
+                beyond a learned table.
         """
         if cache is not None and len(cache) != len(self.decoder):
-            raise ValueError(f"cache has {len(cache)} layers: this model has {len(self.decoder)}")
-        positions = checked_positions(tokens, positions, 0 if cache is None else cache.length)
+            raise ValueError(
+                f"cache has {len(cache)} layers: this model has {len(self.decoder)}"
+            )
+        positions = checked_positions(
+            tokens, positions, 0 if cache is None else cache.length
+        )
         x, memo = self.embed(tokens, positions), {}
         kept = cache or [None] * len(self.decoder)
         for block, source, layer_cache in zip(self.decoder, encoded, kept, strict=True):
             x = block(x, positions, layer_cache, memo, source=source)
-        logits = self.head(self.decoder_norm(x[:, -1:] if last_only else x) * self.spec.logit_scale)
+        logits = self.head(
+            self.decoder_norm(x[:, -1:] if last_only else x) * self.spec.logit_scale
+        )
         return logits if self.head_shift is None else logits + self.head_shift
 
     def make_cache(self, batch: int, capacity: int) -> ModelCache:
-        """An empty cache for `batch` targets of at most `capacity` tokens. The source is not in it.
+        """An empty cache for `batch` targets of at most `capacity` tokens. The source
+        is not in it.
 
         Raises:
             ValueError: `batch` or `capacity` is below 1.
         """
         like = {"dtype": self.head.weight.dtype, "device": self.head.weight.device}
-        return ModelCache([build_layer_cache(layer, batch, capacity, **like) for layer in self.spec.layers])
+        return ModelCache(
+            [
+                build_layer_cache(layer, batch, capacity, **like)
+                for layer in self.spec.layers
+            ]
+        )
 
 
 def _check_supported(spec: ModelSpec) -> None:
@@ -181,4 +216,6 @@ def _check_supported(spec: ModelSpec) -> None:
     if not spec.encoder or any(layer.mixer.causal for layer in spec.encoder):
         raise ValueError("encoder: supported is a stack whose layers see both sides")
     if any(layer.cross is None or not layer.mixer.causal for layer in spec.layers):
-        raise ValueError("layers: supported is a causal stack whose layers all have cross-attention")
+        raise ValueError(
+            "layers: supported is a causal stack whose layers all have cross-attention"
+        )

@@ -1,6 +1,8 @@
-"""From a specification to the parts of a layer: norms, rotary positions, attention, feed-forward networks.
+"""From a specification to the parts of a layer: norms, rotary positions, attention,
+feed-forward networks.
 
-What a spec asks for and no part builds is a ValueError that names the field: nothing is left out in silence.
+What a spec asks for and no part builds is a ValueError that names the field: nothing is
+left out in silence.
 """
 
 from torch import nn
@@ -28,7 +30,9 @@ INITIAL_STD = 0.02  # of every matrix, as GPT-2 and LLaMA start
 
 
 def initialise(module: nn.Module) -> None:
-    """Give a matrix or a table its first random values, and a bias zeros; for `nn.Module.apply`."""
+    """Give a matrix or a table its first random values, and a bias zeros; for
+    `nn.Module.apply`.
+    """
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=INITIAL_STD)
     if isinstance(module, nn.Linear) and module.bias is not None:
@@ -43,7 +47,9 @@ def build_norm(width: int, spec: NormSpec) -> nn.Module:
 
 
 def build_rope(spec: RopeSpec | None) -> Rope | None:
-    """The rotary positions that `spec` describes; a ValueError for a scaling that is not supported."""
+    """The rotary positions that `spec` describes; a ValueError for a scaling that is
+    not supported.
+    """
     if spec is None:
         return None
     factor = rope_scaling_factor(spec.scaling)
@@ -51,7 +57,9 @@ def build_rope(spec: RopeSpec | None) -> Rope | None:
 
 
 def build_ffn(width: int, spec: FFNSpec | MoESpec | None) -> nn.Module:
-    """The feed-forward part that `spec` describes; a ValueError for experts and other kinds."""
+    """The feed-forward part that `spec` describes; a ValueError for experts and other
+    kinds.
+    """
     kinds = {"mlp": MLP, "glu": GatedMLP}
     kind = getattr(spec, "kind", type(spec).__name__)
     if kind not in kinds:
@@ -59,7 +67,9 @@ def build_ffn(width: int, spec: FFNSpec | MoESpec | None) -> nn.Module:
     return kinds[kind](width, spec.width, activation=spec.activation, bias=spec.bias)
 
 
-def build_mixer(width: int, layer: LayerSpec, position_bias: nn.Module | None = None) -> nn.Module:
+def build_mixer(
+    width: int, layer: LayerSpec, position_bias: nn.Module | None = None
+) -> nn.Module:
     """The part that mixes tokens; `position_bias` is one that its stack shares.
 
     Raises:
@@ -70,7 +80,9 @@ def build_mixer(width: int, layer: LayerSpec, position_bias: nn.Module | None = 
     if isinstance(layer.mixer, LatentAttentionSpec):
         return _latent_attention(width, layer.mixer)
     kind = type(layer.mixer).__name__
-    raise ValueError(f"mixer={kind}: supported are AttentionSpec and LatentAttentionSpec")
+    raise ValueError(
+        f"mixer={kind}: supported are AttentionSpec and LatentAttentionSpec"
+    )
 
 
 def build_cross(width: int, layer: LayerSpec) -> CrossAttention | None:
@@ -78,7 +90,13 @@ def build_cross(width: int, layer: LayerSpec) -> CrossAttention | None:
     if layer.cross is None:
         return None
     spec = layer.cross
-    return CrossAttention(width, spec.heads, spec.kv_heads, spec.head_dim, **_head_options(spec, layer.norm))
+    return CrossAttention(
+        width,
+        spec.heads,
+        spec.kv_heads,
+        spec.head_dim,
+        **_head_options(spec, layer.norm),
+    )
 
 
 def build_position_bias(spec: Mixer) -> nn.Module | None:
@@ -106,7 +124,9 @@ def mask_mod_of(spec: AttentionSpec) -> MaskMod:
     return BIDIRECTIONAL if spec.window is None else local_window(spec.window // 2)
 
 
-def _attention(width: int, spec: AttentionSpec, norm: NormSpec, position_bias: nn.Module | None) -> Attention:
+def _attention(
+    width: int, spec: AttentionSpec, norm: NormSpec, position_bias: nn.Module | None
+) -> Attention:
     return Attention(
         width,
         spec.heads,

@@ -1,8 +1,10 @@
-"""A prefix language model: a causal model whose first p tokens read one another in both directions.
+"""A prefix language model: a causal model whose first p tokens read one another in both
+directions.
 
-Symbols: b batch, t tokens, p tokens of the prefix. The weights are those of a causal model; only the mask
-differs. With p = 0 it is the causal model, with p = t an encoder. What the model is asked stands in the
-prefix, what it answers is written after it, token by token, from the cache.
+Symbols: b batch, t tokens, p tokens of the prefix. The weights are those of a causal
+model; only the mask differs. With p = 0 it is the causal model, with p = t an encoder.
+What the model is asked stands in the prefix, what it answers is written after it, token
+by token, from the cache.
 """
 
 import torch
@@ -14,7 +16,8 @@ from course_lib.models.lm import CausalLM, ModelCache
 
 
 class PrefixLM(CausalLM):
-    """Logits for the token after each given token, where the first p tokens of a row see one another.
+    """Logits for the token after each given token, where the first p tokens of a row
+    see one another.
 
     Args:
         spec: as in `CausalLM`; weights of a causal model fit.
@@ -23,7 +26,8 @@ class PrefixLM(CausalLM):
         ValueError: as in `CausalLM`.
 
     *Cost*: that of `CausalLM`, but p^2 pairs in the prefix for p (p + 1) / 2.
-    *Source*: Raffel et al. 2020, section 3.2.1, arXiv:1910.10683; Dong et al. 2019, arXiv:1905.03197 (UniLM).
+    *Source*: Raffel et al. 2020, section 3.2.1, arXiv:1910.10683; Dong et al. 2019,
+        arXiv:1905.03197 (UniLM).
 
     >>> from functools import partial
     >>> from course_lib.generate.decode import cached_step, generate
@@ -48,23 +52,32 @@ class PrefixLM(CausalLM):
         """Score the vocabulary after each token.
 
         Args:
-            tokens, positions, cache, last_only: as in `CausalLM`. With a cache, the first call holds the
-                whole prefix, for its tokens read those after them.
+            tokens, positions, cache, last_only: as in `CausalLM`. With a cache, the
+                first call holds the whole prefix, for its tokens read those after them.
             prefix_lengths: p, real tokens of the prefix; one for all rows or one a row.
 
         Raises:
-            ValueError: a length is below 0; a cached prefix is given in more than one call; and what
-                `CausalLM` raises.
+            ValueError: a length is below 0; a cached prefix is given in more than one
+                call; and what `CausalLM` raises.
         """
         if cache is not None:
             _check_whole(self._positions(tokens, positions, cache), prefix_lengths)
-        return super().forward(tokens, positions, cache, mask_mod=prefix(prefix_lengths), last_only=last_only)
+        return super().forward(
+            tokens,
+            positions,
+            cache,
+            mask_mod=prefix(prefix_lengths),
+            last_only=last_only,
+        )
 
 
-def answers(positions: Int[Tensor, "b t"], prefix_lengths: int | Int[Tensor, " b"]) -> Bool[Tensor, "b t"]:
+def answers(
+    positions: Int[Tensor, "b t"], prefix_lengths: int | Int[Tensor, " b"]
+) -> Bool[Tensor, "b t"]:
     """The places whose logits say a token after the prefix: what training counts.
 
-    The prefix's last token says the first of them; the row's last token says one that is not there.
+    The prefix's last token says the first of them; the row's last token says one that
+    is not there.
 
     >>> answers(torch.tensor([[-1, 0, 1, 2, 3]]), 2).int().tolist()
     [[0, 0, 1, 1, 0]]
@@ -75,9 +88,15 @@ def answers(positions: Int[Tensor, "b t"], prefix_lengths: int | Int[Tensor, " b
 
 
 def _check_whole(positions: Tensor, prefix_lengths: int | Tensor) -> None:
-    """Refuse a chunk that holds a part of a prefix: its tokens would miss what comes later."""
-    lengths = torch.as_tensor(prefix_lengths, device=positions.device).expand(len(positions))
-    first = positions.masked_fill(positions < 0, torch.iinfo(positions.dtype).max).amin(dim=1)
+    """Refuse a chunk that holds a part of a prefix: its tokens would miss what comes
+    later.
+    """
+    lengths = torch.as_tensor(prefix_lengths, device=positions.device).expand(
+        len(positions)
+    )
+    first = positions.masked_fill(positions < 0, torch.iinfo(positions.dtype).max).amin(
+        dim=1
+    )
     last = positions.amax(dim=1)
     cut = (first < lengths) & ((first > 0) | (last < lengths - 1))
     if bool(cut.any()):

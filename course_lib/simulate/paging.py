@@ -1,20 +1,24 @@
-"""Who gets which memory: one contiguous stretch for each request, or fixed-size blocks as it grows.
+"""Who gets which memory: one contiguous stretch for each request, or fixed-size blocks
+as it grows.
 
-A slot holds one token's keys and values in every layer; times the model's bytes a token it is bytes. At any
-step the slots given to a request are of three kinds (Kwon et al. 2023, section 3.1):
+A slot holds one token's keys and values in every layer; times the model's bytes a token
+it is bytes. At any step the slots given to a request are of three kinds (Kwon et al.
+2023, section 3.1):
 
     used       hold a token
     reserved   empty now, filled before the request ends
     internal   empty to the end: given for a length it never reaches
 
-Slots given to nobody are idle, or external fragments: enough for the next request, but not in one piece.
-This file counts what requests are given over their lives; `pools` adds a memory that they compete for.
+Slots given to nobody are idle, or external fragments: enough for the next request, but
+not in one piece. This file counts what requests are given over their lives; `pools`
+adds a memory that they compete for.
 
-Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180. Section 1 and figure 2 report that earlier systems
-filled 20.4% to 38.2% of cache memory with tokens. "Under 4%" waste with paging is from the authors' post of
-2023-06-20, vllm.ai/blog/2023-06-20-vllm. Both checked 2026-11-22.
-Differs from source: one token for each request at each step, no prefill time. The shares show the mechanism;
-they are not the paper's measurement.
+Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180. Section 1 and figure 2
+report that earlier systems filled 20.4% to 38.2% of cache memory with tokens. "Under
+4%" waste with paging is from the authors' post of 2023-06-20,
+vllm.ai/blog/2023-06-20-vllm. Both checked 2026-11-22.
+Differs from source: one token for each request at each step, no prefill time. The
+shares show the mechanism; they are not the paper's measurement.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,12 +30,16 @@ Reserve = Callable[[Request], int]
 
 
 def reserve_longest(longest: int) -> Reserve:
-    """Reserve the model's longest sequence for every request: nothing about its length is known."""
+    """Reserve the model's longest sequence for every request: nothing about its length
+    is known.
+    """
     return lambda request: longest
 
 
 def reserve_power_of_two(request: Request) -> int:
-    """Reserve the prompt and the next power of two of the output: a guess at most twice too long."""
+    """Reserve the prompt and the next power of two of the output: a guess at most twice
+    too long.
+    """
     return request.prompt + (1 << (request.output - 1).bit_length())
 
 
@@ -52,7 +60,9 @@ class Slots:
 
     def share(self, kind: str) -> float:
         """Return the part of all slots that is of this kind, 0 to 1."""
-        return getattr(self, kind) / (self.used + self.reserved + self.internal + self.external + self.idle)
+        return getattr(self, kind) / (
+            self.used + self.reserved + self.internal + self.external + self.idle
+        )
 
 
 def total(parts: Iterable[Slots]) -> Slots:
@@ -61,7 +71,9 @@ def total(parts: Iterable[Slots]) -> Slots:
     used, reserved, internal, external, idle = (
         (sum(column) for column in zip(*rows, strict=True)) if rows else [0] * 5
     )
-    return Slots(used=used, reserved=reserved, internal=internal, external=external, idle=idle)
+    return Slots(
+        used=used, reserved=reserved, internal=internal, external=external, idle=idle
+    )
 
 
 def slots_of(request: Request, held: int, given: int) -> Slots:
@@ -70,11 +82,16 @@ def slots_of(request: Request, held: int, given: int) -> Slots:
     >>> slots_of(Request(prompt=5, output=4), held=6, given=16)
     Slots(used=6, reserved=2, internal=8, external=0, idle=0)
     """
-    return Slots(used=held, reserved=min(request.final, given) - held, internal=max(given - request.final, 0))
+    return Slots(
+        used=held,
+        reserved=min(request.final, given) - held,
+        internal=max(given - request.final, 0),
+    )
 
 
 def contiguous_slots(requests: Sequence[Request], reserve: Reserve) -> Slots:
-    """Slots that requests are given over their lives when each holds one stretch from its first step.
+    """Slots that requests are given over their lives when each holds one stretch from
+    its first step.
 
     >>> contiguous_slots([Request(prompt=7, output=2)], reserve_longest(16)).share("used")
     0.46875
@@ -84,9 +101,11 @@ def contiguous_slots(requests: Sequence[Request], reserve: Reserve) -> Slots:
 
 
 def paged_slots(requests: Sequence[Request], block: int) -> Slots:
-    """Slots that requests are given over their lives when blocks of `block` slots follow their growth.
+    """Slots that requests are given over their lives when blocks of `block` slots
+    follow their growth.
 
-    *Equation*: given = block * ceil(held / block), so at most block - 1 slots of a request are empty.
+    *Equation*: given = block * ceil(held / block), so at most block - 1 slots of a
+        request are empty.
 
     >>> paged_slots([Request(prompt=7, output=2)], block=4)
     Slots(used=15, reserved=1, internal=0, external=0, idle=0)

@@ -1,11 +1,12 @@
 """A queue of requests in one memory: what each way of giving slots lets run at once.
 
-`ContiguousPool` gives a stretch that must hold the request to its end; `PagedPool` gives a block when the
-last one is full. `run_stream` serves one queue from either.
+`ContiguousPool` gives a stretch that must hold the request to its end; `PagedPool`
+gives a block when the last one is full. `run_stream` serves one queue from either.
 
-Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, sections 3.1 and 4.5 (recomputation).
-Differs from source: first fit, where the paper's baseline uses a buddy allocator; the request put back is the
-one admitted last, and its recomputation costs no time here.
+Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, sections 3.1 and 4.5
+    (recomputation).
+Differs from source: first fit, where the paper's baseline uses a buddy allocator; the
+request put back is the one admitted last, and its recomputation costs no time here.
 """
 
 from collections import deque
@@ -55,7 +56,9 @@ class ContiguousPool:
     def slots_needed(self, request: Request, held: int) -> int:
         size = self.reserve(request)
         if size < request.final:
-            raise ValueError(f"reserve={size}: allowed is {request.final} or more for {request}")
+            raise ValueError(
+                f"reserve={size}: allowed is {request.final} or more for {request}"
+            )
         return size
 
     def allocate(self, key: int, request: Request, held: int) -> bool:
@@ -81,7 +84,8 @@ class ContiguousPool:
 
 
 class PagedPool:
-    """Blocks of equal size, any of them for any request, so no fragments between requests.
+    """Blocks of equal size, any of them for any request, so no fragments between
+    requests.
 
     Args:
         capacity: slots; what is left over after whole blocks is not used.
@@ -100,7 +104,10 @@ class PagedPool:
 
     def grow(self, key: int, held: int) -> bool:
         slots_needed = round_up(held, self.block)
-        if sum(self.slots.values()) - self.slots.get(key, 0) + slots_needed > self.capacity:
+        if (
+            sum(self.slots.values()) - self.slots.get(key, 0) + slots_needed
+            > self.capacity
+        ):
             return False
         self.slots[key] = slots_needed
         return True
@@ -130,10 +137,12 @@ class Stream:
 
 
 def run_stream(requests: Sequence[Request], pool: Pool) -> Stream:
-    """Serve a queue in order; each request that runs gains a token a step. Arrival times are ignored.
+    """Serve a queue in order; each request that runs gains a token a step. Arrival
+    times are ignored.
 
-    When a request cannot grow, the one admitted last is put back to the head of the queue, and goes on later
-    from where it was. The one admitted first always goes on, so the queue ends.
+    When a request cannot grow, the one admitted last is put back to the head of the
+    queue, and goes on later from where it was. The one admitted first always goes on,
+    so the queue ends.
 
     Raises:
         ValueError: if a request does not fit in the empty pool.
@@ -145,7 +154,9 @@ def run_stream(requests: Sequence[Request], pool: Pool) -> Stream:
     >>> run_stream(queue, ContiguousPool(32, reserve=lambda request: 16)).mean_batch
     2.0
     """
-    waiting = deque((key, request, request.prompt) for key, request in enumerate(requests))
+    waiting = deque(
+        (key, request, request.prompt) for key, request in enumerate(requests)
+    )
     running: dict[int, Held] = {}
     steps: list[Slots] = []
     served = preempted = 0
@@ -156,12 +167,16 @@ def run_stream(requests: Sequence[Request], pool: Pool) -> Stream:
         _check_fits(running, waiting, pool)
         steps.append(_slots_now(running, waiting, pool))
         served += len(running)
-        for key in [key for key, (request, held) in running.items() if held == request.final]:
+        for key in [
+            key for key, (request, held) in running.items() if held == request.final
+        ]:
             pool.free(key)
             del running[key]
         for key in list(running):
             preempted += _grow(key, running, waiting, pool)
-    return Stream(len(steps), total(steps), served / len(steps) if steps else 0.0, preempted)
+    return Stream(
+        len(steps), total(steps), served / len(steps) if steps else 0.0, preempted
+    )
 
 
 def _check_fits(running: dict[int, Held], waiting: deque, pool: Pool) -> None:
@@ -172,17 +187,23 @@ def _check_fits(running: dict[int, Held], waiting: deque, pool: Pool) -> None:
 
 
 def _slots_now(running: dict[int, Held], waiting: deque, pool: Pool) -> Slots:
-    """Slots by kind. Free ones are fragments if the request that waits would fit, were they in one piece."""
-    allocated = total(slots_of(r, held, pool.allocated(key)) for key, (r, held) in running.items())
+    """Slots by kind. Free ones are fragments if the request that waits would fit, were
+    they in one piece.
+    """
+    allocated = total(
+        slots_of(r, held, pool.allocated(key)) for key, (r, held) in running.items()
+    )
     free = pool.capacity - allocated.used - allocated.reserved - allocated.internal
     in_pieces = bool(waiting) and pool.slots_needed(*waiting[0][1:]) <= free
     return total((allocated, Slots(external=free) if in_pieces else Slots(idle=free)))
 
 
 def _grow(key: int, running: dict[int, Held], waiting: deque, pool: Pool) -> int:
-    """Give one request its next token, putting back the last admitted until it fits. Return how many were.
+    """Give one request its next token, putting back the last admitted until it fits.
+    Return how many were.
 
-    A request that is put back asks for its next token again when it returns, so none is lost or made twice.
+    A request that is put back asks for its next token again when it returns, so none is
+    lost or made twice.
     """
     lost = 0
     while key in running and not pool.grow(key, running[key][1] + 1):

@@ -1,9 +1,11 @@
-"""What requests that begin alike save when the cached blocks of the common part are shared.
+"""What requests that begin alike save when the cached blocks of the common part are
+shared.
 
 Only whole blocks are shared: a block that also holds a request's own tokens is its own.
 
-Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, section 4.4, "Shared prefix". Section 6.4 measured
-1.67 and 3.58 times the throughput of Orca (Oracle) with prefixes of 80 and 341 tokens (checked 2026-11-22).
+Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, section 4.4, "Shared
+prefix". Section 6.4 measured 1.67 and 3.58 times the throughput of Orca (Oracle) with
+prefixes of 80 and 341 tokens (checked 2026-11-22).
 """
 
 from collections.abc import Callable, Sequence
@@ -40,21 +42,29 @@ class Sharing:
 
 
 def share_prefix(
-    prefix: int, own: Sequence[int], *, block: int, prefill_flops: Callable[[int], float]
+    prefix: int,
+    own: Sequence[int],
+    *,
+    block: int,
+    prefill_flops: Callable[[int], float],
 ) -> Sharing:
-    """Compare prompts of `prefix` common and `own[i]` further tokens, stored and computed apart or shared.
+    """Compare prompts of `prefix` common and `own[i]` further tokens, stored and
+    computed apart or shared.
 
-    *Equation*: with p = block * floor(prefix / block) and n prompts, sharing saves (n - 1) p slots and
-    (n - 1) F(p) FLOPs. Under a causal mask the first p tokens cost the same whatever follows, so the rest of
-    a prompt of m tokens costs F(m) - F(p).
+    *Equation*: with p = block * floor(prefix / block) and n prompts, sharing saves (n -
+    1) p slots and (n - 1) F(p) FLOPs. Under a causal mask the first p tokens cost the
+    same whatever follows, so the rest of a prompt of m tokens costs F(m) - F(p).
 
     Args:
         prefix: common tokens, 0 or more.
-        own: tokens of each prompt after the prefix, 1 or more (the last token is computed to be continued).
+        own: tokens of each prompt after the prefix, 1 or more (the last token is
+            computed to be continued).
         block: tokens a block.
-        prefill_flops: F, FLOPs of a causal prefill of so many tokens; F(0) is taken as 0.
+        prefill_flops: F, FLOPs of a causal prefill of so many tokens; F(0) is taken as
+            0.
     Raises:
-        ValueError: if `prefix` < 0, `own` is empty or holds a number below 1, or `block` < 1.
+        ValueError: if `prefix` < 0, `own` is empty or holds a number below 1, or
+        `block` < 1.
 
     >>> found = share_prefix(70, [10] * 8, block=16, prefill_flops=lambda n: float(n))
     >>> found.shared_tokens, found.saved_slots, found.saved_flops

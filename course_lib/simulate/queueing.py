@@ -1,21 +1,26 @@
 """The queue before any batching: one server, Poisson arrivals, and what waiting costs.
 
-Symbols: lambda arrivals a second, S service time, rho = lambda E[S] the load, c^2 = Var[S] / E[S]^2.
+Symbols: lambda arrivals a second, S service time, rho = lambda E[S] the load, c^2 =
+    Var[S] / E[S]^2.
 """
 
 
 def mean_wait(*, rate_per_s: float, service_s: float, variation: float) -> float:
-    """Return the mean wait of a single server with Poisson arrivals: what a queue costs before any batching.
+    """Return the mean wait of a single server with Poisson arrivals: what a queue costs
+    before any batching.
 
     *Equation*: W = rho / (1 - rho) * (1 + c^2) / 2 * E[S], with rho = lambda E[S].
 
     Args:
         rate_per_s: lambda, arrivals a second.
         service_s: E[S], mean seconds of service.
-        variation: c^2: 0 if every service takes the same time (M/D/1), 1 if exponential (M/M/1).
+        variation: c^2: 0 if every service takes the same time (M/D/1), 1 if exponential
+            (M/M/1).
     Raises:
-        ValueError: if rho is 1 or more (the queue grows without end), or an argument is negative.
-    Source: the Pollaczek-Khinchine formula; Kleinrock 1975, Queueing Systems, volume 1, chapter 5.
+        ValueError: if rho is 1 or more (the queue grows without end), or an argument is
+        negative.
+    Source: the Pollaczek-Khinchine formula; Kleinrock 1975, Queueing Systems, volume 1,
+        chapter 5.
 
     >>> mean_wait(rate_per_s=0.5, service_s=1.0, variation=1.0)
     1.0

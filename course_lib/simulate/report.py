@@ -1,6 +1,7 @@
 """What a serving run showed: times of each request, throughput, memory.
 
-Symbols: TTFT time to first token. A percentile is the nearest rank: a time that some request really had.
+Symbols: TTFT time to first token. A percentile is the nearest rank: a time that some
+    request really had.
 """
 
 import math
@@ -68,7 +69,13 @@ class Report:
     def mean_bytes(self) -> float:
         """Bytes reserved, mean over time."""
         ends = [at for at, _ in self.memory[1:]] + [self.end_s]
-        return sum(held * (end - at) for (at, held), end in zip(self.memory, ends, strict=True)) / self.end_s
+        return (
+            sum(
+                held * (end - at)
+                for (at, held), end in zip(self.memory, ends, strict=True)
+            )
+            / self.end_s
+        )
 
     def percentile(self, share: float, measure: str = "latency_s") -> float:
         """Return the value that `share` of the requests do not exceed (nearest rank).

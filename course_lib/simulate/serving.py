@@ -1,4 +1,5 @@
-"""A serving engine in simulated time: requests queue for one accelerator, a batch at a time.
+"""A serving engine in simulated time: requests queue for one accelerator, a batch at a
+time.
 
 Three schedulers over the same accelerator:
 
@@ -6,15 +7,16 @@ Three schedulers over the same accelerator:
     static-packed   the same without padding: a request costs its own prompt, memory and context
     continuous      after every step, let finished requests go and waiting ones in
 
-A step takes what the caller's functions say, so one simulation serves a roofline model, a fit to measured
-steps, or a queueing formula (`queueing.mean_wait`). Prompts that enter are computed before the next step, and
-those who decode wait for them: everyone in the batch feels a 128K prompt.
+A step takes what the caller's functions say, so one simulation serves a roofline model,
+a fit to measured steps, or a queueing formula (`queueing.mean_wait`). Prompts that
+enter are computed before the next step, and those who decode wait for them: everyone in
+the batch feels a 128K prompt.
 
-Source: Yu et al. 2022, Orca, OSDI'22, usenix.org/conference/osdi22/presentation/yu, for iteration-level
-scheduling. Its abstract reports 36.9 times the throughput of FasterTransformer at equal latency, for GPT-3
-175B (checked 2026-11-22).
-Differs from source: one device, no pipeline; a request enters only if its whole reservation fits, so none is
-put back.
+Source: Yu et al. 2022, Orca, OSDI'22, usenix.org/conference/osdi22/presentation/yu, for
+iteration-level scheduling. Its abstract reports 36.9 times the throughput of
+FasterTransformer at equal latency, for GPT-3 175B (checked 2026-11-22).
+Differs from source: one device, no pipeline; a request enters only if its whole
+reservation fits, so none is put back.
 """
 
 from collections import deque
@@ -35,13 +37,15 @@ class Engine:
     """The accelerator.
 
     Attributes:
-        prefill_s: prompt tokens -> seconds to compute them and give the first new token.
-        step_s: (batch, total context of the batch) -> seconds of a decode step. A sequence's context counts
-            the token being computed, as in `costs.roofline`.
+        prefill_s: prompt tokens -> seconds to compute them and give the first new
+            token.
+        step_s: (batch, total context of the batch) -> seconds of a decode step. A
+            sequence's context counts the token being computed, as in `costs.roofline`.
         cache_bytes: tokens of one sequence -> bytes of its cache.
         memory_bytes: bytes for caches, weights already taken off.
         max_batch: most requests at once.
-        reserve: tokens that a request's memory is reserved for; its exact final length when not given.
+        reserve: tokens that a request's memory is reserved for; its exact final length
+            when not given.
     """
 
     prefill_s: Callable[[int], float]
@@ -52,7 +56,9 @@ class Engine:
     reserve: Reserve = reserve_exact
 
 
-def simulate(requests: Sequence[Request], engine: Engine, *, policy: str = "continuous") -> Report:
+def simulate(
+    requests: Sequence[Request], engine: Engine, *, policy: str = "continuous"
+) -> Report:
     """Serve `requests` in order of arrival until all are answered.
 
     Args:
@@ -60,9 +66,11 @@ def simulate(requests: Sequence[Request], engine: Engine, *, policy: str = "cont
         engine: the accelerator.
         policy: "continuous", "static" or "static-packed".
     Raises:
-        ValueError: if there is no request, `policy` is none of the three, `max_batch` < 1, or the reservation
-            of a request is shorter than it or larger than the memory.
-    Cost: at most one event for each new token and one for each arrival, so a run always ends.
+        ValueError: if there is no request, `policy` is none of the three, `max_batch` <
+            1, or the reservation of a request is shorter than it or larger than the
+            memory.
+    Cost: at most one event for each new token and one for each arrival, so a run always
+        ends.
 
     >>> engine = Engine(prefill_s=lambda n: 1.0, step_s=lambda b, n: 1.0, cache_bytes=lambda n: n,
     ...                 memory_bytes=100, max_batch=2)
@@ -79,7 +87,11 @@ def simulate(requests: Sequence[Request], engine: Engine, *, policy: str = "cont
         _check_fits(request, engine)
     run = _Run(engine, len(requests))
     run.env.process(run.arrivals(sorted(requests, key=lambda r: r.arrival_s)))
-    run.env.process(run.continuous() if policy == "continuous" else run.static(padded=policy == "static"))
+    run.env.process(
+        run.continuous()
+        if policy == "continuous"
+        else run.static(padded=policy == "static")
+    )
     run.env.run()
     return Report(
         outcomes=tuple(run.outcomes),
@@ -114,9 +126,13 @@ class _Run:
         self.busy_s, self.slot_steps = 0.0, 0
 
     def arrivals(self, requests: Sequence[Request]) -> Iterator[simpy.Event]:
-        due = [self.env.timeout(r.arrival_s) for r in requests]  # counted from 0: no rounding on the clock
+        due = [
+            self.env.timeout(r.arrival_s) for r in requests
+        ]  # counted from 0: no rounding on the clock
         for request, its_time in zip(requests, due, strict=True):
-            if request.arrival_s > self.env.now:  # those who come together are queued together
+            if (
+                request.arrival_s > self.env.now
+            ):  # those who come together are queued together
                 yield its_time
             self.queue.append(request)
             if not self.arrived.triggered:
@@ -132,7 +148,9 @@ class _Run:
             yield from self.prefill(entered, [a.request.prompt for a in entered])
             batch = self.release(batch + entered)
             if batch:
-                yield from self.step(len(batch), sum(a.request.prompt + a.made for a in batch))
+                yield from self.step(
+                    len(batch), sum(a.request.prompt + a.made for a in batch)
+                )
                 for active in batch:
                     active.made += 1
                 batch = self.release(batch)
@@ -146,7 +164,9 @@ class _Run:
             if padded:
                 computed = [_longest(computed)] * len(batch)
             yield from self.prefill(batch, [r.prompt for r in computed])
-            for made in range(1, max(r.output for r in computed)):  # who ends keeps its place
+            for made in range(
+                1, max(r.output for r in computed)
+            ):  # who ends keeps its place
                 context = sum(min(r.prompt + made, r.final) for r in computed)
                 yield from self.step(len(batch), context)
             for active in batch:
@@ -159,7 +179,9 @@ class _Run:
             yield self.arrived
 
     def admit(self, batch: list[_Active], *, padded: bool = False) -> list[_Active]:
-        """Take from the head of the queue while place and memory last; the first that does not fit waits."""
+        """Take from the head of the queue while place and memory last; the first that
+        does not fit waits.
+        """
         entered: list[_Active] = []
         while self.queue and len(batch) + len(entered) < self.engine.max_batch:
             requests = [a.request for a in batch + entered] + [self.queue[0]]
@@ -170,8 +192,12 @@ class _Run:
             entered.append(_Active(self.queue.popleft(), self.env.now))
         return entered
 
-    def prefill(self, entered: list[_Active], prompts: Sequence[int]) -> Iterator[simpy.Event]:
-        """Compute prompts one after the other; each gives its request the first new token."""
+    def prefill(
+        self, entered: list[_Active], prompts: Sequence[int]
+    ) -> Iterator[simpy.Event]:
+        """Compute prompts one after the other; each gives its request the first new
+        token.
+        """
         for active, tokens in zip(entered, prompts, strict=True):
             yield from self.work(self.engine.prefill_s(tokens))
             active.first_token_s, active.made = self.env.now, 1
@@ -185,7 +211,9 @@ class _Run:
         yield self.env.timeout(seconds)
 
     def release(self, batch: list[_Active]) -> list[_Active]:
-        """Record the requests that have all their tokens, free their memory, and return the others."""
+        """Record the requests that have all their tokens, free their memory, and return
+        the others.
+        """
         staying = [a for a in batch if a.made < a.request.output]
         for a in batch:
             if a.made >= a.request.output:
@@ -204,8 +232,12 @@ class _Run:
 
 
 def _longest(requests: Sequence[Request]) -> Request:
-    """What padding makes of every member of a batch: the longest prompt with the longest answer."""
-    return Request(prompt=max(r.prompt for r in requests), output=max(r.output for r in requests))
+    """What padding makes of every member of a batch: the longest prompt with the
+    longest answer.
+    """
+    return Request(
+        prompt=max(r.prompt for r in requests), output=max(r.output for r in requests)
+    )
 
 
 def _held_bytes(requests: Sequence[Request], engine: Engine, padded: bool) -> float:

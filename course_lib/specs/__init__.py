@@ -1,4 +1,6 @@
-"""Published models as records: their configs with sources, and a reader for any Hugging Face config.json."""
+"""Published models as records: their configs with sources, and a reader for any Hugging
+Face config.json.
+"""
 
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.loader import list_specs, load_spec

@@ -1,4 +1,6 @@
-"""From a Hugging Face config to a `ModelSpec`: one parser for each `model_type`, and one way in."""
+"""From a Hugging Face config to a `ModelSpec`: one parser for each `model_type`, and
+one way in.
+"""
 
 import json
 from collections.abc import Mapping
@@ -63,15 +65,16 @@ def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
     """Return the specification of a model from its Hugging Face config.
 
     Args:
-        config: the fields of a config.json, or what `to_dict()` of a `transformers` config gives, or the
-            path of a config.json.
+        config: the fields of a config.json, or what `to_dict()` of a `transformers`
+            config gives, or the path of a config.json.
 
     Returns:
-        The model. Its name is its `model_type`; published totals and sources are left empty.
+        The model. Its name is its `model_type`; published totals and sources are left
+        empty.
 
     Raises:
-        ValueError: if the file cannot be read as a JSON mapping, the `model_type` is unknown, or a field is
-            missing or of the wrong kind (the message names it).
+        ValueError: if the file cannot be read as a JSON mapping, the `model_type` is
+            unknown, or a field is missing or of the wrong kind (the message names it).
 
     >>> sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3}
     >>> spec = spec_from_hf_config({"model_type": "llama", "intermediate_size": 5, "vocab_size": 7, **sizes})
@@ -82,11 +85,15 @@ def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
 
 
 def spec_from_fields(mapping: Mapping[str, Any]) -> ModelSpec:
-    """Return the specification of a model from the fields of its config; errors as above."""
+    """Return the specification of a model from the fields of its config; errors as
+    above.
+    """
     fields = Config(mapping)
     if fields.model_type not in PARSERS:
         known = ", ".join(sorted(PARSERS))
-        raise ValueError(f"model_type={fields.model_type!r} is not supported; supported: {known}")
+        raise ValueError(
+            f"model_type={fields.model_type!r} is not supported; supported: {known}"
+        )
     return PARSERS[fields.model_type](fields)
 
 
@@ -94,4 +101,6 @@ def _read(path: str | Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"config={str(path)!r}: not a readable JSON file ({error})") from error
+        raise ValueError(
+            f"config={str(path)!r}: not a readable JSON file ({error})"
+        ) from error

@@ -1,4 +1,6 @@
-"""What every record of a specification stands on: read-only mappings, and sizes which are checked."""
+"""What every record of a specification stands on: read-only mappings, and sizes which
+are checked.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -33,7 +35,8 @@ class FrozenMapping(Mapping):
 
 @dataclass(frozen=True, kw_only=True)
 class Sized:
-    """Refuses a size which is not a whole number of at least one, or zero where zero is the default.
+    """Refuses a size which is not a whole number of at least one, or zero where zero is
+    the default.
 
     None passes where the field allows it, and so does a symbol standing for a number.
     """
@@ -41,8 +44,12 @@ class Sized:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.type not in (int, int | None) or not isinstance(value, int | float):
+            if field.type not in (int, int | None) or not isinstance(
+                value, int | float
+            ):
                 continue
             least = 0 if field.default == 0 else 1
             if isinstance(value, bool) or value != int(value) or value < least:
-                raise ValueError(f"{field.name}={value!r}: a whole number of at least {least} is wanted")
+                raise ValueError(
+                    f"{field.name}={value!r}: a whole number of at least {least} is wanted"
+                )

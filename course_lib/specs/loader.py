@@ -1,9 +1,9 @@
 """Loads published models by name, from one YAML file each in `models/`.
 
-A file holds three things: `config`, the fields of the model's Hugging Face config.json which say what it is
-(those on training, tokens and storage are left out); `published`, the totals its authors state; and
-`sources`, which say where each of these was read, and when. The config takes the same way as any other:
-`spec_from_hf_config`.
+A file holds three things: `config`, the fields of the model's Hugging Face config.json
+which say what it is (those on training, tokens and storage are left out); `published`,
+the totals its authors state; and `sources`, which say where each of these was read, and
+when. The config takes the same way as any other: `spec_from_hf_config`.
 """
 
 from collections.abc import Mapping
@@ -61,8 +61,16 @@ def read_entry(name: str) -> dict[str, Any]:
 
 
 def _published(fields: Mapping[str, Any]) -> Published:
-    return Published(**{**fields, "active_leaves_out": tuple(fields.get("active_leaves_out", ()))})
+    return Published(
+        **{**fields, "active_leaves_out": tuple(fields.get("active_leaves_out", ()))}
+    )
 
 
 def _source(fields: Mapping[str, Any]) -> Source:
-    return Source(**{**fields, "covers": tuple(fields["covers"]), "checked": str(fields["checked"])})
+    return Source(
+        **{
+            **fields,
+            "covers": tuple(fields["covers"]),
+            "checked": str(fields["checked"]),
+        }
+    )

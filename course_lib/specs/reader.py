@@ -1,4 +1,6 @@
-"""Reads the fields of a Hugging Face config; refuses by name what is missing or of the wrong kind."""
+"""Reads the fields of a Hugging Face config; refuses by name what is missing or of the
+wrong kind.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,9 +11,11 @@ REQUIRED = object()
 
 
 class Config:
-    """A config.json as a mapping, with a getter for each kind of value. A null field counts as absent.
+    """A config.json as a mapping, with a getter for each kind of value. A null field
+    counts as absent.
 
-    Each getter takes the field's name and a default; without a default the field must be there.
+    Each getter takes the field's name and a default; without a default the field must
+    be there.
 
     >>> Config({"model_type": "llama", "hidden_size": 64}).count("hidden_size")
     64
@@ -29,19 +33,31 @@ class Config:
         return default if value is None else value
 
     def first(self, *fields: str) -> str:
-        """Return the first of these names for one thing that the config uses, or else the last."""
-        return next((field for field in fields if self.get(field) is not None), fields[-1])
+        """Return the first of these names for one thing that the config uses, or else
+        the last.
+        """
+        return next(
+            (field for field in fields if self.get(field) is not None), fields[-1]
+        )
 
     def unless_null(self, field: str, default: Any) -> Any:
-        """Return the default of a field which means something else, None, where it is written as null."""
+        """Return the default of a field which means something else, None, where it is
+        written as null.
+        """
         return None if field in self._mapping else default
 
-    def count(self, field: str, default: Any = REQUIRED, *, least: int = 1, most: int = MOST) -> Any:
+    def count(
+        self, field: str, default: Any = REQUIRED, *, least: int = 1, most: int = MOST
+    ) -> Any:
         """Return a whole number between `least` and `most`."""
         value = self._value(field, default)
         if value is default:
             return default
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        if (
+            not isinstance(value, int)
+            or isinstance(value, bool)
+            or not least <= value <= most
+        ):
             raise self._wrong(field, value, f"a whole number from {least} to {most}")
         return value
 
@@ -49,14 +65,22 @@ class Config:
         """Return a number of layers, kept to a sane size."""
         return self.count(field, default, most=MOST_LAYERS)
 
-    def number(self, field: str, default: Any = REQUIRED, *, above: float = -1e300) -> Any:
+    def number(
+        self, field: str, default: Any = REQUIRED, *, above: float = -1e300
+    ) -> Any:
         """Return a finite number above `above`, as a float."""
         value = self._value(field, default)
         if value is default:
             return default
-        if not isinstance(value, int | float) or isinstance(value, bool) or not above < value < 1e300:
+        if (
+            not isinstance(value, int | float)
+            or isinstance(value, bool)
+            or not above < value < 1e300
+        ):
             raise self._wrong(
-                field, value, "a finite number" + (f" above {above:g}" if above > -1e300 else "")
+                field,
+                value,
+                "a finite number" + (f" above {above:g}" if above > -1e300 else ""),
             )
         return float(value)
 
@@ -67,15 +91,23 @@ class Config:
             raise self._wrong(field, value, "true or false")
         return value
 
-    def word(self, field: str, default: Any = REQUIRED, *, allowed: Sequence[str] = ()) -> str:
+    def word(
+        self, field: str, default: Any = REQUIRED, *, allowed: Sequence[str] = ()
+    ) -> str:
         """Return a string, one of `allowed` where that is given."""
         value = self._value(field, default)
         if not isinstance(value, str) or (allowed and value not in allowed):
-            raise self._wrong(field, value, f"one of {sorted(allowed)}" if allowed else "a string")
+            raise self._wrong(
+                field, value, f"one of {sorted(allowed)}" if allowed else "a string"
+            )
         return value
 
-    def words(self, field: str, length: int, *, allowed: Sequence[str]) -> tuple[str, ...] | None:
-        """Return a list of `length` strings, each one of `allowed`, or None where the field is absent."""
+    def words(
+        self, field: str, length: int, *, allowed: Sequence[str]
+    ) -> tuple[str, ...] | None:
+        """Return a list of `length` strings, each one of `allowed`, or None where the
+        field is absent.
+        """
         value = self.get(field)
         if value is None:
             return None
@@ -87,14 +119,18 @@ class Config:
     def names(self, field: str) -> tuple[str, ...]:
         """Return a list of strings of any length, empty where the field is absent."""
         value = self.get(field, [])
-        if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        if not isinstance(value, list | tuple) or not all(
+            isinstance(name, str) for name in value
+        ):
             raise self._wrong(field, value, "a list of strings")
         return tuple(value)
 
     def table(self, field: str) -> Mapping[str, Any]:
         """Return a mapping with string keys, empty where the field is absent."""
         value = self.get(field, {})
-        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        if not isinstance(value, Mapping) or not all(
+            isinstance(key, str) for key in value
+        ):
             raise self._wrong(field, value, "a mapping with string keys")
         return value
 

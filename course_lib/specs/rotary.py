@@ -1,7 +1,8 @@
 """Rotary positions from a config, in both spellings of `transformers`.
 
-Up to version 4 a config says `rope_theta` and `rope_scaling`; from version 5 it says `rope_parameters`, flat
-or, where layer kinds differ, one table for each of `layer_types`. Both give the same `RopeSpec`.
+Up to version 4 a config says `rope_theta` and `rope_scaling`; from version 5 it says
+`rope_parameters`, flat or, where layer kinds differ, one table for each of
+`layer_types`. Both give the same `RopeSpec`.
 """
 
 from collections.abc import Mapping
@@ -30,20 +31,29 @@ def rope_spec(
 
     Args:
         config: the config. head_dim: the width of a head, in elements.
-        layer_type: which table to read where `rope_parameters` has one for each kind of layer.
-        pairing: which elements of a head turn together; a fact of the family, not of the config.
-        theta, fraction: the family's base and its rotated share of a head, where the config gives none.
+        layer_type: which table to read where `rope_parameters` has one for each kind of
+            layer.
+        pairing: which elements of a head turn together; a fact of the family, not of
+            the config.
+        theta, fraction: the family's base and its rotated share of a head, where the
+            config gives none.
 
     Raises:
-        ValueError: if a field is of the wrong kind or out of range (the message names it).
+        ValueError: if a field is of the wrong kind or out of range (the message names
+        it).
     """
     table = _table(config, layer_type)
     inner = Config({**table, "model_type": config.model_type})
-    share = inner.number("partial_rotary_factor", config.number("partial_rotary_factor", fraction, above=0))
+    share = inner.number(
+        "partial_rotary_factor",
+        config.number("partial_rotary_factor", fraction, above=0),
+    )
     if share > 1:
         raise ValueError(f"config field 'partial_rotary_factor': {share!r} is above 1")
     return RopeSpec(
-        theta=inner.number("rope_theta", config.number("rope_theta", theta, above=0), above=0),
+        theta=inner.number(
+            "rope_theta", config.number("rope_theta", theta, above=0), above=0
+        ),
         dim=max(1, int(head_dim * share)),
         pairing=pairing,
         scaling=_scaling(inner, table, config),
@@ -58,22 +68,36 @@ def _table(config: Config, layer_type: str) -> Mapping[str, Any]:
     return table or config.table("rope_scaling")
 
 
-def _scaling(inner: Config, table: Mapping[str, Any], config: Config) -> FrozenMapping | None:
-    """Return the options of the context extension under their version 5 names, or None for plain RoPE."""
+def _scaling(
+    inner: Config, table: Mapping[str, Any], config: Config
+) -> FrozenMapping | None:
+    """Return the options of the context extension under their version 5 names, or None
+    for plain RoPE.
+    """
     kind = inner.word("rope_type", inner.word("type", "default"))
     if kind == "default":
         return None
-    options = {key: _option(key, value) for key, value in table.items() if key not in NOT_OPTIONS}
+    options = {
+        key: _option(key, value)
+        for key, value in table.items()
+        if key not in NOT_OPTIONS
+    }
     options = {key: value for key, value in options.items() if value is not None}
     if kind in KEEPS_OLD_CONTEXT and "original_max_position_embeddings" not in options:
-        options["original_max_position_embeddings"] = config.count("max_position_embeddings")
+        options["original_max_position_embeddings"] = config.count(
+            "max_position_embeddings"
+        )
     return FrozenMapping({"rope_type": kind, **options})
 
 
 def _option(key: str, value: Any) -> Any:
     """Return a scaling option: a number, a word, or a list of numbers."""
-    if isinstance(value, list | tuple) and all(isinstance(item, Real) for item in value):
+    if isinstance(value, list | tuple) and all(
+        isinstance(item, Real) for item in value
+    ):
         return tuple(value)
     if value is None or isinstance(value, Real | str):
         return value
-    raise ValueError(f"RoPE option {key!r}: {value!r} is not a number, a word or a list of numbers")
+    raise ValueError(
+        f"RoPE option {key!r}: {value!r} is not a number, a word or a list of numbers"
+    )

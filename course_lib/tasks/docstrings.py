@@ -1,9 +1,12 @@
-"""Real documentation that is already on the machine: the docstrings of Python's standard library.
+"""Real documentation that is already on the machine: the docstrings of Python's
+standard library.
 
-A docstring opens with a summary, mostly one imperative sentence ("Read the configuration from a file."), and
-goes on with details. The summary says what someone may look for; the details are what answers them.
+A docstring opens with a summary, mostly one imperative sentence ("Read the
+configuration from a file."), and goes on with details. The summary says what someone
+may look for; the details are what answers them.
 
-The source is parsed, never run. Another Python release has other docstrings, and results move by a little.
+The source is parsed, never run. Another Python release has other docstrings, and
+results move by a little.
 """
 
 import ast
@@ -37,7 +40,8 @@ class Docstring:
 
 @lru_cache(maxsize=1)
 def stdlib_docstrings() -> tuple[Docstring, ...]:
-    """Return the docstring of every class and function of the standard library, ordered by module and name.
+    """Return the docstring of every class and function of the standard library, ordered
+    by module and name.
 
     Some come more than once, as where a method is overridden with the same words.
 
@@ -48,11 +52,16 @@ def stdlib_docstrings() -> tuple[Docstring, ...]:
     'Insert item x in list a, and keep it sorted assuming a is sorted.'
     """
     root = Path(sysconfig.get_path("stdlib"))
-    return tuple(sorted(d for file in source_files(root) for d in read(file, _module(file, root))))
+    return tuple(
+        sorted(
+            d for file in source_files(root) for d in read(file, _module(file, root))
+        )
+    )
 
 
 def read(file: Path, module: str) -> Iterator[Docstring]:
-    """Yield the docstrings of the classes and functions in a Python file, nested ones too.
+    """Yield the docstrings of the classes and functions in a Python file, nested ones
+    too.
 
     Raises:
         SyntaxError: the file is not Python.
@@ -67,7 +76,9 @@ def _walk(node: ast.AST, module: str, owner: str) -> Iterator[Docstring]:
             text = ast.get_docstring(child, clean=False)
             if text and text.strip():
                 summary, _, details = inspect.cleandoc(text).partition("\n\n")
-                yield Docstring(module, owner + child.name, _collapsed(summary), _collapsed(details))
+                yield Docstring(
+                    module, owner + child.name, _collapsed(summary), _collapsed(details)
+                )
             yield from _walk(child, module, f"{owner}{child.name}.")
         else:
             yield from _walk(child, module, owner)

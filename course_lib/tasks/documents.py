@@ -3,12 +3,13 @@
     query       "Read the logging configuration from a ConfigParser-format file."      a docstring's summary
     document    "This can be called several times from an application, ..."            the rest of it
 
-Queries of the language reference are its topics' titles. What answers a query is known exactly, one document
-each. It is a stand-in for search over a company's own pages, with its difficulties: the words of the query
-need not come up in the document, and documents of the same module use the same words.
+Queries of the language reference are its topics' titles. What answers a query is known
+exactly, one document each. It is a stand-in for search over a company's own pages, with
+its difficulties: the words of the query need not come up in the document, and documents
+of the same module use the same words.
 
-The split is by module: all of a module is trained on or none of it, so a test document's neighbours have not
-been seen either.
+The split is by module: all of a module is trained on or none of it, so a test
+document's neighbours have not been seen either.
 """
 
 import random
@@ -42,7 +43,9 @@ class Document:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Documents to train on and documents to test on; the answer to query i of a part is its document i."""
+    """Documents to train on and documents to test on; the answer to query i of a part
+    is its document i.
+    """
 
     train: tuple[Document, ...]
     test: tuple[Document, ...]
@@ -50,11 +53,12 @@ class Retrieval:
 
 @lru_cache(maxsize=1)
 def documents() -> tuple[Document, ...]:
-    """Return every docstring and topic that makes a query and a document, in order of group and name.
+    """Return every docstring and topic that makes a query and a document, in order of
+    group and name.
 
-    Left out: summaries that are not a sentence of 20 to 200 characters, details below 80 characters, and all
-    but the first of equal docstrings. What then shares its query or its text with another is left out too, so
-    that no query has two right answers.
+    Left out: summaries that are not a sentence of 20 to 200 characters, details below
+    80 characters, and all but the first of equal docstrings. What then shares its query
+    or its text with another is left out too, so that no query has two right answers.
 
     >>> "json.decoder" in {document.group for document in documents()}
     True
@@ -73,11 +77,13 @@ def documents() -> tuple[Document, ...]:
 
 
 def retrieval(seed: int = 0, *, test_share: float = 0.25) -> Retrieval:
-    """Split `documents()` by module; of the language reference, each topic stands for itself.
+    """Split `documents()` by module; of the language reference, each topic stands for
+    itself.
 
     Args:
         seed: shuffles the modules.
-        test_share: part of the modules and topics that is tested on, above 0 and below 1.
+        test_share: part of the modules and topics that is tested on, above 0 and below
+            1.
 
     Raises:
         ValueError: `test_share` is not between 0 and 1.
@@ -97,13 +103,17 @@ def retrieval(seed: int = 0, *, test_share: float = 0.25) -> Retrieval:
     )
 
 
-def hard_negatives(part: tuple[Document, ...], index: int, count: int, rng: random.Random) -> list[int]:
-    """Draw documents that do not answer query `index` but look as if they might: from its own group.
+def hard_negatives(
+    part: tuple[Document, ...], index: int, count: int, rng: random.Random
+) -> list[int]:
+    """Draw documents that do not answer query `index` but look as if they might: from
+    its own group.
 
     Args:
         part: one part of a split.
         index: of the query.
-        count: how many; where the group is too small, documents of other groups make up the number.
+        count: how many; where the group is too small, documents of other groups make up
+            the number.
         rng: the random stream.
 
     Returns:
@@ -119,7 +129,9 @@ def hard_negatives(part: tuple[Document, ...], index: int, count: int, rng: rand
     """
     if not 0 <= count < len(part):
         raise ValueError(f"count={count}: allowed are 0 to {len(part) - 1}")
-    near = [i for i, d in enumerate(part) if d.group == part[index].group and i != index]
+    near = [
+        i for i, d in enumerate(part) if d.group == part[index].group and i != index
+    ]
     found = rng.sample(near, min(count, len(near)))
     far = [i for i, d in enumerate(part) if d.group != part[index].group]
     return found + rng.sample(far, count - len(found))
@@ -128,7 +140,9 @@ def hard_negatives(part: tuple[Document, ...], index: int, count: int, rng: rand
 def _topic(name: str, text: str) -> Document:
     """A topic opens with its title and a line of signs under it."""
     title, _, rest = text.partition("\n")
-    return Document(TOPICS, name, title.strip(), " ".join(rest.strip().lstrip("*=-~").split()))
+    return Document(
+        TOPICS, name, title.strip(), " ".join(rest.strip().lstrip("*=-~").split())
+    )
 
 
 def _unit(document: Document) -> str:

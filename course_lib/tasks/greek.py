@@ -1,7 +1,7 @@
 """Greek to Latin by ELOT 743, the transcription of road signs and passports.
 
-A rule of this table looks at up to three letters and at the ends of the word, so it is a small real task of
-reading one sequence and writing another of another length:
+A rule of this table looks at up to three letters and at the ends of the word, so it is
+a small real task of reading one sequence and writing another of another length:
 
     θ -> th, ψ -> ps          one letter, two letters
     γγ γξ γχ -> ng nx nch     gamma is n before γ ξ χ
@@ -9,10 +9,12 @@ reading one sequence and writing another of another length:
     αυ ευ ηυ -> av/af ...     f before θ κ ξ π σ τ φ χ ψ and at the end, else v
     ου -> ou                  while υ alone is y
 
-An accent on the first vowel of a pair, or a diaeresis on the second, parts the pair: each then stands alone.
-Accents stay on the vowel they stood on; that of `αύ` moves to the a.
+An accent on the first vowel of a pair, or a diaeresis on the second, parts the pair:
+each then stands alone. Accents stay on the vowel they stood on; that of `αύ` moves to
+the a.
 
-Source: United Nations resolution V/19 (1987), annex, and the UNGEGN report on Greek, version 4.0 (2016).
+Source: United Nations resolution V/19 (1987), annex, and the UNGEGN report on Greek,
+    version 4.0 (2016).
 """
 
 import random
@@ -30,7 +32,8 @@ _LATIN = _list("a v g d e z i th i k l m n x o p r s s t y f ch ps o")
 LATIN = dict(zip("αβγδεζηθικλμνξοπρσςτυφχψω", _LATIN, strict=True))
 VOICELESS = frozenset("θκξπσςτφχψ")
 
-# Real names, for what no generator made: a model trained on drawn words can be tested on them.
+# Real names, for what no generator made: a model trained on drawn words can be tested
+# on them.
 PLACES = _list(
     "αθήνα θεσσαλονίκη πάτρα ηράκλειο λάρισα βόλος ιωάννινα χανιά χαλκίδα λαμία κοζάνη καβάλα σέρρες "
     "τρίπολη ναύπλιο ναύπακτος εύβοια λευκάδα κέρκυρα ρόδος κως σάμος χίος λέσβος μύκονος νάξος πάρος μήλος "
@@ -48,22 +51,28 @@ Letter = tuple[str, str]
 
 
 def romanise(text: str) -> str:
-    """Write Greek text in Latin letters. Capitals come out small; what is not Greek stays as it is.
+    """Write Greek text in Latin letters. Capitals come out small; what is not Greek
+    stays as it is.
 
     *Cost*: one pass over the letters.
-    *Source*: the table's transcription; its reversible variant marks the letters that this one merges.
+    *Source*: the table's transcription; its reversible variant marks the letters that
+        this one merges.
     *Differs from source*: small letters only.
 
     >>> romanise("Ναύπλιο, Μεσολόγγι, Καλαμπάκα, Μπολόνια, Ταΰγετος")
     'náfplio, mesolóngi, kalampáka, bolónia, taÿ́getos'
     """
     runs = groupby(_letters(text.lower()), key=lambda letter: letter[0] in LATIN)
-    parts = (_word(list(run)) if greek else [base + marks for base, marks in run] for greek, run in runs)
+    parts = (
+        _word(list(run)) if greek else [base + marks for base, marks in run]
+        for greek, run in runs
+    )
     return unicodedata.normalize("NFC", "".join("".join(part) for part in parts))
 
 
 def sample_word(rng: random.Random, syllables: int) -> str:
-    """Draw a word that looks Greek and is none: all rules of the table come up in it, one vowel is accented.
+    """Draw a word that looks Greek and is none: all rules of the table come up in it,
+    one vowel is accented.
 
     Raises:
         ValueError: `syllables` is below 1.
@@ -85,7 +94,9 @@ def sample_word(rng: random.Random, syllables: int) -> str:
 
 
 def _accent(nucleus: str, rng: random.Random) -> str:
-    """Accent a nucleus: a pair on its second vowel, now and then parted by one of the two ways."""
+    """Accent a nucleus: a pair on its second vowel, now and then parted by one of the
+    two ways.
+    """
     way = rng.random() if len(nucleus) == 2 else 0.0
     if way < 0.8:
         return nucleus + ACUTE
@@ -107,13 +118,17 @@ def _word(letters: list[Letter]) -> list[str]:
     out, i = [], 0
     while i < len(letters):
         pair = _pair(letters, i)
-        out.append(pair or LATIN[letters[i][0]][0] + letters[i][1] + LATIN[letters[i][0]][1:])
+        out.append(
+            pair or LATIN[letters[i][0]][0] + letters[i][1] + LATIN[letters[i][0]][1:]
+        )
         i += 2 if pair else 1
     return out
 
 
 def _pair(letters: list[Letter], i: int) -> str | None:
-    """What the letters at i and i + 1 are written as together, or None if each stands alone."""
+    """What the letters at i and i + 1 are written as together, or None if each stands
+    alone.
+    """
     if i + 1 == len(letters):
         return None
     (first, marks), (second, accent) = letters[i], letters[i + 1]

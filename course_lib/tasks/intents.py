@@ -1,14 +1,16 @@
-"""Intent classification over real sentences: which part of the standard library does this?
+"""Intent classification over real sentences: which part of the standard library does
+this?
 
-An utterance is the summary of a docstring, mostly an imperative sentence; its intent is the package that the
-docstring stands in:
+An utterance is the summary of a docstring, mostly an imperative sentence; its intent is
+the package that the docstring stands in:
 
     "Schedule a callback to run as soon as possible."      asyncio
     "Return the list of recipients."                        email
 
-It stands for the routing of tickets and messages: many short texts, few classes, unlike numbers of each. It
-is not a corpus of users' requests: programmers wrote these sentences, and the classes follow packages, not
-what someone wants. Sentences that name their own intent are left out, or the name alone would decide.
+It stands for the routing of tickets and messages: many short texts, few classes, unlike
+numbers of each. It is not a corpus of users' requests: programmers wrote these
+sentences, and the classes follow packages, not what someone wants. Sentences that name
+their own intent are left out, or the name alone would decide.
 """
 
 import re
@@ -44,7 +46,9 @@ class Intents:
 
     @property
     def majority_share(self) -> float:
-        """Accuracy on the test utterances of always saying the intent most frequent in training."""
+        """Accuracy on the test utterances of always saying the intent most frequent in
+        training.
+        """
         common = Counter(u.intent for u in self.train).most_common(1)[0][0]
         return sum(u.intent == common for u in self.test) / len(self.test)
 
@@ -52,7 +56,8 @@ class Intents:
 def intents(classes: int = 12) -> Intents:
     """Return the utterances of the packages that have most of them.
 
-    A sentence that two packages share belongs to neither. One text in five is tested on, by its hash.
+    A sentence that two packages share belongs to neither. One text in five is tested
+    on, by its hash.
 
     Args:
         classes: number of intents, at least 2.
@@ -69,14 +74,21 @@ def intents(classes: int = 12) -> Intents:
         text = docstring.summary
         if _SHORTEST <= len(text) <= _LONGEST and text.endswith("."):
             owners.setdefault(text, set()).add(package(docstring))
-    found = {text: next(iter(names)) for text, names in owners.items() if len(names) == 1}
+    found = {
+        text: next(iter(names)) for text, names in owners.items() if len(names) == 1
+    }
     found = {text: name for text, name in found.items() if not _names(text, name)}
     sizes = Counter(found.values())
     if not 2 <= classes <= len(sizes):
         raise ValueError(f"classes={classes}: allowed are 2 to {len(sizes)}")
     names = sorted(sizes, key=lambda name: (-sizes[name], name))[:classes]
-    kept = sorted((text, names.index(name)) for text, name in found.items() if name in names)
-    train, test = (tuple(Utterance(*u) for u in kept if part_of(u[0], one_in=5) == part) for part in PARTS)
+    kept = sorted(
+        (text, names.index(name)) for text, name in found.items() if name in names
+    )
+    train, test = (
+        tuple(Utterance(*u) for u in kept if part_of(u[0], one_in=5) == part)
+        for part in PARTS
+    )
     return Intents(tuple(names), train, test)
 
 

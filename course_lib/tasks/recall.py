@@ -3,14 +3,16 @@
     induction            7 2 9 4 | 7 2 9 4             a text, then the same text again
     associative recall   a 5 c 3 b 8 | c 3 a 5         keys with values, then some of the keys again
 
-What is asked can be told from the text alone and from nothing that training taught, so these tasks measure
-whether a model can look back: attention can; a state of fixed size holds only so many pairs.
+What is asked can be told from the text alone and from nothing that training taught, so
+these tasks measure
+whether a model can look back: attention can; a state of fixed size holds only so many
+pairs.
 
-Symbols: b rows, t tokens. A mask marks the targets: `mask[b, t]` says that `tokens[b, t]` follows from the
-tokens before it, and `answers` computes it.
+Symbols: b rows, t tokens. A mask marks the targets: `mask[b, t]` says that `tokens[b,
+t]` follows from the tokens before it, and `answers` computes it.
 
-Source: induction, Olsson et al. 2022, arXiv:2209.11895; recall with many queries, Arora et al. 2023
-(Zoology), arXiv:2312.04927.
+Source: induction, Olsson et al. 2022, arXiv:2209.11895; recall with many queries, Arora
+et al. 2023 (Zoology), arXiv:2312.04927.
 """
 
 from collections.abc import Callable
@@ -38,15 +40,21 @@ class Recall(NamedTuple):
 
 
 def induction(
-    batch: int, length: int, vocab: int, generator: torch.Generator, *, part: str = "train"
+    batch: int,
+    length: int,
+    vocab: int,
+    generator: torch.Generator,
+    *,
+    part: str = "train",
 ) -> Recall:
-    """Draw rows that say `length` different tokens and then say them again in the same order.
+    """Draw rows that say `length` different tokens and then say them again in the same
+    order.
 
     Args:
         batch: b.
         length: tokens of one half; t is twice that.
-        vocab: tokens are drawn from 0 to vocab - 1, without repetition in a row, so that one look back is
-            enough and the answer is unique.
+        vocab: tokens are drawn from 0 to vocab - 1, without repetition in a row, so
+            that one look back is enough and the answer is unique.
         generator: a CPU generator; the only source of chance.
         part: "train" or "valid"; rows never fall into both.
 
@@ -54,7 +62,8 @@ def induction(
         tokens [b, 2 length]; the mask is True in the second half after its first token.
 
     Raises:
-        ValueError: `batch` is below 1, `length` below 2 or above `vocab`, or `part` is unknown.
+        ValueError: `batch` is below 1, `length` below 2 or above `vocab`, or `part` is
+        unknown.
 
     >>> rows = induction(1, 4, 10, torch.Generator().manual_seed(0))
     >>> rows.tokens.tolist(), rows.mask.int().tolist()
@@ -81,22 +90,26 @@ def associative_recall(
     *,
     part: str = "train",
 ) -> Recall:
-    """Draw rows of key-value pairs, and then some of the keys again, each followed by its value.
+    """Draw rows of key-value pairs, and then some of the keys again, each followed by
+    its value.
 
     Args:
         batch: b.
         pairs: key-value pairs a row.
         queries: how many of the keys are asked for, in a random order, at most `pairs`.
-        vocab: keys are below vocab // 2, different in a row; values are the rest, and may repeat.
+        vocab: keys are below vocab // 2, different in a row; values are the rest, and
+            may repeat.
         generator, part: as for `induction`.
 
     Returns:
         tokens [b, 2 pairs + 2 queries]; the mask is True at the values of the queries.
 
     Raises:
-        ValueError: not batch >= 1 and 1 <= queries <= pairs <= vocab // 2, or `part` is unknown.
+        ValueError: not batch >= 1 and 1 <= queries <= pairs <= vocab // 2, or `part` is
+        unknown.
 
-    *Differs from source*: queries stand one after another; Zoology spreads them with gaps of random length.
+    *Differs from source*: queries stand one after another; Zoology spreads them with
+        gaps of random length.
 
     >>> rows = associative_recall(1, 3, 2, 8, torch.Generator().manual_seed(0))
     >>> rows.tokens.tolist(), rows.mask.int().tolist()
@@ -114,7 +127,9 @@ def associative_recall(
         values = torch.randint(keys_end, vocab, (count, pairs), generator=generator)
         asked = _different(count, queries, pairs, generator)
         stored = torch.stack([keys, values], dim=2).flatten(1)
-        queried = torch.stack([keys.gather(1, asked), values.gather(1, asked)], dim=2).flatten(1)
+        queried = torch.stack(
+            [keys.gather(1, asked), values.gather(1, asked)], dim=2
+        ).flatten(1)
         return torch.cat([stored, queried], dim=1)
 
     place = torch.arange(2 * pairs + 2 * queries)
@@ -123,11 +138,12 @@ def associative_recall(
 
 
 def answers(tokens: Int[Tensor, "b t"]) -> Int[Tensor, "b t"]:
-    """Say for each position what followed the last earlier occurrence of the token before it.
+    """Say for each position what followed the last earlier occurrence of the token
+    before it.
 
     Returns:
-        int64 [b t]; -1 where the token before has not been seen earlier. Equal to `tokens` wherever the mask
-        of a task is True.
+        int64 [b t]; -1 where the token before has not been seen earlier. Equal to
+        `tokens` wherever the mask of a task is True.
 
     *Cost*: O(t^2) comparisons a row.
 
@@ -136,16 +152,20 @@ def answers(tokens: Int[Tensor, "b t"]) -> Int[Tensor, "b t"]:
     """
     before = tokens[:, :-1]
     steps = torch.arange(before.shape[1], device=tokens.device)
-    same = (before[:, :, None] == before[:, None, :]) & (steps[None, :] < steps[:, None])
+    same = (before[:, :, None] == before[:, None, :]) & (
+        steps[None, :] < steps[:, None]
+    )
     last = torch.where(same, steps, UNKNOWN).amax(dim=2) if before.shape[1] else before
     found = tokens.gather(1, last + 1).masked_fill(last == UNKNOWN, UNKNOWN)
     return torch.cat([torch.full_like(tokens[:, :1], UNKNOWN), found], dim=1)
 
 
 def in_valid(tokens: Int[Tensor, "b t"]) -> Bool[Tensor, " b"]:
-    """Say of each row whether it belongs to "valid": about one in ten, by a hash of its tokens.
+    """Say of each row whether it belongs to "valid": about one in ten, by a hash of its
+    tokens.
 
-    The hash is a polynomial of the tokens modulo 2^64, mixed so that its low bits depend on all of them.
+    The hash is a polynomial of the tokens modulo 2^64, mixed so that its low bits
+    depend on all of them.
     """
     code = torch.zeros_like(tokens[:, 0])
     for column in tokens.T:
@@ -154,7 +174,9 @@ def in_valid(tokens: Int[Tensor, "b t"]) -> Bool[Tensor, " b"]:
     return ((code & 0x7FFFFFFF) % ONE_IN) == 0
 
 
-def _different(batch: int, length: int, below: int, generator: torch.Generator) -> Tensor:
+def _different(
+    batch: int, length: int, below: int, generator: torch.Generator
+) -> Tensor:
     """Rows of `length` different numbers under `below`, in a random order."""
     return torch.rand(batch, below, generator=generator).argsort(dim=1)[:, :length]
 
@@ -169,4 +191,6 @@ def _of_part(rows: Callable[[int], Tensor], batch: int, part: str) -> Tensor:
         kept.append(drawn[in_valid(drawn) == (part == "valid")])
         if sum(map(len, kept)) >= batch:
             return torch.cat(kept)[:batch]
-    raise ValueError(f"part={part!r}: hardly a row of this size falls there; use a larger vocab or length")
+    raise ValueError(
+        f"part={part!r}: hardly a row of this size falls there; use a larger vocab or length"
+    )

@@ -1,7 +1,9 @@
-"""Sequence to sequence: tasks whose right answer is computed, so that accuracy is exact and data never ends.
+"""Sequence to sequence: tasks whose right answer is computed, so that accuracy is exact
+and data never ends.
 
-A task draws a source text and knows its target. Which side of the split a source belongs to is decided by
-its own hash, one in ten for `valid`, so no source is ever in both, whatever the seed or the number drawn.
+A task draws a source text and knows its target. Which side of the split a source
+belongs to is decided by its own hash, one in ten for `valid`, so no source is ever in
+both, whatever the seed or the number drawn.
 
     reversal          mode -> edom          position t of the target reads position n - 1 - t
     sorting           mode -> demo          every target position reads the whole source
@@ -44,26 +46,37 @@ class SequenceTask:
     answer: Callable[[str], str]
 
 
-def reversal(*, shortest: int = 4, longest: int = 12, alphabet: str = ascii_lowercase) -> SequenceTask:
-    """Write the letters from last to first. Every length from `shortest` to `longest` is as likely.
+def reversal(
+    *, shortest: int = 4, longest: int = 12, alphabet: str = ascii_lowercase
+) -> SequenceTask:
+    """Write the letters from last to first. Every length from `shortest` to `longest`
+    is as likely.
 
     Raises:
-        ValueError: the lengths are not 1 <= shortest <= longest, or the alphabet is empty.
+        ValueError: the lengths are not 1 <= shortest <= longest, or the alphabet is
+        empty.
 
     >>> reversal().answer("mode")
     'edom'
     """
-    return SequenceTask("reversal", _words(shortest, longest, alphabet), lambda source: source[::-1])
+    return SequenceTask(
+        "reversal", _words(shortest, longest, alphabet), lambda source: source[::-1]
+    )
 
 
-def sorting(*, shortest: int = 4, longest: int = 12, alphabet: str = ascii_lowercase) -> SequenceTask:
-    """Write the letters in the order of the code points. Arguments and errors as for `reversal`.
+def sorting(
+    *, shortest: int = 4, longest: int = 12, alphabet: str = ascii_lowercase
+) -> SequenceTask:
+    """Write the letters in the order of the code points. Arguments and errors as for
+    `reversal`.
 
     >>> sorting().answer("mode")
     'demo'
     """
     return SequenceTask(
-        "sorting", _words(shortest, longest, alphabet), lambda source: "".join(sorted(source))
+        "sorting",
+        _words(shortest, longest, alphabet),
+        lambda source: "".join(sorted(source)),
     )
 
 
@@ -79,14 +92,19 @@ def transliteration(*, most_syllables: int = 4) -> SequenceTask:
     'náfplio'
     """
     if most_syllables < 1:
-        raise ValueError(f"most_syllables={most_syllables}: allowed are whole numbers from 1")
+        raise ValueError(
+            f"most_syllables={most_syllables}: allowed are whole numbers from 1"
+        )
     return SequenceTask(
-        "transliteration", lambda rng: sample_word(rng, rng.randint(1, most_syllables)), romanise
+        "transliteration",
+        lambda rng: sample_word(rng, rng.randint(1, most_syllables)),
+        romanise,
     )
 
 
 def part_of(source: str, *, one_in: int = ONE_IN) -> str:
-    """Return the part, "train" or "valid", that a source belongs to: one in `one_in` is valid, by its hash.
+    """Return the part, "train" or "valid", that a source belongs to: one in `one_in` is
+    valid, by its hash.
 
     >>> [part_of(word) for word in ("mode", "text", "mask", "beam")]
     ['train', 'valid', 'train', 'valid']
@@ -95,8 +113,11 @@ def part_of(source: str, *, one_in: int = ONE_IN) -> str:
     return "valid" if int.from_bytes(digest, "big") % one_in == 0 else "train"
 
 
-def sample_pairs(task: SequenceTask, count: int, *, part: str = "train", seed: int = 0) -> list[Pair]:
-    """Draw `count` pairs of one part. A source may come more than once, as often as the task draws it.
+def sample_pairs(
+    task: SequenceTask, count: int, *, part: str = "train", seed: int = 0
+) -> list[Pair]:
+    """Draw `count` pairs of one part. A source may come more than once, as often as the
+    task draws it.
 
     Args:
         task: what to draw.
@@ -105,7 +126,8 @@ def sample_pairs(task: SequenceTask, count: int, *, part: str = "train", seed: i
         seed: of the random stream.
 
     Raises:
-        ValueError: `count` is below 1, `part` is unknown, or the task has no source for this part.
+        ValueError: `count` is below 1, `part` is unknown, or the task has no source for
+        this part.
 
     *Cost*: about ten draws a pair for "valid".
 
@@ -126,12 +148,18 @@ def _sample(task: SequenceTask, part: str, rng: random.Random) -> str:
         source = task.sample(rng)
         if part_of(source) == part:
             return source
-    raise ValueError(f"task={task.name!r}: {_TRIES} draws gave no source of part {part!r}; widen the task")
+    raise ValueError(
+        f"task={task.name!r}: {_TRIES} draws gave no source of part {part!r}; widen the task"
+    )
 
 
-def _words(shortest: int, longest: int, alphabet: str) -> Callable[[random.Random], str]:
+def _words(
+    shortest: int, longest: int, alphabet: str
+) -> Callable[[random.Random], str]:
     if not 1 <= shortest <= longest:
-        raise ValueError(f"shortest={shortest}, longest={longest}: allowed are 1 <= shortest <= longest")
+        raise ValueError(
+            f"shortest={shortest}, longest={longest}: allowed are 1 <= shortest <= longest"
+        )
     if not alphabet:
         raise ValueError("alphabet='': allowed is one letter or more")
     return lambda rng: "".join(rng.choices(alphabet, k=rng.randint(shortest, longest)))

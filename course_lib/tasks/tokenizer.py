@@ -1,17 +1,20 @@
 """Text to tokens and back: bytes, and byte pairs merged into longer tokens (BPE).
 
-One numbering serves every task of the course, so that a model trained on one can read another:
+One numbering serves every task of the course, so that a model trained on one can read
+another:
 
     0 .. 255      the bytes
     256 .. 267    control tokens: padding, begin, end, mask, separator, class, roles of a chat
     268 .. 367    sentinels, which stand for a span that was taken out
     368 ..        merges of a BPE, in the order in which they were learned; none for plain bytes
 
-Text never becomes a control token or a sentinel: `encode` only ever writes bytes and merges of bytes. So
-what a user types cannot end a turn or open one, however it is spelled.
+Text never becomes a control token or a sentinel: `encode` only ever writes bytes and
+merges of bytes. So what a user types cannot end a turn or open one, however it is
+spelled.
 
-Source: BPE for text, Sennrich et al. 2016, arXiv:1508.07909; over bytes, Radford et al. 2019 (GPT-2),
-section 2.2; sentinels, Raffel et al. 2020 (T5), arXiv:1910.10683, section 3.1.4.
+Source: BPE for text, Sennrich et al. 2016, arXiv:1508.07909; over bytes, Radford et al.
+2019 (GPT-2), section 2.2; sentinels, Raffel et al. 2020 (T5), arXiv:1910.10683, section
+3.1.4.
 """
 
 import json
@@ -26,8 +29,23 @@ from torch import Tensor
 from course_lib.tasks.corpora import VOCAB as BYTES
 from course_lib.tasks.corpora import as_tokens, pydoc_topics, stdlib_source
 
-CONTROLS = ("pad", "bos", "eos", "mask", "sep", "cls", "system", "user", "assistant", "tool", "call", "end")
-PAD, BOS, EOS, MASK, SEP, CLS, SYSTEM, USER, ASSISTANT, TOOL, CALL, END = range(BYTES, BYTES + len(CONTROLS))
+CONTROLS = (
+    "pad",
+    "bos",
+    "eos",
+    "mask",
+    "sep",
+    "cls",
+    "system",
+    "user",
+    "assistant",
+    "tool",
+    "call",
+    "end",
+)
+PAD, BOS, EOS, MASK, SEP, CLS, SYSTEM, USER, ASSISTANT, TOOL, CALL, END = range(
+    BYTES, BYTES + len(CONTROLS)
+)
 FIRST_SENTINEL, SENTINELS = BYTES + len(CONTROLS), 100
 FIRST_MERGE = FIRST_SENTINEL + SENTINELS
 
@@ -44,7 +62,9 @@ def sentinel(index: int) -> int:
     (268, 367)
     """
     if not 0 <= index < SENTINELS:
-        raise ValueError(f"index={index}: allowed are 0 to {SENTINELS - 1}; cut the text into shorter pieces")
+        raise ValueError(
+            f"index={index}: allowed are 0 to {SENTINELS - 1}; cut the text into shorter pieces"
+        )
     return FIRST_SENTINEL + index
 
 
@@ -52,15 +72,16 @@ class Tokenizer:
     """Bytes, and merges of bytes where some were learned.
 
     Args:
-        merges: pairs of tokens, each as its bytes, in the order of learning; each part is a byte or an
-            earlier merge.
+        merges: pairs of tokens, each as its bytes, in the order of learning; each part
+            is a byte or an earlier merge.
 
     Attributes:
         merges: as given.
         vocab: number of tokens, `368 + len(merges)`.
 
     Raises:
-        ValueError: a merge is made twice, or of a part that is neither a byte nor an earlier merge.
+        ValueError: a merge is made twice, or of a part that is neither a byte nor an
+        earlier merge.
 
     *Cost*: O(n log n) for n bytes of text; decoding is one table look-up a token.
 
@@ -90,10 +111,12 @@ class Tokenizer:
         return len(self._bytes)
 
     def encode(self, text: str) -> Int[Tensor, "n"]:
-        """Turn text into tokens, int64 [n]. No control token is added, and none can come out.
+        """Turn text into tokens, int64 [n]. No control token is added, and none can
+        come out.
 
         Raises:
-            UnicodeEncodeError (a ValueError): the text holds half a surrogate pair, which has no UTF-8 form.
+            UnicodeEncodeError (a ValueError): the text holds half a surrogate pair,
+            which has no UTF-8 form.
         """
         data = text.encode()
         if self._engine is None:
@@ -101,7 +124,8 @@ class Tokenizer:
         return torch.tensor(self._engine.encode(text).ids, dtype=torch.int64)
 
     def decode(self, tokens: Int[Tensor, "n"] | Sequence[int]) -> str:
-        """Turn tokens into text. Control tokens and sentinels have none; broken UTF-8 becomes U+FFFD.
+        """Turn tokens into text. Control tokens and sentinels have none; broken UTF-8
+        becomes U+FFFD.
 
         Raises:
             ValueError: a token is outside the vocabulary.
@@ -109,10 +133,13 @@ class Tokenizer:
         >>> Tokenizer().decode([BOS, 104, 105, EOS])
         'hi'
         """
-        return b"".join(self.bytes_of(int(token)) for token in tokens).decode(errors="replace")
+        return b"".join(self.bytes_of(int(token)) for token in tokens).decode(
+            errors="replace"
+        )
 
     def bytes_of(self, token: int) -> bytes:
-        """Return the bytes that a token stands for: empty for control tokens and sentinels.
+        """Return the bytes that a token stands for: empty for control tokens and
+        sentinels.
 
         Raises:
             ValueError: the token is outside the vocabulary.
@@ -122,9 +149,11 @@ class Tokenizer:
         return self._bytes[token]
 
     def pieces(self, tokens: Int[Tensor, "n"] | Sequence[int]) -> list[str]:
-        """Show each token for a reader: its text, `<name>` for a control token, `<0>` for a sentinel.
+        """Show each token for a reader: its text, `<name>` for a control token, `<0>`
+        for a sentinel.
 
-        A piece of broken UTF-8 is shown as U+FFFD: show pieces, but never join them to get the text back.
+        A piece of broken UTF-8 is shown as U+FFFD: show pieces, but never join them to
+        get the text back.
 
         >>> Tokenizer().pieces([BOS, 104, sentinel(1), END])
         ['<bos>', 'h', '<1>', '<end>']
@@ -140,10 +169,12 @@ class Tokenizer:
 
 
 def train_bpe(texts: Iterable[str], merges: int) -> Tokenizer:
-    """Learn `merges` merges: again and again join the pair of neighbours that is seen most.
+    """Learn `merges` merges: again and again join the pair of neighbours that is seen
+    most.
 
-    Text is first cut into words with GPT-2's pattern, and no merge crosses a cut. Of pairs seen equally
-    often, the one whose parts come first in the vocabulary wins, so the same texts give the same merges.
+    Text is first cut into words with GPT-2's pattern, and no merge crosses a cut. Of
+    pairs seen equally often, the one whose parts come first in the vocabulary wins, so
+    the same texts give the same merges.
 
     Args:
         texts: what to learn from.
@@ -162,23 +193,33 @@ def train_bpe(texts: Iterable[str], merges: int) -> Tokenizer:
     learner = tokenizers.Tokenizer(models.BPE())
     learner.pre_tokenizer = _words()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=BYTES + merges, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=BYTES + merges, initial_alphabet=alphabet, show_progress=False
+    )
     learner.train_from_iterator(texts, trainer)
     learned = json.loads(learner.to_str())["model"]["merges"]
-    return Tokenizer([(_unprintable(left), _unprintable(right)) for left, right in learned])
+    return Tokenizer(
+        [(_unprintable(left), _unprintable(right)) for left, right in learned]
+    )
 
 
-def stdlib_bpe(merges: int = 656, *, max_bytes: int = 1_000_000, seed: int = 0) -> Tokenizer:
-    """Learn a BPE from the training half of `stdlib_source` and from the language reference.
+def stdlib_bpe(
+    merges: int = 656, *, max_bytes: int = 1_000_000, seed: int = 0
+) -> Tokenizer:
+    """Learn a BPE from the training half of `stdlib_source` and from the language
+    reference.
 
-    The validation files of the same `max_bytes` and `seed` are not read. 656 merges make 1,024 tokens.
+    The validation files of the same `max_bytes` and `seed` are not read. 656 merges
+    make 1,024 tokens.
 
     Args:
         merges, max_bytes, seed: as in `train_bpe` and `stdlib_source`.
 
     *Cost*: half a second for the default.
     """
-    source = bytes(stdlib_source(max_bytes, seed).train.tolist()).decode(errors="ignore")
+    source = bytes(stdlib_source(max_bytes, seed).train.tolist()).decode(
+        errors="ignore"
+    )
     return train_bpe([source, *pydoc_topics().values()], merges)
 
 
@@ -188,7 +229,9 @@ def _words() -> pre_tokenizers.PreTokenizer:
 
 
 def _byte_characters() -> dict[int, str]:
-    """Byte -> the character that `ByteLevel` writes for it: itself if it can be seen, else from U+0100 on."""
+    """Byte -> the character that `ByteLevel` writes for it: itself if it can be seen,
+    else from U+0100 on.
+    """
     seen = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [b for b in range(BYTES) if b not in seen]
     return {b: chr(b) for b in seen} | {b: chr(0x100 + i) for i, b in enumerate(hidden)}

@@ -1,4 +1,5 @@
-"""A training batch: what the model reads, what it has to say, and where saying it counts.
+"""A training batch: what the model reads, what it has to say, and where saying it
+counts.
 
     inputs    [b t]   tokens the model reads (the decoder's, where there are two sides)
     targets   [b t]   the token to be said at each place
@@ -9,8 +10,9 @@
     prefix    [b]     how many inputs are read in both directions, in prefix batches
     segments  [b t]   the document each input belongs to, in packed batches
 
-All objectives of the course share one loss, the mean of -log p(target) over the places that count. They
-differ in how the three tensors are made (`train.objectives`, `train.denoising`) and in what the model sees.
+All objectives of the course share one loss, the mean of -log p(target) over the places
+that count. They differ in how the three tensors are made (`train.objectives`,
+`train.denoising`) and in what the model sees.
 """
 
 from collections.abc import Sequence
@@ -29,7 +31,9 @@ Item = TypeVar("Item")
 
 
 class Batch(NamedTuple):
-    """Inputs, targets and loss mask, with what some objectives add. Shapes are at the top of the module."""
+    """Inputs, targets and loss mask, with what some objectives add. Shapes are at the
+    top of the module.
+    """
 
     inputs: Int[Tensor, "b t"]
     targets: Int[Tensor, "b t"]
@@ -51,11 +55,14 @@ class Batch(NamedTuple):
 
 
 def masked_loss(
-    logits: Float[Tensor, "b t vocab"], targets: Int[Tensor, "b t"], mask: Bool[Tensor, "b t"]
+    logits: Float[Tensor, "b t vocab"],
+    targets: Int[Tensor, "b t"],
+    mask: Bool[Tensor, "b t"],
 ) -> Float[Tensor, ""]:
     """Return the mean cross-entropy over the places where `mask` is True.
 
-    *Equation*: L = -(1 / |M|) sum over (b, t) in M of log softmax(logits[b, t])[targets[b, t]].
+    *Equation*: L = -(1 / |M|) sum over (b, t) in M of log softmax(logits[b,
+        t])[targets[b, t]].
 
     Returns:
         nats a counted token, a scalar that gradients flow through.
@@ -70,19 +77,25 @@ def masked_loss(
     1.3863
     """
     if not bool(mask.any()):
-        raise ValueError("mask is False everywhere: allowed is one place or more at which the loss counts")
+        raise ValueError(
+            "mask is False everywhere: allowed is one place or more at which the loss counts"
+        )
     return F.cross_entropy(logits[mask], targets[mask])
 
 
 def language_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-    """Loss of a `CausalLM` or a `MaskedLM`: `model(inputs, positions)` gives the logits."""
+    """Loss of a `CausalLM` or a `MaskedLM`: `model(inputs, positions)` gives the
+    logits.
+    """
     return masked_loss(model(batch.inputs, batch.positions), batch.targets, batch.mask)
 
 
 def packed_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-    """Loss of a `CausalLM` that sees each document of a packed batch as if it stood alone.
+    """Loss of a `CausalLM` that sees each document of a packed batch as if it stood
+    alone.
 
-    Take `language_loss` instead, and a token also sees the documents before its own, as in GPT-3.
+    Take `language_loss` instead, and a token also sees the documents before its own, as
+    in GPT-3.
     """
     mask_mod = same_document(batch.segments)
     logits = model(batch.inputs, packed_positions(batch.segments), mask_mod=mask_mod)
@@ -90,7 +103,8 @@ def packed_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
 
 
 def seq2seq_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-    """Loss of an `EncoderDecoder` that is given the right target so far (teacher forcing).
+    """Loss of an `EncoderDecoder` that is given the right target so far (teacher
+    forcing).
 
     `model(source, inputs, source_positions)` gives the logits.
     """
@@ -100,15 +114,21 @@ def seq2seq_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
 
 def prefix_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
     """Loss of a `PrefixLM`: `model(inputs, prefix_lengths=prefix)` gives the logits."""
-    return masked_loss(model(batch.inputs, prefix_lengths=batch.prefix), batch.targets, batch.mask)
+    return masked_loss(
+        model(batch.inputs, prefix_lengths=batch.prefix), batch.targets, batch.mask
+    )
 
 
 def target_count(batch: Batch | tuple[Tensor, Tensor]) -> int:
-    """Return how many targets the loss of a batch is a mean over: the mask's, or all of a plain pair."""
+    """Return how many targets the loss of a batch is a mean over: the mask's, or all of
+    a plain pair.
+    """
     return int(batch.mask.sum()) if isinstance(batch, Batch) else batch[1].numel()
 
 
-def sample_items(items: Sequence[Item], count: int, generator: torch.Generator) -> list[Item]:
+def sample_items(
+    items: Sequence[Item], count: int, generator: torch.Generator
+) -> list[Item]:
     """Draw `count` items with replacement, from the given random stream.
 
     Raises:
@@ -118,11 +138,18 @@ def sample_items(items: Sequence[Item], count: int, generator: torch.Generator) 
     ['c', 'a', 'c', 'a']
     """
     if not items or count < 1:
-        raise ValueError(f"{len(items)} items, count={count}: allowed is one item or more, and count >= 1")
-    return [items[i] for i in torch.randint(len(items), (count,), generator=generator).tolist()]
+        raise ValueError(
+            f"{len(items)} items, count={count}: allowed is one item or more, and count >= 1"
+        )
+    return [
+        items[i]
+        for i in torch.randint(len(items), (count,), generator=generator).tolist()
+    ]
 
 
-def pad_rows(rows: Sequence[Int[Tensor, "n"]], *, value: int = PAD) -> Int[Tensor, "b t"]:
+def pad_rows(
+    rows: Sequence[Int[Tensor, "n"]], *, value: int = PAD
+) -> Int[Tensor, "b t"]:
     """Stack rows of unlike length, filled up on the right with `value`.
 
     Raises:

@@ -1,11 +1,12 @@
-"""Loss curves: what runs looked like, one figure in the course's style, and the same in a sentence.
+"""Loss curves: what runs looked like, one figure in the course's style, and the same in
+a sentence.
 
     runs = {"causal": history_a, "masked": history_b}
     show(loss_figure(runs), alt=loss_summary(runs), name="losses")
 
-Training losses are drawn as a trailing mean, since single batches scatter; validation losses are dots where
-they were measured. Losses of unlike objectives may stand in one figure, but not be compared: they are means
-over unlike targets.
+Training losses are drawn as a trailing mean, since single batches scatter; validation
+losses are dots where they were measured. Losses of unlike objectives may stand in one
+figure, but not be compared: they are means over unlike targets.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,8 @@ from course_lib.train.loop import History
 
 
 def trailing_mean(values: Sequence[float], window: int) -> list[float]:
-    """Return for each value the mean of the last `window` values up to it, of fewer at the start.
+    """Return for each value the mean of the last `window` values up to it, of fewer at
+    the start.
 
     Raises:
         ValueError: `window` is below 1.
@@ -37,7 +39,9 @@ def trailing_mean(values: Sequence[float], window: int) -> list[float]:
     return means
 
 
-def loss_figure(runs: Mapping[str, History], *, window: int = 20, unit: str = "nats a token") -> Figure:
+def loss_figure(
+    runs: Mapping[str, History], *, window: int = 20, unit: str = "nats a token"
+) -> Figure:
     """Draw the training and validation losses of runs against the updates done.
 
     Args:
@@ -46,16 +50,21 @@ def loss_figure(runs: Mapping[str, History], *, window: int = 20, unit: str = "n
         unit: of the loss, for the axis.
 
     Raises:
-        ValueError: there is no run or there are more than seven, a run has no update, or `window` is below 1.
+        ValueError: there is no run or there are more than seven, a run has no update,
+        or `window` is below 1.
     """
     _check(runs)
     style()
     fig, ax = plt.subplots()
     for colour, (name, history) in zip(COLOURS, runs.items(), strict=False):
         updates = range(1, len(history.losses) + 1)
-        ax.plot(updates, trailing_mean(history.losses, window), color=colour, label=name)
+        ax.plot(
+            updates, trailing_mean(history.losses, window), color=colour, label=name
+        )
         if history.valid:
-            ax.plot(*zip(*sorted(history.valid.items()), strict=True), "o", color=colour)
+            ax.plot(
+                *zip(*sorted(history.valid.items()), strict=True), "o", color=colour
+            )
     measured = any(history.valid for history in runs.values())
     ax.set_xlabel("updates")
     ax.set_ylabel(f"loss, {unit}")
@@ -65,8 +74,11 @@ def loss_figure(runs: Mapping[str, History], *, window: int = 20, unit: str = "n
     return fig
 
 
-def loss_summary(runs: Mapping[str, History], *, window: int = 20, unit: str = "nats a token") -> str:
-    """Say what `loss_figure` shows, as its alternative text: where each run starts and where it ends.
+def loss_summary(
+    runs: Mapping[str, History], *, window: int = 20, unit: str = "nats a token"
+) -> str:
+    """Say what `loss_figure` shows, as its alternative text: where each run starts and
+    where it ends.
 
     Args and errors as for `loss_figure`.
 
@@ -89,4 +101,6 @@ def _check(runs: Mapping[str, History]) -> None:
         raise ValueError(f"runs has {len(runs)} runs: allowed are 1 to {len(COLOURS)}")
     empty = [name for name, history in runs.items() if not history.losses]
     if empty:
-        raise ValueError(f"runs has no update of {', '.join(empty)}: allowed are histories with losses")
+        raise ValueError(
+            f"runs has no update of {', '.join(empty)}: allowed are histories with losses"
+        )

@@ -6,13 +6,15 @@
     BART, source        Thank you <mask> me to <mask> your party
     BART, target        Thank you for inviting me to your party   the whole text
 
-T5 numbers its holes and asks for their content, so targets are short. BART does not say how much is missing
-(a hole may hold nothing at all), may shuffle sentences too, and asks for everything.
+T5 numbers its holes and asks for their content, so targets are short. BART does not say
+how much is missing (a hole may hold nothing at all), may shuffle sentences too, and
+asks for everything.
 
-Symbols: n tokens, h hidden tokens in k holes. A layout says where the holes are and how long each is.
+Symbols: n tokens, h hidden tokens in k holes. A layout says where the holes are and how
+    long each is.
 
-Source: Raffel et al. 2020 (T5), section 3.1.4, arXiv:1910.10683; Lewis et al. 2020 (BART), section 2.2,
-arXiv:1910.13461.
+Source: Raffel et al. 2020 (T5), section 3.1.4, arXiv:1910.10683; Lewis et al. 2020
+(BART), section 2.2, arXiv:1910.13461.
 """
 
 from collections.abc import Collection, Sequence
@@ -30,7 +32,11 @@ Hole = tuple[int, int]  # first hidden place, place after the last
 
 
 def span_corruption(
-    rows: Sequence[Int[Tensor, "n"]], generator: torch.Generator, *, share: float = 0.15, mean: float = 3.0
+    rows: Sequence[Int[Tensor, "n"]],
+    generator: torch.Generator,
+    *,
+    share: float = 0.15,
+    mean: float = 3.0,
 ) -> Batch:
     """Make T5's batch: sources with numbered holes, targets with their content.
 
@@ -45,7 +51,9 @@ def span_corruption(
     Raises:
         ValueError: there is no row; and what `hide_spans` raises.
     """
-    return seq2seq_batch([hide_spans(row, generator, share=share, mean=mean) for row in rows])
+    return seq2seq_batch(
+        [hide_spans(row, generator, share=share, mean=mean) for row in rows]
+    )
 
 
 def denoising(
@@ -56,7 +64,8 @@ def denoising(
     mean: float = 3.0,
     shuffle: bool = True,
 ) -> Batch:
-    """Make BART's batch: sources with shuffled sentences and unnumbered holes, targets are the whole text.
+    """Make BART's batch: sources with shuffled sentences and unnumbered holes, targets
+    are the whole text.
 
     Args:
         rows, generator: as for `span_corruption`.
@@ -74,12 +83,18 @@ def denoising(
 
 
 def hide_spans(
-    tokens: Int[Tensor, "n"], generator: torch.Generator, *, share: float = 0.15, mean: float = 3.0
+    tokens: Int[Tensor, "n"],
+    generator: torch.Generator,
+    *,
+    share: float = 0.15,
+    mean: float = 3.0,
 ) -> tuple[Int[Tensor, "s"], Int[Tensor, "t"]]:
-    """Put a sentinel in the place of each hole, and the content behind the same sentinel in the target.
+    """Put a sentinel in the place of each hole, and the content behind the same
+    sentinel in the target.
 
-    *Equation*: h = round(share n), from 1 to n - 1; k = round(h / mean), at least 1; all layouts of k holes
-    with h tokens in all are equally likely. The source has n - h + k tokens, the target h + k + 1.
+    *Equation*: h = round(share n), from 1 to n - 1; k = round(h / mean), at least 1;
+    all layouts of k holes with h tokens in all are equally likely. The source has n - h
+    + k tokens, the target h + k + 1.
 
     Args:
         tokens: text, without sentinels.
@@ -91,10 +106,12 @@ def hide_spans(
         (source, target); the target ends with the sentinel after the last.
 
     Raises:
-        ValueError: fewer than 2 tokens, a setting out of range, or more holes than sentinels or than fit.
+        ValueError: fewer than 2 tokens, a setting out of range, or more holes than
+        sentinels or than fit.
 
-    *Differs from source*: T5's code always starts with text and ends with a hole, so that the last token is
-    always hidden, and has no closing sentinel, which the paper's figure 2 has. Here holes stand anywhere.
+    *Differs from source*: T5's code always starts with text and ends with a hole, so
+    that the last token is always hidden, and has no closing sentinel, which the paper's
+    figure 2 has. Here holes stand anywhere.
 
     >>> source, target = hide_spans(torch.arange(20), torch.Generator().manual_seed(1))
     >>> restore_spans(source, target).tolist() == list(range(20))
@@ -111,14 +128,19 @@ def hide_spans(
         source += [tokens[end:start], mark]
         target += [mark, tokens[start:stop]]
         end = stop
-    return torch.cat([*source, tokens[end:]]), torch.cat([*target, torch.tensor([sentinel(holes)])])
+    return torch.cat([*source, tokens[end:]]), torch.cat(
+        [*target, torch.tensor([sentinel(holes)])]
+    )
 
 
-def restore_spans(source: Int[Tensor, "s"], target: Int[Tensor, "t"]) -> Int[Tensor, "n"]:
+def restore_spans(
+    source: Int[Tensor, "s"], target: Int[Tensor, "t"]
+) -> Int[Tensor, "n"]:
     """Fill the holes of `source` from `target`: the inverse of `hide_spans`.
 
     Raises:
-        ValueError: the sentinels of the two are not 0, 1, 2, ... in order, with one more in the target.
+        ValueError: the sentinels of the two are not 0, 1, 2, ... in order, with one
+        more in the target.
 
     >>> restore_spans(torch.tensor([7, 268, 9]), torch.tensor([268, 8, 269])).tolist()
     [7, 8, 9]
@@ -126,19 +148,32 @@ def restore_spans(source: Int[Tensor, "s"], target: Int[Tensor, "t"]) -> Int[Ten
     text, marks = _split(source)
     content, closed = _split(target)
     expected = list(range(FIRST_SENTINEL, FIRST_SENTINEL + len(closed)))
-    if not closed or closed != expected or marks != expected[:-1] or len(content[0]) or len(content[-1]):
-        raise ValueError(f"sentinels are {marks} and {closed}: allowed are 0 to k - 1 and 0 to k, in order")
+    if (
+        not closed
+        or closed != expected
+        or marks != expected[:-1]
+        or len(content[0])
+        or len(content[-1])
+    ):
+        raise ValueError(
+            f"sentinels are {marks} and {closed}: allowed are 0 to k - 1 and 0 to k, in order"
+        )
     parts = [part for pair in zip(text, content[1:], strict=True) for part in pair]
     return torch.cat(parts)
 
 
 def infill(
-    tokens: Int[Tensor, "n"], generator: torch.Generator, *, share: float = 0.3, mean: float = 3.0
+    tokens: Int[Tensor, "n"],
+    generator: torch.Generator,
+    *,
+    share: float = 0.3,
+    mean: float = 3.0,
 ) -> Int[Tensor, "s"]:
-    """Replace holes by one `MASK` each, whatever their length; a hole of length 0 is a `MASK` put in between.
+    """Replace holes by one `MASK` each, whatever their length; a hole of length 0 is a
+    `MASK` put in between.
 
-    Lengths are drawn from a Poisson distribution until h tokens are hidden, h as for `hide_spans`; the last
-    is cut to fit. Holes that hide something never touch.
+    Lengths are drawn from a Poisson distribution until h tokens are hidden, h as for
+    `hide_spans`; the last is cut to fit. Holes that hide something never touch.
 
     Args:
         tokens, generator: as for `hide_spans`.
@@ -159,7 +194,9 @@ def infill(
     kept = len(tokens) - hidden
     lengths = _poisson_lengths(hidden, mean, kept + 1, generator)
     out, end = [], 0
-    for start, stop in _place([length for length in lengths if length], kept, generator):
+    for start, stop in _place(
+        [length for length in lengths if length], kept, generator
+    ):
         out += [tokens[end:start], torch.tensor([MASK])]
         end = stop
     damaged = torch.cat([*out, tokens[end:]])
@@ -170,26 +207,40 @@ def infill(
 
 
 def permute_sentences(
-    tokens: Int[Tensor, "n"], generator: torch.Generator, *, ends: Collection[int] = (ord("."),)
+    tokens: Int[Tensor, "n"],
+    generator: torch.Generator,
+    *,
+    ends: Collection[int] = (ord("."),),
 ) -> Int[Tensor, "n"]:
     """Cut after each token in `ends`, and put the pieces in a random order.
 
-    A full stop inside `3.14` or `e.g.` cuts too, as in BART, which also goes by full stops.
+    A full stop inside `3.14` or `e.g.` cuts too, as in BART, which also goes by full
+    stops.
 
     >>> text = torch.tensor(list(b"One.Two.Three."))
     >>> bytes(permute_sentences(text, torch.Generator().manual_seed(0)).tolist()).decode()
     'Three.One.Two.'
     """
-    cuts = [i + 1 for i, token in enumerate(tokens.tolist()) if token in ends and i + 1 < len(tokens)]
+    cuts = [
+        i + 1
+        for i, token in enumerate(tokens.tolist())
+        if token in ends and i + 1 < len(tokens)
+    ]
     pieces = torch.tensor_split(tokens, cuts)
-    return torch.cat([pieces[i] for i in torch.randperm(len(pieces), generator=generator).tolist()])
+    return torch.cat(
+        [pieces[i] for i in torch.randperm(len(pieces), generator=generator).tolist()]
+    )
 
 
-def layout(length: int, hidden: int, holes: int, generator: torch.Generator) -> list[Hole]:
-    """Draw where `holes` holes stand that hide `hidden` of `length` tokens; all layouts are equally likely.
+def layout(
+    length: int, hidden: int, holes: int, generator: torch.Generator
+) -> list[Hole]:
+    """Draw where `holes` holes stand that hide `hidden` of `length` tokens; all layouts
+    are equally likely.
 
-    Take the hidden tokens out: the rest has length - hidden + 1 seams, and each hole closes into another
-    one, so holes never touch. Their lengths come from cutting the hidden tokens at holes - 1 places.
+    Take the hidden tokens out: the rest has length - hidden + 1 seams, and each hole
+    closes into another one, so holes never touch. Their lengths come from cutting the
+    hidden tokens at holes - 1 places.
 
     Raises:
         ValueError: that many holes do not fit.
@@ -198,15 +249,27 @@ def layout(length: int, hidden: int, holes: int, generator: torch.Generator) -> 
     [(0, 3), (4, 5)]
     """
     if not 1 <= holes <= min(hidden, length - hidden + 1):
-        raise ValueError(f"holes={holes}: allowed are 1 to {min(hidden, length - hidden + 1)}")
-    cuts = [0, *(cut + 1 for cut in _different(holes - 1, hidden - 1, generator)), hidden]
-    return _place([stop - start for start, stop in pairwise(cuts)], length - hidden, generator)
+        raise ValueError(
+            f"holes={holes}: allowed are 1 to {min(hidden, length - hidden + 1)}"
+        )
+    cuts = [
+        0,
+        *(cut + 1 for cut in _different(holes - 1, hidden - 1, generator)),
+        hidden,
+    ]
+    return _place(
+        [stop - start for start, stop in pairwise(cuts)], length - hidden, generator
+    )
 
 
 def _place(lengths: Sequence[int], kept: int, generator: torch.Generator) -> list[Hole]:
-    """Put holes of these lengths, in this order, at different seams of the `kept` tokens."""
+    """Put holes of these lengths, in this order, at different seams of the `kept`
+    tokens.
+    """
     holes, before = [], 0
-    for seam, length in zip(_different(len(lengths), kept + 1, generator), lengths, strict=True):
+    for seam, length in zip(
+        _different(len(lengths), kept + 1, generator), lengths, strict=True
+    ):
         holes.append((seam + before, seam + before + length))
         before += length
     return holes
@@ -217,8 +280,12 @@ def _different(count: int, below: int, generator: torch.Generator) -> list[int]:
     return sorted(torch.randperm(below, generator=generator)[:count].tolist())
 
 
-def _poisson_lengths(total: int, mean: float, most: int, generator: torch.Generator) -> list[int]:
-    """Draw lengths that sum to `total`; at most `most` of them above 0, so the last may have to be long."""
+def _poisson_lengths(
+    total: int, mean: float, most: int, generator: torch.Generator
+) -> list[int]:
+    """Draw lengths that sum to `total`; at most `most` of them above 0, so the last may
+    have to be long.
+    """
     lengths: list[int] = []
     while rest := total - sum(lengths):
         drawn = int(torch.poisson(torch.tensor(mean), generator=generator))
@@ -229,7 +296,12 @@ def _poisson_lengths(total: int, mean: float, most: int, generator: torch.Genera
 
 def _split(tokens: Tensor) -> tuple[list[Tensor], list[int]]:
     """Cut at the sentinels: the pieces between them, and the sentinels."""
-    places = ((tokens >= FIRST_SENTINEL) & (tokens < FIRST_SENTINEL + SENTINELS)).nonzero().flatten().tolist()
+    places = (
+        ((tokens >= FIRST_SENTINEL) & (tokens < FIRST_SENTINEL + SENTINELS))
+        .nonzero()
+        .flatten()
+        .tolist()
+    )
     bounds = [-1, *places, len(tokens)]
     pieces = [tokens[a + 1 : b] for a, b in pairwise(bounds)]
     return pieces, tokens[places].tolist()

@@ -1,8 +1,10 @@
-"""One training loop: AdamW, warm-up then cosine, clipped gradients, and a state that resumes bit for bit.
+"""One training loop: AdamW, warm-up then cosine, clipped gradients, and a state that
+resumes bit for bit.
 
-The loop owns the only source of chance that batches come from: `batch_fn` receives its generator. A saved
-state holds weights, optimiser, both random streams, the step and the history, so a run that was interrupted
-ends in the same weights as one that was not. The library prints nothing: pass `progress` to see it run.
+The loop owns the only source of chance that batches come from: `batch_fn` receives its
+generator. A saved state holds weights, optimiser, both random streams, the step and the
+history, so a run that was interrupted ends in the same weights as one that was not. The
+library prints nothing: pass `progress` to see it run.
 """
 
 import math
@@ -34,22 +36,28 @@ class History:
 
 
 def next_token_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Return the mean cross-entropy of `model(inputs)` [b t vocab] against targets [b t], nats a token."""
+    """Return the mean cross-entropy of `model(inputs)` [b t vocab] against targets [b
+    t], nats a token.
+    """
     inputs, targets = batch
     return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
 
 
-def learning_rate(step: int, *, steps: int, peak: float, warmup: int, floor: float = 0.1) -> float:
-    """Return the rate of update `step` (0 is the first): a straight rise, then half a cosine down.
+def learning_rate(
+    step: int, *, steps: int, peak: float, warmup: int, floor: float = 0.1
+) -> float:
+    """Return the rate of update `step` (0 is the first): a straight rise, then half a
+    cosine down.
 
-    *Equation*: for step < w: peak (step + 1) / w; after it, with x = (step - w) / (steps - w):
-    peak (f + (1 - f) (1 + cos(pi x)) / 2).
+    *Equation*: for step < w: peak (step + 1) / w; after it, with x = (step - w) /
+    (steps - w): peak (f + (1 - f) (1 + cos(pi x)) / 2).
 
     Args:
         steps: updates in the whole run.
         peak: the highest rate, reached after `warmup` updates.
         floor: f, the share of the peak that the cosine runs down to.
-    Source: cosine decay without restarts, Loshchilov and Hutter, arXiv 1608.03983, eq. 5.
+    Source: cosine decay without restarts, Loshchilov and Hutter, arXiv 1608.03983, eq.
+        5.
 
     >>> [round(learning_rate(s, steps=6, peak=1.0, warmup=2, floor=0.0), 3) for s in range(6)]
     [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
@@ -60,12 +68,17 @@ def learning_rate(step: int, *, steps: int, peak: float, warmup: int, floor: flo
     return peak * (floor + (1 - floor) * (1 + math.cos(math.pi * x)) / 2)
 
 
-def evaluate(model: nn.Module, batches: Iterable[AnyBatch], *, loss_fn: Loss = next_token_loss) -> float:
-    """Return the mean loss over all target tokens of `batches`, in eval mode and without gradients.
+def evaluate(
+    model: nn.Module, batches: Iterable[AnyBatch], *, loss_fn: Loss = next_token_loss
+) -> float:
+    """Return the mean loss over all target tokens of `batches`, in eval mode and
+    without gradients.
 
     Args:
-        batches: (inputs, targets) pairs or `Batch`es; each counts by the targets its loss is a mean over.
-        loss_fn: mean loss of one batch: `next_token_loss` for pairs, those of `train.batches` for a `Batch`.
+        batches: (inputs, targets) pairs or `Batch`es; each counts by the targets its
+            loss is a mean over.
+        loss_fn: mean loss of one batch: `next_token_loss` for pairs, those of
+            `train.batches` for a `Batch`.
     Returns:
         Nats a token. The model is left in the mode it came in.
     Raises:
@@ -113,20 +126,25 @@ def train(
         weight_decay: on tensors with two or more axes; norms and biases are spared.
         clip: largest gradient norm, over all parameters together.
         seed: of the generator that batches are drawn from.
-        valid_fn: validation loss of the model, called before the first update, every `valid_every` updates
-            (0: never in between) and after the last.
-        progress: called after each update with the updates done and the loss; may raise to stop the run.
-        checkpoint: file of a resumable state, written every `save_every` updates and at the end. A run whose
-            file is there already continues from it.
+        valid_fn: validation loss of the model, called before the first update, every
+            `valid_every` updates (0: never in between) and after the last.
+        progress: called after each update with the updates done and the loss; may raise
+            to stop the run.
+        checkpoint: file of a resumable state, written every `save_every` updates and at
+            the end. A run whose file is there already continues from it.
     Returns:
         The `History` of the whole run, steps before a resume included.
     Raises:
-        ValueError: if `steps` or `save_every` is below 1, or the file belongs to a run with other settings.
-    Cost: FLOPs of three forward passes a step (backward is about two); AdamW keeps 2 numbers a weight.
+        ValueError: if `steps` or `save_every` is below 1, or the file belongs to a run
+        with other settings.
+    Cost: FLOPs of three forward passes a step (backward is about two); AdamW keeps 2
+        numbers a weight.
     Source: AdamW, Loshchilov and Hutter, arXiv 1711.05101; its betas are 0.9 and 0.95.
     """
     if steps < 1 or save_every < 1:
-        raise ValueError(f"steps={steps}, save_every={save_every}: allowed is 1 or more of each")
+        raise ValueError(
+            f"steps={steps}, save_every={save_every}: allowed is 1 or more of each"
+        )
     warmup = max(1, steps // 10) if warmup is None else warmup
     settings = {
         "steps": steps,
@@ -136,7 +154,12 @@ def train(
         "clip": clip,
         "seed": seed,
     }
-    run = _Run(model, _adamw(model, weight_decay), torch.Generator().manual_seed(seed), settings)
+    run = _Run(
+        model,
+        _adamw(model, weight_decay),
+        torch.Generator().manual_seed(seed),
+        settings,
+    )
     if checkpoint is not None and Path(checkpoint).exists():
         run.load(checkpoint)
     history = run.history
@@ -145,7 +168,9 @@ def train(
     for step in range(len(history.losses), steps):
         model.train()
         rate = learning_rate(step, steps=steps, peak=lr, warmup=warmup)
-        history.losses.append(_update(run, loss_fn, batch_fn(run.generator), rate, clip))
+        history.losses.append(
+            _update(run, loss_fn, batch_fn(run.generator), rate, clip)
+        )
         done, last = step + 1, step + 1 == steps
         if valid_fn is not None and (last or (valid_every and done % valid_every == 0)):
             history.valid[done] = valid_fn(model)
@@ -167,7 +192,9 @@ class _Run:
     history: History = field(default_factory=History)
 
     def save(self, path: str | Path) -> None:
-        """Write beside the target first, so that an interrupted write leaves the old state whole."""
+        """Write beside the target first, so that an interrupted write leaves the old
+        state whole.
+        """
         state = {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -198,7 +225,9 @@ class _Run:
         self.history.valid.update(state["valid"])
 
 
-def _update(run: _Run, loss_fn: Loss, batch: AnyBatch, rate: float, clip: float) -> float:
+def _update(
+    run: _Run, loss_fn: Loss, batch: AnyBatch, rate: float, clip: float
+) -> float:
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     loss = loss_fn(run.model, batch)
@@ -215,4 +244,6 @@ def _adamw(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=(0.9, 0.95))
+    return torch.optim.AdamW(
+        [g for g in groups if g["params"]], lr=0.0, betas=(0.9, 0.95)
+    )

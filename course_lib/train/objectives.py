@@ -1,4 +1,5 @@
-"""Objectives: from tokens to a batch. What a model is trained to say decides what it is good at.
+"""Objectives: from tokens to a batch. What a model is trained to say decides what it is
+good at.
 
     causal (CLM)     say the next token at every place                        GPT
     masked (MLM)     say the tokens that were hidden, from both sides         BERT
@@ -6,8 +7,9 @@
     prefix           say what follows a prefix that is read in both directions
     assistant (SFT)  say only what the assistant says in a conversation
 
-Each function is pure: the same tokens and the same generator state give the same batch. Symbols: b rows, t
-tokens. The objectives that damage a text and ask for it back are in `train.denoising`.
+Each function is pure: the same tokens and the same generator state give the same batch.
+Symbols: b rows, t tokens. The objectives that damage a text and ask for it back are in
+`train.denoising`.
 """
 
 from collections.abc import Sequence
@@ -23,15 +25,18 @@ from course_lib.train.batches import Batch, pad_rows
 Pair = tuple[Tensor, Tensor]
 
 
-def causal_batch(tokens: Int[Tensor, "b t1"], counts: Bool[Tensor, "b t1"] | None = None) -> Batch:
+def causal_batch(
+    tokens: Int[Tensor, "b t1"], counts: Bool[Tensor, "b t1"] | None = None
+) -> Batch:
     """Predict each token from those before it.
 
     *Equation*: inputs = tokens[:, :-1], targets = tokens[:, 1:].
 
     Args:
         tokens: rows one token longer than the batch.
-        counts: True where a token counts as a target, such as the mask of `tasks.recall`; by default all
-            but padding do. The first token of a row is never a target.
+        counts: True where a token counts as a target, such as the mask of
+            `tasks.recall`; by default all but padding do. The first token of a row is
+            never a target.
 
     Raises:
         ValueError: rows have fewer than 2 tokens, or `counts` has another shape.
@@ -43,7 +48,9 @@ def causal_batch(tokens: Int[Tensor, "b t1"], counts: Bool[Tensor, "b t1"] | Non
     ([[5, 6, 7]], [[6, 7, 256]], [[1, 1, 0]])
     """
     if tokens.shape[1] < 2:
-        raise ValueError(f"tokens has shape {tuple(tokens.shape)}: allowed are rows of 2 tokens or more")
+        raise ValueError(
+            f"tokens has shape {tuple(tokens.shape)}: allowed are rows of 2 tokens or more"
+        )
     if counts is not None and counts.shape != tokens.shape:
         raise ValueError(
             f"counts has shape {tuple(counts.shape)}: allowed is that of tokens, {tuple(tokens.shape)}"
@@ -55,9 +62,10 @@ def causal_batch(tokens: Int[Tensor, "b t1"], counts: Bool[Tensor, "b t1"] | Non
 def packed_batch(documents: Sequence[Int[Tensor, "n"]], length: int) -> Batch:
     """Lay documents end to end in rows of `length`: only the last row is padded.
 
-    Each document stands between `BOS` and `EOS`. A token is a target only if the token before it is of the
-    same document. `segments` numbers the documents, for a model that keeps them from seeing each other. A
-    document that crosses the end of a row goes on in the next, without what stood before.
+    Each document stands between `BOS` and `EOS`. A token is a target only if the token
+    before it is of the same document. `segments` numbers the documents, for a model
+    that keeps them from seeing each other. A document that crosses the end of a row
+    goes on in the next, without what stood before.
 
     Args:
         documents: tokens of each.
@@ -69,7 +77,8 @@ def packed_batch(documents: Sequence[Int[Tensor, "n"]], length: int) -> Batch:
     Raises:
         ValueError: there is no document, or `length` is below 1.
 
-    *Source*: Brown et al. 2020 (GPT-3), appendix B, packs documents with an end token and no other mask.
+    *Source*: Brown et al. 2020 (GPT-3), appendix B, packs documents with an end token
+        and no other mask.
     *Differs from source*: the loss leaves out the step from one document to the next.
 
     >>> batch = packed_batch([torch.tensor([1, 2]), torch.tensor([3])], length=6)
@@ -77,25 +86,40 @@ def packed_batch(documents: Sequence[Int[Tensor, "n"]], length: int) -> Batch:
     ([[257, 1, 2, 258, 257, 3]], [[1, 1, 1, 0, 1, 1]], [[0, 0, 0, 0, 1, 1]])
     """
     if not documents or length < 1:
-        raise ValueError(f"{len(documents)} documents, length={length}: allowed is 1 or more of each")
-    framed = [torch.cat([torch.tensor([BOS]), document, torch.tensor([EOS])]) for document in documents]
+        raise ValueError(
+            f"{len(documents)} documents, length={length}: allowed is 1 or more of each"
+        )
+    framed = [
+        torch.cat([torch.tensor([BOS]), document, torch.tensor([EOS])])
+        for document in documents
+    ]
     stream = torch.cat(framed)
-    owner = torch.repeat_interleave(torch.arange(len(framed)), torch.tensor([len(d) for d in framed]))
+    owner = torch.repeat_interleave(
+        torch.arange(len(framed)), torch.tensor([len(d) for d in framed])
+    )
     missing = -(len(stream) - 1) % length
     stream = torch.cat([stream, torch.full((missing,), PAD)])
     owner = torch.cat([owner, torch.full((missing,), -1)])
     inputs, targets = stream[:-1].view(-1, length), stream[1:].view(-1, length)
     segments, of_target = owner[:-1].view(-1, length), owner[1:].view(-1, length)
-    return Batch(inputs, targets, (segments == of_target) & (of_target >= 0), segments=segments)
+    return Batch(
+        inputs, targets, (segments == of_target) & (of_target >= 0), segments=segments
+    )
 
 
 def masked_batch(
-    tokens: Int[Tensor, "b t"], vocab: int, generator: torch.Generator, *, share: float = 0.15
+    tokens: Int[Tensor, "b t"],
+    vocab: int,
+    generator: torch.Generator,
+    *,
+    share: float = 0.15,
 ) -> Batch:
-    """Hide some tokens and ask for them: 80 % become `MASK`, 10 % another token, 10 % stay as they are.
+    """Hide some tokens and ask for them: 80 % become `MASK`, 10 % another token, 10 %
+    stay as they are.
 
-    In each row a share of the text tokens is chosen, rounded and at least one; control tokens never are.
-    A replacement is drawn from all text tokens, so it is now and then the token itself.
+    In each row a share of the text tokens is chosen, rounded and at least one; control
+    tokens never are. A replacement is drawn from all text tokens, so it is now and then
+    the token itself.
 
     Args:
         tokens: rows of text, with control tokens and padding as they come.
@@ -107,10 +131,12 @@ def masked_batch(
         inputs with the damage, targets = tokens, mask True at the chosen places.
 
     Raises:
-        ValueError: `share` is not above 0 and at most 1, or `vocab` has no room for the control tokens.
+        ValueError: `share` is not above 0 and at most 1, or `vocab` has no room for the
+        control tokens.
 
-    *Source*: Devlin et al. 2019 (BERT), section 3.1 and appendix A.1, arXiv:1810.04805; the number per row
-    is fixed as in their `create_pretraining_data.py`, which counts its control tokens into the row's length.
+    *Source*: Devlin et al. 2019 (BERT), section 3.1 and appendix A.1, arXiv:1810.04805;
+    the number per row is fixed as in their `create_pretraining_data.py`, which counts
+    its control tokens into the row's length.
 
     >>> batch = masked_batch(torch.arange(97, 117)[None], 368, torch.Generator().manual_seed(0))
     >>> int(batch.mask.sum()), bool((batch.inputs != batch.targets)[~batch.mask].any())
@@ -119,22 +145,35 @@ def masked_batch(
     if not 0 < share <= 1:
         raise ValueError(f"share={share}: allowed is above 0 and at most 1")
     if vocab < FIRST_MERGE:
-        raise ValueError(f"vocab={vocab}: allowed is {FIRST_MERGE} or more, the bytes and the control tokens")
+        raise ValueError(
+            f"vocab={vocab}: allowed is {FIRST_MERGE} or more, the bytes and the control tokens"
+        )
     text = (tokens < BYTES) | (tokens >= FIRST_MERGE)
     wanted = (text.sum(dim=1) * share).round().clamp(min=1)
-    order = torch.rand(tokens.shape, generator=generator).masked_fill(~text, 2).argsort(dim=1).argsort(dim=1)
+    order = (
+        torch.rand(tokens.shape, generator=generator)
+        .masked_fill(~text, 2)
+        .argsort(dim=1)
+        .argsort(dim=1)
+    )
     chosen = (order < wanted[:, None]) & text
     fate = torch.rand(tokens.shape, generator=generator)
-    other = torch.randint(vocab - (FIRST_MERGE - BYTES), tokens.shape, generator=generator)
+    other = torch.randint(
+        vocab - (FIRST_MERGE - BYTES), tokens.shape, generator=generator
+    )
     other = other + (other >= BYTES) * (FIRST_MERGE - BYTES)
     damaged = torch.where(fate < 0.8, MASK, torch.where(fate < 0.9, other, tokens))
-    return Batch(torch.where(chosen, damaged, tokens), tokens, chosen, _positions(tokens))
+    return Batch(
+        torch.where(chosen, damaged, tokens), tokens, chosen, _positions(tokens)
+    )
 
 
 def seq2seq_batch(pairs: Sequence[Pair]) -> Batch:
-    """Read a source, say its target: the decoder sees the right target tokens so far (teacher forcing).
+    """Read a source, say its target: the decoder sees the right target tokens so far
+    (teacher forcing).
 
-    *Equation*: source = (x, EOS), inputs = (BOS, y), targets = (y, EOS), padded on the right.
+    *Equation*: source = (x, EOS), inputs = (BOS, y), targets = (y, EOS), padded on the
+        right.
 
     Args:
         pairs: (source, target) tokens, without control tokens.
@@ -156,7 +195,13 @@ def seq2seq_batch(pairs: Sequence[Pair]) -> Batch:
     source = pad_rows([torch.cat([x, end]) for x, _ in pairs])
     inputs = pad_rows([torch.cat([begin, y]) for _, y in pairs])
     targets = pad_rows([torch.cat([y, end]) for _, y in pairs])
-    return Batch(inputs, targets, targets != PAD, source=source, source_positions=_positions(source))
+    return Batch(
+        inputs,
+        targets,
+        targets != PAD,
+        source=source,
+        source_positions=_positions(source),
+    )
 
 
 def prefix_batch(tokens: Int[Tensor, "b t1"], lengths: Int[Tensor, " b"]) -> Batch:
@@ -169,7 +214,8 @@ def prefix_batch(tokens: Int[Tensor, "b t1"], lengths: Int[Tensor, " b"]) -> Bat
         lengths: of the prefixes, 1 to t.
 
     Returns:
-        the causal batch with `prefix` = lengths, and the mask True only for tokens after the prefix.
+        the causal batch with `prefix` = lengths, and the mask True only for tokens
+        after the prefix.
 
     Raises:
         ValueError: a length is outside 1 to t.
@@ -190,8 +236,9 @@ def prefix_batch(tokens: Int[Tensor, "b t1"], lengths: Int[Tensor, " b"]) -> Bat
 def joined_batch(pairs: Sequence[Pair]) -> Batch:
     """Write pairs as one text each, (x, SEP, y, EOS), with x and `SEP` as the prefix.
 
-    The same batch serves a causal model, which leaves `prefix` unread: both say y and `EOS`, and nothing else
-    counts. So causal, prefix and encoder-decoder models can be compared on the same pairs.
+    The same batch serves a causal model, which leaves `prefix` unread: both say y and
+    `EOS`, and nothing else counts. So causal, prefix and encoder-decoder models can be
+    compared on the same pairs.
 
     Raises:
         ValueError: there is no pair.
@@ -205,21 +252,25 @@ def joined_batch(pairs: Sequence[Pair]) -> Batch:
     return prefix_batch(rows, torch.tensor([len(x) + 1 for x, _ in pairs]))
 
 
-def assistant_batch(examples: Sequence[tuple[Int[Tensor, "n"], Bool[Tensor, "n"]]]) -> Batch:
+def assistant_batch(
+    examples: Sequence[tuple[Int[Tensor, "n"], Bool[Tensor, "n"]]],
+) -> Batch:
     """Train on conversations, but only on the tokens that the assistant is to write.
 
     Args:
-        examples: tokens of a conversation, and for each whether the assistant wrote it (`tasks.chat`).
+        examples: tokens of a conversation, and for each whether the assistant wrote it
+            (`tasks.chat`).
 
     Returns:
-        the causal batch, padded on the right; the mask follows the targets, so the loss counts at the place
+        the causal batch, padded on the right; the mask follows the targets, so the loss
+        counts at the place
         *before* each token that the assistant wrote.
 
     Raises:
         ValueError: there is no example.
 
-    *Source*: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, trains on demonstrations; masking what
-    others said is how public SFT code does it.
+    *Source*: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, trains on
+    demonstrations; masking what others said is how public SFT code does it.
 
     >>> written = torch.tensor([False, False, True, True])
     >>> assistant_batch([(torch.tensor([5, 6, 7, 8]), written)]).mask.int().tolist()
@@ -231,5 +282,7 @@ def assistant_batch(examples: Sequence[tuple[Int[Tensor, "n"], Bool[Tensor, "n"]
 
 
 def _positions(tokens: Tensor) -> Tensor:
-    """Places for a model that reads in both directions, and so has to be told where padding is."""
+    """Places for a model that reads in both directions, and so has to be told where
+    padding is.
+    """
     return positions_from_padding(tokens != PAD)

@@ -3,8 +3,10 @@
     with progress_bar(steps=500) as progress:
         train(model, batch, steps=500, lr=1e-3, progress=progress)
 
-The loop itself shows nothing. What it is given here is a plain function of (updates done, loss). A notebook
-whose outputs are stored passes none: a bar's last picture tells the time that one machine took.
+The loop itself shows nothing. What it is given here is a plain function of (updates
+done, loss). A notebook
+whose outputs are stored passes none: a bar's last picture tells the time that one
+machine took.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,11 +25,14 @@ Report = Callable[[int, float], None]
 
 
 @contextmanager
-def progress_bar(steps: int, *, label: str = "training", console: Console | None = None) -> Iterator[Report]:
+def progress_bar(
+    steps: int, *, label: str = "training", console: Console | None = None
+) -> Iterator[Report]:
     """Show a bar while the block runs, and give the function that moves it.
 
     Args:
-        steps: updates in the whole run. A run that is resumed starts the bar where it left off.
+        steps: updates in the whole run. A run that is resumed starts the bar where it
+            left off.
         label: what stands before the bar.
         console: where it is drawn; standard error when None.
 

@@ -14,7 +14,12 @@ CONTEXTS = (1024, 4_194_304)
 def against_context(*series: Series, caption: str, crossing: Crossing) -> Plot:
     """A plot of lines against the context."""
     return Plot(
-        x="tokens", low=CONTEXTS[0], high=CONTEXTS[1], series=series, caption=caption, crossing=crossing
+        x="tokens",
+        low=CONTEXTS[0],
+        high=CONTEXTS[1],
+        series=series,
+        caption=caption,
+        crossing=crossing,
     )
 
 
@@ -30,11 +35,22 @@ def memory_line(s: Symbols, *, printed: bool = False) -> Line:
     )
 
 
-def against_memory(line: str, legend: str, *, caption: str, found: str, never: str, always: str) -> Plot:
-    """A plot of one line of bytes against the context, with the memory of the devices as its limit."""
+def against_memory(
+    line: str, legend: str, *, caption: str, found: str, never: str, always: str
+) -> Plot:
+    """A plot of one line of bytes against the context, with the memory of the devices
+    as its limit.
+    """
     return against_context(
         Series(line, legend),
         Series("node", "memory of the devices"),
         caption=caption,
-        crossing=Crossing(a=line, b="node", label="memory full", found=found, never=never, always=always),
+        crossing=Crossing(
+            a=line,
+            b="node",
+            label="memory full",
+            found=found,
+            never=never,
+            always=always,
+        ),
     )

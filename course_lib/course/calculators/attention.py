@@ -28,7 +28,13 @@ SCORES = ("tokens", "bytes_per_element", "heads", "batch")
 def score_lines(model: SymbolicModel | None, s: Symbols) -> tuple[Line, ...]:
     """The score matrices of one layer, and the memory that they would be held in."""
     held = score_matrix_bytes(**{name: s[name] for name in SCORES})
-    scores = Line(name="scores", letter=r"\text{scores}", value=held, unit="bytes", label="Scores of a layer")
+    scores = Line(
+        name="scores",
+        letter=r"\text{scores}",
+        value=held,
+        unit="bytes",
+        label="Scores of a layer",
+    )
     return scores, memory_line(s)
 
 
@@ -55,13 +61,19 @@ SCORE_MATRIX = Calculator(
         never="Up to {high} tokens the scores of one layer stay below {node}.",
         always="The scores of one layer are more than {node} at any context shown.",
     ),
-    findings=(Finding(text="{batch} × {heads} matrices of {tokens} × {tokens} scores take {scores}."),),
+    findings=(
+        Finding(
+            text="{batch} × {heads} matrices of {tokens} × {tokens} scores take {scores}."
+        ),
+    ),
     worked=({}, {"tokens": 131_072}, {"tokens": 131_072, "heads": 1}),
 )
 
 
 def share_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
-    """FLOPs of a prompt that grow with its tokens, those that grow with pairs of tokens, and the share."""
+    """FLOPs of a prompt that grow with its tokens, those that grow with pairs of
+    tokens, and the share.
+    """
     split = prefill_flops_split(model.spec, s["tokens"])
     linear = Line(
         name="linear",
@@ -113,7 +125,11 @@ ATTENTION_SHARE = Calculator(
             always="At every length shown, attention is more than half of the arithmetic.",
         ),
     ),
-    findings=(Finding(text="Of a prompt of {tokens} tokens, {attention} are attention: {share}."),),
+    findings=(
+        Finding(
+            text="Of a prompt of {tokens} tokens, {attention} are attention: {share}."
+        ),
+    ),
     worked=(
         {},
         {"tokens": 4096},

@@ -1,4 +1,6 @@
-"""Calculator of the objective: the priced sum of each candidate, who wins, and where two of them tie."""
+"""Calculator of the objective: the priced sum of each candidate, who wins, and where
+two of them tie.
+"""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +26,9 @@ from course_lib.specs.records import ModelSpec
 
 CANDIDATES = rerankers()
 NUMBERS = range(1, len(CANDIDATES) + 1)
-CRITERIA, WEIGHTS = ([field.name for field in fields(record)] for record in (Criteria, Weights))
+CRITERIA, WEIGHTS = (
+    [field.name for field in fields(record)] for record in (Criteria, Weights)
+)
 
 
 def criteria_of(v: Mapping, number: int) -> Criteria:
@@ -38,8 +42,13 @@ def prices_of(v: Mapping) -> Weights:
 
 
 def choice_lines(model: None, s: Symbols) -> tuple[Line, ...]:
-    """J of each candidate, the price of an error at which each two tie, and the least J inside the limit."""
-    criteria, prices = {number: criteria_of(s, number) for number in NUMBERS}, prices_of(s)
+    """J of each candidate, the price of an error at which each two tie, and the least J
+    inside the limit.
+    """
+    criteria, prices = (
+        {number: criteria_of(s, number) for number in NUMBERS},
+        prices_of(s),
+    )
     sums = [
         Line(
             name=f"j_{number}",
@@ -61,14 +70,23 @@ def choice_lines(model: None, s: Symbols) -> tuple[Line, ...]:
         )
         for a, b in combinations(NUMBERS, 2)
     ]
-    limit, latencies = s["latency_limit"], [each.latency_s for each in criteria.values()]
+    limit, latencies = (
+        s["latency_limit"],
+        [each.latency_s for each in criteria.values()],
+    )
     pairs = zip((line.symbol for line in sums), latencies, strict=True)
     best = LeastWithin(limit, *(part for pair in pairs for part in pair))
     return (
         *sums,
         *ties,
         Line(name="limit", letter="", value=limit, unit="seconds", printed=False),
-        Line(name="fastest", letter="", value=sympy.Min(*latencies), unit="seconds", printed=False),
+        Line(
+            name="fastest",
+            letter="",
+            value=sympy.Min(*latencies),
+            unit="seconds",
+            printed=False,
+        ),
         Line(
             name="best",
             letter="",
@@ -82,7 +100,9 @@ def choice_lines(model: None, s: Symbols) -> tuple[Line, ...]:
 
 
 def winner_of(v: Mapping[str, float]) -> str | None:
-    """The number of the candidate that wins, by `winner`; None where no candidate keeps the limit."""
+    """The number of the candidate that wins, by `winner`; None where no candidate keeps
+    the limit.
+    """
     candidates = {str(number): criteria_of(v, number) for number in NUMBERS}
     return winner(candidates, prices_of(v), {"latency_s": v["latency_limit"]})
 
@@ -90,7 +110,9 @@ def winner_of(v: Mapping[str, float]) -> str | None:
 def least_objective(spec: ModelSpec | None, v: Mapping[str, float]) -> float:
     """J of the winner, by `score`; infinite where no candidate keeps the limit."""
     number = winner_of(v)
-    return math.inf if number is None else score(criteria_of(v, int(number)), prices_of(v))
+    return (
+        math.inf if number is None else score(criteria_of(v, int(number)), prices_of(v))
+    )
 
 
 def name_winner(calculator: Calculator, v: Mapping[str, float]) -> str:
@@ -145,7 +167,10 @@ OBJECTIVE = Calculator(
         x="usd_per_error",
         low=0.01,
         high=100,
-        series=tuple(Series(f"j_{number}", name) for number, name in zip(NUMBERS, CANDIDATES, strict=True)),
+        series=tuple(
+            Series(f"j_{number}", name)
+            for number, name in zip(NUMBERS, CANDIDATES, strict=True)
+        ),
         caption="J of each candidate against the price of a wrong answer",
     ),
     findings=(

@@ -1,4 +1,6 @@
-"""What the page's reader of a config.json loads: the library's parsers and costs, and published configs."""
+"""What the page's reader of a config.json loads: the library's parsers and costs, and
+published configs.
+"""
 
 import json
 
@@ -19,7 +21,14 @@ BUILTINS = (
     "ValueError, all, any, bool, dict, enumerate, float, getattr, int, is_symbol, isinstance, len, list, map,"
     " math, max, min, next, object, range, sorted, str, sum, tuple, zip"
 )
-LEFT_OUT = ("FrozenMapping", "spec_from_hf_config", "_read", "is_symbol", "smaller", "larger")
+LEFT_OUT = (
+    "FrozenMapping",
+    "spec_from_hf_config",
+    "_read",
+    "is_symbol",
+    "smaller",
+    "larger",
+)
 """What reads files or symbols, and what `py` has in its own way."""
 
 
@@ -29,24 +38,37 @@ def published() -> dict[str, dict]:
 
 
 def formula(name: str) -> str:
-    """Return a model's counts as LaTeX: parameters, FLOPs of a decoded token, bytes of cache a token.
+    """Return a model's counts as LaTeX: parameters, FLOPs of a decoded token, bytes of
+    cache a token.
 
-    The functions of `costs` are called with the model's structure; the numbers are left as letters.
+    The functions of `costs` are called with the model's structure; the numbers are left
+    as letters.
     """
-    model, letters = symbolic_model(name), {entry.name: entry.letter for entry in INPUTS.values()}
+    model, letters = (
+        symbolic_model(name),
+        {entry.name: entry.letter for entry in INPUTS.values()},
+    )
     tokens, width = INPUTS["tokens"].symbol, INPUTS["bytes_per_element"].symbol
     rows = (
         (r"P", param_count(model.spec).total),
         (r"\text{FLOPs}", flops_per_token(model.spec, tokens)),
         (r"\text{cache}", cache_bytes_per_token(model.spec, bytes_per_element=width)),
     )
-    lines = (rf"{letter} &= {latex(shortest(sympy.expand(value)), letters)}" for letter, value in rows)
+    lines = (
+        rf"{letter} &= {latex(shortest(sympy.expand(value)), letters)}"
+        for letter, value in rows
+    )
     return r"\begin{aligned} " + r" \\ ".join(lines) + r" \end{aligned}"
 
 
 def script() -> str:
-    """Return the JavaScript file: `calculatorConfig` with `spec`, `summary`, `Config`, `models`."""
-    models = {name: json.dumps(config, indent=2, allow_nan=False) for name, config in published().items()}
+    """Return the JavaScript file: `calculatorConfig` with `spec`, `summary`, `Config`,
+    `models`.
+    """
+    models = {
+        name: json.dumps(config, indent=2, allow_nan=False)
+        for name, config in published().items()
+    }
     return (
         "/* Made by course_lib.course.calculators.config from course_lib.specs and course_lib.costs. */\n"
         "globalThis.calculatorConfig = (() => {\n"

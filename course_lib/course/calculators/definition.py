@@ -1,8 +1,10 @@
-"""What a calculator is: the question, what is entered, the lines of its formula, its plot, and what it says.
+"""What a calculator is: the question, what is entered, the lines of its formula, its
+plot, and what it says.
 
-The lines are expressions over the inputs' symbols and earlier lines. They come from calling the functions of
-`costs` with symbols, on a model's structure where the calculator has a model. The formula on the page and the
-numbers in it are both made from them.
+The lines are expressions over the inputs' symbols and earlier lines. They come from
+calling the functions of `costs` with symbols, on a model's structure where the
+calculator has a model. The formula on the page and the numbers in it are both made from
+them.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,10 +24,11 @@ UNITS = ("bytes", "seconds", "count", "flops", "weights", "share", "per second",
 class Line:
     """One line of a formula.
 
-    `value` over inputs and earlier lines; `letter` LaTeX of its left side; `unit` one of `UNITS`; `label`
-    names it among the results (where that is empty, it is not one); `printed` whether it stands in the
-    formula; `along` the symbol it is a function of, apart from the inputs; `may_be_none` whether it may come
-    out not finite, which then says that there is none (a price at which two tie).
+    `value` over inputs and earlier lines; `letter` LaTeX of its left side; `unit` one
+    of `UNITS`; `label` names it among the results (where that is empty, it is not one);
+    `printed` whether it stands in the formula; `along` the symbol it is a function of,
+    apart from the inputs; `may_be_none` whether it may come out not finite, which then
+    says that there is none (a price at which two tie).
     """
 
     name: str
@@ -53,10 +56,11 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True)
 class Crossing:
-    """The first whole value of the plot's input at which line `a` reaches line `b`, and how to say so.
+    """The first whole value of the plot's input at which line `a` reaches line `b`, and
+    how to say so.
 
-    `found` may name `{x}` and every line and input; `never` is said where there is none in the plot's range,
-    `always` where `a` is not below `b` at its beginning.
+    `found` may name `{x}` and every line and input; `never` is said where there is none
+    in the plot's range, `always` where `a` is not below `b` at its beginning.
     """
 
     a: str
@@ -69,7 +73,8 @@ class Crossing:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One of several to choose among: the line that is to be least, the input that has to keep the limit.
+    """One of several to choose among: the line that is to be least, the input that has
+    to keep the limit.
 
     `inputs` are its own numbers.
     """
@@ -82,11 +87,12 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The options, the input that is their `limit`, and the line of the tie of each two (by "1 2").
+    """The options, the input that is their `limit`, and the line of the tie of each two
+    (by "1 2").
 
-    `words` say it: of an option that `wins`, is `out` by the limit, `ties` with the winner {at} a price or
-    `never` does; of the plot, that {name} wins up to {at} (`first`), up to the next (`then`), above (`last`),
-    `always`, or that `none` does.
+    `words` say it: of an option that `wins`, is `out` by the limit, `ties` with the
+    winner {at} a price or `never` does; of the plot, that {name} wins up to {at}
+    (`first`), up to the next (`then`), above (`last`), `always`, or that `none` does.
     """
 
     options: tuple[Option, ...]
@@ -97,7 +103,9 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """The answer against the input that matters, from `low` to `high` of it, both axes by powers."""
+    """The answer against the input that matters, from `low` to `high` of it, both axes
+    by powers.
+    """
 
     x: str
     low: float
@@ -109,7 +117,9 @@ class Plot:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A sentence that states the result, said where line `a` is above line `b` (always, without the two)."""
+    """A sentence that states the result, said where line `a` is above line `b` (always,
+    without the two).
+    """
 
     text: str
     a: str = ""
@@ -120,12 +130,13 @@ class Finding:
 class Calculator:
     """A calculator, and everything that the page needs to know of it.
 
-    `lines` gives the formula: from a model's structure (None where `model` is empty) and the inputs' symbols.
-    `by_function` gives the answer by calling the library with numbers: what the page's tables and the tests
-    hold the formula to. `model` and `machine` name the presets it starts with, `defaults` overrides an
-    input's own. The first of `findings` that applies is the answer's sentence. `worked` are settings whose
-    answers the page prints. A calculator with a `choice` answers with the least of its options, names it as
-    {winner}, and marks in its plot where another one wins.
+    `lines` gives the formula: from a model's structure (None where `model` is empty)
+    and the inputs' symbols. `by_function` gives the answer by calling the library with
+    numbers: what the page's tables and the tests hold the formula to. `model` and
+    `machine` name the presets it starts with, `defaults` overrides an input's own. The
+    first of `findings` that applies is the answer's sentence. `worked` are settings
+    whose answers the page prints. A calculator with a `choice` answers with the least
+    of its options, names it as {winner}, and marks in its plot where another one wins.
     """
 
     name: str
@@ -152,23 +163,39 @@ class Calculator:
         return self.lines(model, {entry.name: entry.symbol for entry in self.entries()})
 
 
-def used_inputs(calculator: Calculator, model: SymbolicModel | None) -> tuple[Input, ...]:
-    """Return what can be entered: the calculator's inputs, and those of the model that its formula holds."""
-    names = {symbol.name for line in calculator.formula(model) for symbol in line.value.free_symbols}
+def used_inputs(
+    calculator: Calculator, model: SymbolicModel | None
+) -> tuple[Input, ...]:
+    """Return what can be entered: the calculator's inputs, and those of the model that
+    its formula holds.
+    """
+    names = {
+        symbol.name
+        for line in calculator.formula(model)
+        for symbol in line.value.free_symbols
+    }
     own = [entry for entry in (model.inputs if model else ()) if entry.name in names]
     return (*calculator.entries(), *sorted(own, key=lambda entry: _rank(entry.name)))
 
 
 def _rank(name: str) -> tuple[int, str]:
-    """Order inputs as the table does; numbered ones and counts of layers stand beside their first."""
+    """Order inputs as the table does; numbered ones and counts of layers stand beside
+    their first.
+    """
     names = list(INPUTS)
-    base = next((known for known in (name, name.rpartition("_")[0]) if known in names), "layers")
+    base = next(
+        (known for known in (name, name.rpartition("_")[0]) if known in names), "layers"
+    )
     return names.index(base), name
 
 
 def letters(calculator: Calculator, model: SymbolicModel | None) -> dict[str, str]:
-    """Return the LaTeX of every symbol of a formula, in the order in which factors are to stand."""
-    entries = sorted(used_inputs(calculator, model), key=lambda entry: _rank(entry.name))
+    """Return the LaTeX of every symbol of a formula, in the order in which factors are
+    to stand.
+    """
+    entries = sorted(
+        used_inputs(calculator, model), key=lambda entry: _rank(entry.name)
+    )
     found = {entry.name: entry.letter for entry in entries}
     for line in calculator.formula(model):
         if line.along is not None:
@@ -178,7 +205,9 @@ def letters(calculator: Calculator, model: SymbolicModel | None) -> dict[str, st
 
 
 def spelled_out(lines: tuple[Line, ...]) -> list[tuple[str, sympy.Expr]]:
-    """Return the lines which depend on inputs and earlier lines alone; those along a symbol are put in."""
+    """Return the lines which depend on inputs and earlier lines alone; those along a
+    symbol are put in.
+    """
     along: dict[sympy.Symbol, sympy.Expr] = {}
     plain = []
     for line in lines:

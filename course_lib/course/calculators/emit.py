@@ -1,7 +1,8 @@
-"""What the page loads: every calculator as data, and its formulas as JavaScript functions.
+"""What the page loads: every calculator as data, and its formulas as JavaScript
+functions.
 
-Models of one structure share a function. Two structures that a formula does not tell apart (a bias that no
-byte of the cache depends on) are one for that calculator.
+Models of one structure share a function. Two structures that a formula does not tell
+apart (a bias that no byte of the cache depends on) are one for that calculator.
 """
 
 import json
@@ -45,14 +46,23 @@ CALCULATORS: Mapping[str, Calculator] = {
         ATTENTION_SHARE,
     )
 }
-GREEK = {r"\beta": "β", r"\Pi": "Π", r"\rho": "ρ", r"\Delta": "Δ", r"\lambda": "λ", r"\ell": "ℓ"}
+GREEK = {
+    r"\beta": "β",
+    r"\Pi": "Π",
+    r"\rho": "ρ",
+    r"\Delta": "Δ",
+    r"\lambda": "λ",
+    r"\ell": "ℓ",
+}
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A formula of a calculator: its models, what is entered, its rules, its function, its LaTeX.
+    """A formula of a calculator: its models, what is entered, its rules, its function,
+    its LaTeX.
 
-    `rules`: ("multiple", a, b), a is a multiple of b; ("at most", a, b); ("some", a, b, ...), not all zero.
+    `rules`: ("multiple", a, b), a is a multiple of b; ("at most", a, b); ("some", a, b,
+        ...), not all zero.
     """
 
     models: tuple[str, ...]
@@ -64,15 +74,22 @@ class Variant:
 
 @cache
 def variants(name: str) -> tuple[Variant, ...]:
-    """Return the formulas of a calculator by its name, one for each structure that it tells apart.
+    """Return the formulas of a calculator by its name, one for each structure that it
+    tells apart.
 
     The one of the calculator's own model stands first.
     """
     calculator = CALCULATORS[name]
     models: dict[str, list[str]] = {}
-    others = [model for model in list_models() if model != calculator.model] if calculator.model else []
+    others = (
+        [model for model in list_models() if model != calculator.model]
+        if calculator.model
+        else []
+    )
     for model in (calculator.model, *others):
-        traced = str([(line.name, line.value) for line in calculator.formula(structure(model))])
+        traced = str(
+            [(line.name, line.value) for line in calculator.formula(structure(model))]
+        )
         models.setdefault(traced, []).append(model)
     return tuple(variant_of(calculator, tuple(alike)) for alike in models.values())
 
@@ -89,7 +106,9 @@ def variant_of(calculator: Calculator, models: tuple[str, ...]) -> Variant:
         models=models,
         inputs=inputs,
         rules=rules_of({entry.name for entry in inputs}),
-        function=function_body(spelled_out(tuple(short.values())), [entry.name for entry in inputs]),
+        function=function_body(
+            spelled_out(tuple(short.values())), [entry.name for entry in inputs]
+        ),
         formula=r"\begin{aligned} " + r" \\ ".join(rows) + r" \end{aligned}",
     )
 
@@ -113,7 +132,11 @@ def mark(letter: str) -> list[str]:
     >>> mark(r"n_{\text{in}}"), mark("B"), mark(r"\beta"), mark("{d_k}'")
     (['n', 'in'], ['B', ''], ['β', ''], ['d', "k'"])
     """
-    plain = re.sub(r"\\(?:text|mathrm)|[{}]", "", letter).replace(r"\,", " ").replace(r"\max", "max")
+    plain = (
+        re.sub(r"\\(?:text|mathrm)|[{}]", "", letter)
+        .replace(r"\,", " ")
+        .replace(r"\max", "max")
+    )
     base, _, small = plain.partition("_")
     return [GREEK.get(base, base), GREEK.get(small, small)]
 
@@ -123,7 +146,11 @@ def page_data(names: Iterable[str] = tuple(CALCULATORS)) -> dict[str, Any]:
     chosen = {name: CALCULATORS[name] for name in names}
     all_variants = {name: variants(name) for name in chosen}
     entries = {
-        entry.name: {**asdict(entry), "letter": mark(entry.letter), "allowed": entry.allowed()}
+        entry.name: {
+            **asdict(entry),
+            "letter": mark(entry.letter),
+            "allowed": entry.allowed(),
+        }
         for found in all_variants.values()
         for variant in found
         for entry in variant.inputs
@@ -140,7 +167,8 @@ def page_data(names: Iterable[str] = tuple(CALCULATORS)) -> dict[str, Any]:
         },
         "machines": {name: machine_values(name) for name in list_machines()},
         "calculators": {
-            name: _described(calculator, all_variants[name]) for name, calculator in chosen.items()
+            name: _described(calculator, all_variants[name])
+            for name, calculator in chosen.items()
         },
     }
 
@@ -154,7 +182,12 @@ def _described(calculator: Calculator, found: tuple[Variant, ...]) -> dict[str, 
         "defaults": dict(calculator.defaults),
         "answer": calculator.answer,
         "lines": [
-            {"name": line.name, "label": line.label, "unit": line.unit, "none": line.may_be_none}
+            {
+                "name": line.name,
+                "label": line.label,
+                "unit": line.unit,
+                "none": line.may_be_none,
+            }
             for line in lines
             if line.along is None
         ],
@@ -174,12 +207,15 @@ def _described(calculator: Calculator, found: tuple[Variant, ...]) -> dict[str, 
 
 
 def script(names: Iterable[str] = tuple(CALCULATORS)) -> str:
-    """Return the JavaScript file that a page with calculators loads: the data, then the functions.
+    """Return the JavaScript file that a page with calculators loads: the data, then the
+    functions.
 
     The functions call those of `calculator-maths.js`, which has to stand before it.
     """
     names = tuple(names)
-    data = json.dumps(page_data(names), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    data = json.dumps(
+        page_data(names), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
     functions = [
         f"  functions[{json.dumps(name)}] = [\n"
         + "".join(f"    {variant.function},\n" for variant in variants(name))

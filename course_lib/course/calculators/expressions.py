@@ -1,18 +1,36 @@
-"""Expressions of the library's Python as JavaScript: the part of the language that parsers are written in.
+"""Expressions of the library's Python as JavaScript: the part of the language that
+parsers are written in.
 
-What JavaScript does otherwise than Python (truth of empty things, `+` and `*` of sequences, `==` of records,
-`//`, keyword arguments) is a function of `calculator-python.js`, called `py` here. A construct that is not
-listed is refused by its name, so a parser that needs one says so when the pages are built.
+What JavaScript does otherwise than Python (truth of empty things, `+` and `*` of
+sequences, `==` of records, `//`, keyword arguments) is a function of
+`calculator-python.js`, called `py` here. A construct that is not listed is refused by
+its name, so a parser that needs one says so when the pages are built.
 """
 
 import ast
 import json
 
 RESERVED = frozenset(
-    ("case", "catch", "const", "default", "delete", "export", "function", "let", "new", "this", "var")
+    (
+        "case",
+        "catch",
+        "const",
+        "default",
+        "delete",
+        "export",
+        "function",
+        "let",
+        "new",
+        "this",
+        "var",
+    )
 )
-METHODS = frozenset(("endswith", "get", "items", "join", "rpartition", "update", "values"))
-"""Methods of Python's strings and mappings, which `py.method` finds on what it is given."""
+METHODS = frozenset(
+    ("endswith", "get", "items", "join", "rpartition", "update", "values")
+)
+"""Methods of Python's strings and mappings, which `py.method` finds on what it is
+given.
+"""
 COMPARED = {
     ast.Eq: "py.eq({}, {})",
     ast.NotEq: "!py.eq({}, {})",
@@ -40,7 +58,9 @@ COMPUTED = {
 def refused(node: ast.AST) -> ValueError:
     """Return the error for a construct that is not translated."""
     where = f"line {node.lineno}" if hasattr(node, "lineno") else "somewhere"
-    return ValueError(f"{type(node).__name__} on {where}: not among what is translated to JavaScript")
+    return ValueError(
+        f"{type(node).__name__} on {where}: not among what is translated to JavaScript"
+    )
 
 
 def name(python: str) -> str:
@@ -56,7 +76,8 @@ def expression(node: ast.expr) -> str:
     """Return a Python expression as JavaScript.
 
     Raises:
-        ValueError: if it holds a construct that is not translated (the message names it).
+        ValueError: if it holds a construct that is not translated (the message names
+        it).
 
     >>> expression(ast.parse("width // heads + 1", mode="eval").body)
     'py.add(floorDivide(width, heads), 1)'
@@ -101,10 +122,16 @@ def _constant(node: ast.Constant) -> str:
 
 def _call(node: ast.Call) -> str:
     match node.func:
-        case ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr="__post_init__"):
+        case ast.Attribute(
+            value=ast.Call(func=ast.Name(id="super")), attr="__post_init__"
+        ):
             return "Sized.checked(self)"
         case ast.Attribute(value=value, attr=method) if method in METHODS:
-            inner = ", ".join(part for part in (expression(value), text(method), arguments(node)) if part)
+            inner = ", ".join(
+                part
+                for part in (expression(value), text(method), arguments(node))
+                if part
+            )
             return f"py.method({inner})"
     return f"{expression(node.func)}({arguments(node)})"
 
@@ -158,7 +185,9 @@ def _fstring(node: ast.JoinedStr) -> str:
 
 def _dict(node: ast.Dict) -> str:
     pairs = [
-        f"...{expression(value)}" if key is None else f"[{expression(key)}, {expression(value)}]"
+        f"...{expression(value)}"
+        if key is None
+        else f"[{expression(key)}, {expression(value)}]"
         for key, value in zip(node.keys, node.values, strict=True)
     ]
     return f"new Map([{', '.join(pairs)}])"
@@ -169,17 +198,24 @@ def _sequence(node: ast.Tuple | ast.List) -> str:
 
 
 def _loop(node: ast.GeneratorExp | ast.ListComp | ast.DictComp, body: str) -> str:
-    """Return a comprehension as `py.each`, a generator which like Python's runs as it is asked."""
+    """Return a comprehension as `py.each`, a generator which like Python's runs as it
+    is asked.
+    """
     if len(node.generators) != 1:
         raise refused(node)
     loop = node.generators[0]
     target, items = expression(loop.target), expression(loop.iter)
-    tests = " && ".join(f"py.truth({expression(condition)})" for condition in loop.ifs) or "true"
+    tests = (
+        " && ".join(f"py.truth({expression(condition)})" for condition in loop.ifs)
+        or "true"
+    )
     return f"py.each({items}, ({target}) => {tests}, ({target}) => {body})"
 
 
 def _dict_loop(node: ast.DictComp) -> str:
-    return f"new Map({_loop(node, f'[{expression(node.key)}, {expression(node.value)}]')})"
+    return (
+        f"new Map({_loop(node, f'[{expression(node.key)}, {expression(node.value)}]')})"
+    )
 
 
 def _lambda(node: ast.Lambda) -> str:
@@ -204,7 +240,9 @@ _EXPRESSIONS = {
     ast.List: _sequence,
     ast.ListComp: lambda node: f"py.list({_loop(node, expression(node.elt))})",
     ast.Name: lambda node: name(node.id),
-    ast.Subscript: lambda node: f"py.item({expression(node.value)}, {expression(node.slice)})",
+    ast.Subscript: lambda node: (
+        f"py.item({expression(node.value)}, {expression(node.slice)})"
+    ),
     ast.Tuple: _sequence,
     ast.UnaryOp: _unary,
 }

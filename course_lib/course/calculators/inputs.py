@@ -1,7 +1,9 @@
-"""What a reader may enter in a calculator: name, letter, unit, and the values that are allowed.
+"""What a reader may enter in a calculator: name, letter, unit, and the values that are
+allowed.
 
-The letters are those of the notation page. An input's symbol is what the cost functions are called with, so
-the name of an input is the name that the code uses. The table's order is the order of factors in a formula.
+The letters are those of the notation page. An input's symbol is what the cost functions
+are called with, so the name of an input is the name that the code uses. The table's
+order is the order of factors in a formula.
 """
 
 from collections.abc import Mapping
@@ -18,9 +20,10 @@ FAR = 10_000_000
 class Input:
     """One number that a reader enters.
 
-    `letter` in LaTeX; `label` and `unit` as the page shows them; `least` and `most` allowed, in that unit;
-    `whole` whether only whole numbers are; `factor` what one unit is in the formula (10^9 for a GB);
-    `default` where nothing else sets it; `group` under which heading it stands; `hint` on what to enter.
+    `letter` in LaTeX; `label` and `unit` as the page shows them; `least` and `most`
+    allowed, in that unit; `whole` whether only whole numbers are; `factor` what one
+    unit is in the formula (10^9 for a GB); `default` where nothing else sets it;
+    `group` under which heading it stands; `hint` on what to enter.
     """
 
     name: str
@@ -38,7 +41,9 @@ class Input:
     @cached_property
     def symbol(self) -> sympy.Symbol:
         """The symbol that stands for it in a formula."""
-        return sympy.Symbol(self.name, positive=True, integer=True if self.whole else None)
+        return sympy.Symbol(
+            self.name, positive=True, integer=True if self.whole else None
+        )
 
     def allowed(self) -> str:
         """Say what is allowed, in words.
@@ -48,7 +53,9 @@ class Input:
         """
         kind = "a whole number" if self.whole else "a number"
         unit = f" {self.unit}" if self.unit else ""
-        least, most = (int(end) if end == int(end) else end for end in (self.least, self.most))
+        least, most = (
+            int(end) if end == int(end) else end for end in (self.least, self.most)
+        )
         return f"{kind} from {least:,} to {most:,}{unit}"
 
     def check(self, value: Real) -> None:
@@ -57,7 +64,11 @@ class Input:
         Raises:
             ValueError: naming the input, the value and what is allowed.
         """
-        number = isinstance(value, Real) and not isinstance(value, bool) and self.least <= value <= self.most
+        number = (
+            isinstance(value, Real)
+            and not isinstance(value, bool)
+            and self.least <= value <= self.most
+        )
         if not number or (self.whole and value != int(value)):
             raise ValueError(f"{self.name}={value!r}: {self.allowed()} is allowed")
 
@@ -66,9 +77,18 @@ def _model(name: str, letter: str, label: str, most: int, *, least: int = 1) -> 
     return Input(name=name, letter=letter, label=label, least=least, most=most)
 
 
-def _request(name: str, letter: str, label: str, most: int, default: int, unit: str = "") -> Input:
+def _request(
+    name: str, letter: str, label: str, most: int, default: int, unit: str = ""
+) -> Input:
     return Input(
-        name=name, letter=letter, label=label, least=1, most=most, default=default, unit=unit, group="request"
+        name=name,
+        letter=letter,
+        label=label,
+        least=1,
+        most=most,
+        default=default,
+        unit=unit,
+        group="request",
     )
 
 
@@ -89,17 +109,33 @@ def _bytes(name: str, letter: str, label: str) -> Input:
 
 def _price(name: str, letter: str, label: str, most: float = 1e9) -> Input:
     return Input(
-        name=name, letter=letter, label=label, least=0, most=most, unit="USD", whole=False, group="prices"
+        name=name,
+        letter=letter,
+        label=label,
+        least=0,
+        most=most,
+        unit="USD",
+        whole=False,
+        group="prices",
     )
 
 
 def _criterion(name: str, letter: str, label: str, unit: str, most: float) -> Input:
     return Input(
-        name=name, letter=letter, label=label, least=0, most=most, unit=unit, whole=False, group="candidates"
+        name=name,
+        letter=letter,
+        label=label,
+        least=0,
+        most=most,
+        unit=unit,
+        whole=False,
+        group="candidates",
     )
 
 
-def _machine(name: str, letter: str, label: str, unit: str, factor: float, most: float) -> Input:
+def _machine(
+    name: str, letter: str, label: str, unit: str, factor: float, most: float
+) -> Input:
     return Input(
         name=name,
         letter=letter,
@@ -145,7 +181,15 @@ _TABLE = (
     _model("mix_width", r"d_I", "Channels of time mixing", 1_000_000),
     _bytes("bytes_per_element", "b", "Bytes of a cached number"),
     _bytes("bytes_per_weight", r"b_W", "Bytes of a weight"),
-    Input(name="devices", letter="D", label="Devices", least=1, most=100_000, default=1, group="machine"),
+    Input(
+        name="devices",
+        letter="D",
+        label="Devices",
+        least=1,
+        most=100_000,
+        default=1,
+        group="machine",
+    ),
     _machine("memory_bytes", "M", "Memory of a device", "GB", 1e9, 100_000),
     _machine("bandwidth", r"\beta", "Bandwidth of a device", "GB/s", 1e9, 1_000_000),
     _machine("peak_flops", r"\Pi", "Peak of a device", "TFLOP/s", 1e12, 1_000_000),
@@ -187,7 +231,9 @@ INPUTS: Mapping[str, Input] = {entry.name: entry for entry in _TABLE}
 
 
 def count_of_layers(tag: str, label: str) -> Input:
-    """Return the input for the number of layers of one kind, in a model of several kinds."""
+    """Return the input for the number of layers of one kind, in a model of several
+    kinds.
+    """
     letters = tag.replace("_", r"\,")
     return replace(
         INPUTS["layers"],
@@ -199,7 +245,8 @@ def count_of_layers(tag: str, label: str) -> Input:
 
 
 def find_input(name: str) -> Input:
-    """Return an input by its name; a second one of a kind, or a candidate's, ends in a number ("kv_heads_2").
+    """Return an input by its name; a second one of a kind, or a candidate's, ends in a
+    number ("kv_heads_2").
 
     Raises:
         ValueError: if there is none of that name.
@@ -214,5 +261,8 @@ def find_input(name: str) -> Input:
         label = f"{first.label}, candidate {number}"
         return replace(first, name=name, letter=f"{first.letter}_{number}", label=label)
     return replace(
-        first, name=name, letter=rf"{{{first.letter}}}'", label=f"{first.label}, layer kind {number}"
+        first,
+        name=name,
+        letter=rf"{{{first.letter}}}'",
+        label=f"{first.label}, layer kind {number}",
     )

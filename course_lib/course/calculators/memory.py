@@ -25,9 +25,14 @@ from course_lib.specs.records import ModelSpec
 def kv_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
     """The cache of a batch, and the memory that it is held against."""
     held = cache_bytes(
-        model.spec, batch=s["batch"], tokens=s["tokens"], bytes_per_element=s["bytes_per_element"]
+        model.spec,
+        batch=s["batch"],
+        tokens=s["tokens"],
+        bytes_per_element=s["bytes_per_element"],
     )
-    cache = Line(name="cache", letter=r"\text{cache}", value=held, unit="bytes", label="Cache")
+    cache = Line(
+        name="cache", letter=r"\text{cache}", value=held, unit="bytes", label="Cache"
+    )
     node = memory_line(s)
     share = Line(
         name="share",
@@ -42,7 +47,12 @@ def kv_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
 
 def kv_bytes(spec: ModelSpec, v: Mapping[str, float]) -> float:
     """The cache of a batch, by `cache_bytes`."""
-    return cache_bytes(spec, batch=v["batch"], tokens=v["tokens"], bytes_per_element=v["bytes_per_element"])
+    return cache_bytes(
+        spec,
+        batch=v["batch"],
+        tokens=v["tokens"],
+        bytes_per_element=v["bytes_per_element"],
+    )
 
 
 KV_BUDGET = Calculator(
@@ -64,7 +74,11 @@ KV_BUDGET = Calculator(
         always="The caches alone are more than {node} at any context shown.",
     ),
     findings=(
-        Finding(text="{batch} × {tokens} tokens keep {cache}: more than {node}.", a="cache", b="node"),
+        Finding(
+            text="{batch} × {tokens} tokens keep {cache}: more than {node}.",
+            a="cache",
+            b="node",
+        ),
         Finding(text="{batch} × {tokens} tokens keep {cache}: {share} of {node}."),
     ),
     worked=(
@@ -80,8 +94,19 @@ KV_BUDGET = Calculator(
 
 def concurrency_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
     """Weights, the cache of one request, and the requests that fit beside the weights."""
-    one = cache_bytes(model.spec, batch=1, tokens=s["tokens"], bytes_per_element=s["bytes_per_element"])
-    cache = Line(name="cache", letter=r"\text{cache}", value=one, unit="bytes", label="Cache of a request")
+    one = cache_bytes(
+        model.spec,
+        batch=1,
+        tokens=s["tokens"],
+        bytes_per_element=s["bytes_per_element"],
+    )
+    cache = Line(
+        name="cache",
+        letter=r"\text{cache}",
+        value=one,
+        unit="bytes",
+        label="Cache of a request",
+    )
     weights = Line(
         name="weights",
         letter=r"\text{weights}",
@@ -125,7 +150,9 @@ def requests_that_fit(spec: ModelSpec, v: Mapping[str, float]) -> int:
     """The requests that fit, by `max_concurrency`."""
     return max_concurrency(
         spec,
-        Hardware("any", peak_flops=1, bandwidth_bytes_per_s=1, memory_bytes=v["memory_bytes"]),
+        Hardware(
+            "any", peak_flops=1, bandwidth_bytes_per_s=1, memory_bytes=v["memory_bytes"]
+        ),
         v["tokens"],
         devices=v["devices"],
         bytes_per_weight=v["bytes_per_weight"],
@@ -140,7 +167,14 @@ CONCURRENCY = Calculator(
     question="How many requests of this context can be held at once beside the weights?",
     model="llama-3.1-70b",
     machine="H100-SXM",
-    inputs=("tokens", "bytes_per_element", "bytes_per_weight", "devices", "memory_bytes", "reserve"),
+    inputs=(
+        "tokens",
+        "bytes_per_element",
+        "bytes_per_weight",
+        "devices",
+        "memory_bytes",
+        "reserve",
+    ),
     defaults={"devices": 8},
     lines=concurrency_lines,
     by_function=requests_that_fit,
@@ -168,7 +202,9 @@ CONCURRENCY = Calculator(
             a="least",
             b="usable",
         ),
-        Finding(text="{requests} × {tokens} tokens fit beside {weights} of weights; each keeps {cache}."),
+        Finding(
+            text="{requests} × {tokens} tokens fit beside {weights} of weights; each keeps {cache}."
+        ),
     ),
     worked=(
         {},
@@ -176,6 +212,11 @@ CONCURRENCY = Calculator(
         {"tokens": 131_072, "machine": "H200-SXM"},
         {"model": "llama-3.1-8b", "devices": 1},
         {"model": "gpt-oss-120b", "devices": 8, "tokens": 131_072},
-        {"model": "deepseek-v3", "machine": "H200-SXM", "devices": 16, "tokens": 131_072},
+        {
+            "model": "deepseek-v3",
+            "machine": "H200-SXM",
+            "devices": 16,
+            "tokens": 131_072,
+        },
     ),
 )

@@ -1,4 +1,6 @@
-"""What a calculator starts from: published models and machines, and the settings that a worked line names."""
+"""What a calculator starts from: published models and machines, and the settings that a
+worked line names.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,12 +26,17 @@ TEXT = {
     "share": share_text,
     "USD": usd_text,
 }
-MACHINE = {"memory_bytes": "memory_bytes", "bandwidth": "bandwidth_bytes_per_s", "peak_flops": "peak_flops"}
+MACHINE = {
+    "memory_bytes": "memory_bytes",
+    "bandwidth": "bandwidth_bytes_per_s",
+    "peak_flops": "peak_flops",
+}
 
 
 @cache
 def list_models() -> tuple[str, ...]:
-    """Names of the models that calculators offer: language models that are one stack of layers.
+    """Names of the models that calculators offer: language models that are one stack of
+    layers.
 
     >>> "llama-3-8b" in list_models(), "t5-base" in list_models(), "bert-base" in list_models()
     (True, False, False)
@@ -38,7 +45,10 @@ def list_models() -> tuple[str, ...]:
     return tuple(
         spec.name
         for spec in specs
-        if spec.head == "lm" and not spec.encoder and spec.vision is None and spec.patches is None
+        if spec.head == "lm"
+        and not spec.encoder
+        and spec.vision is None
+        and spec.patches is None
     )
 
 
@@ -50,7 +60,10 @@ def machine_values(name: str) -> dict[str, float]:
     """
     device = load_hardware(name)
     units = {"memory_bytes": 1e9, "bandwidth": 1e9, "peak_flops": 1e12}
-    return {entry: round(getattr(device, field) / units[entry], 6) for entry, field in MACHINE.items()}
+    return {
+        entry: round(getattr(device, field) / units[entry], 6)
+        for entry, field in MACHINE.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -62,21 +75,34 @@ class Setting:
     values: Mapping[str, float]
 
 
-def setting(calculator: Calculator, changed: Mapping[str, float | str] | None = None) -> Setting:
+def setting(
+    calculator: Calculator, changed: Mapping[str, float | str] | None = None
+) -> Setting:
     """Return what a calculator starts with, with `changed` entered on top.
 
-    Args: `changed` values by the name of their input; "model" and "machine" choose presets.
-    Raises: ValueError if a name is not among the calculator's inputs, or a value is not allowed.
+    Args: `changed` values by the name of their input; "model" and "machine" choose
+        presets.
+    Raises: ValueError if a name is not among the calculator's inputs, or a value is not
+        allowed.
     """
     changed = dict(changed or {})
-    model, machine = changed.pop("model", calculator.model), changed.pop("machine", calculator.machine)
+    model, machine = (
+        changed.pop("model", calculator.model),
+        changed.pop("machine", calculator.machine),
+    )
     inputs = {entry.name: entry for entry in used_inputs(calculator, structure(model))}
-    values = {name: entry.default for name, entry in inputs.items() if entry.default is not None}
+    values = {
+        name: entry.default
+        for name, entry in inputs.items()
+        if entry.default is not None
+    }
     if model:
         values |= symbolic_model(model).values
     if machine:
         values |= machine_values(machine)
-    values = {name: value for name, value in values.items() if name in inputs} | dict(calculator.defaults)
+    values = {name: value for name, value in values.items() if name in inputs} | dict(
+        calculator.defaults
+    )
     for name, value in changed.items():
         if name not in inputs:
             raise ValueError(f"name={name!r}: one of {', '.join(inputs)} is allowed")
@@ -94,9 +120,13 @@ def list_machines() -> tuple[str, ...]:
     return list_hardware()
 
 
-def in_formula_units(calculator: Calculator, model: str, values: Mapping[str, float]) -> dict[str, float]:
+def in_formula_units(
+    calculator: Calculator, model: str, values: Mapping[str, float]
+) -> dict[str, float]:
     """Return entered values as the formula takes them: a memory in GB becomes bytes."""
-    factors = {entry.name: entry.factor for entry in used_inputs(calculator, structure(model))}
+    factors = {
+        entry.name: entry.factor for entry in used_inputs(calculator, structure(model))
+    }
     return {name: value * factors[name] for name, value in values.items()}
 
 
@@ -108,7 +138,9 @@ def answer_by_function(calculator: Calculator, entered: Setting) -> float:
     40.0
     """
     spec = spec_of(entered.model, entered.values)
-    return calculator.by_function(spec, in_formula_units(calculator, entered.model, entered.values))
+    return calculator.by_function(
+        spec, in_formula_units(calculator, entered.model, entered.values)
+    )
 
 
 def answer_text(calculator: Calculator, entered: Setting) -> str:
@@ -125,8 +157,10 @@ def answer_text(calculator: Calculator, entered: Setting) -> str:
 def spec_of(name: str, entered: Mapping[str, float]) -> ModelSpec | None:
     """Return the model with the entered numbers in it; None where no model is named.
 
-    A number that the formula does not hold is not asked for. It is the model's own, unless that does not go
-    with what was entered: then there are as many query heads as KV heads, and a token visits every expert.
+    A number that the formula does not hold is not asked for. It is the model's own,
+    unless that does not go
+    with what was entered: then there are as many query heads as KV heads, and a token
+        visits every expert.
     """
     if not name:
         return None

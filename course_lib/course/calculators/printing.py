@@ -1,9 +1,10 @@
 """A traced expression as LaTeX and as JavaScript.
 
-Factors and terms of a formula stand in the order that they are given in, not in the alphabet's. JavaScript
-calls three functions of `calculator-maths.js` where the language has none of its own: `floorDivide`, which
-rounds as Python's `//` does; `sumOfSteps`, which sums the larger of two times over an answer's contexts; and
-`leastWithin`, the least of several values among those that keep a limit.
+Factors and terms of a formula stand in the order that they are given in, not in the
+alphabet's. JavaScript calls three functions of `calculator-maths.js` where the language
+has none of its own: `floorDivide`, which rounds as Python's `//` does; `sumOfSteps`,
+which sums the larger of two times over an answer's contexts; and `leastWithin`, the
+least of several values among those that keep a limit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,14 @@ from sympy.printing.latex import LatexPrinter
 
 
 class LeastWithin(sympy.Function):
-    """(limit, value, kept, value, kept, ...): the least value whose `kept` is at most the limit."""
+    """(limit, value, kept, value, kept, ...): the least value whose `kept` is at most
+    the limit.
+    """
 
 
 def shortest(expression: sympy.Expr) -> sympy.Expr:
-    """Return the form of an expression with the fewest operations: as it stands, or factored.
+    """Return the form of an expression with the fewest operations: as it stands, or
+    factored.
 
     >>> x, y, z = sympy.symbols("x y z")
     >>> shortest(x * y + x * z)
@@ -39,7 +43,8 @@ class _LaTeX(LatexPrinter):
     def _print_Max(self, expression, exp=None):
         # A bare 0 comes first: max(0, x).
         arguments = sorted(
-            expression.args, key=lambda argument: (not argument.is_number, argument.sort_key())
+            expression.args,
+            key=lambda argument: (not argument.is_number, argument.sort_key()),
         )
         return rf"\max\left({', '.join(map(self._print, arguments))}\right)"
 
@@ -51,7 +56,8 @@ class _LaTeX(LatexPrinter):
 def latex(expression: sympy.Expr, letters: Mapping[str, str]) -> str:
     r"""Return an expression as LaTeX.
 
-    Args: `letters` the LaTeX of each symbol by its name, in the order in which factors are to stand.
+    Args: `letters` the LaTeX of each symbol by its name, in the order in which factors
+        are to stand.
 
     >>> n, g = sympy.symbols("tokens kv_heads", positive=True)
     >>> latex(2 * g * n, {"tokens": "n", "kv_heads": "G"})
@@ -86,13 +92,18 @@ class _JavaScript(JavascriptCodePrinter):
 
     def _print_LeastWithin(self, expression):
         limit, *rest = map(self._print, expression.args)
-        pairs = ", ".join(f"[{value}, {kept}]" for value, kept in zip(rest[::2], rest[1::2], strict=True))
+        pairs = ", ".join(
+            f"[{value}, {kept}]"
+            for value, kept in zip(rest[::2], rest[1::2], strict=True)
+        )
         return f"leastWithin({limit}, [{pairs}])"
 
     def _print_Sum(self, expression):
         body, (index, first, last) = expression.function, expression.limits[0]
         if not isinstance(body, sympy.Max) or len(body.args) != 2:
-            raise ValueError(f"expression={expression}: only a sum of the larger of two is allowed")
+            raise ValueError(
+                f"expression={expression}: only a sum of the larger of two is allowed"
+            )
         one, other = (f"({index}) => {self._print(part)}" for part in body.args)
         windows = {
             bound
@@ -115,11 +126,16 @@ def javascript(expression: sympy.Expr) -> str:
     return _JavaScript().doprint(expression)
 
 
-def function_body(lines: Sequence[tuple[str, sympy.Expr]], inputs: Sequence[str]) -> str:
-    """Return the JavaScript of a function that computes lines one after another from its argument `v`.
+def function_body(
+    lines: Sequence[tuple[str, sympy.Expr]], inputs: Sequence[str]
+) -> str:
+    """Return the JavaScript of a function that computes lines one after another from
+    its argument `v`.
 
-    Args: `lines` names and expressions, over inputs and earlier lines; `inputs` the names read from `v`.
-    Returns: the text of an arrow function which gives an object with a number for each line.
+    Args: `lines` names and expressions, over inputs and earlier lines; `inputs` the
+        names read from `v`.
+    Returns: the text of an arrow function which gives an object with a number for each
+        line.
 
     >>> x = sympy.Symbol("x")
     >>> function_body([("double", 2 * x)], ["x"])
@@ -130,7 +146,11 @@ def function_body(lines: Sequence[tuple[str, sympy.Expr]], inputs: Sequence[str]
     steps = []
     for name, expression in lines:
         named = expression.xreplace(
-            {s: rename[sympy.Symbol(s.name)] for s in expression.atoms(sympy.Symbol) if s.name in local}
+            {
+                s: rename[sympy.Symbol(s.name)]
+                for s in expression.atoms(sympy.Symbol)
+                if s.name in local
+            }
         )
         steps.append(f"const {local[name]} = {javascript(named)};")
     results = ", ".join(f"{name}: {new}" for name, new in local.items())

@@ -28,7 +28,9 @@ from course_lib.specs.records import ModelSpec
 def request_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
     """Prefill, the steps at a growing context, and their sum."""
     widths = {"batch": s["batch"], "bytes_per_element": s["bytes_per_element"]}
-    prompt = work_lines(prefill_work(model.spec, s["tokens_in"], **widths), "prefill", "")
+    prompt = work_lines(
+        prefill_work(model.spec, s["tokens_in"], **widths), "prefill", ""
+    )
     prefill = Line(
         name="prefill",
         letter=r"T_{\text{prefill}}",
@@ -37,9 +39,13 @@ def request_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
         label="Until the first token",
     )
     t = sympy.Symbol("t", positive=True, integer=True)
-    step = work_lines(decode_work(model.spec, context=t, **widths), "step", "(t)", along=t)
+    step = work_lines(
+        decode_work(model.spec, context=t, **widths), "step", "(t)", along=t
+    )
     steps = sum_of_steps(
-        lambda context: times(step, s), s["tokens_in"] + 1, s["tokens_in"] + s["tokens_out"] - 1
+        lambda context: times(step, s),
+        s["tokens_in"] + 1,
+        s["tokens_in"] + s["tokens_out"] - 1,
     )
     decode = Line(
         name="decode",
@@ -61,7 +67,11 @@ def request_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
 def request_seconds(spec: ModelSpec, v: Mapping[str, float]) -> float:
     """The time of a request, by `request_latency`."""
     return request_latency(
-        spec, machine_of(v), tokens_in=v["tokens_in"], tokens_out=v["tokens_out"], **options_of(v)
+        spec,
+        machine_of(v),
+        tokens_in=v["tokens_in"],
+        tokens_out=v["tokens_out"],
+        **options_of(v),
     )
 
 
@@ -105,7 +115,9 @@ REQUEST = Calculator(
         ),
     ),
     findings=(
-        Finding(text="At least {total}: {prefill} until the first token, then {decode} for the others."),
+        Finding(
+            text="At least {total}: {prefill} until the first token, then {decode} for the others."
+        ),
     ),
     worked=(
         {},

@@ -1,4 +1,6 @@
-"""Calculator of a decode step's time; the lines that the work of any pass is written in."""
+"""Calculator of a decode step's time; the lines that the work of any pass is written
+in.
+"""
 
 from collections.abc import Mapping
 
@@ -22,8 +24,15 @@ OPTIONS = ("batch", "devices", "bytes_per_weight", "bytes_per_element")
 
 
 def machine_of(s: Mapping) -> Hardware:
-    """The device with these symbols or numbers for peak and bandwidth; its memory is not asked for."""
-    return Hardware("any", peak_flops=s["peak_flops"], bandwidth_bytes_per_s=s["bandwidth"], memory_bytes=1)
+    """The device with these symbols or numbers for peak and bandwidth; its memory is
+    not asked for.
+    """
+    return Hardware(
+        "any",
+        peak_flops=s["peak_flops"],
+        bandwidth_bytes_per_s=s["bandwidth"],
+        memory_bytes=1,
+    )
 
 
 def options_of(s: Mapping) -> dict:
@@ -31,8 +40,12 @@ def options_of(s: Mapping) -> dict:
     return {name: s[name] for name in OPTIONS}
 
 
-def work_lines(work: Work, tag: str, of: str, along: sympy.Symbol | None = None) -> tuple[Line, ...]:
-    """The three lines of a pass's work; `tag` begins their names, `of` ends the letters ("" or "(t)")."""
+def work_lines(
+    work: Work, tag: str, of: str, along: sympy.Symbol | None = None
+) -> tuple[Line, ...]:
+    """The three lines of a pass's work; `tag` begins their names, `of` ends the letters
+    ("" or "(t)").
+    """
     small = rf"_{{\text{{{tag}}}}}" if tag else ""
     start = f"{tag}_" if tag else ""
     flops = Line(
@@ -62,13 +75,18 @@ def times(work: tuple[Line, ...], s: Symbols) -> RooflineTime:
     """The times of a pass whose work stands in three lines."""
     flops, read, cache = (line.symbol for line in work)
     pass_ = Work(flops=flops, weights_read=read, cache_bytes=cache)
-    return pass_.on(machine_of(s), devices=s["devices"], bytes_per_weight=s["bytes_per_weight"])
+    return pass_.on(
+        machine_of(s), devices=s["devices"], bytes_per_weight=s["bytes_per_weight"]
+    )
 
 
 def decode_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
     """Work and time of a decode step, and the shares of weights and cache in its bytes."""
     work = decode_work(
-        model.spec, batch=s["batch"], context=s["tokens"], bytes_per_element=s["bytes_per_element"]
+        model.spec,
+        batch=s["batch"],
+        context=s["tokens"],
+        bytes_per_element=s["bytes_per_element"],
     )
     lines = work_lines(work, "", "")
     step = times(lines, s)
@@ -99,7 +117,13 @@ def decode_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
         for name, other in (("weights", cache), ("cache", read))
     )
     total = RooflineTime(compute_s=compute.symbol, memory_s=memory.symbol).time_s
-    step_s = Line(name="step", letter=r"T_{\text{step}}", value=total, unit="seconds", label="Step")
+    step_s = Line(
+        name="step",
+        letter=r"T_{\text{step}}",
+        value=total,
+        unit="seconds",
+        label="Step",
+    )
     rate = Line(
         name="rate",
         letter=r"\text{rate}",

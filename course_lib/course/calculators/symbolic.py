@@ -1,12 +1,12 @@
 """A published model with symbols in the place of its numbers.
 
-`symbolic(spec)` gives a model of the same structure: the same kinds of layers, each once with the number of
-such layers as a symbol, and every size a symbol. A cost function that is called with it gives the formula of
-all models of that structure. `filled` puts numbers back. What no cost reads (rotations, scales, caps) is left
-out.
+`symbolic(spec)` gives a model of the same structure: the same kinds of layers, each
+once with the number of such layers as a symbol, and every size a symbol. A cost
+function that is called with it gives the formula of all models of that structure.
+`filled` puts numbers back. What no cost reads (rotations, scales, caps) is left out.
 
-Equal numbers in the same place share a symbol: a window of 4,096 in all windowed layers is one input. A value
-head that is as wide as a key head is written d_k.
+Equal numbers in the same place share a symbol: a window of 4,096 in all windowed layers
+is one input. A value head that is as wide as a key head is written d_k.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,9 @@ FFNS = {"dense": "a dense FFN", "moe": "experts", "none": "no FFN"}
 
 @dataclass(frozen=True)
 class SymbolicModel:
-    """A model's structure: `spec` with symbols, its `inputs`, and the model's own numbers (`values`)."""
+    """A model's structure: `spec` with symbols, its `inputs`, and the model's own
+    numbers (`values`).
+    """
 
     spec: ModelSpec
     inputs: tuple[Input, ...]
@@ -55,7 +57,9 @@ class SymbolicModel:
 
 
 class _Namer:
-    """Hands out symbols: one for each name and value, a numbered one where the value differs."""
+    """Hands out symbols: one for each name and value, a numbered one where the value
+    differs.
+    """
 
     def __init__(self) -> None:
         self.inputs: dict[str, Input] = {}
@@ -82,7 +86,8 @@ def symbolic_model(name: str) -> SymbolicModel:
 
 
 def symbolic(spec: ModelSpec) -> SymbolicModel:
-    """Return a decoder's structure, with a symbol for every number that a cost depends on.
+    """Return a decoder's structure, with a symbol for every number that a cost depends
+    on.
 
     Args: `spec` of a language model that is one stack of layers.
     Returns: the structure, its inputs and the model's values for them.
@@ -92,15 +97,25 @@ def symbolic(spec: ModelSpec) -> SymbolicModel:
     >>> model.values["kv_heads"], model.spec.layers[next(iter(model.spec.layers))]
     (8, layers)
     """
-    if spec.encoder or spec.vision is not None or spec.patches is not None or spec.head != "lm":
-        raise ValueError(f"spec={spec.name!r}: a language model that is one stack of layers is allowed")
+    if (
+        spec.encoder
+        or spec.vision is not None
+        or spec.patches is not None
+        or spec.head != "lm"
+    ):
+        raise ValueError(
+            f"spec={spec.name!r}: a language model that is one stack of layers is allowed"
+        )
     namer = _Namer()
     width = namer("width", spec.width)
     kinds: dict[LayerSpec, int] = {}
     for layer, count in unique_layers(spec.layers):
         kind = _layer(namer, layer, spec.width, width)
         kinds[kind] = kinds.get(kind, 0) + count
-    layers = {kind: namer.enter(_count_input(kind, kinds), count) for kind, count in kinds.items()}
+    layers = {
+        kind: namer.enter(_count_input(kind, kinds), count)
+        for kind, count in kinds.items()
+    }
     named = replace(
         spec,
         name="symbols",
@@ -112,14 +127,20 @@ def symbolic(spec: ModelSpec) -> SymbolicModel:
         context=None,
         logit_softcap=None,
     )
-    return SymbolicModel(named, tuple(namer.inputs.values()), MappingProxyType(namer.values))
+    return SymbolicModel(
+        named, tuple(namer.inputs.values()), MappingProxyType(namer.values)
+    )
 
 
-def _layer(namer: _Namer, layer: LayerSpec, width: int, symbol: sympy.Symbol) -> LayerSpec:
+def _layer(
+    namer: _Namer, layer: LayerSpec, width: int, symbol: sympy.Symbol
+) -> LayerSpec:
     if layer.cross is not None:
         raise ValueError(f"layer={layer!r}: a layer without cross attention is allowed")
     mixer = _mixer(namer, layer.mixer, width, symbol)
-    return replace(layer, mixer=mixer, ffn=_ffn(namer, layer.ffn), norm=_norm(layer.norm))
+    return replace(
+        layer, mixer=mixer, ffn=_ffn(namer, layer.ffn), norm=_norm(layer.norm)
+    )
 
 
 def _norm(norm: NormSpec) -> NormSpec:
@@ -157,7 +178,9 @@ def _mixer(namer: _Namer, mixer: Mixer, width: int, symbol: sympy.Symbol) -> Mix
                 head_dim=None,
             )
         case RWKVSpec(width=inner):
-            return replace(mixer, width=symbol if inner == width else namer("mix_width", inner))
+            return replace(
+                mixer, width=symbol if inner == width else namer("mix_width", inner)
+            )
 
 
 def _ffn(namer: _Namer, ffn: FFNSpec | MoESpec | None) -> FFNSpec | MoESpec | None:
@@ -171,7 +194,9 @@ def _ffn(namer: _Namer, ffn: FFNSpec | MoESpec | None) -> FFNSpec | MoESpec | No
                 ffn,
                 experts=namer("experts", ffn.experts),
                 top_k=namer("top_k", ffn.top_k),
-                expert=replace(expert, width=namer("expert_width", expert.width), activation="any"),
+                expert=replace(
+                    expert, width=namer("expert_width", expert.width), activation="any"
+                ),
                 shared_width=namer("shared_width", ffn.shared_width or None) or 0,
                 groups=1,
                 top_groups=1,
@@ -193,26 +218,35 @@ def _tags(layer: LayerSpec) -> tuple[str, str]:
             mixer = "ssm"
         case _:
             mixer = "rwkv"
-    return mixer, "none" if layer.ffn is None else "moe" if isinstance(layer.ffn, MoESpec) else "dense"
+    return mixer, "none" if layer.ffn is None else "moe" if isinstance(
+        layer.ffn, MoESpec
+    ) else "dense"
 
 
 def _count_input(kind: LayerSpec, kinds: Mapping[LayerSpec, int]) -> Input:
-    """Return the input for a kind's number of layers, named by what tells it from the other kinds."""
+    """Return the input for a kind's number of layers, named by what tells it from the
+    other kinds.
+    """
     if len(kinds) == 1:
         return find_input("layers")
     differs = [len({_tags(other)[part] for other in kinds}) > 1 for part in range(2)]
     tags = _tags(kind)
     words = MIXERS[tags[0]], FFNS[tags[1]]
     tag = "_".join(tag for tag, kept in zip(tags, differs, strict=True) if kept)
-    return count_of_layers(tag, ", ".join(word for word, kept in zip(words, differs, strict=True) if kept))
+    return count_of_layers(
+        tag, ", ".join(word for word, kept in zip(words, differs, strict=True) if kept)
+    )
 
 
 def filled(spec: Any, values: Mapping[str, float]) -> Any:
     """Return a structure with numbers in the place of its symbols.
 
-    Args: `spec` a `SymbolicModel.spec`, or a part of one; `values` a number for each symbol's name.
-    Returns: the same record with numbers; `layers` maps each kind to its number of layers.
-    Raises: KeyError if a value is missing; ValueError from the records, where numbers do not go together.
+    Args: `spec` a `SymbolicModel.spec`, or a part of one; `values` a number for each
+        symbol's name.
+    Returns: the same record with numbers; `layers` maps each kind to its number of
+        layers.
+    Raises: KeyError if a value is missing; ValueError from the records, where numbers
+        do not go together.
 
     >>> model = symbolic(load_spec("llama-3-8b"))
     >>> filled(model.spec, model.values).width

@@ -1,8 +1,10 @@
-"""Modules of the library as JavaScript: a page reads a config by the very code that the library reads it by.
+"""Modules of the library as JavaScript: a page reads a config by the very code that the
+library reads it by.
 
-A parser of `specs.families` is plain Python: fields read through `reader.Config`, arithmetic, records. This
-module translates such modules statement by statement (`expressions` does what stands inside one), and makes
-the table of every record from its dataclass: fields, defaults, kinds. No family is written a second time.
+A parser of `specs.families` is plain Python: fields read through `reader.Config`,
+arithmetic, records. This module translates such modules statement by statement
+(`expressions` does what stands inside one), and makes the table of every record from
+its dataclass: fields, defaults, kinds. No family is written a second time.
 """
 
 import ast
@@ -23,11 +25,14 @@ STANDARD = {
     "math": ("log",),
     "numbers": ("Real", "Integral"),
 }
-"""What `py` has in its own way; other names of the standard library stand in annotations alone."""
+"""What `py` has in its own way; other names of the standard library stand in
+annotations alone.
+"""
 
 
 def imported(roots: Iterable[str]) -> tuple[str, ...]:
-    """Return modules of the library with all that they import, each after what it imports.
+    """Return modules of the library with all that they import, each after what it
+    imports.
 
     >>> imported(["course_lib.specs.rotary"])[-2:]
     ('course_lib.specs.records.attention', 'course_lib.specs.rotary')
@@ -45,8 +50,8 @@ def imported(roots: Iterable[str]) -> tuple[str, ...]:
 def _home(source: str, name_: str) -> str:
     """Return the module that `from source import name_` leads to.
 
-    That is `source.name_` where it is a module, the module that defines the name where `source` is a package that
-    passes it on, and `source` otherwise.
+    That is `source.name_` where it is a module, the module that defines the name where
+    `source` is a package that passes it on, and `source` otherwise.
 
     >>> _home("course_lib.specs.records", "NormSpec")
     'course_lib.specs.records.norm'
@@ -55,11 +60,15 @@ def _home(source: str, name_: str) -> str:
         return f"{source}.{name_}"
     if not source.startswith("course_lib.") or _is_module(source):
         return source
-    return getattr(getattr(importlib.import_module(source), name_), "__module__", source)
+    return getattr(
+        getattr(importlib.import_module(source), name_), "__module__", source
+    )
 
 
 def _is_module(name_: str) -> bool:
-    """Whether a name is a module of the library, and not a package of them or a part of one."""
+    """Whether a name is a module of the library, and not a package of them or a part of
+    one.
+    """
     if not name_.startswith("course_lib."):
         return False
     package = importlib.import_module(name_.rpartition(".")[0])
@@ -70,9 +79,10 @@ def _is_module(name_: str) -> bool:
 def translated(modules: Iterable[str], leave_out: Iterable[str] = ()) -> str:
     """Return modules as JavaScript that fills an object `modules`, each under its name.
 
-    Args: `modules` in an order in which each imports only earlier ones; `leave_out` names of functions and
-        classes that the pages do not need.
-    Raises: ValueError if one holds a construct that is not translated (the message names it).
+    Args: `modules` in an order in which each imports only earlier ones; `leave_out`
+        names of functions and classes that the pages do not need.
+    Raises: ValueError if one holds a construct that is not translated (the message
+        names it).
     """
     parts, known, left = [], set(), frozenset(leave_out)
     for module in modules:
@@ -94,11 +104,19 @@ def _module(module: str, known: set[str], left: frozenset[str]) -> str:
             case ast.ClassDef() if node.name not in left:
                 lines.append(_class(node, getattr(loaded, node.name)))
                 exported.append(node.name)
-            case ast.Assign(targets=[ast.Name(id=found)], value=value) if found not in left:
+            case ast.Assign(targets=[ast.Name(id=found)], value=value) if (
+                found not in left
+            ):
                 if not _only_annotates(value):
                     lines.append(f"const {name(found)} = {expression(value)};")
                     exported.append(found)
-            case ast.Import() | ast.Expr() | ast.FunctionDef() | ast.ClassDef() | ast.Assign():
+            case (
+                ast.Import()
+                | ast.Expr()
+                | ast.FunctionDef()
+                | ast.ClassDef()
+                | ast.Assign()
+            ):
                 pass
             case _:
                 raise refused(node)
@@ -123,19 +141,33 @@ def _imports(source: str, names: list[str], known: set[str]) -> Iterator[str]:
 
 
 def function(node: ast.FunctionDef) -> str:
-    """Return a function as a call of `py.def`: its parameters, their defaults, its body."""
+    """Return a function as a call of `py.def`: its parameters, their defaults, its
+    body.
+    """
     if node.args.posonlyargs:
         raise refused(node)
     plain, named = node.args.args, node.args.kwonlyargs
-    defaults = dict(zip([arg.arg for arg in plain[::-1]], node.args.defaults[::-1], strict=False))
-    defaults |= {arg.arg: value for arg, value in zip(named, node.args.kw_defaults, strict=True) if value}
+    defaults = dict(
+        zip([arg.arg for arg in plain[::-1]], node.args.defaults[::-1], strict=False)
+    )
+    defaults |= {
+        arg.arg: value
+        for arg, value in zip(named, node.args.kw_defaults, strict=True)
+        if value
+    }
     gathered = [arg.arg for arg in (node.args.vararg, node.args.kwarg) if arg]
     parameters = [arg.arg for arg in (*plain, *named)] + gathered
-    given = ", ".join(f"[{text(arg)}, {expression(value)}]" for arg, value in defaults.items())
+    given = ", ".join(
+        f"[{text(arg)}, {expression(value)}]" for arg, value in defaults.items()
+    )
     stored = {
-        one.id for one in _own(node.body) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
+        one.id
+        for one in _own(node.body)
+        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
     }
-    stored |= {one.name for one in _own(node.body) if isinstance(one, ast.MatchAs) and one.name}
+    stored |= {
+        one.name for one in _own(node.body) if isinstance(one, ast.MatchAs) and one.name
+    }
     local = sorted(stored - set(parameters))
     declared = f"let {', '.join(map(name, local))}; " if local else ""
     return (
@@ -155,7 +187,9 @@ def _own(body: list[ast.stmt]) -> Iterator[ast.AST]:
     while waiting:
         node = waiting.pop()
         yield node
-        if not isinstance(node, ast.GeneratorExp | ast.ListComp | ast.DictComp | ast.Lambda):
+        if not isinstance(
+            node, ast.GeneratorExp | ast.ListComp | ast.DictComp | ast.Lambda
+        ):
             waiting.extend(ast.iter_child_nodes(node))
 
 
@@ -185,7 +219,9 @@ def statement(node: ast.stmt) -> str:
         case ast.AnnAssign(target=target, value=value) if value is not None:
             return _assign(target, expression(value))
         case ast.AugAssign(target=target, op=op, value=value):
-            return _assign(target, expression(ast.BinOp(left=target, op=op, right=value)))
+            return _assign(
+                target, expression(ast.BinOp(left=target, op=op, right=value))
+            )
         case ast.If(test=test, body=body, orelse=orelse):
             other = f" else {{ {_block(orelse)} }}" if orelse else ""
             return f"if (py.truth({expression(test)})) {{ {_block(body)} }}{other}"
@@ -200,7 +236,9 @@ def statement(node: ast.stmt) -> str:
 
 def _assign(target: ast.expr, value: str) -> str:
     if isinstance(target, ast.Subscript):
-        return f"py.set({expression(target.value)}, {expression(target.slice)}, {value});"
+        return (
+            f"py.set({expression(target.value)}, {expression(target.slice)}, {value});"
+        )
     return f"{expression(target)} = {value};"
 
 
@@ -208,14 +246,18 @@ def _case(subject: str, case: ast.match_case) -> str:
     match case.pattern:
         case ast.MatchAs(pattern=None, name=None):
             return f"{{ {_block(case.body)} }}"
-        case ast.MatchClass(cls=cls, patterns=[], kwd_attrs=attributes, kwd_patterns=patterns):
+        case ast.MatchClass(
+            cls=cls, patterns=[], kwd_attrs=attributes, kwd_patterns=patterns
+        ):
             tests, captured = [f"py.isinstance({subject}, {expression(cls)})"], ""
             for attribute, pattern in zip(attributes, patterns, strict=True):
                 match pattern:
                     case ast.MatchAs(pattern=None, name=str() as found):
                         captured += f"{name(found)} = {subject}.{attribute}; "
                     case ast.MatchSingleton(value=value):
-                        tests.append(f"{subject}.{attribute} === {expression(ast.Constant(value))}")
+                        tests.append(
+                            f"{subject}.{attribute} === {expression(ast.Constant(value))}"
+                        )
                     case _:
                         raise refused(pattern)
             return f"if ({' && '.join(tests)}) {{ {captured}{_block(case.body)} }}"
@@ -223,16 +265,23 @@ def _case(subject: str, case: ast.match_case) -> str:
 
 
 def _class(node: ast.ClassDef, cls: type) -> str:
-    """Return a class: its methods, its properties, and the table of its fields where it is a record."""
+    """Return a class: its methods, its properties, and the table of its fields where it
+    is a record.
+    """
     methods, getters = [], []
     for one in (one for one in node.body if isinstance(one, ast.FunctionDef)):
         pair = f"[{text(one.name)}, {function(one)}]"
         (getters if one.decorator_list else methods).append(pair)
     table = "null"
     if any(isinstance(one, ast.Call) for one in node.decorator_list):
-        rows = (f"[{text(f.name)}, {_kind(f.type)}, {_default(f.default)}]" for f in fields(cls))
+        rows = (
+            f"[{text(f.name)}, {_kind(f.type)}, {_default(f.default)}]"
+            for f in fields(cls)
+        )
         table = f"[{', '.join(rows)}]"
-    checked = "Sized" if any(base.__name__ == "Sized" for base in cls.__mro__[1:]) else "null"
+    checked = (
+        "Sized" if any(base.__name__ == "Sized" for base in cls.__mro__[1:]) else "null"
+    )
     return (
         f"const {node.name} = py.class({text(node.name)}, new Map([{', '.join(methods)}]),"
         f" new Map([{', '.join(getters)}]), {table}, {checked});"
@@ -254,4 +303,6 @@ def _default(value: object) -> str:
         return expression(ast.Constant(value))
     if all(getattr(value, f.name) == f.default for f in fields(value)):
         return f"{type(value).__name__}()"
-    raise ValueError(f"default={value!r}: a number, a string, None or a record of defaults is allowed")
+    raise ValueError(
+        f"default={value!r}: a number, a string, None or a record of defaults is allowed"
+    )

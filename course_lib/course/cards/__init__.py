@@ -1,1 +1,3 @@
-"""The cards: questions read from book/cards, their variants, marking, scheduling, quizzes and decks."""
+"""The cards: questions read from book/cards, their variants, marking, scheduling,
+quizzes and decks.
+"""

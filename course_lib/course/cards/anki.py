@@ -1,8 +1,10 @@
-r"""Cards as an Anki package: an update of the course updates a learner's notes and leaves the schedule alone.
+r"""Cards as an Anki package: an update of the course updates a learner's notes and
+leaves the schedule alone.
 
-Anki knows a note by its GUID, a note type and a deck by their numbers. All are hashes of fixed texts and card
-ids, so a later export has the same ones: on import Anki replaces the fields of the notes it knows, and their
-cards keep their due dates.
+Anki knows a note by its GUID, a note type and a deck by their numbers. All are hashes
+of fixed texts and card
+ids, so a later export has the same ones: on import Anki replaces the fields of the
+notes it knows, and their cards keep their due dates.
 """
 
 import hashlib
@@ -17,8 +19,9 @@ from course_lib.course.cards.sheets import sheets, to_html
 
 NAME = "Architecture, Measured"
 FIELDS = ("Id", "Question", "Answer", "Read")
-CSS = """.card { font-family: sans-serif; font-size: 20px; line-height: 1.5; max-width: 40em; margin: 0 auto;
-text-align: left; } code { font-size: 0.9em; } .read { color: #767676; font-size: 0.8em; }"""
+CSS = """.card { font-family: sans-serif; font-size: 20px; line-height: 1.5; max-width:
+40em; margin: 0 auto; text-align: left; } code { font-size: 0.9em; } .read { color:
+#767676; font-size: 0.8em; }"""
 TEMPLATE = {
     "name": "Card",
     "qfmt": "{{Question}}",
@@ -27,23 +30,32 @@ TEMPLATE = {
 
 
 def write_anki(
-    cards: Iterable[Card], root: str | Path, path: str | Path, timestamp: float | None = None
+    cards: Iterable[Card],
+    root: str | Path,
+    path: str | Path,
+    timestamp: float | None = None,
 ) -> int:
     """Write a package with a deck for each chapter, and return how many notes it has.
 
     Args:
         cards, root: as `sheets`.
         path: the .apkg file.
-        timestamp: seconds since 1970, kept as the time of the notes; now, if None. Anki updates a note only
-            from a package that is newer.
+        timestamp: seconds since 1970, kept as the time of the notes; now, if None. Anki
+            updates a note only from a package that is newer.
     Raises:
         ValueError as `variants`; OSError if the file cannot be written.
     """
     model = genanki.Model(
-        number("model"), f"{NAME} (card)", [{"name": name} for name in FIELDS], [TEMPLATE], css=CSS
+        number("model"),
+        f"{NAME} (card)",
+        [{"name": name} for name in FIELDS],
+        [TEMPLATE],
+        css=CSS,
     )
     decks, notes = [], 0
-    for chapter, group in groupby(sheets(cards, root), key=lambda sheet: sheet.card.chapter):
+    for chapter, group in groupby(
+        sheets(cards, root), key=lambda sheet: sheet.card.chapter
+    ):
         deck = genanki.Deck(number(f"deck/{chapter}"), f"{NAME}::{chapter}")
         for sheet in group:
             read = f"book/{chapter}.md#{sheet.card.section}"

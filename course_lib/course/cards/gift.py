@@ -1,11 +1,13 @@
 r"""Cards as GIFT, the text format in which Moodle imports questions.
 
-choice is multiple choice with a feedback for each option; computed and predict are numerical, with an
-absolute tolerance and their unit in the question; match is matching; order is matching to places, for GIFT
-has no order; recall is an essay whose answer is the feedback. Text is HTML with \( \) for Moodle's MathJax.
+choice is multiple choice with a feedback for each option; computed and predict are
+numerical, with an absolute tolerance and their unit in the question; match is matching;
+order is matching to places, for GIFT has no order; recall is an essay whose answer is
+the feedback. Text is HTML with \( \) for Moodle's MathJax.
 
-Source: Moodle's importer, question/format/gift/format.php: ~ = # { } : and the backslash are escaped by a
-backslash, a line end is \n, an empty line ends a question. Read 2026-11-24.
+Source: Moodle's importer, question/format/gift/format.php: ~ = # { } : and the
+backslash are escaped by a backslash, a line end is \n, an empty line ends a question.
+Read 2026-11-24.
 """
 
 from collections.abc import Iterable
@@ -26,7 +28,9 @@ def gift_text(cards: Iterable[Card], root: str | Path) -> str:
     Raises: ValueError as `variants`.
     """
     parts = []
-    for chapter, group in groupby(sheets(cards, root), key=lambda sheet: sheet.card.chapter):
+    for chapter, group in groupby(
+        sheets(cards, root), key=lambda sheet: sheet.card.chapter
+    ):
         parts += [f"$CATEGORY: {CATEGORY}/{chapter}", *map(_question, group)]
     return "\n\n".join(parts) + "\n"
 
@@ -51,13 +55,19 @@ def _question(sheet: Sheet) -> str:
             answer = why
         case Choice():
             lines = (
-                f"{'=' if one.correct else '~'}{_html(one.text)}#{_html(one.because)}" for one in card.options
+                f"{'=' if one.correct else '~'}{_html(one.text)}#{_html(one.because)}"
+                for one in card.options
             )
             answer = "\n".join(lines)
         case Match():
             answer = _pairs(card.pairs) + why
         case Order():
-            answer = _pairs((item, str(place)) for place, item in enumerate(card.items, start=1)) + why
+            answer = (
+                _pairs(
+                    (item, str(place)) for place, item in enumerate(card.items, start=1)
+                )
+                + why
+            )
         case _:
             margin = abs(variant.answer) * variant.tolerance
             answer = f"#{variant.answer!r}:{margin:.10g}{why}"
@@ -65,8 +75,13 @@ def _question(sheet: Sheet) -> str:
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return matching lines. Moodle shows right sides in a menu, as plain text; an arrow would split them."""
-    return "".join(f"={_html(left)} -> {escaped(plain(right).replace('->', '→'))}\n" for left, right in pairs)
+    """Return matching lines. Moodle shows right sides in a menu, as plain text; an
+    arrow would split them.
+    """
+    return "".join(
+        f"={_html(left)} -> {escaped(plain(right).replace('->', '→'))}\n"
+        for left, right in pairs
+    )
 
 
 def _html(markdown: str) -> str:

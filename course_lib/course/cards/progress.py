@@ -1,13 +1,16 @@
-"""A learner's progress as a file: what the page and `course quiz` both export and import.
+"""A learner's progress as a file: what the page and `course quiz` both export and
+import.
 
-    {"format": "architecture-measured-progress", "version": 1, "exported": "2026-11-24T09:00:00.000Z",
-     "cards": {"kv-why-final": {"due": TIME, "stability": 2.3065, "difficulty": 2.1181, "state": 1, "step": 1,
+    {"format": "architecture-measured-progress", "version": 1, "exported":
+     "2026-11-24T09:00:00.000Z", "cards": {"kv-why-final": {"due": TIME, "stability":
+     2.3065, "difficulty": 2.1181, "state": 1, "step": 1,
                                 "last_review": TIME, "reps": 1, "lapses": 0}, ...},
      "log": [{"card": "kv-why-final", "rating": 3, "at": TIME}, ...]}
 
-`cards` are the fields of `schedule.Memory`; `log` has every review in order of time, so the memory can be
-computed again from it. A TIME is UTC in milliseconds, as JavaScript's `toISOString` writes it. Ids of cards
-that are not in the course are kept: another edition may have them.
+`cards` are the fields of `schedule.Memory`; `log` has every review in order of time, so
+the memory can be computed again from it. A TIME is UTC in milliseconds, as JavaScript's
+`toISOString` writes it. Ids of cards that are not in the course are kept: another
+edition may have them.
 """
 
 import json
@@ -56,17 +59,24 @@ def write_progress(progress: Progress, exported: datetime) -> str:
         }
         for name, memory in sorted(progress.cards.items())
     }
-    log = [{"card": one.card, "rating": one.rating, "at": time_text(one.at)} for one in progress.log]
+    log = [
+        {"card": one.card, "rating": one.rating, "at": time_text(one.at)}
+        for one in progress.log
+    ]
     head = {"format": FORMAT, "version": VERSION, "exported": time_text(exported)}
-    return json.dumps(head | {"cards": cards, "log": log}, indent=1, allow_nan=False) + "\n"
+    return (
+        json.dumps(head | {"cards": cards, "log": log}, indent=1, allow_nan=False)
+        + "\n"
+    )
 
 
 def read_progress(text: str) -> Progress:
     """Return the progress that a file's text holds.
 
     Raises:
-        ValueError: if it is no such file, is of a newer version, or a field is missing or out of its range;
-            the message names the card or the number of the log entry, and the field.
+        ValueError: if it is no such file, is of a newer version, or a field is missing
+            or out of its range; the message names the card or the number of the log
+            entry, and the field.
     """
     try:
         data = json.loads(text)
@@ -83,15 +93,19 @@ def read_progress(text: str) -> Progress:
         raise ValueError("no progress file: cards is a mapping and log a list")
     memories = {name: _memory(name, entry) for name, entry in cards.items()}
     return Progress(
-        memories, tuple(sorted(_review(number, entry) for number, entry in enumerate(log, start=1)))
+        memories,
+        tuple(
+            sorted(_review(number, entry) for number, entry in enumerate(log, start=1))
+        ),
     )
 
 
 def merge(ours: Progress, theirs: Progress) -> Progress:
-    """Return both together: every review once, each card's memory as if all had been made in one place.
+    """Return both together: every review once, each card's memory as if all had been
+    made in one place.
 
-    A card is computed again from the merged log where both logs tell its whole story. Where one does not, the
-    memory that was reviewed last counts.
+    A card is computed again from the merged log where both logs tell its whole story.
+    Where one does not, the memory that was reviewed last counts.
     """
     log = tuple(sorted({*ours.log, *theirs.log}))
     told = [_by_card(progress.log) for progress in (ours, theirs)]
@@ -106,7 +120,9 @@ def merge(ours: Progress, theirs: Progress) -> Progress:
         if all(memory.reps == len(reviews) for memory, reviews in known):
             cards[name] = replay(merged[name])[-1] if len(known) == 2 else known[0][0]
         else:
-            cards[name] = max((memory for memory, _ in known), key=lambda memory: memory.last_review)
+            cards[name] = max(
+                (memory for memory, _ in known), key=lambda memory: memory.last_review
+            )
     return Progress(cards, log)
 
 
@@ -135,7 +151,9 @@ def read_time(text: object) -> datetime:
     try:
         return to_millisecond(datetime.fromisoformat(text))
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{text!r}: allowed is a time such as 2026-11-24T09:00:00.000Z") from error
+        raise ValueError(
+            f"{text!r}: allowed is a time such as 2026-11-24T09:00:00.000Z"
+        ) from error
 
 
 def _memory(name: str, entry: object) -> Memory:
@@ -170,8 +188,14 @@ def _out_of_range(data: Mapping) -> Iterator[str]:
 def _review(number: int, entry: object) -> Review:
     where = f"log {number}"
     data = _mapping(where, entry, ("card", "rating", "at"))
-    if not isinstance(data["card"], str) or not _whole(data["rating"]) or data["rating"] not in RATINGS:
-        raise ValueError(f"{where}: {entry!r}: allowed is a card's id and a rating from 1 to 4")
+    if (
+        not isinstance(data["card"], str)
+        or not _whole(data["rating"])
+        or data["rating"] not in RATINGS
+    ):
+        raise ValueError(
+            f"{where}: {entry!r}: allowed is a card's id and a rating from 1 to 4"
+        )
     try:
         return Review(read_time(data["at"]), data["card"], data["rating"])
     except ValueError as error:
@@ -179,9 +203,13 @@ def _review(number: int, entry: object) -> Review:
 
 
 def _mapping(where: str, entry: object, names) -> dict:
-    if not isinstance(entry, dict) or (missing := [name for name in names if name not in entry]):
+    if not isinstance(entry, dict) or (
+        missing := [name for name in names if name not in entry]
+    ):
         what = missing[0] if isinstance(entry, dict) else "a mapping"
-        raise ValueError(f"{where}: {what} is missing; allowed is a mapping of {', '.join(names)}")
+        raise ValueError(
+            f"{where}: {what} is missing; allowed is a mapping of {', '.join(names)}"
+        )
     return {name: entry[name] for name in names}
 
 

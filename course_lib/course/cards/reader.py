@@ -1,6 +1,7 @@
 """book/cards/NN_chapter.yml read and validated; CONTRIBUTING.md describes the form.
 
-Everything that is wrong with the files is said at once, a line each: file, card, field, what is allowed.
+Everything that is wrong with the files is said at once, a line each: file, card, field,
+what is allowed.
 """
 
 import math
@@ -20,7 +21,13 @@ FIELDS: dict[str, tuple[dict, dict]] = {
     "recall": ({"answer": str}, {}),
     "choice": ({"options": list}, {}),
     "computed": (
-        {"parameters": dict, "call": str, "arguments": dict, "tolerance": float, "explanation": str},
+        {
+            "parameters": dict,
+            "call": str,
+            "arguments": dict,
+            "tolerance": float,
+            "explanation": str,
+        },
         {"unit": str},
     ),
     "order": ({"items": list, "explanation": str}, {}),
@@ -41,27 +48,36 @@ FORMAT = re.compile(r",?(\.\d+)?[a-z%]?")
 FEWEST = {"options": 3, "items": 3, "pairs": 3}
 
 
-def read_cards(folder: str | Path, curriculum: Mapping[str, Mapping]) -> tuple[Card, ...]:
+def read_cards(
+    folder: str | Path, curriculum: Mapping[str, Mapping]
+) -> tuple[Card, ...]:
     """Return the cards of all chapters, in the order of the files.
 
     Args:
         folder: where the files NN_chapter.yml lie.
         curriculum: for each chapter its `topics` (book/curriculum.yml).
     Raises:
-        ValueError: if a file is not a list of cards of the documented form, an id stands twice in the course,
-            or a topic is not one of the chapter's. Every line of the message names file, card and field.
+        ValueError: if a file is not a list of cards of the documented form, an id
+            stands twice in the course, or a topic is not one of the chapter's. Every
+            line of the message names file, card and field.
     """
     entries = [
         (path.stem, entry)
         for path in sorted(Path(folder).glob("*.yml"))
         for entry in read_list(path, f"book/cards/{path.name}", "cards")
     ]
-    times = Counter(str(entry.get("id")) for _, entry in entries if isinstance(entry, dict))
+    times = Counter(
+        str(entry.get("id")) for _, entry in entries if isinstance(entry, dict)
+    )
     wrong = []
     for chapter, entry in entries:
         name = _one_line(entry.get("id") if isinstance(entry, dict) else entry)
-        found = list(problems(entry)) or list(_misplaced(chapter, entry, curriculum, times))
-        wrong += [f"book/cards/{chapter}.yml: {name}: {_one_line(what)}" for what in found]
+        found = list(problems(entry)) or list(
+            _misplaced(chapter, entry, curriculum, times)
+        )
+        wrong += [
+            f"book/cards/{chapter}.yml: {name}: {_one_line(what)}" for what in found
+        ]
     if wrong:
         raise ValueError("\n".join(wrong))
     return tuple(_card(chapter, entry) for chapter, entry in entries)
@@ -85,7 +101,11 @@ def problems(entry: object) -> Iterator[str]:
         yield f"kind={kind!r}: allowed is one of {', '.join(FIELDS)}{near(kind, FIELDS)}"
         return
     required, optional = FIELDS[kind]
-    found = list(field_problems(entry, COMMON | required, optional, PATTERNS, may_be_empty=("arguments",)))
+    found = list(
+        field_problems(
+            entry, COMMON | required, optional, PATTERNS, may_be_empty=("arguments",)
+        )
+    )
     yield from found
     if not found:
         yield from _lists(entry)
@@ -102,17 +122,28 @@ def _lists(entry: Mapping) -> Iterator[str]:
 
 def _texts(field: str, values: Sequence) -> Iterator[str]:
     """Yield what keeps a list from being different, non-empty texts."""
-    wrong = [value for value in values if not isinstance(value, str) or not value.strip()]
+    wrong = [
+        value for value in values if not isinstance(value, str) or not value.strip()
+    ]
     yield from (
-        f"{field}: {value!r}: allowed is text (in quotes, if it looks like a number)" for value in wrong
+        f"{field}: {value!r}: allowed is text (in quotes, if it looks like a number)"
+        for value in wrong
     )
     if not wrong:
-        yield from (f"{field}: {text!r} stands {n} times" for text, n in Counter(values).items() if n > 1)
+        yield from (
+            f"{field}: {text!r} stands {n} times"
+            for text, n in Counter(values).items()
+            if n > 1
+        )
 
 
 def _choice(entry: Mapping) -> Iterator[str]:
     options = entry["options"]
-    found = [f"options {n}: {what}" for n, one in enumerate(options, start=1) for what in _option(one)]
+    found = [
+        f"options {n}: {what}"
+        for n, one in enumerate(options, start=1)
+        for what in _option(one)
+    ]
     yield from found
     if not found:
         yield from _texts("options", [one["text"] for one in options])
@@ -127,11 +158,15 @@ def _option(option: object) -> Iterator[str]:
     elif option.get("correct", True) is not True:
         yield f"correct={option['correct']!r}: allowed is true, or no such field"
     else:
-        yield from field_problems(option, RIGHT if "correct" in option else WRONG, patterns=PATTERNS)
+        yield from field_problems(
+            option, RIGHT if "correct" in option else WRONG, patterns=PATTERNS
+        )
 
 
 def _match(entry: Mapping) -> Iterator[str]:
-    wrong = [pair for pair in entry["pairs"] if not isinstance(pair, list) or len(pair) != 2]
+    wrong = [
+        pair for pair in entry["pairs"] if not isinstance(pair, list) or len(pair) != 2
+    ]
     yield from (f"pairs: {pair!r}: allowed is [left, right]" for pair in wrong)
     if not wrong:
         yield from _texts("pairs (left)", [pair[0] for pair in entry["pairs"]])
@@ -148,7 +183,9 @@ def _computed(entry: Mapping) -> Iterator[str]:
     unit = entry.get("unit", "")
     if unit not in UNITS:
         yield f"unit={unit!r}: allowed are {', '.join(filter(None, UNITS))}{near(unit, UNITS)}"
-    wrong = [what for name, values in parameters.items() for what in _parameter(name, values)]
+    wrong = [
+        what for name, values in parameters.items() for what in _parameter(name, values)
+    ]
     yield from wrong
     if wrong:
         return
@@ -156,7 +193,9 @@ def _computed(entry: Mapping) -> Iterator[str]:
     yield from _template("question", entry["question"], first)
     yield from _template("explanation", entry["explanation"], first | {"answer": "1"})
     yield from (
-        f"parameters.{name}: not in the question" for name in first if f"{{{name}" not in entry["question"]
+        f"parameters.{name}: not in the question"
+        for name in first
+        if f"{{{name}" not in entry["question"]
     )
     yield from _arguments("arguments", entry["arguments"], parameters)
 
@@ -166,7 +205,10 @@ def _parameter(name: object, values: object) -> Iterator[str]:
         yield f"parameters.{name}: allowed is a name of letters, digits and underscores other than answer"
     elif not isinstance(values, list) or not values:
         yield f"parameters.{name}={values!r}: allowed is a list of values"
-    elif any(not isinstance(v, int | float | str) or isinstance(v, bool) or v != v for v in values):
+    elif any(
+        not isinstance(v, int | float | str) or isinstance(v, bool) or v != v
+        for v in values
+    ):
         yield f"parameters.{name}={values!r}: allowed are numbers and texts"
     elif len(set(values)) < len(values):
         yield f"parameters.{name}={values!r}: each value may stand once"
@@ -179,12 +221,23 @@ def _arguments(field: str, arguments: Mapping, parameters: Mapping) -> Iterator[
             yield f"{place}: allowed is the name of an argument"
         elif isinstance(value, dict):
             found = list(
-                field_problems(value, {"call": str, "arguments": dict}, None, PATTERNS, ("arguments",))
+                field_problems(
+                    value,
+                    {"call": str, "arguments": dict},
+                    None,
+                    PATTERNS,
+                    ("arguments",),
+                )
             )
             yield from (
-                f"{place}.{what}" for what in found or _arguments(place, value["arguments"], parameters)
+                f"{place}.{what}"
+                for what in found or _arguments(place, value["arguments"], parameters)
             )
-        elif isinstance(value, str) and re.fullmatch(r"\{.*\}", value) and value[1:-1] not in parameters:
+        elif (
+            isinstance(value, str)
+            and re.fullmatch(r"\{.*\}", value)
+            and value[1:-1] not in parameters
+        ):
             yield f"{place}={value!r}: no such parameter{near(value[1:-1], parameters)}"
 
 
@@ -194,7 +247,9 @@ def _tolerance(value: float) -> Iterator[str]:
 
 
 def _template(field: str, template: str, values: Mapping) -> Iterator[str]:
-    """Yield what is wrong with a template: names, formats, and braces of $math$ that are not doubled."""
+    """Yield what is wrong with a template: names, formats, and braces of $math$ that
+    are not doubled.
+    """
     try:
         parts = [part for part in Formatter().parse(template) if part[1] is not None]
         wrong = [
@@ -214,10 +269,17 @@ def _template(field: str, template: str, values: Mapping) -> Iterator[str]:
         )
 
 
-CHECKS = {"choice": _choice, "computed": _computed, "match": _match, "predict": _predict}
+CHECKS = {
+    "choice": _choice,
+    "computed": _computed,
+    "match": _match,
+    "predict": _predict,
+}
 
 
-def _misplaced(chapter: str, entry: Mapping, curriculum: Mapping, times: Counter) -> Iterator[str]:
+def _misplaced(
+    chapter: str, entry: Mapping, curriculum: Mapping, times: Counter
+) -> Iterator[str]:
     if times[entry["id"]] > 1:
         yield f"id: stands {times[entry['id']]} times; allowed is once in the course"
     listed = curriculum.get(chapter, {}).get("topics", ())
@@ -227,15 +289,25 @@ def _misplaced(chapter: str, entry: Mapping, curriculum: Mapping, times: Counter
 
 
 def _card(chapter: str, entry: Mapping) -> Card:
-    """Make the record; lists become tuples, and text loses the line end that YAML's blocks leave."""
-    data = {field: value.strip() if isinstance(value, str) else value for field, value in entry.items()}
+    """Make the record; lists become tuples, and text loses the line end that YAML's
+    blocks leave.
+    """
+    data = {
+        field: value.strip() if isinstance(value, str) else value
+        for field, value in entry.items()
+    }
     kind = KINDS[data.pop("kind")]
     if kind is KINDS["computed"]:
         data.setdefault("unit", "")
-        data["parameters"] = {name: tuple(values) for name, values in data["parameters"].items()}
+        data["parameters"] = {
+            name: tuple(values) for name, values in data["parameters"].items()
+        }
     if kind is KINDS["choice"]:
         data["options"] = [Option(**option) for option in data["options"]]
     if kind is KINDS["match"]:
         data["pairs"] = [tuple(pair) for pair in data["pairs"]]
-    made = {field: tuple(value) if isinstance(value, list) else value for field, value in data.items()}
+    made = {
+        field: tuple(value) if isinstance(value, list) else value
+        for field, value in data.items()
+    }
     return kind(chapter=chapter, **made)

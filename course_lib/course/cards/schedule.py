@@ -1,8 +1,10 @@
-"""When a card comes back: FSRS-6 with its default parameters, the same here and on the page.
+"""When a card comes back: FSRS-6 with its default parameters, the same here and on the
+page.
 
-Memory has a stability (days until recall falls to 90 %) and a difficulty (1 to 10). `fsrs` computes both;
-this module fixes its settings and keeps the state as a record. On the page `book/_static/cards/schedule.js`
-does the same over ts-fsrs, and `tests/unit/test_cards_schedule_js.py` holds the two together.
+Memory has a stability (days until recall falls to 90 %) and a difficulty (1 to 10).
+`fsrs` computes both; this module fixes its settings and keeps the state as a record. On
+the page `book/_static/cards/schedule.js` does the same over ts-fsrs, and
+`tests/unit/test_cards_schedule_js.py` holds the two together.
 
 Source: the `fsrs` package, https://github.com/open-spaced-repetition/py-fsrs.
 """
@@ -13,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 
 from fsrs import Card, Rating, Scheduler, State
 
-# Fuzzing is off: two learners, and two programs, with the same reviews get the same dates.
+# Fuzzing is off: two learners, and two programs, with the same reviews get the same
+# dates.
 SCHEDULER = Scheduler(
     desired_retention=0.9,
     learning_steps=(timedelta(minutes=1), timedelta(minutes=10)),
@@ -30,9 +33,10 @@ LEARNING, REVIEW, RELEARNING = map(int, State)
 class Memory:
     """What is known of a learner's memory of one card after a review.
 
-    `stability` in days, `difficulty` 1 to 10; `state` 1 learning, 2 review, 3 relearning; `step` the learning
-    step, None in review; `reps` reviews so far, `lapses` those of them that a card in review failed. Times
-    are UTC, to the millisecond, which is what a page keeps.
+    `stability` in days, `difficulty` 1 to 10; `state` 1 learning, 2 review, 3
+    relearning; `step` the learning step, None in review; `reps` reviews so far,
+    `lapses` those of them that a card in review failed. Times are UTC, to the
+    millisecond, which is what a page keeps.
     """
 
     due: datetime
@@ -60,7 +64,9 @@ def after_review(memory: Memory | None, rating: int, at: datetime) -> Memory:
     ('2026-11-24T00:10:00+00:00', 1, 2.3065)
     """
     if rating not in RATINGS or isinstance(rating, bool):
-        raise ValueError(f"rating={rating!r}: allowed are 1 (again), 2 (hard), 3 (good), 4 (easy)")
+        raise ValueError(
+            f"rating={rating!r}: allowed are 1 (again), 2 (hard), 3 (good), 4 (easy)"
+        )
     at = to_millisecond(at)
     card = Card(card_id=0, due=at)
     if memory:
@@ -82,7 +88,8 @@ def after_review(memory: Memory | None, rating: int, at: datetime) -> Memory:
 
 
 def replay(reviews: Iterable[tuple[int, datetime]]) -> list[Memory]:
-    """Return the memory after each of a card's reviews (rating, when), in order of time.
+    """Return the memory after each of a card's reviews (rating, when), in order of
+    time.
 
     Raises: ValueError as `after_review`.
     """
@@ -98,6 +105,8 @@ def to_millisecond(at: datetime) -> datetime:
     Raises: ValueError if it has no time zone.
     """
     if at.tzinfo is None:
-        raise ValueError(f"{at.isoformat()}: allowed is a time with its time zone, such as 2026-11-24T09:00Z")
+        raise ValueError(
+            f"{at.isoformat()}: allowed is a time with its time zone, such as 2026-11-24T09:00Z"
+        )
     at = at.astimezone(UTC)
     return at.replace(microsecond=at.microsecond // 1000 * 1000)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 class Card:
     """What all kinds have.
 
-    `topics` are ids of the chapter's list in book/curriculum.yml; `section` is the label on the chapter's
-    page that teaches what is asked.
+    `topics` are ids of the chapter's list in book/curriculum.yml; `section` is the
+    label on the chapter's page that teaches what is asked.
     """
 
     chapter: str
@@ -38,7 +38,9 @@ class Recall(Card):
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a choice. A wrong one names its misconception and the section that clears it."""
+    """One option of a choice. A wrong one names its misconception and the section that
+    clears it.
+    """
 
     text: str
     because: str
@@ -63,9 +65,10 @@ class Choice(Card):
 class Computed(Card):
     """A number that a function of the library returns, for values of the parameters.
 
-    `question` and `explanation` are `str.format` templates of the parameters (the explanation has `{answer}`
-    too). In `arguments`, "{name}" alone stands for a parameter's value, `spec` and `hardware` name a
-    published model and a device, and a mapping {call: ..., arguments: ...} is a call inside the call.
+    `question` and `explanation` are `str.format` templates of the parameters (the
+    explanation has `{answer}` too). In `arguments`, "{name}" alone stands for a
+    parameter's value, `spec` and `hardware` name a published model and a device, and a
+    mapping {call: ..., arguments: ...} is a call inside the call.
     """
 
     parameters: Mapping[str, tuple]
@@ -96,8 +99,8 @@ class Match(Card):
 class Predict(Card):
     """A number that a notebook measured and recorded, "chapter/notebook:name".
 
-    `question` and `explanation` are `str.format` templates of all that the notebook recorded, by name, and of
-    `{answer}`.
+    `question` and `explanation` are `str.format` templates of all that the notebook
+    recorded, by name, and of `{answer}`.
     """
 
     value: str
@@ -105,4 +108,7 @@ class Predict(Card):
     explanation: str
 
 
-KINDS = {kind.__name__.lower(): kind for kind in (Recall, Choice, Computed, Order, Match, Predict)}
+KINDS = {
+    kind.__name__.lower(): kind
+    for kind in (Recall, Choice, Computed, Order, Match, Predict)
+}

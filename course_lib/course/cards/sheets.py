@@ -1,7 +1,8 @@
 """Cards as sheets with two sides, for programs that show text: Anki, a table.
 
-A sheet's id is the card's. A computed card makes `MOST` sheets, for as many of its variants: the same ones in
-every export, with ids id, id.2, id.3. An edit of the card changes what its sheets say and not which they are.
+A sheet's id is the card's. A computed card makes `MOST` sheets, for as many of its
+variants: the same ones in every export, with ids id, id.2, id.3. An edit of the card
+changes what its sheets say and not which they are.
 """
 
 import csv
@@ -24,7 +25,9 @@ COLUMNS = ("id", "chapter", "kind", "topics", "section", "question", "answer")
 
 @dataclass(frozen=True)
 class Sheet:
-    """One question with its answer. Both sides are Markdown with $math$, a line break between parts."""
+    """One question with its answer. Both sides are Markdown with $math$, a line break
+    between parts.
+    """
 
     id: str
     card: Card
@@ -49,13 +52,19 @@ def sheets(cards: Iterable[Card], root: str | Path) -> tuple[Sheet, ...]:
 
 
 def _sides(card: Card, variant: Variant) -> tuple[str, str]:
-    """Return question and answer. Letters name options, items and right sides, in an order the id fixes."""
+    """Return question and answer. Letters name options, items and right sides, in an
+    order the id fixes.
+    """
     asked, told = [variant.question], [variant.explanation]
     match card:
         case Choice():
-            options = [card.options[place] for place in shown_order(len(card.options), card.id)]
+            options = [
+                card.options[place] for place in shown_order(len(card.options), card.id)
+            ]
             asked += _lettered([option.text for option in options])
-            told = [f"{LETTERS[options.index(card.answer)]}) {card.answer.text}. {card.answer.because}"]
+            told = [
+                f"{LETTERS[options.index(card.answer)]}) {card.answer.text}. {card.answer.because}"
+            ]
             told += [
                 f"Not {letter}: {one.because}"
                 for letter, one in zip(LETTERS, options, strict=False)
@@ -64,13 +73,19 @@ def _sides(card: Card, variant: Variant) -> tuple[str, str]:
         case Order():
             shown = shown_order(len(card.items), card.id)
             asked += _lettered([card.items[place] for place in shown])
-            told = [f"{number}. {item}" for number, item in enumerate(card.items, start=1)] + told
+            told = [
+                f"{number}. {item}" for number, item in enumerate(card.items, start=1)
+            ] + told
         case Match():
             shown = shown_order(len(card.pairs), card.id)
-            asked += [f"{number}. {left}" for number, (left, _) in enumerate(card.pairs, start=1)]
+            asked += [
+                f"{number}. {left}"
+                for number, (left, _) in enumerate(card.pairs, start=1)
+            ]
             asked += _lettered([card.pairs[place][1] for place in shown])
             told = [
-                f"{number}. {left}: {right}" for number, (left, right) in enumerate(card.pairs, start=1)
+                f"{number}. {left}: {right}"
+                for number, (left, right) in enumerate(card.pairs, start=1)
             ] + told
     if variant.answer is not None:
         asked[0] += f" ({variant.unit})" if variant.unit else ""
@@ -83,7 +98,8 @@ def _lettered(texts: list[str]) -> list[str]:
 
 
 def to_html(markdown: str) -> str:
-    r"""Return Markdown with $math$ as HTML whose formulas stand in \( \), as Anki and Moodle typeset them.
+    r"""Return Markdown with $math$ as HTML whose formulas stand in \( \), as Anki and
+    Moodle typeset them.
 
     >>> to_html("**At most** $n < 2$ of `G`\nor *less*")
     '<b>At most</b> \\(n &lt; 2\\) of <code>G</code><br>or <i>less</i>'
@@ -96,7 +112,9 @@ def to_html(markdown: str) -> str:
 
     text = html.escape(markdown.replace("\0", ""), quote=False)
     text = re.sub(r"`([^`]+)`", lambda m: keep(f"<code>{m[1]}</code>"), text)
-    text = re.sub(r"(?<!\\)\$([^$]+)\$", lambda m: keep(rf"\({m[1]}\)"), text).replace(r"\$", "$")
+    text = re.sub(r"(?<!\\)\$([^$]+)\$", lambda m: keep(rf"\({m[1]}\)"), text).replace(
+        r"\$", "$"
+    )
     text = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text)
     text = re.sub(r"(?<![\w*])\*([^*\s][^*\n]*)\*(?!\w)", r"<i>\1</i>", text)
@@ -107,7 +125,8 @@ def to_html(markdown: str) -> str:
 
 
 def csv_text(cards: Iterable[Card], root: str | Path) -> str:
-    """Return a table of the sheets as plain text: a header, then a row for each (RFC 4180).
+    """Return a table of the sheets as plain text: a header, then a row for each (RFC
+    4180).
 
     Raises: ValueError as `variants`.
     """

@@ -1,9 +1,9 @@
 """A learner's progress on this machine: one SQLite file, each review committed at once.
 
-Two tables, `cards` (the fields of `schedule.Memory`) and `log` (every review), change in one transaction, so
-an interruption loses nothing and leaves no half of a review. The file carries the number of its schema. One
-of a newer schema is refused; one that SQLite cannot read is set aside under a dated name, and a new one
-begun.
+Two tables, `cards` (the fields of `schedule.Memory`) and `log` (every review), change
+in one transaction, so an interruption loses nothing and leaves no half of a review. The
+file carries the number of its schema. One of a newer schema is refused; one that SQLite
+cannot read is set aside under a dated name, and a new one begun.
 """
 
 import os
@@ -32,21 +32,25 @@ MEMORY = tuple(field.name for field in fields(Memory))
 TABLES = (
     """
     CREATE TABLE cards (
-        card TEXT PRIMARY KEY, due TEXT NOT NULL, stability REAL NOT NULL, difficulty REAL NOT NULL,
-        state INTEGER NOT NULL, step INTEGER, last_review TEXT NOT NULL, reps INTEGER NOT NULL,
-        lapses INTEGER NOT NULL)
+        card TEXT PRIMARY KEY, due TEXT NOT NULL, stability REAL NOT NULL, difficulty
+        REAL NOT NULL, state INTEGER NOT NULL, step INTEGER, last_review TEXT NOT NULL,
+        reps INTEGER NOT NULL, lapses INTEGER NOT NULL)
     """,
     """
     CREATE TABLE log (
-        at TEXT NOT NULL, card TEXT NOT NULL, rating INTEGER NOT NULL, UNIQUE (at, card, rating))
+        at TEXT NOT NULL, card TEXT NOT NULL, rating INTEGER NOT NULL, UNIQUE (at, card,
+        rating))
     """,
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {SCHEMA}",
 )
 
 
-def default_path(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Return where progress is kept: `COURSE_STATE`, or a file in the user's data folder.
+def default_path(
+    environment: Mapping[str, str] = os.environ, platform: str = sys.platform
+) -> Path:
+    """Return where progress is kept: `COURSE_STATE`, or a file in the user's data
+    folder.
 
     >>> default_path({"COURSE_STATE": "mine.sqlite3"}).as_posix()
     'mine.sqlite3'
@@ -67,8 +71,8 @@ class Store:
     """The open file. `set_aside` is where an unreadable one was put, or None.
 
     Raises:
-        ValueError: if the file cannot be opened or written, another program holds it locked, it is another
-            program's database, or it has a newer schema.
+        ValueError: if the file cannot be opened or written, another program holds it
+            locked, it is another program's database, or it has a newer schema.
     """
 
     def __init__(self, path: str | Path, now: datetime | None = None) -> None:
@@ -84,7 +88,9 @@ class Store:
                 self.set_aside = _put_aside(self.path, now or datetime.now(UTC))
                 self._connection = _opened(self.path)
         except (OSError, sqlite3.Error) as error:
-            raise ValueError(f"{self.path}: cannot be used to keep progress ({error})") from error
+            raise ValueError(
+                f"{self.path}: cannot be used to keep progress ({error})"
+            ) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -105,7 +111,8 @@ class Store:
         return _progress(self._connection)
 
     def review(self, card: str, rating: int, at: datetime) -> Memory:
-        """Add a review and return the card's memory after it; both are on disk when this returns.
+        """Add a review and return the card's memory after it; both are on disk when
+        this returns.
 
         Raises: ValueError as `schedule.after_review`, or if the file cannot be written.
         """
@@ -126,7 +133,9 @@ class Store:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Read and write as one: another process waits, and an error undoes what was written."""
+        """Read and write as one: another process waits, and an error undoes what was
+        written.
+        """
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -138,7 +147,10 @@ class Store:
         places = ", ".join("?" * (1 + len(MEMORY)))
         self._connection.executemany(
             f"INSERT OR REPLACE INTO cards VALUES ({places})",
-            [(card, *(_stored(getattr(memory, name)) for name in MEMORY)) for card, memory in cards.items()],
+            [
+                (card, *(_stored(getattr(memory, name)) for name in MEMORY))
+                for card, memory in cards.items()
+            ],
         )
         self._connection.executemany(
             "INSERT OR IGNORE INTO log VALUES (?, ?, ?)",
@@ -147,16 +159,22 @@ class Store:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    """Return a connection to a file that has been looked through, with its tables made if it is new."""
+    """Return a connection to a file that has been looked through, with its tables made
+    if it is new.
+    """
     connection = sqlite3.connect(path)
     try:
         if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("the file is damaged")
         version, application = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("user_version", "application_id")
         )
         tables = {
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            name
+            for (name,) in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table'"
+            )
         }
         if version == application == 0 and not tables:
             with connection:
@@ -169,7 +187,9 @@ def _opened(path: Path) -> sqlite3.Connection:
             )
         elif version > SCHEMA:
             what = f"its schema is {version}, this course knows {SCHEMA}"
-            raise ValueError(f"{path}: made by a newer version of the course ({what}); update the course")
+            raise ValueError(
+                f"{path}: made by a newer version of the course ({what}); update the course"
+            )
         elif not {"cards", "log"} <= tables:
             raise sqlite3.DatabaseError("tables are missing")
         _check(connection)
@@ -180,7 +200,9 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    """Read every row, so that what makes no sense is found now and not in the middle of a quiz."""
+    """Read every row, so that what makes no sense is found now and not in the middle of
+    a quiz.
+    """
     try:
         read_progress(write_progress(_progress(connection), datetime.now(UTC)))
     except (ValueError, TypeError, AttributeError) as error:
@@ -188,25 +210,34 @@ def _check(connection: sqlite3.Connection) -> None:
 
 
 def _progress(connection: sqlite3.Connection) -> Progress:
-    rows = connection.execute("SELECT at, card, rating FROM log ORDER BY at, card, rating")
+    rows = connection.execute(
+        "SELECT at, card, rating FROM log ORDER BY at, card, rating"
+    )
     log = tuple(Review(read_time(at), card, rating) for at, card, rating in rows)
     return Progress(_memories(connection), log)
 
 
 def _memories(connection: sqlite3.Connection) -> dict[str, Memory]:
-    rows = connection.execute(f"SELECT card, {', '.join(MEMORY)} FROM cards ORDER BY card")
+    rows = connection.execute(
+        f"SELECT card, {', '.join(MEMORY)} FROM cards ORDER BY card"
+    )
     found = {card: dict(zip(MEMORY, values, strict=True)) for card, *values in rows}
     times = {
-        card: {name: read_time(row[name]) for name in ("due", "last_review")} for card, row in found.items()
+        card: {name: read_time(row[name]) for name in ("due", "last_review")}
+        for card, row in found.items()
     }
     return {card: Memory(**row | times[card]) for card, row in found.items()}
 
 
 def _put_aside(path: Path, now: datetime) -> Path:
-    """Rename an unreadable file to a dated name that is free, its journal with it, and return that name."""
+    """Rename an unreadable file to a dated name that is free, its journal with it, and
+    return that name.
+    """
     stamp = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     endings = ("", *(f"-{number}" for number in range(2, 1000)))
-    names = (path.with_name(f"{path.name}.unreadable-{stamp}{ending}") for ending in endings)
+    names = (
+        path.with_name(f"{path.name}.unreadable-{stamp}{ending}") for ending in endings
+    )
     target = next(name for name in names if not name.exists())
     path.rename(target)
     journal = path.with_name(f"{path.name}-journal")

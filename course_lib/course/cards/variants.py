@@ -1,7 +1,9 @@
-"""What a card shows: its question, its answer and why, for each choice of its parameters.
+"""What a card shows: its question, its answer and why, for each choice of its
+parameters.
 
-A computed card has a variant for every combination of its parameters, at most `MOST`, each answered by the
-call it names; a predict card takes its answer from the notebook's stored output. The others have one variant.
+A computed card has a variant for every combination of its parameters, at most `MOST`,
+each answered by the call it names; a predict card takes its answer from the notebook's
+stored output. The others have one variant.
 """
 
 import math
@@ -25,7 +27,9 @@ LOADED = {"spec": load_spec, "hardware": load_hardware}
 
 @dataclass(frozen=True)
 class Variant:
-    """One question as shown. `answer` is a number in `unit`, or None for the kinds that have none."""
+    """One question as shown. `answer` is a number in `unit`, or None for the kinds that
+    have none.
+    """
 
     question: str
     explanation: str
@@ -37,16 +41,24 @@ class Variant:
     @property
     def answer_text(self) -> str:
         """Return the number with its unit, for prose."""
-        return "" if self.answer is None else Value("answer", self.answer, self.unit, self.digits).text()
+        return (
+            ""
+            if self.answer is None
+            else Value("answer", self.answer, self.unit, self.digits).text()
+        )
 
     def accepts(self, number: float) -> bool:
-        """Return whether a number, in this unit, is right: within the tolerance, a share of the answer.
+        """Return whether a number, in this unit, is right: within the tolerance, a
+        share of the answer.
 
         >>> Variant("?", "", 40, "GiB", 0.01).accepts(40.3), Variant("?", "", 499).accepts(500)
         (True, False)
         """
         return math.isclose(
-            number, self.answer, rel_tol=0, abs_tol=(self.tolerance + 1e-9) * abs(self.answer)
+            number,
+            self.answer,
+            rel_tol=0,
+            abs_tol=(self.tolerance + 1e-9) * abs(self.answer),
         )
 
 
@@ -57,13 +69,15 @@ def variants(card: Card, root: str | Path) -> tuple[Variant, ...]:
         card: the card.
         root: the repository, for a notebook's recorded values.
     Raises:
-        ValueError: if a call fails or returns no finite number, or a notebook has no such value; the message
-            names file, card and field.
+        ValueError: if a call fails or returns no finite number, or a notebook has no
+            such value; the message names file, card and field.
     """
     try:
         match card:
             case Computed():
-                return tuple(_computed(card, chosen) for chosen in combinations(card.parameters))
+                return tuple(
+                    _computed(card, chosen) for chosen in combinations(card.parameters)
+                )
             case Predict():
                 return (_predicted(card, Path(root)),)
             case Recall():
@@ -76,28 +90,42 @@ def variants(card: Card, root: str | Path) -> tuple[Variant, ...]:
 
 
 def combinations(parameters: Mapping[str, tuple]) -> list[dict]:
-    """Return the combinations of the parameters' values; of more than `MOST`, that many at even distances.
+    """Return the combinations of the parameters' values; of more than `MOST`, that many
+    at even distances.
 
     >>> combinations({"tokens": (1, 2), "batch": (8,)})
     [{'tokens': 1, 'batch': 8}, {'tokens': 2, 'batch': 8}]
     """
-    found = [dict(zip(parameters, values, strict=True)) for values in product(*parameters.values())]
+    found = [
+        dict(zip(parameters, values, strict=True))
+        for values in product(*parameters.values())
+    ]
     count = min(MOST, len(found))
     return [found[number * len(found) // count] for number in range(count)]
 
 
 def _computed(card: Computed, chosen: Mapping) -> Variant:
     number = call_named(card.call, _filled(card.arguments, chosen))
-    if not isinstance(number, Real) or isinstance(number, bool) or not math.isfinite(number):
-        raise ValueError(f"call: {card.call} gives {number!r} for {dict(chosen)}; allowed is a finite number")
+    if (
+        not isinstance(number, Real)
+        or isinstance(number, bool)
+        or not math.isfinite(number)
+    ):
+        raise ValueError(
+            f"call: {card.call} gives {number!r} for {dict(chosen)}; allowed is a finite number"
+        )
     answer = from_base(number, card.unit)
     text = Value("answer", answer, card.unit, DIGITS).text()
     explained = card.explanation.format(**chosen, answer=text)
-    return Variant(card.question.format(**chosen), explained, answer, card.unit, card.tolerance)
+    return Variant(
+        card.question.format(**chosen), explained, answer, card.unit, card.tolerance
+    )
 
 
 def _filled(arguments: Mapping, chosen: Mapping) -> dict:
-    """Return the arguments with parameters put in, models and devices loaded, and inner calls made."""
+    """Return the arguments with parameters put in, models and devices loaded, and inner
+    calls made.
+    """
     filled = {}
     for name, value in arguments.items():
         if isinstance(value, Mapping):
@@ -120,7 +148,9 @@ def _predicted(card: Predict, root: Path) -> Variant:
     texts = {each: value.text() for each, value in recorded.items()}
     question = _put("question", card.question, texts)
     explained = _put("explanation", card.explanation, texts | {"answer": found.text()})
-    return Variant(question, explained, found.value, found.unit, card.tolerance, found.digits)
+    return Variant(
+        question, explained, found.value, found.unit, card.tolerance, found.digits
+    )
 
 
 def _put(field: str, template: str, texts: Mapping[str, str]) -> str:

@@ -1,1 +1,3 @@
-"""The `course` command: the library's numbers, the labs and the machine, from a terminal."""
+"""The `course` command: the library's numbers, the labs and the machine, from a
+terminal.
+"""

@@ -38,13 +38,21 @@ def _version(asked: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version."
+        ),
     ] = False,
 ) -> None:
     """Hold the options that stand before a command."""
 
 
-for name, command in (("kv", kv.kv), ("spec", spec.spec), ("fit", fit.fit), ("doctor", doctor.doctor)):
+for name, command in (
+    ("kv", kv.kv),
+    ("spec", spec.spec),
+    ("fit", fit.fit),
+    ("doctor", doctor.doctor),
+):
     app.command(name)(plainly(command))
 app.add_typer(lab.app, name="lab")
 app.add_typer(quiz.app, name="quiz")

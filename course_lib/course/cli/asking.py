@@ -1,7 +1,7 @@
 """One card asked on a terminal, or over a pipe, line by line: question, answer, why.
 
-A line is an answer. `q` ends the quiz at any question, and so does the end of the input. What cannot be read
-is asked again and counts for nothing.
+A line is an answer. `q` ends the quiz at any question, and so does the end of the
+input. What cannot be read is asked again and counts for nothing.
 """
 
 import re
@@ -19,7 +19,16 @@ from course_lib.course.cards.variants import Variant
 
 WIDTH = 88
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-RATINGS = {"1": AGAIN, "2": HARD, "3": GOOD, "4": EASY, "a": AGAIN, "h": HARD, "g": GOOD, "e": EASY}
+RATINGS = {
+    "1": AGAIN,
+    "2": HARD,
+    "3": GOOD,
+    "4": EASY,
+    "a": AGAIN,
+    "h": HARD,
+    "g": GOOD,
+    "e": EASY,
+}
 
 
 class Ended(Exception):
@@ -27,24 +36,33 @@ class Ended(Exception):
 
 
 class Screen:
-    """Where questions are written and answers read. Answers come from stdin when it is asked, not before."""
+    """Where questions are written and answers read. Answers come from stdin when it is
+    asked, not before.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self.out = out
         for stream in (out, sys.stdin):
             if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="replace")  # a sign that the terminal lacks ends no quiz
+                stream.reconfigure(
+                    errors="replace"
+                )  # a sign that the terminal lacks ends no quiz
 
     def say(self, text: str = "", indent: str = "") -> None:
-        """Write a paragraph, wrapped; `indent` stands before every line but the first's hanging part."""
+        """Write a paragraph, wrapped; `indent` stands before every line but the first's
+        hanging part.
+        """
         blocks = [
-            textwrap.fill(block, WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent))
+            textwrap.fill(
+                block, WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent)
+            )
             for block in text.split("\n")
         ]
         self.out.write("\n".join(blocks) + "\n")
 
     def ask(self, prompt: str, read: Callable[[str], object]) -> object:
-        """Return what `read` makes of a line; it is asked for again while `read` raises ValueError.
+        """Return what `read` makes of a line; it is asked for again while `read` raises
+        ValueError.
 
         Raises: Ended at `q` or the end of the input.
         """
@@ -63,7 +81,8 @@ class Screen:
 
 
 def ask(card: Card, variant: Variant, seed: str, screen: Screen) -> bool | None:
-    """Ask a card, say whether the answer is right and why; None where only the learner can judge.
+    """Ask a card, say whether the answer is right and why; None where only the learner
+    can judge.
 
     `seed` fixes the order in which options, items and right sides are shown.
 
@@ -85,14 +104,18 @@ def ask(card: Card, variant: Variant, seed: str, screen: Screen) -> bool | None:
 
 
 def rate(right: bool | None, screen: Screen) -> int:
-    """Return the rating of a review: Again for what was wrong; the learner says it for what was not.
+    """Return the rating of a review: Again for what was wrong; the learner says it for
+    what was not.
 
     Raises: Ended at `q` or the end of the input.
     """
     if right is False:
         return AGAIN
     if right:
-        return screen.ask("Enter: good. h: hard, e: easy: ", lambda line: _rating(line or "g", "ghe234"))
+        return screen.ask(
+            "Enter: good. h: hard, e: easy: ",
+            lambda line: _rating(line or "g", "ghe234"),
+        )
     prompt = "How well did you know it? 1 again, 2 hard, 3 good, 4 easy: "
     return screen.ask(prompt, lambda line: _rating(line, "1234ahge"))
 
@@ -104,13 +127,18 @@ def _rating(line: str, allowed: str) -> int:
 
 
 def letters(line: str, count: int, wanted: int) -> list[int]:
-    """Return the places that letters name: `wanted` different ones of the first `count`.
+    """Return the places that letters name: `wanted` different ones of the first
+    `count`.
 
     >>> letters("c, a b", 3, 3), letters("B", 4, 1)
     ([2, 0, 1], [1])
     """
     found = [LETTERS.find(letter) for letter in re.sub(r"[\s,;)]", "", line.casefold())]
-    if len(found) != wanted or len(set(found)) != wanted or not all(0 <= place < count for place in found):
+    if (
+        len(found) != wanted
+        or len(set(found)) != wanted
+        or not all(0 <= place < count for place in found)
+    ):
         kind = (
             "one letter"
             if wanted == 1
@@ -128,7 +156,9 @@ def _choice(card: Choice, seed: str, screen: Screen) -> bool:
     chosen = options[place]
     if not chosen.correct:
         screen.say(f"No. {plain(chosen.because)}")
-        screen.say(f"Right is {LETTERS[options.index(card.answer)]}: {plain(card.answer.text)}.")
+        screen.say(
+            f"Right is {LETTERS[options.index(card.answer)]}: {plain(card.answer.text)}."
+        )
         screen.say(plain(card.answer.because), indent="  ")
         _point(card, chosen.section, screen)
     else:
@@ -138,7 +168,9 @@ def _choice(card: Choice, seed: str, screen: Screen) -> bool:
 
 def _number(card: Card, variant: Variant, screen: Screen) -> bool:
     unit = f" ({variant.unit})" if variant.unit else ""
-    number = screen.ask(f"Your number{unit}: ", lambda line: read_number(line, variant.unit))
+    number = screen.ask(
+        f"Your number{unit}: ", lambda line: read_number(line, variant.unit)
+    )
     right = variant.accepts(number)
     margin = f", within {variant.tolerance:.0%}" if variant.tolerance else ""
     screen.say(f"{'Right' if right else 'No'}: {variant.answer_text}{margin}.")
@@ -149,7 +181,9 @@ def _order(card: Order, variant: Variant, seed: str, screen: Screen) -> bool:
     shown = shown_order(len(card.items), seed)
     for letter, place in zip(LETTERS, shown, strict=False):
         screen.say(plain(card.items[place]), indent=f"  {letter}) ")
-    given = screen.ask("In order, first to last: ", lambda line: letters(line, len(shown), len(shown)))
+    given = screen.ask(
+        "In order, first to last: ", lambda line: letters(line, len(shown), len(shown))
+    )
     right = [shown[place] for place in given] == sorted(shown)
     solution = " ".join(LETTERS[shown.index(place)] for place in range(len(shown)))
     screen.say("Right." if right else f"No. The order is {solution}.")
@@ -163,9 +197,13 @@ def _match(card: Match, variant: Variant, seed: str, screen: Screen) -> bool:
     for letter, place in zip(LETTERS, shown, strict=False):
         screen.say(plain(card.pairs[place][1]), indent=f"  {letter}) ")
     count = len(shown)
-    given = screen.ask(f"Letters for 1 to {count}: ", lambda line: letters(line, count, count))
+    given = screen.ask(
+        f"Letters for 1 to {count}: ", lambda line: letters(line, count, count)
+    )
     right = [shown[place] for place in given] == list(range(count))
-    solution = ", ".join(f"{number} {LETTERS[shown.index(number - 1)]}" for number in range(1, count + 1))
+    solution = ", ".join(
+        f"{number} {LETTERS[shown.index(number - 1)]}" for number in range(1, count + 1)
+    )
     screen.say("Right." if right else f"No. It is {solution}.")
     return _told(card, variant, right, screen)
 

@@ -1,4 +1,6 @@
-"""`course cards list`, `course cards export`: what is asked, and decks for Anki, Moodle and a table."""
+"""`course cards list`, `course cards export`: what is asked, and decks for Anki, Moodle
+and a table.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +18,9 @@ from course_lib.course.cli.console import JSON, answer, plainly, say, table
 from course_lib.course.cli.decks import ROOT, Chapters, find_cards
 from course_lib.kit.units import plural
 
-app = typer.Typer(no_args_is_help=True, help="The course's cards: list them, or export a deck.")
+app = typer.Typer(
+    no_args_is_help=True, help="The course's cards: list them, or export a deck."
+)
 
 
 class Format(StrEnum):
@@ -46,20 +50,33 @@ def list_(chapter: Chapters = None, as_json: JSON = False) -> None:
 
 def show_list(facts: Mapping[str, Any]) -> None:
     """Print the cards as a table."""
-    rows = [(one["card"], one["kind"], one["variants"], one["question"]) for one in facts["cards"]]
+    rows = [
+        (one["card"], one["kind"], one["variants"], one["question"])
+        for one in facts["cards"]
+    ]
     table(("card", "kind", "#variants", "question"), rows)
     kinds = Counter(one["kind"] for one in facts["cards"])
-    say(f"{plural(len(rows), 'card')}: " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common()))
+    say(
+        f"{plural(len(rows), 'card')}: "
+        + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+    )
 
 
 def export(
     file: Annotated[Path, typer.Argument(help="Where to write.")],
-    to: Annotated[Format, typer.Option(help="anki: .apkg; csv: a table; gift: Moodle's text format.")],
+    to: Annotated[
+        Format,
+        typer.Option(help="anki: .apkg; csv: a table; gift: Moodle's text format."),
+    ],
     chapter: Chapters = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that is there.")
+    ] = False,
     as_json: JSON = False,
 ) -> None:
-    """Write a deck for another program. An export of a later edition updates an Anki deck in place."""
+    """Write a deck for another program. An export of a later edition updates an Anki
+    deck in place.
+    """
     if file.exists() and not force:
         raise ValueError(f"{file} is there already; --force replaces it")
     cards = find_cards(chapter)
@@ -84,7 +101,9 @@ def export(
 
 def show_export(facts: Mapping[str, Any]) -> None:
     """Say what was written."""
-    say(f"{plural(facts['questions'], 'question')} of {plural(facts['cards'], 'card')}: {facts['path']}")
+    say(
+        f"{plural(facts['questions'], 'question')} of {plural(facts['cards'], 'card')}: {facts['path']}"
+    )
 
 
 app.command("list")(plainly(list_))

@@ -1,4 +1,6 @@
-"""What the commands on cards share: the cards of the chapters that are named, the file of progress."""
+"""What the commands on cards share: the cards of the chapters that are named, the file
+of progress.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,13 +23,17 @@ Chapters = Annotated[
         "--chapter",
         metavar="N",
         help="Only this chapter, by number or name; give it again for more.",
-        autocompletion=lambda: [path.stem for path in sorted((BOOK / "cards").glob("*.yml"))],
+        autocompletion=lambda: [
+            path.stem for path in sorted((BOOK / "cards").glob("*.yml"))
+        ],
     ),
 ]
 State = Annotated[
     Path | None,
     typer.Option(
-        "--state", help="File that keeps your progress; COURSE_STATE names it too.", show_default=False
+        "--state",
+        help="File that keeps your progress; COURSE_STATE names it too.",
+        show_default=False,
     ),
 ]
 
@@ -35,10 +41,13 @@ State = Annotated[
 def find_cards(chapters: Sequence[str] | None) -> tuple[Card, ...]:
     """Return the cards of the chapters, all of them if none is named.
 
-    Raises: ValueError if there are no cards, or a name or number is no chapter that has some.
+    Raises: ValueError if there are no cards, or a name or number is no chapter that has
+        some.
     """
     if not (BOOK / "curriculum.yml").is_file():
-        raise ValueError("no cards: they come with the course's repository, not with the library alone")
+        raise ValueError(
+            "no cards: they come with the course's repository, not with the library alone"
+        )
     curriculum = yaml.safe_load((BOOK / "curriculum.yml").read_text(encoding="utf-8"))
     cards = read_cards(BOOK / "cards", curriculum)
     there = list(dict.fromkeys(card.chapter for card in cards))
@@ -50,7 +59,9 @@ def _chapter(text: str, there: Sequence[str]) -> str:
     for name in there:
         if text == name or (text.isdecimal() and int(text) == int(name.split("_")[0])):
             return name
-    raise ValueError(f"chapter={text!r}: allowed are {', '.join(there)}, or their numbers")
+    raise ValueError(
+        f"chapter={text!r}: allowed are {', '.join(there)}, or their numbers"
+    )
 
 
 def open_store(state: Path | None) -> Store:

@@ -1,4 +1,6 @@
-"""Layers in words and in JSON: what mixes the tokens, what works on each, and how many layers are alike."""
+"""Layers in words and in JSON: what mixes the tokens, what works on each, and how many
+layers are alike.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping
@@ -17,8 +19,12 @@ from course_lib.specs.records import (
 )
 
 
-def alike(layers: tuple[LayerSpec, ...], key: Callable[[LayerSpec], Hashable]) -> dict[Any, list[int]]:
-    """Indices of the layers that share a key, in the order in which the keys first appear."""
+def alike(
+    layers: tuple[LayerSpec, ...], key: Callable[[LayerSpec], Hashable]
+) -> dict[Any, list[int]]:
+    """Indices of the layers that share a key, in the order in which the keys first
+    appear.
+    """
     found: dict[Any, list[int]] = defaultdict(list)
     for index, layer in enumerate(layers):
         found[key(layer)].append(index)
@@ -68,9 +74,13 @@ def ffn_text(ffn: FFNSpec | MoESpec | None) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A record as JSON takes it: mappings of its fields, with the kind of record as `type`."""
+    """A record as JSON takes it: mappings of its fields, with the kind of record as
+    `type`.
+    """
     if is_dataclass(value):
-        inner = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        inner = {
+            field.name: plain(getattr(value, field.name)) for field in fields(value)
+        }
         return {"type": type(value).__name__, **inner}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

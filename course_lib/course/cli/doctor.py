@@ -1,4 +1,6 @@
-"""`course doctor`: is this machine ready for the course, and what will the notebooks find on it?"""
+"""`course doctor`: is this machine ready for the course, and what will the notebooks
+find on it?
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -71,21 +73,41 @@ def show(facts: Mapping[str, Any]) -> None:
         ("course", facts["course_version"]),
         ("Python", f"{facts['python_version']} ({facts['python_path']})"),
         ("system", facts["platform"]),
-        ("cores", f"{facts['cores']}, usable {facts['usable_cores']}, torch threads {threads}"),
+        (
+            "cores",
+            f"{facts['cores']}, usable {facts['usable_cores']}, torch threads {threads}",
+        ),
         ("memory", bytes_text(memory) if memory else "unknown"),
     ]
-    rows += [("GPU", f"{gpu['name']}, {bytes_text(gpu['memory_bytes'])}") for gpu in facts["gpus"]]
+    rows += [
+        ("GPU", f"{gpu['name']}, {bytes_text(gpu['memory_bytes'])}")
+        for gpu in facts["gpus"]
+    ]
     rows += [("GPU", "none that torch sees")] * (not facts["gpus"])
     for one in facts["bandwidth"]:
-        how = f" ({threads} thread{'s' * (threads > 1)})" if one["device"] == "cpu" else ""
-        rows.append((f"{one['device']} reads", f"{one['read_bytes_per_s'] / 1e9:.1f} GB/s{how}"))
+        how = (
+            f" ({threads} thread{'s' * (threads > 1)})"
+            if one["device"] == "cpu"
+            else ""
+        )
+        rows.append(
+            (f"{one['device']} reads", f"{one['read_bytes_per_s'] / 1e9:.1f} GB/s{how}")
+        )
     rows.append(("profile", facts["profile"] or "refused"))
     table(("this machine", ""), rows)
     pinned = facts["torch_pinned_version"]
-    torch_note = {"torch": "as pinned" if facts["torch_is_pinned"] else f"pinned: {pinned}"}
-    rows = [(name, found or "missing", torch_note.get(name, "")) for name, found in facts["packages"].items()]
+    torch_note = {
+        "torch": "as pinned" if facts["torch_is_pinned"] else f"pinned: {pinned}"
+    }
+    rows = [
+        (name, found or "missing", torch_note.get(name, ""))
+        for name, found in facts["packages"].items()
+    ]
     table(("package", "version", ""), rows)
-    rows = [(name, path or "missing", NEEDED_FOR[name]) for name, path in facts["programs"].items()]
+    rows = [
+        (name, path or "missing", NEEDED_FOR[name])
+        for name, path in facts["programs"].items()
+    ]
     table(("program", "where", "needed for"), rows)
     for problem in facts["problems"]:
         say(f"Problem: {problem}")

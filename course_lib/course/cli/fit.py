@@ -1,4 +1,6 @@
-"""`course fit MODEL --gpu NAME`: do the weights fit, how many requests beside them, how fast, what binds."""
+"""`course fit MODEL --gpu NAME`: do the weights fit, how many requests beside them, how
+fast, what binds.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -40,19 +42,28 @@ def fit(
     context: Context = None,
     bits: Bits = 16,
     weight_bits: WeightBits = 16,
-    listing: Annotated[bool, typer.Option("--list-gpus", help="List the GPUs.")] = False,
+    listing: Annotated[
+        bool, typer.Option("--list-gpus", help="List the GPUs.")
+    ] = False,
     as_json: JSON = False,
 ) -> None:
     """What one GPU, or several, can serve of a model.
 
-    Exit code 1 if not one request fits. Times are rooflines: lower bounds, with nothing lost between devices.
+    Exit code 1 if not one request fits. Times are rooflines: lower bounds, with nothing
+    lost between devices.
     """
     if listing:
-        return answer({"gpus": [device_facts(name) for name in list_hardware()]}, as_json, show_list)
+        return answer(
+            {"gpus": [device_facts(name) for name in list_hardware()]},
+            as_json,
+            show_list,
+        )
     spec = find_model(model)
     device, tokens = find_gpu(gpu), context_of(spec, context)
     if spec.head != "lm" or not cache_bytes(spec, batch=1, tokens=tokens):
-        raise typer.BadParameter(f"{spec.name} generates no text; a decoder is allowed", param_hint="MODEL")
+        raise typer.BadParameter(
+            f"{spec.name} generates no text; a decoder is allowed", param_hint="MODEL"
+        )
     facts = fit_facts(spec, device, tokens, devices, bits, weight_bits)
     answer(facts, as_json, show)
     if not facts["max_concurrency_requests"]:
@@ -75,13 +86,29 @@ def device_facts(name: str) -> dict[str, Any]:
 
 
 def fit_facts(
-    spec: ModelSpec, device: Hardware, context: int, devices: int, bits: int, weight_bits: int
+    spec: ModelSpec,
+    device: Hardware,
+    context: int,
+    devices: int,
+    bits: int,
+    weight_bits: int,
 ) -> dict[str, Any]:
-    """Memory, requests and times. Of an encoder-decoder, the source is as long as the context."""
-    widths = {"bytes_per_weight": bytes_of(weight_bits), "bytes_per_element": bytes_of(bits)}
-    options = widths | {"devices": devices} | ({"source_tokens": context} if spec.encoder else {})
+    """Memory, requests and times. Of an encoder-decoder, the source is as long as the
+    context.
+    """
+    widths = {
+        "bytes_per_weight": bytes_of(weight_bits),
+        "bytes_per_element": bytes_of(bits),
+    }
+    options = (
+        widths
+        | {"devices": devices}
+        | ({"source_tokens": context} if spec.encoder else {})
+    )
     memory = gpu_facts(spec, device, context, devices, bits, weight_bits)
-    request = cache_bytes(spec, batch=1, tokens=context, bytes_per_element=widths["bytes_per_element"])
+    request = cache_bytes(
+        spec, batch=1, tokens=context, bytes_per_element=widths["bytes_per_element"]
+    )
     batches = sorted({1, max(1, memory["max_concurrency_requests"])})
     prefill = prefill_roofline(spec, device, 1 if spec.encoder else context, **options)
     needed = devices_needed(memory["weight_bytes"] + request, device, reserve=RESERVE)
@@ -97,9 +124,15 @@ def fit_facts(
         "cache_equals_weights_requests": cache_equals_weights(spec, context, **widths),
         "prefill": time_facts(prefill),
         "decode": [
-            {"batch_requests": batch, **time_facts(step), "tokens_per_s": batch / step.time_s}
+            {
+                "batch_requests": batch,
+                **time_facts(step),
+                "tokens_per_s": batch / step.time_s,
+            }
             for batch in batches
-            for step in [decode_roofline(spec, device, batch=batch, context=context, **options)]
+            for step in [
+                decode_roofline(spec, device, batch=batch, context=context, **options)
+            ]
         ],
     }
 
@@ -129,15 +162,25 @@ def show_list(facts: Mapping[str, Any]) -> None:
         )
         for one in facts["gpus"]
     ]
-    table(head, rows, title="16-bit dense peak, memory bandwidth, memory, and where the two times meet")
+    table(
+        head,
+        rows,
+        title="16-bit dense peak, memory bandwidth, memory, and where the two times meet",
+    )
 
 
 def show(facts: Mapping[str, Any]) -> None:
     """Print the tables of `fit`."""
     tokens = count_text(facts["context_tokens"])
     rows = [
-        (f"memory ({facts['reserve_share']:.0%} kept back)", bytes_text(facts["memory_bytes"])),
-        (f"weights, {facts['bits_per_weight']} bits", bytes_text(facts["weight_bytes"])),
+        (
+            f"memory ({facts['reserve_share']:.0%} kept back)",
+            bytes_text(facts["memory_bytes"]),
+        ),
+        (
+            f"weights, {facts['bits_per_weight']} bits",
+            bytes_text(facts["weight_bytes"]),
+        ),
         (
             f"cache of one request, {facts['bits_per_element']} bits",
             bytes_text(facts["cache_bytes_per_request"]),
@@ -160,21 +203,30 @@ def show(facts: Mapping[str, Any]) -> None:
                 short_text(step["tokens_per_s"]),
             )
         )
-    table(("pass", "#batch", "#time", "#compute", "#memory", "bound by", "#tokens/s"), rows)
+    table(
+        ("pass", "#batch", "#time", "#compute", "#memory", "bound by", "#tokens/s"),
+        rows,
+    )
     for note in notes(facts):
         say(note)
 
 
 def time_row(time: Mapping[str, Any]) -> tuple[str, ...]:
     """The cells of one pass."""
-    return (*(seconds_text(time[key]) for key in ("time_s", "compute_s", "memory_s")), time["bound"])
+    return (
+        *(seconds_text(time[key]) for key in ("time_s", "compute_s", "memory_s")),
+        time["bound"],
+    )
 
 
 def notes(facts: Mapping[str, Any]) -> list[str]:
     """What a reader of the tables should know."""
-    found = ["Times are lower bounds: no launches, no exchange between devices, perfect overlap."]
+    found = [
+        "Times are lower bounds: no launches, no exchange between devices, perfect overlap."
+    ]
     if not facts["max_concurrency_requests"]:
         found.insert(
-            0, f"Not one request fits. It takes {plural(facts['devices_needed'], 'device')} of this kind."
+            0,
+            f"Not one request fits. It takes {plural(facts['devices_needed'], 'device')} of this kind.",
         )
     return found + context_notes(facts)

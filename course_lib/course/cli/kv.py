@@ -1,4 +1,6 @@
-"""`course kv MODEL`: bytes of the cache at a context and a batch, by kind of layer; what fits on a GPU."""
+"""`course kv MODEL`: bytes of the cache at a context and a batch, by kind of layer;
+what fits on a GPU.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -38,7 +40,9 @@ RESERVE = 0.1
 def kv(
     model: Model = None,
     context: Context = None,
-    batch: Annotated[int, typer.Option("--batch", "-b", min=1, max=MOST_REQUESTS, help="Requests.")] = 1,
+    batch: Annotated[
+        int, typer.Option("--batch", "-b", min=1, max=MOST_REQUESTS, help="Requests.")
+    ] = 1,
     bits: Bits = 16,
     gpu: Gpu = None,
     devices: Devices = 1,
@@ -49,13 +53,17 @@ def kv(
     spec, device = find_model(model), find_gpu(gpu) if gpu else None
     facts = kv_facts(spec, context_of(spec, context), batch, bits)
     facts["gpu"] = (
-        gpu_facts(spec, device, facts["context_tokens"], devices, bits, weight_bits) if device else None
+        gpu_facts(spec, device, facts["context_tokens"], devices, bits, weight_bits)
+        if device
+        else None
     )
     answer(facts, as_json, show)
 
 
 def kv_facts(spec: ModelSpec, context: int, batch: int, bits: int) -> dict[str, Any]:
-    """The cache of `batch` requests of `context` tokens; an encoder's input is as long as the context."""
+    """The cache of `batch` requests of `context` tokens; an encoder's input is as long
+    as the context.
+    """
     width = bytes_of(bits)
 
     def held(tokens: int, part: ModelSpec = spec, requests: int = 1) -> int | float:
@@ -63,7 +71,9 @@ def kv_facts(spec: ModelSpec, context: int, batch: int, bits: int) -> dict[str, 
         return cache_bytes(part, batch=requests, tokens=tokens, **options)
 
     kinds = []
-    for (mixer, cross), indices in alike(spec.layers, lambda layer: (layer.mixer, layer.cross)).items():
+    for (mixer, cross), indices in alike(
+        spec.layers, lambda layer: (layer.mixer, layer.cross)
+    ).items():
         part = replace(spec, layers=tuple(spec.layers[i] for i in indices))
         elements = token_elements(mixer)
         kinds.append(
@@ -92,7 +102,12 @@ def kv_facts(spec: ModelSpec, context: int, batch: int, bits: int) -> dict[str, 
 
 
 def gpu_facts(
-    spec: ModelSpec, device: Hardware, context: int, devices: int, bits: int, weight_bits: int
+    spec: ModelSpec,
+    device: Hardware,
+    context: int,
+    devices: int,
+    bits: int,
+    weight_bits: int,
 ) -> dict[str, Any]:
     """How many such requests fit beside the weights."""
     return {
@@ -130,9 +145,16 @@ def show(facts: Mapping[str, Any]) -> None:
         for kind in facts["kinds"]
     ]
     head = ("#layers", "kind", "shape", "#numbers/token", "#tokens held", "#a request")
-    table(head, rows, title=f"{facts['model']}: cache at {tokens} tokens, {facts['bits_per_element']} bits")
+    table(
+        head,
+        rows,
+        title=f"{facts['model']}: cache at {tokens} tokens, {facts['bits_per_element']} bits",
+    )
     totals = [
-        ("one token" + ", while every window has room" * windows, bytes_text(facts["bytes_per_token"])),
+        (
+            "one token" + ", while every window has room" * windows,
+            bytes_text(facts["bytes_per_token"]),
+        ),
         ("the next token at this context", bytes_text(facts["bytes_of_next_token"])),
         ("one request", bytes_text(facts["bytes_per_request"])),
         *[(plural(batch, "request"), bytes_text(facts["total_bytes"]))] * (batch > 1),
@@ -152,7 +174,9 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
             "It keeps no cache: every token sees the whole input, so nothing is decoded step by step."
         )
     if any(kind["window_tokens"] for kind in facts["kinds"]):
-        found.append("Between steps a window of w holds w - 1 tokens; a ring buffer holds w.")
+        found.append(
+            "Between steps a window of w holds w - 1 tokens; a ring buffer holds w."
+        )
     return found + context_notes(facts)
 
 
@@ -161,7 +185,9 @@ def context_notes(facts: Mapping[str, Any]) -> list[str]:
     limit = facts["model_context_tokens"]
     if limit is None or facts["context_tokens"] <= limit:
         return []
-    return [f"Note: {count_text(facts['context_tokens'])} tokens are more than its own {count_text(limit)}."]
+    return [
+        f"Note: {count_text(facts['context_tokens'])} tokens are more than its own {count_text(limit)}."
+    ]
 
 
 def gpu_text(gpu: Mapping[str, Any], context: int) -> str:

@@ -1,7 +1,9 @@
-"""`course lab start N`, `course lab check N`: a copy of a lab to work on, and its checks without a browser.
+"""`course lab start N`, `course lab check N`: a copy of a lab to work on, and its
+checks without a browser.
 
-The checks are those the student sees, taken from the lab and not from the copy; hidden tests stay with the
-grader. They run as the grader runs them: in a kernel of their own, in a temporary folder, for a bounded time.
+The checks are those the student sees, taken from the lab and not from the copy; hidden
+tests stay with the grader. They run as the grader runs them: in a kernel of their own,
+in a temporary folder, for a bounded time.
 """
 
 import re
@@ -23,7 +25,9 @@ FAILED_CHECK = re.compile(
     re.DOTALL,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Do a lab: `start` copies it, `check` runs its checks.")
+app = typer.Typer(
+    no_args_is_help=True, help="Do a lab: `start` copies it, `check` runs its checks."
+)
 
 
 def lab_names() -> tuple[str, ...]:
@@ -52,13 +56,18 @@ def find_lab(text: str) -> str:
         if text == name or number == name.split("_")[0].lstrip("0"):
             return name
     allowed = (
-        ", ".join(lab_names()) or "none: the labs come with the course's repository, not with the library"
+        ", ".join(lab_names())
+        or "none: the labs come with the course's repository, not with the library"
     )
-    raise typer.BadParameter(f"no lab is called {text!r}; allowed: {allowed}", param_hint="N")
+    raise typer.BadParameter(
+        f"no lab is called {text!r}; allowed: {allowed}", param_hint="N"
+    )
 
 
 def _words(name: str, folder: Path) -> str:
-    """What to type for this lab in this folder: its number, unless another lab goes by that."""
+    """What to type for this lab in this folder: its number, unless another lab goes by
+    that.
+    """
     number = name.split("_")[0].lstrip("0")
     short = number if find_lab(number) == name else name
     return short if folder == FOLDER else f"{short} --folder {shlex.quote(str(folder))}"
@@ -67,7 +76,9 @@ def _words(name: str, folder: Path) -> str:
 def start(
     lab: Lab,
     folder: Folder = FOLDER,
-    force: Annotated[bool, typer.Option("--force", help="Replace a copy that is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a copy that is there.")
+    ] = False,
     as_json: JSON = False,
 ) -> None:
     """Copy a lab to a folder of yours. A copy that is there stays, unless --force."""
@@ -75,7 +86,9 @@ def start(
     target = folder / f"{name}.ipynb"
     there = target.exists()
     if there and not force:
-        raise ValueError(f"{target} is there already; --force replaces it, and what you wrote in it is lost")
+        raise ValueError(
+            f"{target} is there already; --force replaces it, and what you wrote in it is lost"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         target.write_bytes((LABS / f"{name}.ipynb").read_bytes())
@@ -94,8 +107,12 @@ def show_start(facts: Mapping[str, Any]) -> None:
 def check(
     lab: Lab,
     folder: Folder = FOLDER,
-    file: Annotated[Path | None, typer.Option(help="A notebook elsewhere.", show_default=False)] = None,
-    timeout: Annotated[float, typer.Option(min=1, max=3600, help="Seconds a cell may take.")] = 30,
+    file: Annotated[
+        Path | None, typer.Option(help="A notebook elsewhere.", show_default=False)
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=1, max=3600, help="Seconds a cell may take.")
+    ] = 30,
     as_json: JSON = False,
 ) -> None:
     """Run the checks of your copy.
@@ -105,7 +122,9 @@ def check(
     name = find_lab(lab)
     path = file or folder / f"{name}.ipynb"
     if not path.is_file():
-        raise ValueError(f"{path} is not there; make it with: course lab start {_words(name, folder)}")
+        raise ValueError(
+            f"{path} is not there; make it with: course lab start {_words(name, folder)}"
+        )
     facts = check_facts(name, path, timeout)
     answer(facts, as_json, show)
     if not facts["passed"]:
@@ -124,9 +143,13 @@ def check_facts(name: str, path: Path, timeout_s: float) -> dict[str, Any]:
         task = bar.add_task(f"Lab {name}", total=len(plan.steps))
         limits = session.Limits(cell_s=timeout_s)
         try:
-            outcomes = session.run_plan(plan.steps, limits, on_outcome=lambda _: bar.advance(task))
+            outcomes = session.run_plan(
+                plan.steps, limits, on_outcome=lambda _: bar.advance(task)
+            )
         except (RuntimeError, NoSuchKernel) as error:
-            raise ValueError(f"no Python kernel started ({error}); see: course doctor") from error
+            raise ValueError(
+                f"no Python kernel started ({error}); see: course doctor"
+            ) from error
     exercises = results(plan.steps, outcomes, titles(student))
     return {
         "lab": name,
@@ -155,13 +178,19 @@ def titles(student) -> dict[str, str]:
     found = {}
     for cell in student.cells:
         heading = re.match(r"#+ (.+?)(?: \([^)]*\))?$", cell.source.split("\n")[0])
-        if cell.cell_type == "markdown" and heading and cell.get("id", "").startswith("task-"):
+        if (
+            cell.cell_type == "markdown"
+            and heading
+            and cell.get("id", "").startswith("task-")
+        ):
             found[cell.id.replace("task", "exercise", 1)] = heading[1]
     return found
 
 
 def results(steps, outcomes, headings: Mapping[str, str]) -> list[dict[str, Any]]:
-    """One record for each check; an error of the answer's own cell stands before that of its check."""
+    """One record for each check; an error of the answer's own cell stands before that
+    of its check.
+    """
     broken, found = {}, []
     for step, outcome in zip(steps, outcomes, strict=True):
         if step.role == "solution":
@@ -211,7 +240,11 @@ def show(facts: Mapping[str, Any]) -> None:
         for one in facts["exercises"]
     ]
     rows.append(("", "all", "", f"{facts['points']:g} / {facts['maximum_points']:g}"))
-    table(("", "exercise", "result", "#points"), rows, title=f"{facts['lab']}: {facts['path']}")
+    table(
+        ("", "exercise", "result", "#points"),
+        rows,
+        title=f"{facts['lab']}: {facts['path']}",
+    )
     for one in facts["exercises"]:
         if one["passed"] or one["status"] == NOT_ATTEMPTED:
             continue
@@ -225,7 +258,9 @@ def show(facts: Mapping[str, Any]) -> None:
             table((one["title"], one["hint_name"]), told)
         else:
             say(f"{one['title']}: {one['message']}")
-    say("These are the checks you see in the lab. Grading adds hidden ones, on other shapes and seeds.")
+    say(
+        "These are the checks you see in the lab. Grading adds hidden ones, on other shapes and seeds."
+    )
     for cell, repair in facts["repairs"].items():
         say(f"Note on {cell}: {repair} for this run; your file is unchanged.")
 

@@ -26,7 +26,9 @@ def complete_model(incomplete: str) -> list[str]:
 
 def complete_gpu(incomplete: str) -> list[str]:
     """Names of GPUs for the shell."""
-    return [name for name in list_hardware() if name.lower().startswith(incomplete.lower())]
+    return [
+        name for name in list_hardware() if name.lower().startswith(incomplete.lower())
+    ]
 
 
 Model = Annotated[
@@ -40,10 +42,19 @@ Model = Annotated[
 ]
 Gpu = Annotated[
     str | None,
-    typer.Option("--gpu", help="A name from `course fit --list-gpus`.", autocompletion=complete_gpu),
+    typer.Option(
+        "--gpu",
+        help="A name from `course fit --list-gpus`.",
+        autocompletion=complete_gpu,
+    ),
 ]
 Devices = Annotated[
-    int, typer.Option(min=1, max=MOST_DEVICES, help="Devices that hold one copy of the weights together.")
+    int,
+    typer.Option(
+        min=1,
+        max=MOST_DEVICES,
+        help="Devices that hold one copy of the weights together.",
+    ),
 ]
 Context = Annotated[
     int | None,
@@ -56,18 +67,25 @@ Context = Annotated[
         show_default=False,
     ),
 ]
-Bits = Annotated[int, typer.Option(min=1, max=MOST_BITS, help="Bits of each cached number.")]
-WeightBits = Annotated[int, typer.Option(min=1, max=MOST_BITS, help="Bits of each weight.")]
+Bits = Annotated[
+    int, typer.Option(min=1, max=MOST_BITS, help="Bits of each cached number.")
+]
+WeightBits = Annotated[
+    int, typer.Option(min=1, max=MOST_BITS, help="Bits of each weight.")
+]
 
 
 def find_model(text: str | None) -> ModelSpec:
-    """Return the model of a name or of a config.json (its file, or the folder that holds it).
+    """Return the model of a name or of a config.json (its file, or the folder that
+    holds it).
 
-    Raises: typer.BadParameter, with the nearest names, if it is neither; ValueError if the file is no config.
+    Raises: typer.BadParameter, with the nearest names, if it is neither; ValueError if
+        the file is no config.
     """
     if not text:
         raise typer.BadParameter(
-            "a name or a config.json is wanted (see course spec --list)", param_hint="MODEL"
+            "a name or a config.json is wanted (see course spec --list)",
+            param_hint="MODEL",
         )
     if text.lower() in list_specs():
         return load_spec(text.lower())
@@ -75,7 +93,9 @@ def find_model(text: str | None) -> ModelSpec:
         return _read(text)
     if os.path.isfile(os.path.join(text, "config.json")):
         return _read(os.path.join(text, "config.json"))
-    raise typer.BadParameter(_nearest("model", text, list_specs(), "course spec --list"), param_hint="MODEL")
+    raise typer.BadParameter(
+        _nearest("model", text, list_specs(), "course spec --list"), param_hint="MODEL"
+    )
 
 
 def _read(path: str) -> ModelSpec:
@@ -91,7 +111,9 @@ def find_gpu(text: str | None) -> Hardware:
     Raises: typer.BadParameter, with the nearest names, if there is none.
     """
     if not text:
-        raise typer.BadParameter("a name is wanted (see course fit --list-gpus)", param_hint="--gpu")
+        raise typer.BadParameter(
+            "a name is wanted (see course fit --list-gpus)", param_hint="--gpu"
+        )
     by_name = {name.lower(): name for name in list_hardware()}
     if text.lower() not in by_name:
         hint = _nearest("GPU", text, list_hardware(), "course fit --list-gpus")
@@ -107,8 +129,12 @@ def _nearest(kind: str, text: str, names: Sequence[str], listing: str) -> str:
     """
     by_lower = {name.lower(): name for name in names}
     typed = text.lower()
-    starts = [name for lower, name in by_lower.items() if typed and lower.startswith(typed)][:3]
-    close = [by_lower[lower] for lower in get_close_matches(typed, by_lower, n=3, cutoff=0.5)]
+    starts = [
+        name for lower, name in by_lower.items() if typed and lower.startswith(typed)
+    ][:3]
+    close = [
+        by_lower[lower] for lower in get_close_matches(typed, by_lower, n=3, cutoff=0.5)
+    ]
     near = list(dict.fromkeys([*starts, *close]))[:4]
     shown = text if len(text) <= 60 else f"{text[:57]}..."
     found = f"nearest: {', '.join(near)}" if near else "none comes close"

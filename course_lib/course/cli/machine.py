@@ -1,4 +1,6 @@
-"""What `course doctor` finds out: versions, processors, memory and its bandwidth, profile, programs."""
+"""What `course doctor` finds out: versions, processors, memory and its bandwidth,
+profile, programs.
+"""
 
 import os
 import platform
@@ -26,7 +28,9 @@ MEASURED_BYTES = 2**28
 
 
 def versions() -> dict[str, str | None]:
-    """Installed versions of the packages that matter most; None where one is not installed."""
+    """Installed versions of the packages that matter most; None where one is not
+    installed.
+    """
     found: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
@@ -42,8 +46,12 @@ def pinned_torch(requirements: list[str] | None = None) -> str | None:
     >>> pinned_torch(["torch==2.13.0", "numpy>=2"])
     '2.13.0'
     """
-    wanted = metadata.requires("course_lib") or [] if requirements is None else requirements
-    return next((name[1] for one in wanted if (name := re.match(r"torch==([\w.]+)", one))), None)
+    wanted = (
+        metadata.requires("course_lib") or [] if requirements is None else requirements
+    )
+    return next(
+        (name[1] for one in wanted if (name := re.match(r"torch==([\w.]+)", one))), None
+    )
 
 
 def same_release(installed: str | None, pinned: str | None) -> bool:
@@ -56,10 +64,16 @@ def same_release(installed: str | None, pinned: str | None) -> bool:
 
 
 def processors() -> dict[str, int | None]:
-    """Cores of the machine, those this process may use, threads that torch takes, and bytes of memory."""
+    """Cores of the machine, those this process may use, threads that torch takes, and
+    bytes of memory.
+    """
     import torch
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    usable = (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count()
+    )
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -76,7 +90,10 @@ def gpus() -> list[dict[str, Any]]:
     """The CUDA devices torch sees."""
     import torch
 
-    seen = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    seen = [
+        torch.cuda.get_device_properties(index)
+        for index in range(torch.cuda.device_count())
+    ]
     return [{"name": one.name, "memory_bytes": one.total_memory} for one in seen]
 
 
@@ -105,13 +122,18 @@ def profile_facts() -> dict[str, str | None]:
 
 
 def programs() -> dict[str, str | None]:
-    """Paths of the programs that building and testing the book call; None where one is missing."""
+    """Paths of the programs that building and testing the book call; None where one is
+    missing.
+    """
     beside = str(Path(sys.executable).parent)
     found = {
-        name: shutil.which(name) or shutil.which(name, path=beside) for name in ("node", "npm", "make", "git")
+        name: shutil.which(name) or shutil.which(name, path=beside)
+        for name in ("node", "npm", "make", "git")
     }
     finder = ROOT / "tests" / "browser" / "chromium.py"
-    found["chromium"] = runpy.run_path(str(finder))["find"]() if finder.is_file() else None
+    found["chromium"] = (
+        runpy.run_path(str(finder))["find"]() if finder.is_file() else None
+    )
     return found
 
 

@@ -1,4 +1,6 @@
-"""`course quiz due`, `export` and `import`: what is kept of a learner, counted, written out and merged in."""
+"""`course quiz due`, `export` and `import`: what is kept of a learner, counted, written
+out and merged in.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -33,7 +35,10 @@ def due(chapter: Chapters = None, state: State = None, as_json: JSON = False) ->
         for name in dict.fromkeys(c.chapter for c in cards)
     }
     rows = [
-        {"chapter": name, **{f"{key}_cards": n for key, n in due_counts(deck, memories).items()}}
+        {
+            "chapter": name,
+            **{f"{key}_cards": n for key, n in due_counts(deck, memories).items()},
+        }
         for name, deck in chapters.items()
     ]
     answer({"chapters": rows}, as_json, show_due)
@@ -41,16 +46,23 @@ def due(chapter: Chapters = None, state: State = None, as_json: JSON = False) ->
 
 def show_due(facts: Mapping[str, Any]) -> None:
     """Print the counts of each chapter."""
-    table(("chapter", "#due", "#later", "#new"), [tuple(row.values()) for row in facts["chapters"]])
+    table(
+        ("chapter", "#due", "#later", "#new"),
+        [tuple(row.values()) for row in facts["chapters"]],
+    )
 
 
 def export(
     file: Annotated[Path, typer.Argument(help="Where to write.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that is there.")
+    ] = False,
     state: State = None,
     as_json: JSON = False,
 ) -> None:
-    """Write your progress to a file that the page's "import" and `course quiz import` read."""
+    """Write your progress to a file that the page's "import" and `course quiz import`
+    read.
+    """
     if file.exists() and not force:
         raise ValueError(f"{file} is there already; --force replaces it")
     with open_store(state) as store:
@@ -59,16 +71,24 @@ def export(
         file.write_text(write_progress(progress, datetime.now(UTC)), encoding="utf-8")
     except OSError as error:
         raise ValueError(f"{file} cannot be written ({error.strerror})") from error
-    facts = {"path": str(file), "cards": len(progress.cards), "reviews": len(progress.log)}
+    facts = {
+        "path": str(file),
+        "cards": len(progress.cards),
+        "reviews": len(progress.log),
+    }
     answer(facts, as_json, show_kept)
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="A file that the page or `course quiz export` wrote.")],
+    file: Annotated[
+        Path, typer.Argument(help="A file that the page or `course quiz export` wrote.")
+    ],
     state: State = None,
     as_json: JSON = False,
 ) -> None:
-    """Merge the progress of a file into yours: every review once, each card as if made in one place."""
+    """Merge the progress of a file into yours: every review once, each card as if made
+    in one place.
+    """
     try:
         theirs = read_progress(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -76,12 +96,22 @@ def import_(
     with open_store(state) as store:
         before = len(store.progress().log)
         progress = store.include(theirs)
-    facts = {"path": str(file), "cards": len(progress.cards), "reviews": len(progress.log)}
+    facts = {
+        "path": str(file),
+        "cards": len(progress.cards),
+        "reviews": len(progress.log),
+    }
     facts["added_reviews"] = facts["reviews"] - before
     answer(facts, as_json, show_kept)
 
 
 def show_kept(facts: Mapping[str, Any]) -> None:
     """Say how much the file holds now."""
-    added = f"{plural(facts['added_reviews'], 'review')} added; " if "added_reviews" in facts else ""
-    say(f"{added}{plural(facts['reviews'], 'review')} of {plural(facts['cards'], 'card')}: {facts['path']}")
+    added = (
+        f"{plural(facts['added_reviews'], 'review')} added; "
+        if "added_reviews" in facts
+        else ""
+    )
+    say(
+        f"{added}{plural(facts['reviews'], 'review')} of {plural(facts['cards'], 'card')}: {facts['path']}"
+    )

@@ -1,7 +1,9 @@
-"""`course quiz`: the cards that are due, then new ones, with what was learnt kept in a file of the learner's.
+"""`course quiz`: the cards that are due, then new ones, with what was learnt kept in a
+file of the learner's.
 
-Each review is on disk before the next question. With `--seed` or `--count` it is a quiz for a class instead:
-cards, numbers and orders fixed by the seed, the same as on the page; a score at the end, and nothing kept.
+Each review is on disk before the next question. With `--seed` or `--count` it is a quiz
+for a class instead: cards, numbers and orders fixed by the seed, the same as on the
+page; a score at the end, and nothing kept.
 """
 
 import secrets
@@ -36,16 +38,22 @@ def quiz(
     chapter: Chapters = None,
     new: Annotated[int, typer.Option(min=0, help="At most so many new cards.")] = COUNT,
     seed: Annotated[
-        str | None, typer.Option(help="A quiz for a class: the same cards for everybody who has it.")
+        str | None,
+        typer.Option(
+            help="A quiz for a class: the same cards for everybody who has it."
+        ),
     ] = None,
-    count: Annotated[int | None, typer.Option(min=1, help=f"Cards of such a quiz ({COUNT}).")] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help=f"Cards of such a quiz ({COUNT}).")
+    ] = None,
     state: State = None,
     as_json: JSON = False,
 ) -> None:
     """Review the cards that are due, then new ones.
 
-    q, Ctrl-D or Ctrl-C ends at any question; every review given before it is kept. With --seed or --count: a
-    scored quiz, of which nothing is kept. With --json the questions go to stderr and the result to stdout.
+    q, Ctrl-D or Ctrl-C ends at any question; every review given before it is kept. With
+    --seed or --count: a scored quiz, of which nothing is kept. With --json the
+    questions go to stderr and the result to stdout.
     """
     if context.invoked_subcommand:
         return
@@ -57,7 +65,9 @@ def quiz(
             _reviews(cards, store, new, screen, as_json)
 
 
-def _reviews(cards: Sequence[Card], store: Store, new: int, screen: Screen, as_json: bool) -> None:
+def _reviews(
+    cards: Sequence[Card], store: Store, new: int, screen: Screen, as_json: bool
+) -> None:
     done: list[dict[str, Any]] = []
     waiting = [card for card in cards if card.id not in store.memories()][:new]
     counts = due_counts(cards, store.memories())
@@ -68,12 +78,16 @@ def _reviews(cards: Sequence[Card], store: Store, new: int, screen: Screen, as_j
     try:
         while card := _next(cards, store.memories(), waiting):
             memory = store.memories().get(card.id)
-            screen.say(f"\n[{len(done) + 1}] {card.chapter}, {'due' if memory else 'new'}: {card.id}")
+            screen.say(
+                f"\n[{len(done) + 1}] {card.chapter}, {'due' if memory else 'new'}: {card.id}"
+            )
             seed = f"{card.id}:{memory.reps if memory else 0}"
             kept, rating = _reviewed(card, seed, store, screen)
             wait_s = (kept.due - kept.last_review).total_seconds()
             screen.say(f"Again in {wait_text(wait_s)}.")
-            done.append({"card": card.id, "rating": RATINGS[rating], "due": time_text(kept.due)})
+            done.append(
+                {"card": card.id, "rating": RATINGS[rating], "due": time_text(kept.due)}
+            )
     except (Ended, KeyboardInterrupt) as end:
         interrupted = isinstance(end, KeyboardInterrupt)
         screen.say()
@@ -83,9 +97,17 @@ def _reviews(cards: Sequence[Card], store: Store, new: int, screen: Screen, as_j
         "reviewed_cards": len(done),
         "again_cards": sum(one["rating"] == "again" for one in done),
         "reviews": done,
-        **{f"{name}_cards": number for name, number in due_counts(cards, memories).items()},
+        **{
+            f"{name}_cards": number
+            for name, number in due_counts(cards, memories).items()
+        },
         "next_due": min(
-            (time_text(m.due) for id, m in memories.items() if id in {c.id for c in cards}), default=None
+            (
+                time_text(m.due)
+                for id, m in memories.items()
+                if id in {c.id for c in cards}
+            ),
+            default=None,
         ),
     }
     answer(facts, as_json, show_reviews)
@@ -93,7 +115,9 @@ def _reviews(cards: Sequence[Card], store: Store, new: int, screen: Screen, as_j
         raise typer.Exit(INTERRUPTED)
 
 
-def _reviewed(card: Card, seed: str, store: Store, screen: Screen) -> tuple[Memory, int]:
+def _reviewed(
+    card: Card, seed: str, store: Store, screen: Screen
+) -> tuple[Memory, int]:
     """Ask, rate and keep; a right answer whose rating is cut off is kept as Good."""
     right = _asked(card, seed, screen)
     try:
@@ -111,10 +135,14 @@ def _asked(card: Card, seed: str, screen: Screen) -> bool | None:
     return ask(card, shown[choose(len(shown), seed)], seed, screen)
 
 
-def _next(cards: Sequence[Card], memories: Mapping[str, Memory], waiting: list[Card]) -> Card | None:
+def _next(
+    cards: Sequence[Card], memories: Mapping[str, Memory], waiting: list[Card]
+) -> Card | None:
     """Return the card that has been due longest, else the next new one, else None."""
     now = datetime.now(UTC)
-    due = [card for card in cards if card.id in memories and memories[card.id].due <= now]
+    due = [
+        card for card in cards if card.id in memories and memories[card.id].due <= now
+    ]
     if due:
         return min(due, key=lambda card: memories[card.id].due)
     return waiting.pop(0) if waiting else None
@@ -128,17 +156,27 @@ def wait_text(seconds: float) -> str:
     """
     if seconds < 3600:
         return plural(max(1, int(seconds / 60 + 0.5)), "minute")
-    return plural(round(seconds / 3600), "hour") if seconds < 86400 else plural(round(seconds / 86400), "day")
+    return (
+        plural(round(seconds / 3600), "hour")
+        if seconds < 86400
+        else plural(round(seconds / 86400), "day")
+    )
 
 
 def show_reviews(facts: Mapping[str, Any]) -> None:
     """Say what was done and what waits."""
     again = f", {facts['again_cards']} of them again" if facts["again_cards"] else ""
-    say(f"{plural(facts['reviewed_cards'], 'review')}{again}; kept in {facts['state_file']}")
-    say(f"{facts['due_cards']} due, {facts['later_cards']} later, {facts['new_cards']} new.")
+    say(
+        f"{plural(facts['reviewed_cards'], 'review')}{again}; kept in {facts['state_file']}"
+    )
+    say(
+        f"{facts['due_cards']} due, {facts['later_cards']} later, {facts['new_cards']} new."
+    )
 
 
-def _class_quiz(cards: Sequence[Card], seed: str, count: int | None, screen: Screen, as_json: bool) -> None:
+def _class_quiz(
+    cards: Sequence[Card], seed: str, count: int | None, screen: Screen, as_json: bool
+) -> None:
     chosen = pick(cards, min(COUNT, len(cards)) if count is None else count, seed)
     screen.say(f"Quiz {seed}: {plural(len(chosen), 'card')}. Nothing is kept. q ends.")
     results: list[dict[str, Any]] = []
@@ -154,7 +192,12 @@ def _class_quiz(cards: Sequence[Card], seed: str, count: int | None, screen: Scr
         interrupted = isinstance(end, KeyboardInterrupt)
         screen.say()
     right = sum(one["right"] for one in results)
-    facts = {"seed": seed, "cards": len(chosen), "answered_cards": len(results), "right_cards": right}
+    facts = {
+        "seed": seed,
+        "cards": len(chosen),
+        "answered_cards": len(results),
+        "right_cards": right,
+    }
     answer(facts | {"results": results}, as_json, show_score)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -169,7 +212,9 @@ def _yes(line: str) -> bool:
 def show_score(facts: Mapping[str, Any]) -> None:
     """Say the score."""
     answered = f"{facts['answered_cards']} answered"
-    say(f"{facts['right_cards']} of {plural(facts['cards'], 'card')} right; {answered}.")
+    say(
+        f"{facts['right_cards']} of {plural(facts['cards'], 'card')} right; {answered}."
+    )
 
 
 app.callback(invoke_without_command=True)(plainly(quiz))

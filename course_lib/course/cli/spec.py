@@ -1,4 +1,6 @@
-"""`course spec MODEL|config.json`: what a model is, its parameters by part, where each figure was read."""
+"""`course spec MODEL|config.json`: what a model is, its parameters by part, where each
+figure was read.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -22,12 +24,18 @@ from course_lib.specs.records import LayerSpec, ModelSpec
 
 def spec(
     model: Model = None,
-    listing: Annotated[bool, typer.Option("--list", help="List the published models.")] = False,
+    listing: Annotated[
+        bool, typer.Option("--list", help="List the published models.")
+    ] = False,
     as_json: JSON = False,
 ) -> None:
     """A model's layers, parameters and sources."""
     if listing:
-        answer({"models": [model_facts(load_spec(name)) for name in list_specs()]}, as_json, show_list)
+        answer(
+            {"models": [model_facts(load_spec(name)) for name in list_specs()]},
+            as_json,
+            show_list,
+        )
     else:
         answer(spec_facts(find_model(model)), as_json, show)
 
@@ -101,8 +109,15 @@ def show(facts: Mapping[str, Any]) -> None:
     layers = facts["layers"] + facts["encoder_layers"]
     title = f"{facts['model']} ({facts['family']}): {layers} layers, width {count_text(facts['width'])}"
     sizes = f"vocabulary {count_text(facts['vocab'])}, context {context_text(facts['context_tokens'])}"
-    rows = [(kind["layers"], kind["stack"], kind["mixer_text"], kind["ffn_text"]) for kind in facts["kinds"]]
-    table(("#layers", "stack", "tokens mixed by", "each token by"), rows, title=f"{title}, {sizes}")
+    rows = [
+        (kind["layers"], kind["stack"], kind["mixer_text"], kind["ffn_text"])
+        for kind in facts["kinds"]
+    ]
+    table(
+        ("#layers", "stack", "tokens mixed by", "each token by"),
+        rows,
+        title=f"{title}, {sizes}",
+    )
     total = facts["total_parameters"]
     parts = sorted(facts["parameters_by_part"].items(), key=lambda part: -part[1])
     rows = [(part, count_text(n), f"{n / total:.1%}") for part, n in parts]
@@ -117,7 +132,9 @@ def show(facts: Mapping[str, Any]) -> None:
     table(("parameters", "#count", "#share"), rows)
     for name in ("total", "active"):
         if facts[f"published_{name}_parameters"]:
-            say(f"Published {name}: {billions_text(facts[f'published_{name}_parameters'])}.")
+            say(
+                f"Published {name}: {billions_text(facts[f'published_{name}_parameters'])}."
+            )
     show_sources(facts["sources"])
 
 

@@ -1,1 +1,3 @@
-"""Labs: the checks that students see, the making of student versions, and the grading of what comes back."""
+"""Labs: the checks that students see, the making of student versions, and the grading
+of what comes back.
+"""

@@ -1,4 +1,6 @@
-"""How much memory an answer asks for: the largest new tensor that a piece of code makes."""
+"""How much memory an answer asks for: the largest new tensor that a piece of code
+makes.
+"""
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -27,6 +29,9 @@ class LargestNew(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in self.known:
+            if (
+                isinstance(tensor, Tensor)
+                and tensor.untyped_storage().data_ptr() not in self.known
+            ):
                 self.nbytes = max(self.nbytes, tensor.untyped_storage().nbytes())
         return result

@@ -1,7 +1,9 @@
-"""What a lab's checks are made of: a failure that names what was expected, what came, and the hint that fits.
+"""What a lab's checks are made of: a failure that names what was expected, what came,
+and the hint that fits.
 
-A `Checker` belongs to one exercise and holds its hints by name. A check that fails picks the hint: by what it
-probed, or by comparing the wrong result with the results of known mistakes (`mistakes`).
+A `Checker` belongs to one exercise and holds its hints by name. A check that fails
+picks the hint: by what it probed, or by comparing the wrong result with the results of
+known mistakes (`mistakes`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +15,9 @@ from torch import Tensor
 
 
 class CheckFailed(AssertionError):
-    """A check of a lab failed. `hint` is the name of the hint that its message ends with."""
+    """A check of a lab failed. `hint` is the name of the hint that its message ends
+    with.
+    """
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -42,15 +46,33 @@ class Checker:
 
     def fail(self, hint: str, what: str, expected: Any, got: Any) -> None:
         """Raise `CheckFailed` with hint `hint` about `what`."""
-        lines = [f"{self.exercise}: {what}", f"  expected: {expected}", f"  got:      {got}"]
-        raise CheckFailed("\n".join([*lines, f"  hint ({hint}): {self.hints[hint]}"]), hint)
+        lines = [
+            f"{self.exercise}: {what}",
+            f"  expected: {expected}",
+            f"  got:      {got}",
+        ]
+        raise CheckFailed(
+            "\n".join([*lines, f"  hint ({hint}): {self.hints[hint]}"]), hint
+        )
 
     def equal(
-        self, got: Any, expected: Any, hint: str, what: str, mistakes: Mapping[str, Any] | None = None
+        self,
+        got: Any,
+        expected: Any,
+        hint: str,
+        what: str,
+        mistakes: Mapping[str, Any] | None = None,
     ) -> None:
-        """Fail unless `got == expected`; `mistakes` maps hints to what their mistake would give."""
+        """Fail unless `got == expected`; `mistakes` maps hints to what their mistake
+        would give.
+        """
         if got != expected or isinstance(got, bool) != isinstance(expected, bool):
-            self.fail(_fitting(got, mistakes or {}, hint, lambda a, b: a == b), what, expected, got)
+            self.fail(
+                _fitting(got, mistakes or {}, hint, lambda a, b: a == b),
+                what,
+                expected,
+                got,
+            )
 
     def close(
         self,
@@ -61,22 +83,31 @@ class Checker:
         mistakes: Mapping[str, Tensor] | None = None,
         shape: str | None = None,
     ) -> None:
-        """Fail unless `got` is a tensor of the shape, dtype and values of `expected` (to 1e-9).
+        """Fail unless `got` is a tensor of the shape, dtype and values of `expected`
+        (to 1e-9).
 
-        `shape` is the hint where shape or dtype differ and no known mistake gives that; without it, `hint`.
+        `shape` is the hint where shape or dtype differ and no known mistake gives that;
+        without it, `hint`.
         """
         if not isinstance(got, Tensor):
             self.fail(
-                shape or hint, what, f"a tensor of shape {tuple(expected.shape)}", f"{type(got).__name__}"
+                shape or hint,
+                what,
+                f"a tensor of shape {tuple(expected.shape)}",
+                f"{type(got).__name__}",
             )
         if _same(got, expected):
             return
         formed = got.shape == expected.shape and got.dtype == expected.dtype
-        fitting = _fitting(got, mistakes or {}, hint if formed else shape or hint, _same)
+        fitting = _fitting(
+            got, mistakes or {}, hint if formed else shape or hint, _same
+        )
         if not formed:
             self.fail(fitting, what, _describe(expected), _describe(got))
         where = int((got - expected).abs().nan_to_num(torch.inf).argmax())
-        index = tuple(int(i) for i in torch.unravel_index(torch.tensor(where), expected.shape))
+        index = tuple(
+            int(i) for i in torch.unravel_index(torch.tensor(where), expected.shape)
+        )
         self.fail(
             fitting,
             f"{what}, entry {index}",
@@ -84,7 +115,9 @@ class Checker:
             f"{got[index].item():.6g}",
         )
 
-    def true(self, condition: bool, hint: str, what: str, expected: Any, got: Any) -> None:
+    def true(
+        self, condition: bool, hint: str, what: str, expected: Any, got: Any
+    ) -> None:
         """Fail unless `condition`."""
         if not condition:
             self.fail(hint, what, expected, got)
@@ -105,7 +138,8 @@ class Checker:
     def doing(self, hint: str, what: str) -> Iterator[None]:
         """Turn an error of shapes, indices or values into a failed check with `hint`.
 
-        Slips of the pen (a wrong name or type) and unwritten stubs stay the errors they are.
+        Slips of the pen (a wrong name or type) and unwritten stubs stay the errors they
+        are.
         """
         try:
             yield
@@ -119,27 +153,42 @@ class Checker:
                 raise failed from error
 
 
-def _fitting(got: Any, mistakes: Mapping[str, Any], default: str, same: Callable[[Any, Any], bool]) -> str:
+def _fitting(
+    got: Any,
+    mistakes: Mapping[str, Any],
+    default: str,
+    same: Callable[[Any, Any], bool],
+) -> str:
     """Name the hint whose mistake gives just what came, or the default."""
-    return next((hint for hint, result in mistakes.items() if same(got, result)), default)
+    return next(
+        (hint for hint, result in mistakes.items() if same(got, result)), default
+    )
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype and torch.allclose(a, b, rtol=1e-9, atol=1e-9)
+    return (
+        a.shape == b.shape
+        and a.dtype == b.dtype
+        and torch.allclose(a, b, rtol=1e-9, atol=1e-9)
+    )
 
 
 def _describe(x: Tensor) -> str:
     return f"shape {tuple(x.shape)}, {str(x.dtype).removeprefix('torch.')}"
 
 
-def random_sizes(seed: int, **limits: tuple[int, int]) -> tuple[torch.Generator, dict[str, int]]:
-    """Return a generator seeded with `seed`, and one random size within each pair of limits, ends included.
+def random_sizes(
+    seed: int, **limits: tuple[int, int]
+) -> tuple[torch.Generator, dict[str, int]]:
+    """Return a generator seeded with `seed`, and one random size within each pair of
+    limits, ends included.
 
     >>> random_sizes(0, batch=(2, 2))[1]
     {'batch': 2}
     """
     rng = torch.Generator().manual_seed(seed)
     draw = {
-        name: int(torch.randint(low, high + 1, (1,), generator=rng)) for name, (low, high) in limits.items()
+        name: int(torch.randint(low, high + 1, (1,), generator=rng))
+        for name, (low, high) in limits.items()
     }
     return rng, draw

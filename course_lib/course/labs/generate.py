@@ -1,12 +1,14 @@
 """Make a student version of a lab from its source notebook.
 
-A source notebook in `labs/source` holds the solutions and the hidden tests, marked as nbgrader marks them:
+A source notebook in `labs/source` holds the solutions and the hidden tests, marked as
+nbgrader marks them:
 
     ### BEGIN SOLUTION ... ### END SOLUTION            in a cell with nbgrader metadata solution=true
     ### BEGIN HIDDEN TESTS ... ### END HIDDEN TESTS    in a cell with nbgrader metadata grade=true
 
-The student version is what nbgrader's own `generate_assignment` would release: the same preprocessors in
-the same order, without its database. It is committed, and a test compares it with a fresh one.
+The student version is what nbgrader's own `generate_assignment` would release: the same
+preprocessors in the same order, without its database. It is committed, and a test
+compares it with a fresh one.
 """
 
 import copy
@@ -36,9 +38,11 @@ STEPS = (
 
 
 def student_version(source: NotebookNode) -> NotebookNode:
-    """Return a copy of `source` without solutions, hidden tests and outputs, its check cells locked.
+    """Return a copy of `source` without solutions, hidden tests and outputs, its check
+    cells locked.
 
-    Raises: nbgrader's own errors when a marker is not closed or stands in a cell of the wrong kind.
+    Raises: nbgrader's own errors when a marker is not closed or stands in a cell of the
+        wrong kind.
     """
     notebook, resources = copy.deepcopy(source), {}
     for step in STEPS:

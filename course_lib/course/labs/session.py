@@ -1,10 +1,13 @@
-"""Run a submission's cells in a kernel of its own, so that nothing in them can stop the grader.
+"""Run a submission's cells in a kernel of its own, so that nothing in them can stop the
+grader.
 
-One rule covers loops that swallow interrupts, calls that never return to Python, crashes and floods: the
-kernel is killed with everything it started, a fresh one replays the cells that had run well, and only the
-cell that did it is charged. Cells run in a temporary folder, with a bare environment and bounded memory.
+One rule covers loops that swallow interrupts, calls that never return to Python,
+crashes and floods: the kernel is killed with everything it started, a fresh one replays
+the cells that had run well, and only the cell that did it is charged. Cells run in a
+temporary folder, with a bare environment and bounded memory.
 
-This keeps accidents apart. It is no sandbox: grade strangers' files in a container without a network.
+This keeps accidents apart. It is no sandbox: grade strangers' files in a container
+without a network.
 """
 
 import asyncio
@@ -50,7 +53,9 @@ except (ImportError, ValueError, OSError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a submission may use: seconds a cell and in all, bytes of output a cell, of memory (Linux)."""
+    """What a submission may use: seconds a cell and in all, bytes of output a cell, of
+    memory (Linux).
+    """
 
     cell_s: float = 30.0
     total_s: float = 300.0
@@ -60,7 +65,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one cell ended: ok, error, timeout, died, flood, or late (never started); and what it said."""
+    """How one cell ended: ok, error, timeout, died, flood, or late (never started); and
+    what it said.
+    """
 
     status: str
     message: str = ""
@@ -78,8 +85,15 @@ class _Client(NotebookClient):
     received = 0
     reply: dict | None = None
 
-    def process_message(self, msg: dict, cell: NotebookNode, cell_index: int) -> NotebookNode | None:
-        if msg["msg_type"] in ("stream", "display_data", "execute_result", "update_display_data"):
+    def process_message(
+        self, msg: dict, cell: NotebookNode, cell_index: int
+    ) -> NotebookNode | None:
+        if msg["msg_type"] in (
+            "stream",
+            "display_data",
+            "execute_result",
+            "update_display_data",
+        ):
             self.received += len(str(msg["content"]))
             if self.received > self.output_limit:
                 self.task_poll_for_reply.cancel()
@@ -97,7 +111,10 @@ class Session:
         self.folder, self.limits = folder, limits
         self.manager = AsyncKernelManager(kernel_name="python3")
         self.client = _Client(
-            new_notebook(), km=self.manager, allow_errors=True, raise_on_iopub_timeout=False
+            new_notebook(),
+            km=self.manager,
+            allow_errors=True,
+            raise_on_iopub_timeout=False,
         )
         self.client.interrupt_on_timeout = False
         self.client.output_limit = limits.output_bytes
@@ -107,11 +124,21 @@ class Session:
     async def start(self) -> None:
         """Start the kernel and set its bounds."""
         home = str(self.folder)
-        kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-        fixed = {"HOME": home, "IPYTHONDIR": home, "OMP_NUM_THREADS": "1", "COURSE_PROFILE": "smoke"}
+        kept = {
+            name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ
+        }
+        fixed = {
+            "HOME": home,
+            "IPYTHONDIR": home,
+            "OMP_NUM_THREADS": "1",
+            "COURSE_PROFILE": "smoke",
+        }
         fixed |= {"PYTHONDONTWRITEBYTECODE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
         await self.manager.start_kernel(
-            cwd=home, env=kept | fixed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            cwd=home,
+            env=kept | fixed,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         self.client.kc = self.manager.client()
         self.client.kc.start_channels()
@@ -120,7 +147,9 @@ class Session:
         await self.run(PRELUDE.format(memory=self.limits.memory_bytes), 60)
 
     async def run(self, source: str, seconds: float) -> Outcome:
-        """Run one cell for at most `seconds`; after a fatal outcome only `kill` is left to call."""
+        """Run one cell for at most `seconds`; after a fatal outcome only `kill` is left
+        to call.
+        """
         cell = new_code_cell(source)
         self.client.nb.cells = [cell]
         self.client.timeout = max(1, math.ceil(seconds))
@@ -131,12 +160,19 @@ class Session:
             return Outcome("timeout", f"no end after {self.client.timeout} s")
         except DeadKernelError:
             if self.client.received > self.limits.output_bytes:
-                return Outcome("flood", f"more than {self.limits.output_bytes // 2**20} MiB of output")
-            return Outcome("died", "the kernel died (os._exit, a crash, or out of memory)")
+                return Outcome(
+                    "flood",
+                    f"more than {self.limits.output_bytes // 2**20} MiB of output",
+                )
+            return Outcome(
+                "died", "the kernel died (os._exit, a crash, or out of memory)"
+            )
         reply = self.client.reply or {"status": "ok"}
         if reply["status"] == "ok":
             return Outcome("ok")
-        return Outcome("error", f"{reply.get('ename', 'Error')}: {reply.get('evalue', '')}")
+        return Outcome(
+            "error", f"{reply.get('ename', 'Error')}: {reply.get('evalue', '')}"
+        )
 
     async def kill(self) -> None:
         """Kill the kernel and what it started, and release its ports."""
@@ -151,23 +187,38 @@ def _nothing(outcome: Outcome) -> None: ...
 
 
 async def run_steps(
-    steps: Sequence[Step], limits: Limits, on_outcome: Callable[[Outcome], None] = _nothing
+    steps: Sequence[Step],
+    limits: Limits,
+    on_outcome: Callable[[Outcome], None] = _nothing,
 ) -> list[Outcome]:
-    """Run `steps` in order under `limits` and return one outcome each, told to `on_outcome` as it comes."""
+    """Run `steps` in order under `limits` and return one outcome each, told to
+    `on_outcome` as it comes.
+    """
     deadline = time.monotonic() + limits.total_s
     outcomes: list[Outcome] = []
-    with tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="lab-", ignore_cleanup_errors=True
+    ) as folder:
         session = await _fresh(Path(folder), limits)
         try:
             for step in steps:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    outcomes.append(Outcome("late", f"the submission's {limits.total_s:.0f} s were used up"))
+                    outcomes.append(
+                        Outcome(
+                            "late",
+                            f"the submission's {limits.total_s:.0f} s were used up",
+                        )
+                    )
                     on_outcome(outcomes[-1])
                     continue
                 if session is None:
-                    session = await _replayed(Path(folder), limits, steps, outcomes, deadline)
-                outcomes.append(await session.run(step.source, _limit(step, limits, left)))
+                    session = await _replayed(
+                        Path(folder), limits, steps, outcomes, deadline
+                    )
+                outcomes.append(
+                    await session.run(step.source, _limit(step, limits, left))
+                )
                 on_outcome(outcomes[-1])
                 if outcomes[-1].fatal:
                     await session.kill()
@@ -179,8 +230,12 @@ async def run_steps(
 
 
 def _limit(step: Step, limits: Limits, left: float) -> float:
-    """Seconds for a step: what is left at most, and no less than a minute for the lab's own imports."""
-    return min(max(limits.cell_s, 60.0) if step.role == "given" else limits.cell_s, left)
+    """Seconds for a step: what is left at most, and no less than a minute for the lab's
+    own imports.
+    """
+    return min(
+        max(limits.cell_s, 60.0) if step.role == "given" else limits.cell_s, left
+    )
 
 
 async def _fresh(folder: Path, limits: Limits) -> Session:
@@ -196,15 +251,23 @@ async def _fresh(folder: Path, limits: Limits) -> Session:
 
 
 async def _replayed(
-    folder: Path, limits: Limits, steps: Sequence[Step], outcomes: list[Outcome], deadline: float
+    folder: Path,
+    limits: Limits,
+    steps: Sequence[Step],
+    outcomes: list[Outcome],
+    deadline: float,
 ) -> Session:
-    """Start a kernel and run again every earlier cell that defined something and did not kill its kernel."""
+    """Start a kernel and run again every earlier cell that defined something and did
+    not kill its kernel.
+    """
     while True:
         session = await _fresh(folder, limits)
         for index, (step, outcome) in enumerate(zip(steps, outcomes, strict=False)):
             if step.role == "check" or outcome.fatal:
                 continue
-            again = await session.run(step.source, _limit(step, limits, deadline - time.monotonic()))
+            again = await session.run(
+                step.source, _limit(step, limits, deadline - time.monotonic())
+            )
             if again.fatal:
                 outcomes[index] = again
                 await session.kill()
@@ -214,7 +277,9 @@ async def _replayed(
 
 
 def run_plan(
-    steps: Sequence[Step], limits: Limits, on_outcome: Callable[[Outcome], None] = _nothing
+    steps: Sequence[Step],
+    limits: Limits,
+    on_outcome: Callable[[Outcome], None] = _nothing,
 ) -> list[Outcome]:
     """`run_steps` for callers without an event loop."""
     return asyncio.run(run_steps(steps, limits, on_outcome))

@@ -1,13 +1,14 @@
 """Read a submission and put it back in order before it is graded.
 
-A student's notebook comes back with cells deleted, copied, moved or edited. `restore` builds the list of
-code cells to run, in the order of the lab's source:
+A student's notebook comes back with cells deleted, copied, moved or edited. `restore`
+builds the list of code cells to run, in the order of the lab's source:
 
     given and check cells    always from the source, hidden tests included, wherever the student put theirs
     solution cells           every version the student left, in their order, so that the last one counts
     the student's own cells  after the lab cell that they followed
 
-Symbols: a *lab cell* is one with an nbgrader id; the source gives each a role: given, solution or check.
+Symbols: a *lab cell* is one with an nbgrader id; the source gives each a role: given,
+    solution or check.
 """
 
 import json
@@ -27,7 +28,9 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Step:
-    """One code cell to run: its text, its role (given, solution, check, own), its lab id and its points."""
+    """One code cell to run: its text, its role (given, solution, check, own), its lab
+    id and its points.
+    """
 
     source: str
     role: str
@@ -46,8 +49,8 @@ class Plan:
 def read_submission(path: Path) -> NotebookNode:
     """Read a notebook file of any readable version.
 
-    Raises: Unreadable, with a reason for the table, if the file is too large, not JSON, not a notebook, or
-    cannot be opened.
+    Raises: Unreadable, with a reason for the table, if the file is too large, not JSON,
+    not a notebook, or cannot be opened.
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -58,14 +61,20 @@ def read_submission(path: Path) -> NotebookNode:
             raise Unreadable("the file is JSON but not a notebook")
         notebook = nbformat.reads(text, as_version=4)
         for cell in notebook.cells:
-            cell.source.strip(), cell.cell_type, cell.setdefault("metadata", NotebookNode())
+            (
+                cell.source.strip(),
+                cell.cell_type,
+                cell.setdefault("metadata", NotebookNode()),
+            )
         return notebook
     except Unreadable:
         raise
     except RecursionError:
         raise Unreadable("the file is nested too deeply") from None
     except Exception as error:  # whatever a broken file provokes is this file's reason, not the run's end
-        raise Unreadable(f"the file is not a notebook ({type(error).__name__}: {str(error)[:120]})") from None
+        raise Unreadable(
+            f"the file is not a notebook ({type(error).__name__}: {str(error)[:120]})"
+        ) from None
 
 
 def lab_steps(source: NotebookNode) -> Iterator[tuple[Step, NotebookNode]]:
@@ -73,30 +82,50 @@ def lab_steps(source: NotebookNode) -> Iterator[tuple[Step, NotebookNode]]:
     for cell in source.cells:
         if cell.cell_type == "code" and "nbgrader" in cell.metadata:
             meta = cell.metadata.nbgrader
-            role = "check" if meta.get("grade") else "solution" if meta.get("solution") else "given"
-            yield Step(cell.source, role, meta.grade_id, float(meta.get("points", 0) or 0)), cell
+            role = (
+                "check"
+                if meta.get("grade")
+                else "solution"
+                if meta.get("solution")
+                else "given"
+            )
+            yield (
+                Step(
+                    cell.source, role, meta.grade_id, float(meta.get("points", 0) or 0)
+                ),
+                cell,
+            )
 
 
 def exercise_of(check_id: str) -> str:
-    """Return the name of the exercise that a check cell marks: `check-3` marks `exercise-3`."""
+    """Return the name of the exercise that a check cell marks: `check-3` marks
+    `exercise-3`.
+    """
     return check_id.replace("check", "exercise", 1)
 
 
-def restore(source: NotebookNode, student: NotebookNode, submission: NotebookNode) -> Plan:
-    """Return the plan for `submission`: `source` is the lab, `student` its student version.
+def restore(
+    source: NotebookNode, student: NotebookNode, submission: NotebookNode
+) -> Plan:
+    """Return the plan for `submission`: `source` is the lab, `student` its student
+    version.
 
     Raises: Unreadable if no cell of the lab is left in the submission.
     """
     buckets = _buckets({step.grade_id for step, _ in lab_steps(source)}, submission)
     if not any(_lab_id(cell) in buckets for cell in submission.cells):
-        raise Unreadable("no cell of this lab is in the file: was its metadata stripped?")
+        raise Unreadable(
+            "no cell of this lab is in the file: was its metadata stripped?"
+        )
     released = {step.grade_id: step.source for step, _ in lab_steps(student)}
     steps, repairs = [Step(cell.source, "own") for cell in buckets.pop("")], {}
     for step, _ in lab_steps(source):
         cells = buckets[step.grade_id]
         versions = [cell for cell in cells if _lab_id(cell) == step.grade_id]
         code = [cell for cell in versions if cell.cell_type == "code"]
-        if problem := _problem(step, [cell.source for cell in code], released[step.grade_id]):
+        if problem := _problem(
+            step, [cell.source for cell in code], released[step.grade_id]
+        ):
             repairs[step.grade_id] = problem
         if step.role != "solution":
             steps.append(step)
@@ -105,18 +134,30 @@ def restore(source: NotebookNode, student: NotebookNode, submission: NotebookNod
         for cell in cells:
             mine = cell in versions
             if cell.cell_type == "code" and not (mine and step.role != "solution"):
-                steps.append(Step(cell.source, "solution" if mine else "own", step.grade_id if mine else ""))
+                steps.append(
+                    Step(
+                        cell.source,
+                        "solution" if mine else "own",
+                        step.grade_id if mine else "",
+                    )
+                )
     return Plan(tuple(steps), repairs)
 
 
 def _lab_id(cell: NotebookNode) -> str:
-    """The cell's nbgrader id, or, where a tool has stripped that, its cell id: in a lab they are the same."""
+    """The cell's nbgrader id, or, where a tool has stripped that, its cell id: in a lab
+    they are the same.
+    """
     meta = cell.metadata.get("nbgrader")
     return str((isinstance(meta, dict) and meta.get("grade_id")) or cell.get("id", ""))
 
 
-def _buckets(known: set[str], submission: NotebookNode) -> dict[str, list[NotebookNode]]:
-    """Sort the submission's cells by the lab cell that they are, or else follow; "" is before the first."""
+def _buckets(
+    known: set[str], submission: NotebookNode
+) -> dict[str, list[NotebookNode]]:
+    """Sort the submission's cells by the lab cell that they are, or else follow; "" is
+    before the first.
+    """
     buckets: dict[str, list[NotebookNode]] = {"": []} | {key: [] for key in known}
     here = ""
     for cell in submission.cells:

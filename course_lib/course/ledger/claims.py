@@ -1,6 +1,8 @@
-"""What the study guide claims and what became of it: book/claims/NN_chapter.yml as records.
+"""What the study guide claims and what became of it: book/claims/NN_chapter.yml as
+records.
 
-An entry names the claim in our words, where the guide makes it, a verdict, a reason and the evidence:
+An entry names the claim in our words, where the guide makes it, a verdict, a reason and
+the evidence:
 
     - id: kv-formula
       claim: A layer's cache takes 2 B n G d_k b bytes.
@@ -9,7 +11,8 @@ An entry names the claim in our words, where the guide makes it, a verdict, a re
       reason: It equals the bytes of the tensors.
       evidence:
         - {notebook: 03_kv_cache/02_cache_budget, tag: claim-kv-formula}
-        - {call: course_lib.costs.cache.kv_cache_bytes, arguments: {batch: 1, ...}, expected: 327680}
+        - {call: course_lib.costs.cache.kv_cache_bytes, arguments: {batch: 1, ...},
+          expected: 327680}
         - {test: "tests/unit/test_kv_cache.py::test_bytes"}
         - {citation: deepseek2024v2, section: '2.1'}
 
@@ -30,7 +33,14 @@ VERDICTS = {
     "cannot-be-verified": "Cannot be verified",
 }
 
-ENTRY = {"id": str, "claim": str, "source": dict, "verdict": str, "reason": str, "evidence": list}
+ENTRY = {
+    "id": str,
+    "claim": str,
+    "source": dict,
+    "verdict": str,
+    "reason": str,
+    "evidence": list,
+}
 SOURCE = {"document": str, "section": str}
 # The kinds of evidence: the fields each must have, and those it may have.
 EVIDENCE = {
@@ -39,7 +49,8 @@ EVIDENCE = {
     "call": ({"call": str, "arguments": dict, "expected": object}, {"rel": float}),
     "citation": ({"citation": str}, {"section": str}),
 }
-# How a field has to look: a link of a page, or a path that stays inside the repository, is made from it.
+# How a field has to look: a link of a page, or a path that stays inside the repository,
+# is made from it.
 PATTERNS = {
     "id": r"[a-z0-9]+(-[a-z0-9]+)*",
     "notebook": r"\w+/\w+",
@@ -69,15 +80,19 @@ class Claim:
         return f"book/claims/{self.chapter}.yml: {self.id}"
 
 
-def read_claims(folder: str | Path, curriculum: Mapping[str, Mapping]) -> tuple[Claim, ...]:
+def read_claims(
+    folder: str | Path, curriculum: Mapping[str, Mapping]
+) -> tuple[Claim, ...]:
     """Return the claims of all chapters, in the order of the files.
 
     Args:
         folder: where the files NN_chapter.yml lie.
-        curriculum: for each chapter the ids it has to answer, under `claims` (book/curriculum.yml).
+        curriculum: for each chapter the ids it has to answer, under `claims`
+            (book/curriculum.yml).
     Raises:
-        ValueError: if a file is not a list of entries of the form above, or an id stands twice or is not one
-            that the curriculum lists for the chapter. Every line of the message names file, claim and field.
+        ValueError: if a file is not a list of entries of the form above, or an id
+            stands twice or is not one that the curriculum lists for the chapter. Every
+            line of the message names file, claim and field.
     """
     paths = sorted(Path(folder).glob("*.yml"))
     entries = [
@@ -85,7 +100,9 @@ def read_claims(folder: str | Path, curriculum: Mapping[str, Mapping]) -> tuple[
         for path in paths
         for entry in read_list(path, f"{path.parent.name}/{path.name}", "claims")
     ]
-    times = Counter(str(entry.get("id")) for _, entry in entries if isinstance(entry, dict))
+    times = Counter(
+        str(entry.get("id")) for _, entry in entries if isinstance(entry, dict)
+    )
     wrong = []
     for path, entry in entries:
         name = entry.get("id") if isinstance(entry, dict) else entry
@@ -113,26 +130,42 @@ def problems(entry: object) -> Iterator[str]:
     if isinstance(verdict, str) and verdict and verdict not in VERDICTS:
         yield f"verdict={verdict!r}: allowed is one of {', '.join(VERDICTS)}{near(verdict, VERDICTS)}"
     evidence = entry.get("evidence")
-    for number, item in enumerate(evidence if isinstance(evidence, list) else (), start=1):
+    for number, item in enumerate(
+        evidence if isinstance(evidence, list) else (), start=1
+    ):
         yield from (f"evidence {number}: {what}" for what in _evidence_problems(item))
 
 
 def verdict_counts(claims: Sequence[Claim]) -> dict[str, int]:
     """Return how many claims have each verdict; every verdict is a key."""
-    return {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in VERDICTS}
+    return {
+        verdict: sum(claim.verdict == verdict for claim in claims)
+        for verdict in VERDICTS
+    }
 
 
-def coverage(claims: Sequence[Claim], curriculum: Mapping[str, Mapping]) -> dict[str, tuple[int, int]]:
-    """Return, for each chapter of the curriculum, how many of its claims are answered and how many it has."""
+def coverage(
+    claims: Sequence[Claim], curriculum: Mapping[str, Mapping]
+) -> dict[str, tuple[int, int]]:
+    """Return, for each chapter of the curriculum, how many of its claims are answered
+    and how many it has.
+    """
     answered = {claim.id for claim in claims}
     return {
-        chapter: (sum(claim in answered for claim in parts["claims"]), len(parts["claims"]))
+        chapter: (
+            sum(claim in answered for claim in parts["claims"]),
+            len(parts["claims"]),
+        )
         for chapter, parts in curriculum.items()
     }
 
 
-def _fields(data: Mapping, required: Mapping, optional: Mapping | None = None) -> Iterator[str]:
-    yield from field_problems(data, required, optional, PATTERNS, may_be_empty=("arguments",))
+def _fields(
+    data: Mapping, required: Mapping, optional: Mapping | None = None
+) -> Iterator[str]:
+    yield from field_problems(
+        data, required, optional, PATTERNS, may_be_empty=("arguments",)
+    )
 
 
 def _evidence_problems(item: object) -> Iterator[str]:

@@ -1,6 +1,8 @@
-"""The evidence of a claim, looked up: what tagged notebook cells recorded, what a call returns.
+"""The evidence of a claim, looked up: what tagged notebook cells recorded, what a call
+returns.
 
-A page links to a cell by the anchor that `anchors` gives; the Sphinx extension puts the same on the cells.
+A page links to a cell by the anchor that `anchors` gives; the Sphinx extension puts the
+same on the cells.
 """
 
 import json
@@ -17,7 +19,9 @@ from course_lib.kit.values import Value, cell_values
 
 @dataclass(frozen=True)
 class Cell:
-    """A tagged code cell of an executed notebook: its anchor, the heading above it, what it recorded."""
+    """A tagged code cell of an executed notebook: its anchor, the heading above it,
+    what it recorded.
+    """
 
     anchor: str
     heading: str
@@ -35,7 +39,9 @@ class TaggedCells:
     @property
     def values(self) -> tuple[tuple[str, Value], ...]:
         """Return (anchor, value) for every number the cells recorded."""
-        return tuple((cell.anchor, value) for cell in self.cells for value in cell.values)
+        return tuple(
+            (cell.anchor, value) for cell in self.cells for value in cell.values
+        )
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:
@@ -55,8 +61,12 @@ class Called:
 
     def text(self) -> str:
         """Return the value for prose."""
-        number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
-        return Value("value", self.value, digits=6).text() if number else repr(self.value)
+        number = isinstance(self.value, int | float) and not isinstance(
+            self.value, bool
+        )
+        return (
+            Value("value", self.value, digits=6).text() if number else repr(self.value)
+        )
 
 
 def tagged_cells(root: str | Path, item: Mapping) -> TaggedCells:
@@ -69,7 +79,9 @@ def tagged_cells(root: str | Path, item: Mapping) -> TaggedCells:
     try:
         cells = json.loads((Path(root) / path).read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"notebook: {path.as_posix()} is not there, or is no notebook") from error
+        raise ValueError(
+            f"notebook: {path.as_posix()} is not there, or is no notebook"
+        ) from error
     found, headings = [], [""]
     for cell in cells:
         text = "".join(cell["source"])
@@ -78,10 +90,14 @@ def tagged_cells(root: str | Path, item: Mapping) -> TaggedCells:
         elif item["tag"] in cell["metadata"].get("tags", ()):
             found.append((headings[-1], tuple(cell_values(cell))))
     if not found:
-        raise ValueError(f"tag: {path.as_posix()} has no code cell tagged {item['tag']}")
+        raise ValueError(
+            f"tag: {path.as_posix()} has no code cell tagged {item['tag']}"
+        )
     names = anchors(item["tag"], len(found))
     made = [Cell(name, *parts) for name, parts in zip(names, found, strict=True)]
-    return TaggedCells(item["notebook"], next(filter(None, headings), path.stem), tuple(made))
+    return TaggedCells(
+        item["notebook"], next(filter(None, headings), path.stem), tuple(made)
+    )
 
 
 def anchors(tag: str, count: int) -> list[str]:
@@ -94,17 +110,24 @@ def anchors(tag: str, count: int) -> list[str]:
 
 
 def call(item: Mapping) -> Called:
-    """Call the function that `{call: course_lib..., arguments: {...}, expected: ...}` names.
+    """Call the function that `{call: course_lib..., arguments: {...}, expected: ...}`
+    names.
 
-    Numbers are compared to a relative tolerance of `rel` (1e-9); all else has to be equal.
+    Numbers are compared to a relative tolerance of `rel` (1e-9); all else has to be
+    equal.
 
     Raises:
-        ValueError: if there is no such function, if it raises, or if it returns something else.
+        ValueError: if there is no such function, if it raises, or if it returns
+        something else.
     """
-    arguments = ", ".join(f"{key}={value!r}" for key, value in item["arguments"].items())
+    arguments = ", ".join(
+        f"{key}={value!r}" for key, value in item["arguments"].items()
+    )
     found = call_named(item["call"], item["arguments"])
     if not _agrees(found, item["expected"], float(item.get("rel", 1e-9))):
-        raise ValueError(f"call: {item['call']}({arguments}) is {found}, expected {item['expected']}")
+        raise ValueError(
+            f"call: {item['call']}({arguments}) is {found}, expected {item['expected']}"
+        )
     return Called(f"{item['call']}({arguments})", found)
 
 
@@ -115,7 +138,9 @@ def _agrees(found: object, expected: object, rel: float) -> bool:
 
 
 def look_up(root: str | Path, item: Mapping) -> TaggedCells | Called | Mapping:
-    """Return what a page shows of one piece of evidence; a test or a citation is shown as it is named."""
+    """Return what a page shows of one piece of evidence; a test or a citation is shown
+    as it is named.
+    """
     if "notebook" in item:
         return tagged_cells(root, item)
     return call(item) if "call" in item else item

@@ -1,1 +1,3 @@
-"""Attention: its forms (plain, SDPA, FlashAttention), the layer, cross-attention, latent attention (MLA)."""
+"""Attention: its forms (plain, SDPA, FlashAttention), the layer, cross-attention,
+latent attention (MLA).
+"""

@@ -1,7 +1,9 @@
-"""Cross-attention (encoder-decoder attention): queries from one sequence, keys and values from another.
+"""Cross-attention (encoder-decoder attention): queries from one sequence, keys and
+values from another.
 
-Symbols: t queries, s tokens of the source, g KV groups, k key width, v value width.
-The source does not grow while text is decoded. Its keys and values are made once and serve every step.
+Symbols: t queries, s tokens of the source, g KV groups, k key width, v value width. The
+source does not grow while text is decoded. Its keys and values are made once and serve
+every step.
 """
 
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ from course_lib.layers.positions.rope import once
 
 @dataclass(frozen=True)
 class EncoderKV:
-    """The cross-attention cache of one layer, its encoder keys and values: keys [b s g k], values [b s g v], positions [b s].
+    """The cross-attention cache of one layer, its encoder keys and values: keys [b s g
+    k], values [b s g v], positions [b s].
 
     Position -1 marks padding. A decode makes it once and reads it in every step.
     """
@@ -32,7 +35,8 @@ class EncoderKV:
 
 
 class CrossAttention(AttentionHeads):
-    """A layer whose queries come from one sequence and whose keys and values come from another, the source.
+    """A layer whose queries come from one sequence and whose keys and values come from
+    another, the source.
 
     Every query attends to every real token of the source.
 
@@ -43,8 +47,10 @@ class CrossAttention(AttentionHeads):
     Raises:
         ValueError: as in `Attention`.
 
-    *Cost*: d h k + source_width g (k + v) + h v d parameters; a source of s tokens keeps s g (k + v) numbers.
-    *Source*: Vaswani et al. 2017, section 3.2.3, arXiv:1706.03762 ("encoder-decoder attention").
+    *Cost*: d h k + source_width g (k + v) + h v d parameters; a source of s tokens
+        keeps s g (k + v) numbers.
+    *Source*: Vaswani et al. 2017, section 3.2.3, arXiv:1706.03762 ("encoder-decoder
+        attention").
 
     >>> import torch
     >>> layer = CrossAttention(8, heads=4, kv_heads=4, head_dim=2)
@@ -53,7 +59,9 @@ class CrossAttention(AttentionHeads):
     torch.Size([1, 3, 8])
     """
 
-    def encoder_kv(self, states: Float[Tensor, "b s w"], positions: Int[Tensor, "b s"]) -> EncoderKV:
+    def encoder_kv(
+        self, states: Float[Tensor, "b s w"], positions: Int[Tensor, "b s"]
+    ) -> EncoderKV:
         """The source's keys and values: made once, then given to every call."""
         return EncoderKV(self.keys(states), self.values(states), positions)
 
@@ -64,17 +72,26 @@ class CrossAttention(AttentionHeads):
         source: EncoderKV,
         memo: dict | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Let each token read the source; `memo` lives for one forward pass (see `positions.once`)."""
+        """Let each token read the source; `memo` lives for one forward pass (see
+        `positions.once`).
+        """
         return self.wo(self._read(x, positions, source, memo)[0].flatten(2))
 
     def weights(
-        self, x: Float[Tensor, "b t d"], positions: Int[Tensor, "b t"], source: EncoderKV
+        self,
+        x: Float[Tensor, "b t d"],
+        positions: Int[Tensor, "b t"],
+        source: EncoderKV,
     ) -> Float[Tensor, "b h t s"]:
         """How much each query takes from each token of the source."""
         return self._read(x, positions, source, None, with_weights=True)[1]
 
     def _read(self, x, positions, source, memo, with_weights=False):
         kind = ("source", BIDIRECTIONAL, source.keys.shape[1])
-        mask = once(memo, ("mask", *kind), lambda: BIDIRECTIONAL.mask(positions, source.positions))
+        mask = once(
+            memo,
+            ("mask", *kind),
+            lambda: BIDIRECTIONAL.mask(positions, source.positions),
+        )
         qkv = self.queries(x), source.keys, source.values
         return self.attend(qkv, mask, memo, kind, with_weights=with_weights)

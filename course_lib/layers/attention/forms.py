@@ -1,12 +1,15 @@
-"""Attention with shared keys and values: MHA, GQA and MQA are one formula with another number of KV groups.
+"""Attention with shared keys and values: MHA, GQA and MQA are one formula with another
+number of KV groups.
 
-Symbols: h query heads, g KV groups, r = h / g heads in a group, k key width, v value width.
-Papers write n_h and n_kv, or H and G. g = h is multi-head, g = 1 multi-query, between them grouped-query
-attention. Query head i reads group i // r, so the heads of a group lie next to each other.
+Symbols: h query heads, g KV groups, r = h / g heads in a group, k key width, v value
+width. Papers write n_h and n_kv, or H and G. g = h is multi-head, g = 1 multi-query,
+between them grouped-query attention. Query head i reads group i // r, so the heads of a
+group lie next to each other.
 
-Three forms of one function, equal in the tests: `attention_naive` (loops, the reference), `attend` (two
-einsums, readable, with weights, softcap and sinks) and `attend_sdpa` (PyTorch's kernel, the fast one). Each
-takes a mask, which says who reads whom, and a bias that a position adds to the scores (`position_bias`).
+Three forms of one function, equal in the tests: `attention_naive` (loops, the
+reference), `attend` (two einsums, readable, with weights, softcap and sinks) and
+`attend_sdpa` (PyTorch's kernel, the fast one). Each takes a mask, which says who reads
+whom, and a bias that a position adds to the scores (`position_bias`).
 """
 
 import torch
@@ -25,9 +28,10 @@ def attention_naive(
 ) -> Float[Tensor, "b t h v"]:
     """Attention as the definition reads: one row, one head, one query at a time.
 
-    *Equation*: y_i = sum_j softmax_j(scale * q_i . K_j + bias_ij) V_j over the j it attends to; zeros if it attends to
-        none.
-    *Source*: Vaswani et al. 2017, eq. 1, arXiv:1706.03762; Ainslie et al. 2023, arXiv:2305.13245 (groups).
+    *Equation*: y_i = sum_j softmax_j(scale * q_i . K_j + bias_ij) V_j over the j it
+        attends to; zeros if it attends to none.
+    *Source*: Vaswani et al. 2017, eq. 1, arXiv:1706.03762; Ainslie et al. 2023,
+        arXiv:2305.13245 (groups).
     """
     batch, length, heads, width = queries.shape
     scale = width**-0.5 if scale is None else scale
@@ -58,24 +62,29 @@ def attend(
 ) -> tuple[Float[Tensor, "b t h v"], Float[Tensor, "b h t s"]]:
     """Attention of h heads over g groups without repeating a key or a value.
 
-    *Equation*: a = softmax(cap(scale * q . K) + bias), y = a V, cap(z) = c tanh(z / c) under a softcap c.
+    *Equation*: a = softmax(cap(scale * q . K) + bias), y = a V, cap(z) = c tanh(z / c)
+        under a softcap c.
 
     Args:
         queries, keys, values: of h heads and g groups; g divides h.
         mask: True where a query attends to a key.
-        scale, softcap: factor on the scores, 1 / sqrt(k) when left out; c, the largest score in size.
+        scale, softcap: factor on the scores, 1 / sqrt(k) when left out; c, the largest
+            score in size.
         sinks: one learned score a head that joins the softmax and reads no value.
         bias: added to each head's scores, as ALiBi and T5 do.
 
     Returns:
-        (y, a): outputs and weights. A row of a sums to 1, to less with sinks, to 0 if its query attends to nothing.
+        (y, a): outputs and weights. A row of a sums to 1, to less with sinks, to 0 if
+        its query attends to nothing.
 
     Raises:
         ValueError: g does not divide h.
 
-    *Cost*: 2 b t s h (k + v) FLOPs; reads b s g (k + v) numbers, h / g times fewer than g = h does.
-    *Source*: Ainslie et al. 2023, section 2.2, arXiv:2305.13245; g = 1, Shazeer 2019, arXiv:1911.02150;
-        softcap, Gemma 2, arXiv:2408.00118; sinks, gpt-oss model card, arXiv:2508.10925.
+    *Cost*: 2 b t s h (k + v) FLOPs; reads b s g (k + v) numbers, h / g times fewer than
+        g = h does.
+    *Source*: Ainslie et al. 2023, section 2.2, arXiv:2305.13245; g = 1, Shazeer 2019,
+        arXiv:1911.02150; softcap, Gemma 2, arXiv:2408.00118; sinks, gpt-oss model card,
+        arXiv:2508.10925.
 
     >>> q, k, v = torch.zeros(1, 1, 4, 2), torch.zeros(1, 2, 1, 2), torch.tensor([0.0, 8.0])
     >>> y, weights = attend(q, k, v.reshape(1, 2, 1, 1), torch.ones(1, 1, 2, dtype=torch.bool))
@@ -84,7 +93,9 @@ def attend(
     """
     groups, seen = keys.shape[2], mask[:, None, None]  # axes b g r t s
     scale = queries.shape[-1] ** -0.5 if scale is None else scale
-    grouped = queries.unflatten(2, (groups, queries_per_kv_head(queries.shape[2], groups)))
+    grouped = queries.unflatten(
+        2, (groups, queries_per_kv_head(queries.shape[2], groups))
+    )
     scores = torch.einsum("btgrk,bsgk->bgrts", grouped, keys) * scale
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
@@ -106,18 +117,25 @@ def attend_sdpa(
     scale: float | None = None,
     bias: Float[Tensor, "b h t s"] | None = None,
 ) -> Float[Tensor, "b t h v"]:
-    """The same through PyTorch's fused kernel, which never writes the [t s] scores to memory.
+    """The same through PyTorch's fused kernel, which never writes the [t s] scores to
+    memory.
 
-    One new query (t = 1) is the decode step: the r heads of a group become r queries of one head, so that the
-    kernel walks the keys of a group once. Without a mask every query attends to every key, or, if `causal` and
-    t > 1, query i the first i + 1 keys (the kernel then skips the upper half). `sdpa_mask` says which will do.
-    A bias goes to the kernel in the mask's place, minus infinity where a query does not see a key.
+    One new query (t = 1) is the decode step: the r heads of a group become r queries of
+    one head, so that the kernel walks the keys of a group once. Without a mask every
+    query attends to every key, or, if `causal` and t > 1, query i the first i + 1 keys
+    (the kernel then skips the upper half). `sdpa_mask` says which will do. A bias goes
+    to the kernel in the mask's place, minus infinity where a query does not see a key.
 
-    *Source*: Dao et al. 2022, arXiv:2205.14135, through `torch.nn.functional.scaled_dot_product_attention`.
+    *Source*: Dao et al. 2022, arXiv:2205.14135, through
+        `torch.nn.functional.scaled_dot_product_attention`.
     """
     batch, length, heads, width = queries.shape
     groups, in_group = keys.shape[2], queries_per_kv_head(heads, keys.shape[2])
-    keys, values, added = keys.transpose(1, 2), values.transpose(1, 2), _additive(mask, bias, causal)
+    keys, values, added = (
+        keys.transpose(1, 2),
+        values.transpose(1, 2),
+        _additive(mask, bias, causal),
+    )
     causal = causal and bias is None
     if length == 1:
         queries = queries.reshape(batch, groups, in_group, width)
@@ -126,13 +144,21 @@ def attend_sdpa(
         y = F.scaled_dot_product_attention(queries, keys, values, added, scale=scale)
         return y.reshape(batch, 1, heads, -1)
     y = F.scaled_dot_product_attention(
-        queries.transpose(1, 2), keys, values, added, is_causal=causal, scale=scale, enable_gqa=in_group > 1
+        queries.transpose(1, 2),
+        keys,
+        values,
+        added,
+        is_causal=causal,
+        scale=scale,
+        enable_gqa=in_group > 1,
     )
     return y.transpose(1, 2)
 
 
 def _additive(mask: Tensor | None, bias: Tensor | None, causal: bool) -> Tensor | None:
-    """What the kernel is told: the mask, or the bias with minus infinity where nothing is seen."""
+    """What the kernel is told: the mask, or the bias with minus infinity where nothing
+    is seen.
+    """
     if bias is None:
         return None if mask is None else mask[:, None]
     if causal:
@@ -143,14 +169,22 @@ def _additive(mask: Tensor | None, bias: Tensor | None, causal: bool) -> Tensor 
 def queries_per_kv_head(heads: int, kv_heads: int) -> int:
     """r = h / g; a ValueError when g does not divide h."""
     if kv_heads < 1 or heads % kv_heads:
-        raise ValueError(f"kv_heads={kv_heads}: allowed are the divisors of heads={heads}")
+        raise ValueError(
+            f"kv_heads={kv_heads}: allowed are the divisors of heads={heads}"
+        )
     return heads // kv_heads
 
 
 def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
-    """Softmax over the keys; a sink takes its share and is then dropped. Axes b g r t s."""
+    """Softmax over the keys; a sink takes its share and is then dropped. Axes b g r t
+    s.
+    """
     if sinks is None:
         return torch.softmax(scores, dim=-1)
     groups, in_group = scores.shape[1:3]
-    column = sinks.to(scores.dtype).view(1, groups, in_group, 1, 1).expand(*scores.shape[:-1], 1)
+    column = (
+        sinks.to(scores.dtype)
+        .view(1, groups, in_group, 1, 1)
+        .expand(*scores.shape[:-1], 1)
+    )
     return torch.softmax(torch.cat((scores, column), dim=-1), dim=-1)[..., :-1]

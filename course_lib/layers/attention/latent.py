@@ -1,19 +1,21 @@
-"""Multi-head latent attention (MLA): all heads' keys and values are made from one small vector a token.
+"""Multi-head latent attention (MLA): all heads' keys and values are made from one small
+vector a token.
 
-Symbols: x [b t d] tokens, h heads, v value width, r latent width (`kv_rank`), and of each head's key n
-numbers without position (`nope_dim`) and p with it (`rope_dim`). The paper writes n_h for h, d_h for n and v,
-d_h^R for p, d_c for r, c^KV for the latent and k^R for the rotary key.
+Symbols: x [b t d] tokens, h heads, v value width, r latent width (`kv_rank`), and of
+each head's key n numbers without position (`nope_dim`) and p with it (`rope_dim`). The
+paper writes n_h for h, d_h for n and v, d_h^R for p, d_c for r, c^KV for the latent and
+k^R for the rotary key.
 
     c   = norm(W_down x)   [b t r]      the latent                    cached
     k_r = rope(W_rope x)   [b t p]      one rotary key for all heads  cached
     K   = [W_uk c ; k_r]   [b t h n+p]  keys      rebuilt from the cache in the plain form,
     V   = W_uv c           [b t h v]    values    never built in the absorbed form
 
-DeepSeek-V2 and V3 cache r + p = 512 + 64 = 576 numbers a token and layer. The same keys and values in full
-are h (n + p + v) = 128 (128 + 64 + 128) = 40,960.
+DeepSeek-V2 and V3 cache r + p = 512 + 64 = 576 numbers a token and layer. The same keys
+and values in full are h (n + p + v) = 128 (128 + 64 + 128) = 40,960.
 
-Why the key has two parts: a turn between q and W_uk would differ with the position, and then W_uk could not
-move to the query's side.
+Why the key has two parts: a turn between q and W_uk would differ with the position, and
+then W_uk could not move to the query's side.
 
 Source: DeepSeek-V2, section 2.1, arXiv:2405.04434.
 """
@@ -32,17 +34,20 @@ from course_lib.specs.records import LatentAttentionSpec
 
 
 class LatentAttention(nn.Module):
-    """An MLA layer, in two forms that are equal: keys and values rebuilt (plain), or never built (absorbed).
+    """An MLA layer, in two forms that are equal: keys and values rebuilt (plain), or
+    never built (absorbed).
 
-    *Equation*: y = softmax(scale * (q_n . W_uk c + q_r . k_r)) W_uv c. As q_n . W_uk c = W_uk^T q_n . c, the
-    absorbed form multiplies one query by W_uk^T, where the plain form multiplies every latent by W_uk.
+    *Equation*: y = softmax(scale * (q_n . W_uk c + q_r . k_r)) W_uv c. As q_n . W_uk c
+    = W_uk^T q_n . c, the absorbed form multiplies one query by W_uk^T, where the plain
+    form multiplies every latent by W_uk.
 
     Args:
         d: model width.
         heads: h.
         kv_rank, nope_dim, rope_dim, value_dim: r, n, p and v.
         q_rank: the queries' latent width; None projects them straight from x.
-        rope: how the p numbers turn; `Rope(dim=p, pairing="interleaved")`, as DeepSeek has it, when left out.
+        rope: how the p numbers turn; `Rope(dim=p, pairing="interleaved")`, as DeepSeek
+            has it, when left out.
         scale: factor on the scores; 1 / sqrt(n + p) when left out.
         bias: whether both down projections and the output projection have biases.
         norm_eps: of the norms on the latents.
@@ -51,7 +56,8 @@ class LatentAttention(nn.Module):
     Raises:
         ValueError: `rope.dim` is not `rope_dim`.
 
-    *Cost*: cache r + p numbers a token. FLOPs of one decode step: see `latent_decode_flops`.
+    *Cost*: cache r + p numbers a token. FLOPs of one decode step: see
+        `latent_decode_flops`.
     *Source*: DeepSeek-V2, section 2.1 and appendix C, arXiv:2405.04434.
 
     >>> layer = LatentAttention(8, 2, kv_rank=6, nope_dim=4, rope_dim=2, value_dim=4)
@@ -78,8 +84,15 @@ class LatentAttention(nn.Module):
         super().__init__()
         self.rope = Rope(dim=rope_dim, pairing="interleaved") if rope is None else rope
         if self.rope.dim != rope_dim:
-            raise ValueError(f"rope.dim={self.rope.dim}: allowed is rope_dim={rope_dim}")
-        self.heads, self.kv_rank, self.nope_dim, self.value_dim = heads, kv_rank, nope_dim, value_dim
+            raise ValueError(
+                f"rope.dim={self.rope.dim}: allowed is rope_dim={rope_dim}"
+            )
+        self.heads, self.kv_rank, self.nope_dim, self.value_dim = (
+            heads,
+            kv_rank,
+            nope_dim,
+            value_dim,
+        )
         self.rope_dim, self.absorbed = rope_dim, absorbed
         self.scale = (nope_dim + rope_dim) ** -0.5 if scale is None else scale
         if q_rank is None:
@@ -103,7 +116,9 @@ class LatentAttention(nn.Module):
         mask_mod: MaskMod | None = None,
     ) -> Float[Tensor, "b t d"]:
         """Mix the tokens of each row; `memo` and `mask_mod` as in `Attention.forward`."""
-        turn = once(memo, ("rope", self.rope), lambda: self.rope.tables(positions, x.dtype))
+        turn = once(
+            memo, ("rope", self.rope), lambda: self.rope.tables(positions, x.dtype)
+        )
         q_nope, q_rope = self.queries(x, turn)
         entries = self.entries(x, turn)
         latent, key_positions = entries[..., : self.kv_rank], positions
@@ -115,39 +130,70 @@ class LatentAttention(nn.Module):
         form = self._absorbed if self.absorbed else self._plain
         return self.wo(form(q_nope, q_rope, entries, latent, mask).flatten(2))
 
-    def queries(self, x: Float[Tensor, "b t d"], turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def queries(
+        self, x: Float[Tensor, "b t d"], turn: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """Each head's query without position [b t h n] and with it [b t h p]."""
-        q = self.wq(x) if hasattr(self, "wq") else self.wq_up(self.q_norm(self.wq_down(x)))
+        q = (
+            self.wq(x)
+            if hasattr(self, "wq")
+            else self.wq_up(self.q_norm(self.wq_down(x)))
+        )
         q = q.unflatten(-1, (self.heads, self.nope_dim + self.rope_dim))
         q_nope, q_rope = q.split((self.nope_dim, self.rope_dim), dim=-1)
         return q_nope, apply_rope(q_rope, *turn, self.rope.pairing)
 
-    def entries(self, x: Float[Tensor, "b t d"], turn: tuple[Tensor, Tensor]) -> Float[Tensor, "b t 1 k"]:
-        """What the cache is given: [c ; k_r], the latent after its norm and the rotary key after its turn."""
-        latent, k_rope = self.wkv_down(x)[:, :, None].split((self.kv_rank, self.rope_dim), dim=-1)
-        return torch.cat((self.kv_norm(latent), apply_rope(k_rope, *turn, self.rope.pairing)), dim=-1)
+    def entries(
+        self, x: Float[Tensor, "b t d"], turn: tuple[Tensor, Tensor]
+    ) -> Float[Tensor, "b t 1 k"]:
+        """What the cache is given: [c ; k_r], the latent after its norm and the rotary
+        key after its turn.
+        """
+        latent, k_rope = self.wkv_down(x)[:, :, None].split(
+            (self.kv_rank, self.rope_dim), dim=-1
+        )
+        return torch.cat(
+            (self.kv_norm(latent), apply_rope(k_rope, *turn, self.rope.pairing)), dim=-1
+        )
 
     def _plain(self, q_nope, q_rope, entries, latent, mask) -> Float[Tensor, "b t h v"]:
-        """Rebuild every head's keys and values from the latents, then attend as h heads do."""
+        """Rebuild every head's keys and values from the latents, then attend as h heads
+        do.
+        """
         up = self.wkv_up(latent.squeeze(2)).unflatten(-1, (self.heads, -1))
         k_nope, values = up.split((self.nope_dim, self.value_dim), dim=-1)
         k_rope = entries[..., self.kv_rank :].expand(-1, -1, self.heads, -1)
-        queries, keys = torch.cat((q_nope, q_rope), dim=-1), torch.cat((k_nope, k_rope), dim=-1)
+        queries, keys = (
+            torch.cat((q_nope, q_rope), dim=-1),
+            torch.cat((k_nope, k_rope), dim=-1),
+        )
         return attend_sdpa(queries, keys, values, mask, scale=self.scale)
 
-    def _absorbed(self, q_nope, q_rope, entries, latent, mask) -> Float[Tensor, "b t h v"]:
-        """Multi-query attention on the cache itself: one group, keys [c ; k_r], values c."""
+    def _absorbed(
+        self, q_nope, q_rope, entries, latent, mask
+    ) -> Float[Tensor, "b t h v"]:
+        """Multi-query attention on the cache itself: one group, keys [c ; k_r], values
+        c.
+        """
         up = self.wkv_up.weight.unflatten(0, (self.heads, -1))
         w_uk, w_uv = up.split((self.nope_dim, self.value_dim), dim=1)
         q_latent = torch.einsum("bthn,hnr->bthr", q_nope, w_uk)
-        mixed = attend_sdpa(torch.cat((q_latent, q_rope), dim=-1), entries, latent, mask, scale=self.scale)
+        mixed = attend_sdpa(
+            torch.cat((q_latent, q_rope), dim=-1),
+            entries,
+            latent,
+            mask,
+            scale=self.scale,
+        )
         return torch.einsum("bthr,hvr->bthv", mixed, w_uv)
 
 
 def latent_decode_flops(mixer: LatentAttentionSpec, context: int) -> dict[str, int]:
-    """FLOPs of one token's step through one layer, past the projections that every form has.
+    """FLOPs of one token's step through one layer, past the projections that every form
+    has.
 
-    *Equation*: with s = context, up = 2 r h (n + v) and the cost of a pair of tokens from `costs.flops`,
+    *Equation*: with s = context, up = 2 r h (n + v) and the cost of a pair of tokens
+        from `costs.flops`,
         plain     s up + s pair            rebuild K and V of all s tokens, then attend
         absorbed  up   + s pair_absorbed   move the query and the output, attend on the latents
         expanded  up   + s pair            cache K and V in full instead: h (n + p + v) numbers a token
@@ -167,5 +213,12 @@ def latent_decode_flops(mixer: LatentAttentionSpec, context: int) -> dict[str, i
     {'plain': '137.77 GFLOP', 'absorbed': '1.17 GFLOP', 'expanded': '0.37 GFLOP'}
     """
     up = 2 * mixer.kv_rank * mixer.heads * (mixer.nope_dim + mixer.value_dim)
-    full, on_latents = context * attention_flops_per_pair(mixer), context * attention_flops_per_pair(mixer, absorbed=True)
-    return {"plain": context * up + full, "absorbed": up + on_latents, "expanded": up + full}
+    full, on_latents = (
+        context * attention_flops_per_pair(mixer),
+        context * attention_flops_per_pair(mixer, absorbed=True),
+    )
+    return {
+        "plain": context * up + full,
+        "absorbed": up + on_latents,
+        "expanded": up + full,
+    }

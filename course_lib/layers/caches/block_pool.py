@@ -1,7 +1,8 @@
-"""The storage behind a paged cache: blocks of token slots, a free list and reference counts.
+"""The storage behind a paged cache: blocks of token slots, a free list and reference
+counts.
 
-Symbols: g KV heads, k key width, v value width. A *block* holds `block_size` consecutive tokens of one row;
-a row's *table* lists its blocks in order.
+Symbols: g KV heads, k key width, v value width. A *block* holds `block_size`
+consecutive tokens of one row; a row's *table* lists its blocks in order.
 
     block_size = 4, table = [7, 2, 5]
     logical position 6  ->  block table[6 // 4] = 2, offset 6 % 4 = 2   (slot 2 * 4 + 2 = 10 of the pool)
@@ -37,13 +38,17 @@ def locate(position: int, table: list[int], block_size: int) -> tuple[int, int]:
     (2, 2)
     """
     if not 0 <= position < len(table) * block_size:
-        raise ValueError(f"position={position}: allowed are 0 to {len(table) * block_size - 1}")
+        raise ValueError(
+            f"position={position}: allowed are 0 to {len(table) * block_size - 1}"
+        )
     return table[position // block_size], position % block_size
 
 
 @dataclass(frozen=True)
 class SlotCount:
-    """Token slots of a cache: what its blocks hold, and what tokens fill. A shared slot counts once."""
+    """Token slots of a cache: what its blocks hold, and what tokens fill. A shared slot
+    counts once.
+    """
 
     allocated: int
     used: int
@@ -55,7 +60,8 @@ class SlotCount:
 
 
 class BlockPool:
-    """Physical storage: `blocks` blocks, a free list and a reference count for each block.
+    """Physical storage: `blocks` blocks, a free list and a reference count for each
+    block.
 
     Args:
         blocks: how many there are.
@@ -94,7 +100,9 @@ class BlockPool:
         shape = (blocks, block_size, kv_heads)
         self.block_size = block_size
         self.keys = torch.zeros(*shape, head_dim, dtype=dtype, device=device)
-        self.values = torch.zeros(*shape, value_dim or head_dim, dtype=dtype, device=device)
+        self.values = torch.zeros(
+            *shape, value_dim or head_dim, dtype=dtype, device=device
+        )
         self.references = [0] * blocks
         self._free = list(range(blocks))[::-1]
 
@@ -129,14 +137,18 @@ class BlockPool:
         self.references[block] += 1
 
     def release(self, block: int) -> None:
-        """Drop a reference; the last one frees the block. ValueError if it is free already."""
+        """Drop a reference; the last one frees the block. ValueError if it is free
+        already.
+        """
         self._require_held(block)
         self.references[block] -= 1
         if self.references[block] == 0:
             self._free.append(block)
 
     def copy(self, block: int, tokens: int) -> int:
-        """Take a new block, copy the first `tokens` of `block` into it, and return its number."""
+        """Take a new block, copy the first `tokens` of `block` into it, and return its
+        number.
+        """
         fresh = self.take()
         self.keys[fresh, :tokens] = self.keys[block, :tokens]
         self.values[fresh, :tokens] = self.values[block, :tokens]

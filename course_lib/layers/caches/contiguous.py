@@ -1,4 +1,5 @@
-"""KV cache, contiguous: keep the keys and values of earlier tokens, so that a new token costs one row of scores.
+"""KV cache, contiguous: keep the keys and values of earlier tokens, so that a new token
+costs one row of scores.
 
 Symbols: b batch, t new tokens, g KV groups, k key width, v value width.
 """
@@ -13,7 +14,8 @@ from course_lib.layers.caches.contract import Entries, Slots
 class ContiguousCache(Slots):
     """A cache that reserves room for every token when it is made.
 
-    Token number i of a row lies in slot i. Nothing is copied when the cache grows, and nothing is freed.
+    Token number i of a row lies in slot i. Nothing is copied when the cache grows, and
+    nothing is freed.
 
     Args:
         batch, kv_heads, head_dim, value_dim: b, g, k and v (v is k when left out).
@@ -21,7 +23,8 @@ class ContiguousCache(Slots):
         dtype, device: of the slots; torch's defaults when left out.
 
     Raises:
-        ValueError: a size is below 1; later, when `update` would pass `capacity` or a shape does not fit.
+        ValueError: a size is below 1; later, when `update` would pass `capacity` or a
+        shape does not fit.
 
     *Cost*: b * capacity * g * (k + v) * bytes an element, from the start.
 
@@ -49,7 +52,10 @@ class ContiguousCache(Slots):
         self.capacity = capacity
 
     def update(
-        self, keys: Float[Tensor, "b t g k"], values: Float[Tensor, "b t g v"], positions: Int[Tensor, "b t"]
+        self,
+        keys: Float[Tensor, "b t g k"],
+        values: Float[Tensor, "b t g v"],
+        positions: Int[Tensor, "b t"],
     ) -> Entries:
         """Store the new tokens after the earlier ones and return a view of all of them."""
         self._check(keys, values, positions)

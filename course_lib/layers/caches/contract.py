@@ -1,11 +1,14 @@
-"""The cache contract: what an attention layer asks of its KV cache, and the slots that most caches keep.
+"""The cache contract: what an attention layer asks of its KV cache, and the slots that
+most caches keep.
 
-Symbols: b batch, t new tokens, s tokens a query may attend to, g KV groups, k key width, v value width. Papers write
-n for s and n_kv or G for g. A cache belongs to one layer.
+Symbols: b batch, t new tokens, s tokens a query may attend to, g KV groups, k key
+width, v value width. Papers write n for s and n_kv or G for g. A cache belongs to one
+layer.
 
-Tensors go in and out as [b t g k]. They are kept as [b g slot k]: the keys of one group lie next to each
-other, so a decode step reads memory in order, and what `update` hands back is a view, not a copy.
-Caches are for inference: call the model under `torch.no_grad()`.
+Tensors go in and out as [b t g k]. They are kept as [b g slot k]: the keys of one group
+lie next to each other, so a decode step reads memory in order, and what `update` hands
+back is a view, not a copy. Caches are for inference: call the model under
+`torch.no_grad()`.
 """
 
 from typing import Protocol, runtime_checkable
@@ -23,8 +26,9 @@ Entries = tuple[Float[Tensor, "b s g k"], Float[Tensor, "b s g v"], Int[Tensor, 
 class LayerCache(Protocol):
     """What a layer asks of its cache.
 
-    `update` takes the new keys, values and positions. It returns what *these* queries may need to see, with
-    positions (-1 for a slot that holds nothing), and it keeps what *later* queries need.
+    `update` takes the new keys, values and positions. It returns what *these* queries
+    may need to see, with positions (-1 for a slot that holds nothing), and it keeps
+    what *later* queries need.
     """
 
     @property
@@ -36,7 +40,10 @@ class LayerCache(Protocol):
         """Bytes of memory that the keys and values take, filled or not."""
 
     def update(
-        self, keys: Float[Tensor, "b t g k"], values: Float[Tensor, "b t g v"], positions: Int[Tensor, "b t"]
+        self,
+        keys: Float[Tensor, "b t g k"],
+        values: Float[Tensor, "b t g v"],
+        positions: Int[Tensor, "b t"],
     ) -> Entries: ...
 
 
@@ -54,14 +61,25 @@ class Slots:
         device: torch.device | str | None = None,
     ) -> None:
         value_dim = head_dim if value_dim is None else value_dim
-        sizes = {"batch": batch, "kv_heads": kv_heads, "head_dim": head_dim, "value_dim": value_dim}
+        sizes = {
+            "batch": batch,
+            "kv_heads": kv_heads,
+            "head_dim": head_dim,
+            "value_dim": value_dim,
+        }
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name}={size}: allowed are whole numbers from 1")
         self.length = 0
-        self._keys = torch.zeros(batch, kv_heads, slots, head_dim, dtype=dtype, device=device)
-        self._values = torch.zeros(batch, kv_heads, slots, value_dim, dtype=dtype, device=device)
-        self._positions = torch.full((batch, slots), EMPTY, dtype=torch.long, device=device)
+        self._keys = torch.zeros(
+            batch, kv_heads, slots, head_dim, dtype=dtype, device=device
+        )
+        self._values = torch.zeros(
+            batch, kv_heads, slots, value_dim, dtype=dtype, device=device
+        )
+        self._positions = torch.full(
+            (batch, slots), EMPTY, dtype=torch.long, device=device
+        )
 
     @property
     def nbytes(self) -> int:
@@ -77,9 +95,13 @@ class Slots:
             ("positions", positions.shape, (batch, new)),
         ):
             if got != want:
-                raise ValueError(f"{name} has shape {tuple(got)}: this cache takes {want}")
+                raise ValueError(
+                    f"{name} has shape {tuple(got)}: this cache takes {want}"
+                )
 
-    def _write(self, slot: int, keys: Tensor, values: Tensor, positions: Tensor) -> None:
+    def _write(
+        self, slot: int, keys: Tensor, values: Tensor, positions: Tensor
+    ) -> None:
         """Put the given tokens into the slots from `slot` on."""
         end = slot + keys.shape[1]
         self._keys[:, :, slot:end] = keys.transpose(1, 2)
@@ -88,5 +110,8 @@ class Slots:
 
     def _read(self, end: int) -> Entries:
         """A view of the first `end` slots."""
-        keys, values = self._keys[:, :, :end].transpose(1, 2), self._values[:, :, :end].transpose(1, 2)
+        keys, values = (
+            self._keys[:, :, :end].transpose(1, 2),
+            self._values[:, :, :end].transpose(1, 2),
+        )
         return keys, values, self._positions[:, :end]

@@ -1,4 +1,5 @@
-"""Latent KV cache of MLA: one latent and one rotary key a token, for all heads together.
+"""Latent KV cache of MLA: one latent and one rotary key a token, for all heads
+together.
 
 Symbols: b batch, r latent width (`kv_rank`), p width of the rotary key (`rope_dim`).
 """
@@ -12,9 +13,11 @@ from course_lib.layers.masks import EMPTY
 
 
 class LatentCache:
-    """A layer cache for MLA: the latent and the rotary key of each token side by side, and nothing else.
+    """A layer cache for MLA: the latent and the rotary key of each token side by side,
+    and nothing else.
 
-    It has one KV group. Its key is [c ; k_r]; its value is the key's first r numbers, a view.
+    It has one KV group. Its key is [c ; k_r]; its value is the key's first r numbers, a
+    view.
 
     Args:
         batch: rows b.
@@ -24,7 +27,8 @@ class LatentCache:
         dtype, device: of the slots; torch's defaults when left out.
 
     Raises:
-        ValueError: a size is below 1; later, when `update` would pass `capacity` or a shape does not fit.
+        ValueError: a size is below 1; later, when `update` would pass `capacity` or a
+        shape does not fit.
 
     *Cost*: b * capacity * (r + p) * bytes an element, from the start.
     *Source*: DeepSeek-V2, section 2.1.4 and table 1, arXiv:2405.04434.
@@ -42,13 +46,22 @@ class LatentCache:
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        sizes = {"batch": batch, "capacity": capacity, "kv_rank": kv_rank, "rope_dim": rope_dim}
+        sizes = {
+            "batch": batch,
+            "capacity": capacity,
+            "kv_rank": kv_rank,
+            "rope_dim": rope_dim,
+        }
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name}={size}: allowed are whole numbers from 1")
         self.capacity, self.kv_rank, self.length = capacity, kv_rank, 0
-        self._entries = torch.zeros(batch, capacity, 1, kv_rank + rope_dim, dtype=dtype, device=device)
-        self._positions = torch.full((batch, capacity), EMPTY, dtype=torch.long, device=device)
+        self._entries = torch.zeros(
+            batch, capacity, 1, kv_rank + rope_dim, dtype=dtype, device=device
+        )
+        self._positions = torch.full(
+            (batch, capacity), EMPTY, dtype=torch.long, device=device
+        )
 
     @property
     def nbytes(self) -> int:
@@ -56,9 +69,14 @@ class LatentCache:
         return self._entries.nbytes
 
     def update(
-        self, keys: Float[Tensor, "b t 1 k"], values: Float[Tensor, "b t 1 r"], positions: Int[Tensor, "b t"]
+        self,
+        keys: Float[Tensor, "b t 1 k"],
+        values: Float[Tensor, "b t 1 r"],
+        positions: Int[Tensor, "b t"],
     ) -> Entries:
-        """Store [c ; k_r] of the new tokens and return a view of all. `values` is in `keys` already."""
+        """Store [c ; k_r] of the new tokens and return a view of all. `values` is in
+        `keys` already.
+        """
         start, stop = self.length, self.length + keys.shape[1]
         want = (len(self._entries), keys.shape[1], *self._entries.shape[2:])
         if keys.shape != want or values.shape != (*want[:3], self.kv_rank):
@@ -68,7 +86,9 @@ class LatentCache:
             )
         if stop > self.capacity:
             room = self.capacity - start
-            raise ValueError(f"{want[1]} new tokens: allowed are at most {room} (capacity {self.capacity})")
+            raise ValueError(
+                f"{want[1]} new tokens: allowed are at most {room} (capacity {self.capacity})"
+            )
         self._entries[:, start:stop], self._positions[:, start:stop] = keys, positions
         self.length, stored = stop, self._entries[:, :stop]
         return stored, stored[..., : self.kv_rank], self._positions[:, :stop]

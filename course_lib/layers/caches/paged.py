@@ -1,18 +1,23 @@
-"""A paged KV cache: fixed-size blocks from a shared pool, a block table per row, copy-on-write sharing.
+"""A paged KV cache: fixed-size blocks from a shared pool, a block table per row,
+copy-on-write sharing.
 
-Contiguous storage reserves the longest request for every row. Pages reserve what a row has, rounded up to
-one block, and two rows with the same beginning can point at the same blocks.
+Contiguous storage reserves the longest request for every row. Pages reserve what a row
+has, rounded up to one block, and two rows with the same beginning can point at the same
+blocks.
 
 Symbols: b rows, t new tokens, s stored tokens, g KV heads, k key width, v value width.
-A *block* holds `block_size` consecutive tokens of one row. A row's *table* lists its blocks in order.
+A *block* holds `block_size` consecutive tokens of one row. A row's *table* lists its
+blocks in order.
 
     block_size = 4, table = [7, 2, 5]
     logical position 6  ->  block table[6 // 4] = 2, offset 6 % 4 = 2   (slot 2 * 4 + 2 = 10 of the pool)
-    10 tokens hold 3 blocks = 12 slots: 2 are waste, and a row can never waste block_size or more.
+    10 tokens hold 3 blocks = 12 slots: 2 are waste, and a row can never waste
+    block_size or more.
 
 Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, sections 4.2 to 4.4.
-Differs from source: one pool serves one layer (a server keeps one table for all layers), attention reads a
-gathered copy instead of running over the blocks in place, and there is no eviction or swapping.
+Differs from source: one pool serves one layer (a server keeps one table for all
+layers), attention reads a gathered copy instead of running over the blocks in place,
+and there is no eviction or swapping.
 """
 
 from collections import Counter
@@ -25,10 +30,11 @@ from course_lib.layers.caches.block_pool import BlockPool, SlotCount
 
 
 class PagedCache:
-    """A layer cache whose rows grow by blocks, may have different lengths, and can share a prefix.
+    """A layer cache whose rows grow by blocks, may have different lengths, and can
+    share a prefix.
 
-    A token's position is its place in the row: appended positions must continue at the row's length. Position
-    -1 (padding, or a row that is idle this step) stores nothing.
+    A token's position is its place in the row: appended positions must continue at the
+    row's length. Position -1 (padding, or a row that is idle this step) stores nothing.
 
     Args:
         pool: the storage.
@@ -63,7 +69,10 @@ class PagedCache:
     @property
     def nbytes(self) -> int:
         """Bytes of the blocks held, each shared block once."""
-        return len({block for table in self.tables for block in table}) * self.pool.block_nbytes
+        return (
+            len({block for table in self.tables for block in table})
+            * self.pool.block_nbytes
+        )
 
     def slots(self) -> SlotCount:
         """Slots allocated and used; the difference is the waste."""
@@ -74,9 +83,13 @@ class PagedCache:
         return SlotCount(allocated=len(used) * size, used=used.total())
 
     def update(
-        self, keys: Float[Tensor, "b t g k"], values: Float[Tensor, "b t g v"], positions: Int[Tensor, "b t"]
+        self,
+        keys: Float[Tensor, "b t g k"],
+        values: Float[Tensor, "b t g v"],
+        positions: Int[Tensor, "b t"],
     ) -> tuple[Float[Tensor, "b s g k"], Float[Tensor, "b s g v"], Int[Tensor, "b s"]]:
-        """Store the new tokens and return all stored ones, shorter rows filled up with position -1.
+        """Store the new tokens and return all stored ones, shorter rows filled up with
+        position -1.
 
         Args:
             keys, values: of the new tokens, in the pool's widths and dtype.
@@ -86,10 +99,12 @@ class PagedCache:
             (keys, values, positions) of all s tokens up to the longest row's length.
 
         Raises:
-            ValueError: widths, dtype or rows are not this cache's, a row's positions do not continue at its
-                length, or the pool has too few free blocks. Then nothing has changed.
+            ValueError: widths, dtype or rows are not this cache's, a row's positions do
+                not continue at its length, or the pool has too few free blocks. Then
+                nothing has changed.
 
-        *Cost*: writes t tokens a row, copies at most one partial block a row, gathers s tokens a row.
+        *Cost*: writes t tokens a row, copies at most one partial block a row, gathers s
+            tokens a row.
         """
         counts = self._check(keys, values, positions)
         for row, count in enumerate(counts):
@@ -100,18 +115,25 @@ class PagedCache:
         self.pool.values.flatten(0, 1)[slots] = values[rows, columns]
         return self.read()
 
-    def read(self) -> tuple[Float[Tensor, "b s g k"], Float[Tensor, "b s g v"], Int[Tensor, "b s"]]:
+    def read(
+        self,
+    ) -> tuple[Float[Tensor, "b s g k"], Float[Tensor, "b s g v"], Int[Tensor, "b s"]]:
         """Gather every row's tokens in order; see `update` for the shapes."""
         slots = self._slot_index()
         lengths = torch.tensor(self.lengths, device=slots.device)[:, None]
         order = torch.arange(self.length, device=slots.device).expand_as(slots)
-        keys, values = self.pool.keys.flatten(0, 1)[slots], self.pool.values.flatten(0, 1)[slots]
+        keys, values = (
+            self.pool.keys.flatten(0, 1)[slots],
+            self.pool.values.flatten(0, 1)[slots],
+        )
         return keys, values, order.where(order < lengths, -1)
 
     def fork(self, row: int, tokens: int | None = None) -> int:
-        """Add a row that shares the first `tokens` tokens of `row` (default: all) and return its number.
+        """Add a row that shares the first `tokens` tokens of `row` (default: all) and
+        return its number.
 
-        No token is copied now. The row that first writes into a shared, partly filled last block copies it.
+        No token is copied now. The row that first writes into a shared, partly filled
+        last block copies it.
 
         Raises:
             ValueError: there is no such `row`, or it has fewer than `tokens` tokens.
@@ -122,7 +144,9 @@ class PagedCache:
         self._require_row(row)
         tokens = self.lengths[row] if tokens is None else tokens
         if not 0 <= tokens <= self.lengths[row]:
-            raise ValueError(f"tokens={tokens}: allowed are 0 to the row's length {self.lengths[row]}")
+            raise ValueError(
+                f"tokens={tokens}: allowed are 0 to the row's length {self.lengths[row]}"
+            )
         table = self.tables[row][: -(-tokens // self.pool.block_size)]
         for block in table:
             self.pool.share(block)
@@ -131,7 +155,9 @@ class PagedCache:
         return len(self.tables) - 1
 
     def free(self, row: int) -> None:
-        """Empty `row` and release its blocks; the row stays and may start again at position 0."""
+        """Empty `row` and release its blocks; the row stays and may start again at
+        position 0.
+        """
         self._require_row(row)
         for block in self.tables[row]:
             self.pool.release(block)
@@ -143,10 +169,18 @@ class PagedCache:
 
     def _check(self, keys: Tensor, values: Tensor, positions: Tensor) -> list[int]:
         """Count each row's new tokens; refuse before anything changes."""
-        for name, new, stored in (("keys", keys, self.pool.keys), ("values", values, self.pool.values)):
-            have, want = (tuple(new.shape[2:]), new.dtype), (tuple(stored.shape[2:]), stored.dtype)
+        for name, new, stored in (
+            ("keys", keys, self.pool.keys),
+            ("values", values, self.pool.values),
+        ):
+            have, want = (
+                (tuple(new.shape[2:]), new.dtype),
+                (tuple(stored.shape[2:]), stored.dtype),
+            )
             if have != want:
-                raise ValueError(f"{name} has (heads, width) and dtype {have}: allowed are the pool's {want}")
+                raise ValueError(
+                    f"{name} has (heads, width) and dtype {have}: allowed are the pool's {want}"
+                )
         if len(positions) != len(self.tables):
             raise ValueError(
                 f"positions has {len(positions)} rows: allowed are the cache's {len(self.tables)}"
@@ -154,21 +188,30 @@ class PagedCache:
         valid = positions >= 0
         lengths = torch.tensor(self.lengths, device=positions.device)[:, None]
         if not torch.equal(positions[valid], (lengths + valid.cumsum(1) - 1)[valid]):
-            raise ValueError(f"positions={positions.tolist()}: allowed is to go on from {self.lengths}")
+            raise ValueError(
+                f"positions={positions.tolist()}: allowed is to go on from {self.lengths}"
+            )
         counts = valid.sum(1).tolist()
         need, free = self._blocks_needed(counts), self.pool.free_blocks
         if need > free:
-            raise ValueError(f"the new tokens need {need} blocks: the pool has {free} free")
+            raise ValueError(
+                f"the new tokens need {need} blocks: the pool has {free} free"
+            )
         return counts
 
     def _blocks_needed(self, counts: list[int]) -> int:
-        """New blocks at the ends of rows, and a copy for each writer that is not a block's last holder."""
+        """New blocks at the ends of rows, and a copy for each writer that is not a
+        block's last holder.
+        """
         size, writers, new = self.pool.block_size, Counter(), 0
         for table, length, count in zip(self.tables, self.lengths, counts, strict=True):
             new += -(-(length + count) // size) - len(table)
             if count and length % size:
                 writers[table[-1]] += 1
-        return new + sum(min(count, self.pool.references[block] - 1) for block, count in writers.items())
+        return new + sum(
+            min(count, self.pool.references[block] - 1)
+            for block, count in writers.items()
+        )
 
     def _reserve(self, row: int, count: int) -> None:
         """Own the slots that `count` more tokens of `row` will fill."""
@@ -181,7 +224,9 @@ class PagedCache:
             table.append(self.pool.take())
 
     def _slot_index(self) -> Int[Tensor, "b s"]:
-        """`locate` for every row and position at once; slots beyond a row's length point at slot 0."""
+        """`locate` for every row and position at once; slots beyond a row's length
+        point at slot 0.
+        """
         size, width = self.pool.block_size, max(map(len, self.tables))
         padded = [table + [0] * (width - len(table)) for table in self.tables]
         blocks = torch.tensor(padded, dtype=torch.long, device=self.pool.keys.device)

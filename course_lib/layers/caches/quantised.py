@@ -1,19 +1,22 @@
 """A quantised KV cache: 8 or 4 bits a number, and one scale for each token's head.
 
-Symbols: x one head's key or value (k or v numbers), q its codes, n the largest code, step the distance
-between neighbouring codes. Papers write s for the step and z for the zero point.
+Symbols: x one head's key or value (k or v numbers), q its codes, n the largest code,
+step the distance between neighbouring codes. Papers write s for the step and z for the
+zero point.
 
     symmetric   step = 2 max|x| / n,         q = round(x / step) + n / 2,     n = 254 or 14
     asymmetric  step = (max x - min x) / n,  q = round((x - min x) / step),   n = 255 or 15
 
-    4 bits, x = [-7.0, 1.2, 3.0]: step 1, q = [0, 8, 10], back [-7, 1, 3]; no error is above step / 2.
+    4 bits, x = [-7.0, 1.2, 3.0]: step 1, q = [0, 8, 10], back [-7, 1, 3]; no error is
+    above step / 2.
 
-The whole history is turned back into floats on every update. A serving kernel does that in registers, and so
-moves only the codes; here the gain is memory, not time.
+The whole history is turned back into floats on every update. A serving kernel does that
+in registers, and so moves only the codes; here the gain is memory, not time.
 
 Source: Liu et al. 2024, KIVI, arXiv:2402.02750, section 3.
-Differs from source: KIVI quantises keys by channel, because a few key channels are always large, and so keeps
-the latest tokens in full precision until a group is full. Here keys, like values, go token by token.
+Differs from source: KIVI quantises keys by channel, because a few key channels are
+always large, and so keeps the latest tokens in full precision until a group is full.
+Here keys, like values, go token by token.
 """
 
 from dataclasses import dataclass
@@ -26,7 +29,8 @@ from course_lib.layers.masks import EMPTY
 
 
 def pack_nibbles(codes: UInt8[Tensor, "*axes k"]) -> UInt8[Tensor, "*axes half"]:
-    """Two 4-bit codes to a byte, the first in the low half; an odd last one stands alone.
+    """Two 4-bit codes to a byte, the first in the low half; an odd last one stands
+    alone.
 
     >>> pack_nibbles(torch.tensor([1, 2, 15], dtype=torch.uint8)).tolist()  # 1 + 16 * 2, 15
     [33, 15]
@@ -35,7 +39,9 @@ def pack_nibbles(codes: UInt8[Tensor, "*axes k"]) -> UInt8[Tensor, "*axes half"]
     return even[..., 0::2] | even[..., 1::2] << 4
 
 
-def unpack_nibbles(packed: UInt8[Tensor, "*axes half"], width: int) -> UInt8[Tensor, "*axes k"]:
+def unpack_nibbles(
+    packed: UInt8[Tensor, "*axes half"], width: int
+) -> UInt8[Tensor, "*axes k"]:
     """The first `width` codes of `pack_nibbles`.
 
     >>> unpack_nibbles(torch.tensor([33, 15], dtype=torch.uint8), 3).tolist()
@@ -52,13 +58,15 @@ class Quantiser:
 
     Args:
         bits: 8 or 4.
-        symmetric: codes around zero and one scale (the step), or codes from the minimum and two scales.
+        symmetric: codes around zero and one scale (the step), or codes from the minimum
+            and two scales.
         scale_dtype: of the stored scales.
 
     Raises:
         ValueError: `bits` is neither 8 nor 4.
 
-    *Cost*: ceil(k * bits / 8) bytes a head, and one or two scales; about 5k FLOPs each way.
+    *Cost*: ceil(k * bits / 8) bytes a head, and one or two scales; about 5k FLOPs each
+        way.
     *Source*: Liu et al. 2024, section 3, arXiv:2402.02750.
 
     >>> quantiser = Quantiser(bits=4)
@@ -76,12 +84,16 @@ class Quantiser:
 
     @property
     def top_code(self) -> int:
-        """n: the largest code. Symmetric codes leave one out, so that zero has a code of its own."""
+        """n: the largest code. Symmetric codes leave one out, so that zero has a code
+        of its own.
+        """
         return 2**self.bits - (2 if self.symmetric else 1)
 
     @property
     def scales(self) -> int:
-        """Numbers stored beside the codes of one head: the step, and the low unless symmetric."""
+        """Numbers stored beside the codes of one head: the step, and the low unless
+        symmetric.
+        """
         return 1 if self.symmetric else 2
 
     def packed_width(self, width: int) -> int:
@@ -91,14 +103,21 @@ class Quantiser:
     def encode(
         self, x: Float[Tensor, "*axes k"]
     ) -> tuple[UInt8[Tensor, "*axes p"], Float[Tensor, "*axes c"]]:
-        """Packed codes, and each head's scales in `scale_dtype`: [scale] or [scale, minimum]."""
+        """Packed codes, and each head's scales in `scale_dtype`: [scale] or [scale,
+        minimum].
+        """
         minimum, shift = torch.zeros_like(x[..., :1]), self.top_code // 2
         reach = 2 * x.abs().amax(-1, keepdim=True)
         if not self.symmetric:
-            minimum, shift = x.amin(-1, keepdim=True).to(self.scale_dtype).to(x.dtype), 0
+            minimum, shift = (
+                x.amin(-1, keepdim=True).to(self.scale_dtype).to(x.dtype),
+                0,
+            )
             reach = x.amax(-1, keepdim=True) - minimum
         scale = (reach / self.top_code).to(self.scale_dtype).to(x.dtype)
-        steps = (x - minimum) / scale.where(scale > 0, 1.0)  # a constant head has scale 0
+        steps = (x - minimum) / scale.where(
+            scale > 0, 1.0
+        )  # a constant head has scale 0
         codes = (steps.round() + shift).clamp(0, self.top_code).to(torch.uint8)
         scales = torch.cat((scale, minimum)[: self.scales], dim=-1).to(self.scale_dtype)
         return (pack_nibbles(codes) if self.bits == 4 else codes), scales
@@ -118,18 +137,35 @@ class Quantiser:
         return codes * scales[..., :1] + scales[..., 1:]
 
     def error_bound(self, scales: Float[Tensor, "*axes c"]) -> Float[Tensor, "*axes 1"]:
-        """Largest |x - decoded x| of each head: half a scale, and for a minimum its own rounding."""
+        """Largest |x - decoded x| of each head: half a scale, and for a minimum its own
+        rounding.
+        """
         rounding = torch.finfo(self.scale_dtype).eps / 2
-        return scales[..., :1] / 2 + (0 if self.symmetric else rounding * scales[..., 1:].abs())
+        return scales[..., :1] / 2 + (
+            0 if self.symmetric else rounding * scales[..., 1:].abs()
+        )
 
 
 class _Store:
-    """Codes and scales of keys or of values, for every row and token: [b s g p] and [b s g c]."""
+    """Codes and scales of keys or of values, for every row and token: [b s g p] and [b
+    s g c].
+    """
 
-    def __init__(self, shape: tuple[int, int, int], width: int, quantiser: Quantiser, dtype, device) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        width: int,
+        quantiser: Quantiser,
+        dtype,
+        device,
+    ) -> None:
         self.width, self.quantiser, self.dtype = width, quantiser, dtype
-        self.codes = torch.zeros(*shape, quantiser.packed_width(width), dtype=torch.uint8, device=device)
-        self.scales = torch.zeros(*shape, quantiser.scales, dtype=quantiser.scale_dtype, device=device)
+        self.codes = torch.zeros(
+            *shape, quantiser.packed_width(width), dtype=torch.uint8, device=device
+        )
+        self.scales = torch.zeros(
+            *shape, quantiser.scales, dtype=quantiser.scale_dtype, device=device
+        )
 
     @property
     def nbytes(self) -> int:
@@ -140,7 +176,9 @@ class _Store:
         self.codes[:, new], self.scales[:, new] = self.quantiser.encode(x)
 
     def read(self, stop: int) -> Tensor:
-        return self.quantiser.decode(self.codes[:, :stop], self.scales[:, :stop], self.width, self.dtype)
+        return self.quantiser.decode(
+            self.codes[:, :stop], self.scales[:, :stop], self.width, self.dtype
+        )
 
 
 class QuantisedCache:
@@ -159,9 +197,11 @@ class QuantisedCache:
     Raises:
         ValueError: `batch` or `capacity` is below 1.
 
-    *Cost*: batch * capacity * g * (ceil(k bits / 8) + ceil(v bits / 8) + 2 * scales * scale bytes) bytes.
+    *Cost*: batch * capacity * g * (ceil(k bits / 8) + ceil(v bits / 8) + 2 * scales *
+        scale bytes) bytes.
     *Source*: Liu et al. 2024, section 3, arXiv:2402.02750.
-    *Differs from source*: one scale for each token and head, for keys too; nothing stays in full precision.
+    *Differs from source*: one scale for each token and head, for keys too; nothing
+        stays in full precision.
 
     >>> QuantisedCache(1, 10, kv_heads=2, head_dim=64).nbytes, 10 * 2 * (64 + 64 + 2 * 4)
     (2720, 2720)
@@ -194,12 +234,17 @@ class QuantisedCache:
         return self.keys.nbytes + self.values.nbytes
 
     def update(
-        self, keys: Float[Tensor, "b t g k"], values: Float[Tensor, "b t g v"], positions: Int[Tensor, "b t"]
+        self,
+        keys: Float[Tensor, "b t g k"],
+        values: Float[Tensor, "b t g v"],
+        positions: Int[Tensor, "b t"],
     ) -> tuple[Float[Tensor, "b s g k"], Float[Tensor, "b s g v"], Int[Tensor, "b s"]]:
-        """Encode the new tokens, and decode all s stored ones; the new ones too come back rounded.
+        """Encode the new tokens, and decode all s stored ones; the new ones too come
+        back rounded.
 
         Raises:
-            ValueError: more tokens than the capacity, or another shape. Then nothing has changed.
+            ValueError: more tokens than the capacity, or another shape. Then nothing
+            has changed.
 
         *Cost*: encodes t tokens a row and decodes s.
         """
@@ -209,10 +254,15 @@ class QuantisedCache:
             raise ValueError(
                 f"{keys.shape[1]} new tokens: allowed are at most {room} (capacity {self.capacity})"
             )
-        for name, new, store in (("keys", keys, self.keys), ("values", values, self.values)):
+        for name, new, store in (
+            ("keys", keys, self.keys),
+            ("values", values, self.values),
+        ):
             want = (*store.codes[:, start:stop].shape[:3], store.width)
             if new.shape != want:
-                raise ValueError(f"{name} has shape {tuple(new.shape)}: this cache takes {want}")
+                raise ValueError(
+                    f"{name} has shape {tuple(new.shape)}: this cache takes {want}"
+                )
         self.keys.write(start, keys)
         self.values.write(start, values)
         self.positions[:, start:stop] = positions

@@ -1,4 +1,5 @@
-"""Rolling-buffer KV cache for sliding-window attention: a ring of W slots that new tokens overwrite.
+"""Rolling-buffer KV cache for sliding-window attention: a ring of W slots that new
+tokens overwrite.
 
 Symbols: b batch, t new tokens, g KV groups, k key width, v value width, W window.
 """
@@ -13,8 +14,8 @@ from course_lib.layers.caches.contract import Entries, Slots
 class RingCache(Slots):
     """A cache for a layer that attends to W tokens: it never takes more than W slots.
 
-    Token number i of a row lies in slot i mod W, so a new token overwrites the one that just left the
-    window. With W = 4, one token at a time and then a chunk:
+    Token number i of a row lies in slot i mod W, so a new token overwrites the one that
+    just left the window. With W = 4, one token at a time and then a chunk:
 
         new      slot 0  1  2  3   positions returned
         0             0  -  -  -   0
@@ -25,8 +26,8 @@ class RingCache(Slots):
         5             4  5  2  3   4 5 2 3
         6 7 8         8  5  6  7   4 5 2 3 6 7 8     query 6 still needs 3, which 7 overwrites
 
-    A single token reads its slots in place. A longer chunk gets the old window and the new tokens side by
-    side (a copy), and its tokens are stored after.
+    A single token reads its slots in place. A longer chunk gets the old window and the
+    new tokens side by side (a copy), and its tokens are stored after.
 
     Args:
         batch, kv_heads, head_dim, value_dim: b, g, k and v (v is k when left out).
@@ -34,9 +35,10 @@ class RingCache(Slots):
         dtype, device: of the slots; torch's defaults when left out.
 
     Raises:
-        ValueError: a size is below 1; later, when a shape does not fit or a chunk has padding after a real
-            token (it would push a token out of the ring too early; pad on the left). Not checked across
-            calls: a later -1 alone takes a slot, and a token leaves too early.
+        ValueError: a size is below 1; later, when a shape does not fit or a chunk has
+            padding after a real token (it would push a token out of the ring too early;
+            pad on the left). Not checked across calls: a later -1 alone takes a slot,
+            and a token leaves too early.
 
     *Cost*: b * W * g * (k + v) * bytes an element, however long the text.
     *Source*: Mistral 7B, section 2, arXiv:2310.06825 ("rolling buffer cache").
@@ -65,7 +67,10 @@ class RingCache(Slots):
         self.window = window
 
     def update(
-        self, keys: Float[Tensor, "b t g k"], values: Float[Tensor, "b t g v"], positions: Int[Tensor, "b t"]
+        self,
+        keys: Float[Tensor, "b t g k"],
+        values: Float[Tensor, "b t g v"],
+        positions: Int[Tensor, "b t"],
     ) -> Entries:
         """Store the newest W tokens; return the old window and the new tokens."""
         self._check(keys, values, positions)
@@ -74,12 +79,17 @@ class RingCache(Slots):
             return self._read(min(self.length, self.window))
         _check_padding_first(positions)
         old = self._read(min(self.length, self.window))
-        seen = tuple(torch.cat(pair, dim=1) for pair in zip(old, (keys, values, positions), strict=True))
+        seen = tuple(
+            torch.cat(pair, dim=1)
+            for pair in zip(old, (keys, values, positions), strict=True)
+        )
         self._store(keys, values, positions)
         return seen
 
     def _store(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
-        """Write the newest min(t, W) tokens: up to the end of the ring, then from its start."""
+        """Write the newest min(t, W) tokens: up to the end of the ring, then from its
+        start.
+        """
         self.length += keys.shape[1]
         new = min(keys.shape[1], self.window)
         first = (self.length - new) % self.window

@@ -1,7 +1,7 @@
 """Feed-forward layers: the part of a block that works on each token alone.
 
-Symbols: x [.. d] a token's vector, f the inner width, act the activation.
-Papers write f as d_ff, and the gated form's three matrices as W (gate), V (up) and W_2 (down).
+Symbols: x [.. d] a token's vector, f the inner width, act the activation. Papers write
+f as d_ff, and the gated form's three matrices as W (gate), V (up) and W_2 (down).
 """
 
 from collections.abc import Callable
@@ -52,7 +52,9 @@ class MLP(nn.Module):
     128
     """
 
-    def __init__(self, d: int, f: int, *, activation: str = "gelu", bias: bool = True) -> None:
+    def __init__(
+        self, d: int, f: int, *, activation: str = "gelu", bias: bool = True
+    ) -> None:
         super().__init__()
         self.act = activation_named(activation)
         self.up = nn.Linear(d, f, bias=bias)
@@ -65,7 +67,8 @@ class MLP(nn.Module):
 class GatedMLP(nn.Module):
     """A feed-forward layer whose inner vector is multiplied by a learned gate.
 
-    *Equation*: y = W_down (act(W_gate x) * W_up x). With act = silu this is SwiGLU, with gelu GEGLU.
+    *Equation*: y = W_down (act(W_gate x) * W_up x). With act = silu this is SwiGLU,
+        with gelu GEGLU.
 
     Args:
         d: model width.
@@ -83,7 +86,9 @@ class GatedMLP(nn.Module):
     192
     """
 
-    def __init__(self, d: int, f: int, *, activation: str = "silu", bias: bool = False) -> None:
+    def __init__(
+        self, d: int, f: int, *, activation: str = "silu", bias: bool = False
+    ) -> None:
         super().__init__()
         self.act = activation_named(activation)
         self.gate = nn.Linear(d, f, bias=bias)
@@ -101,5 +106,7 @@ def activation_named(name: str) -> Callable[[Tensor], Tensor]:
     [0.0, 2.0]
     """
     if name not in ACTIVATIONS:
-        raise ValueError(f"activation={name!r}: allowed are {', '.join(sorted(ACTIVATIONS))}")
+        raise ValueError(
+            f"activation={name!r}: allowed are {', '.join(sorted(ACTIVATIONS))}"
+        )
     return ACTIVATIONS[name]

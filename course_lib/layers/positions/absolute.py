@@ -1,6 +1,8 @@
-"""Positions as vectors that are added to the words: sines and cosines, or rows of a learned table.
+"""Positions as vectors that are added to the words: sines and cosines, or rows of a
+learned table.
 
-Symbols: p a position, d model width, i a pair's index, w_i its speed in radians a token. Position -1 is
+Symbols: p a position, d model width, i a pair's index, w_i its speed in radians a
+    token. Position -1 is
 padding: it gets some vector, and nothing reads it.
 """
 
@@ -18,11 +20,12 @@ def sinusoidal(
     layout: str = "interleaved",
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "b t d"]:
-    """Sines and cosines of the position, at speeds that fall from 1 to about 1 / 10,000 radians a token.
+    """Sines and cosines of the position, at speeds that fall from 1 to about 1 / 10,000
+    radians a token.
 
-    *Equation*: w_i = 10,000^(-2 i / d). "interleaved" puts sin(p w_i) at 2i and cos(p w_i) at 2i + 1, as the
-        paper does; "halves" puts the sines first and the cosines after them, as Marian does. An odd width has
-        one sine more.
+    *Equation*: w_i = 10,000^(-2 i / d). "interleaved" puts sin(p w_i) at 2i and cos(p
+        w_i) at 2i + 1, as the paper does; "halves" puts the sines first and the cosines
+        after them, as Marian does. An odd width has one sine more.
 
     Args:
         positions: p of each token.
@@ -43,7 +46,9 @@ def sinusoidal(
         raise ValueError(f"width={width}: allowed are whole numbers from 1")
     if layout not in LAYOUTS:
         raise ValueError(f"layout={layout!r}: allowed are {', '.join(LAYOUTS)}")
-    exponent = torch.arange(0, width, 2, dtype=torch.float64, device=positions.device) / width
+    exponent = (
+        torch.arange(0, width, 2, dtype=torch.float64, device=positions.device) / width
+    )
     angle = positions[:, :, None].to(torch.float64) / 10_000.0**exponent
     sines, cosines = angle.sin(), angle.cos()[..., : width // 2]
     if layout == "halves":
@@ -59,8 +64,8 @@ class LearnedPositions(nn.Module):
     Args:
         rows: rows of the table: the longest text plus `offset`.
         width: d.
-        offset: added to a position to find its row: 2 in BART, OPT and RoBERTa, whose first rows belong to
-            padding.
+        offset: added to a position to find its row: 2 in BART, OPT and RoBERTa, whose
+            first rows belong to padding.
 
     Raises:
         ValueError: a size is below 1; later, a position that the table has no row for.
@@ -83,5 +88,7 @@ class LearnedPositions(nn.Module):
     def forward(self, positions: Int[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
         last = self.table.num_embeddings - self.offset - 1
         if int(positions.max()) > last:
-            raise ValueError(f"positions reach {int(positions.max())}: this table's last one is {last}")
+            raise ValueError(
+                f"positions reach {int(positions.max())}: this table's last one is {last}"
+            )
         return self.table((positions + self.offset).clamp(min=0))

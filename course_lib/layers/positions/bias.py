@@ -1,8 +1,10 @@
-"""Positions as a bias on the scores: ALiBi's slopes, and T5's learned buckets of distances.
+"""Positions as a bias on the scores: ALiBi's slopes, and T5's learned buckets of
+distances.
 
-Symbols: t queries, s keys, h heads, q and k positions of a query and a key, m_h a head's slope, n buckets.
-Both add to the score of a pair a number that depends on k - q alone, so the bias is made from positions, as a
-mask is, and holds for padding, a cache with free slots and a ring buffer.
+Symbols: t queries, s keys, h heads, q and k positions of a query and a key, m_h a
+head's slope, n buckets. Both add to the score of a pair a number that depends on k - q
+alone, so the bias is made from positions, as a mask is, and holds for padding, a cache
+with free slots and a ring buffer.
 """
 
 import math
@@ -15,13 +17,15 @@ from torch import Tensor, nn
 def alibi_slopes(heads: int) -> Float[Tensor, " h"]:
     """How steeply each head's score falls with the distance.
 
-    *Equation*: for h a power of two, m_i = 2^(-8 i / h), i = 1 .. h. Else the slopes of the next lower power
-        p, then every other one of 2 p heads', beginning with the first, until there are h.
+    *Equation*: for h a power of two, m_i = 2^(-8 i / h), i = 1 .. h. Else the slopes of
+        the next lower power p, then every other one of 2 p heads', beginning with the
+        first, until there are h.
 
     Raises:
         ValueError: `heads` is below 1.
 
-    *Source*: Press et al. 2021, section 3, arXiv:2108.12409; other head counts, the authors' code.
+    *Source*: Press et al. 2021, section 3, arXiv:2108.12409; other head counts, the
+        authors' code.
 
     >>> alibi_slopes(3).tolist()  # two heads' slopes, then the first of four heads'
     [0.0625, 0.00390625, 0.25]
@@ -35,7 +39,8 @@ def alibi_slopes(heads: int) -> Float[Tensor, " h"]:
 
 
 class AlibiBias(nn.Module):
-    """Attention with linear biases: the score of a key falls with its distance, at each head's own slope.
+    """Attention with linear biases: the score of a key falls with its distance, at each
+    head's own slope.
 
     *Equation*: bias = -m_h |q - k|.
 
@@ -47,8 +52,9 @@ class AlibiBias(nn.Module):
 
     *Cost*: no parameters; b h t s numbers a call.
     *Source*: Press et al. 2021, arXiv:2108.12409.
-    *Differs from source*: |q - k| also for keys ahead, which a causal mask hides. BLOOM adds m_h k instead:
-        that differs by m_h q along a row, which softmax does not see.
+    *Differs from source*: |q - k| also for keys ahead, which a causal mask hides. BLOOM
+        adds m_h k instead: that differs by m_h q along a row, which softmax does not
+        see.
 
     >>> AlibiBias(heads=2)(torch.tensor([[2]]), torch.tensor([[0, 1, 2]])).tolist()
     [[[[-0.125, -0.0625, 0.0]], [[-0.0078125, -0.00390625, 0.0]]]]
@@ -68,13 +74,19 @@ class AlibiBias(nn.Module):
 
 
 def t5_buckets(
-    distance: Int[Tensor, "*axes"], *, buckets: int = 32, max_distance: int = 128, bidirectional: bool = True
+    distance: Int[Tensor, "*axes"],
+    *,
+    buckets: int = 32,
+    max_distance: int = 128,
+    bidirectional: bool = True,
 ) -> Int[Tensor, "*axes"]:
-    """Which row of T5's table a distance reads: near ones have their own, far ones share.
+    """Which row of T5's table a distance reads: near ones have their own, far ones
+    share.
 
-    *Equation*: half of a side's n buckets hold one distance each. The rest grow with its logarithm up to
-        `max_distance`, and the last takes all that is further. Bidirectional gives each side half of the
-        table, the keys ahead the upper half; causal counts keys ahead as distance 0.
+    *Equation*: half of a side's n buckets hold one distance each. The rest grow with
+        its logarithm up to `max_distance`, and the last takes all that is further.
+        Bidirectional gives each side half of the table, the keys ahead the upper half;
+        causal counts keys ahead as distance 0.
 
     Args:
         distance: k - q, how far ahead of the query the key stands.
@@ -82,10 +94,11 @@ def t5_buckets(
         max_distance: from here on all distances share a bucket.
 
     Raises:
-        ValueError: `buckets` is below 2 a side or odd where both sides share it, or `max_distance` is not
-            above a side's exact buckets.
+        ValueError: `buckets` is below 2 a side or odd where both sides share it, or
+            `max_distance` is not above a side's exact buckets.
 
-    *Source*: Raffel et al. 2020, section 2.1, arXiv:1910.10683; its rounding, the authors' code.
+    *Source*: Raffel et al. 2020, section 2.1, arXiv:1910.10683; its rounding, the
+        authors' code.
 
     >>> t5_buckets(torch.tensor([-200, -8, -1, 0, 1, 8])).tolist()
     [15, 8, 1, 0, 17, 24]
@@ -93,13 +106,22 @@ def t5_buckets(
     side = buckets // 2 if bidirectional else buckets
     exact = side // 2
     if side < 2 or (bidirectional and buckets % 2):
-        raise ValueError(f"buckets={buckets}: allowed are numbers from 2 (bidirectional: even ones from 4)")
+        raise ValueError(
+            f"buckets={buckets}: allowed are numbers from 2 (bidirectional: even ones from 4)"
+        )
     if max_distance <= exact:
-        raise ValueError(f"max_distance={max_distance}: allowed are numbers above {exact}, its exact buckets")
-    ahead = side * (distance > 0).long() if bidirectional else torch.zeros_like(distance)
+        raise ValueError(
+            f"max_distance={max_distance}: allowed are numbers above {exact}, its exact buckets"
+        )
+    ahead = (
+        side * (distance > 0).long() if bidirectional else torch.zeros_like(distance)
+    )
     far = distance.abs() if bidirectional else (-distance).clamp(min=0)
-    # In float32 and in this order, as the published models were trained: a bucket's edge hangs on it.
-    growth = torch.log(far.float() / exact) / math.log(max_distance / exact) * (side - exact)
+    # In float32 and in this order, as the published models were trained: a bucket's
+    # edge hangs on it.
+    growth = (
+        torch.log(far.float() / exact) / math.log(max_distance / exact) * (side - exact)
+    )
     shared = exact + growth.clamp(min=0).long()
     return ahead + torch.where(far < exact, far, shared.clamp(max=side - 1))
 
@@ -116,7 +138,8 @@ class RelativeBias(nn.Module):
     Raises:
         ValueError: as `t5_buckets` does.
 
-    *Cost*: n h parameters, once a stack: its layers share one module; b h t s numbers a call.
+    *Cost*: n h parameters, once a stack: its layers share one module; b h t s numbers a
+        call.
     *Source*: Raffel et al. 2020, section 2.1, arXiv:1910.10683.
 
     >>> positions = torch.tensor([[0, 1, 2]])
@@ -125,11 +148,22 @@ class RelativeBias(nn.Module):
     """
 
     def __init__(
-        self, heads: int, *, buckets: int = 32, max_distance: int = 128, bidirectional: bool = True
+        self,
+        heads: int,
+        *,
+        buckets: int = 32,
+        max_distance: int = 128,
+        bidirectional: bool = True,
     ) -> None:
         super().__init__()
-        self.options = {"buckets": buckets, "max_distance": max_distance, "bidirectional": bidirectional}
-        t5_buckets(torch.zeros(1, dtype=torch.long), **self.options)  # refuses wrong numbers here
+        self.options = {
+            "buckets": buckets,
+            "max_distance": max_distance,
+            "bidirectional": bidirectional,
+        }
+        t5_buckets(
+            torch.zeros(1, dtype=torch.long), **self.options
+        )  # refuses wrong numbers here
         self.table = nn.Embedding(buckets, heads)
 
     def forward(

@@ -1,4 +1,5 @@
-"""Numbering of positions: position ids of padded rows, of packed documents, and of tokens after a cache.
+"""Numbering of positions: position ids of padded rows, of packed documents, and of
+tokens after a cache.
 
 Symbols: b batch, t tokens. Position -1 marks padding (`masks.EMPTY`).
 """
@@ -10,11 +11,14 @@ from torch import Tensor
 from course_lib.layers.masks import EMPTY
 
 
-def positions_from_padding(attention_mask: Int[Tensor, "b t"] | Bool[Tensor, "b t"]) -> Int[Tensor, "b t"]:
+def positions_from_padding(
+    attention_mask: Int[Tensor, "b t"] | Bool[Tensor, "b t"],
+) -> Int[Tensor, "b t"]:
     """Number the real tokens of each row from 0 and give padding the position -1.
 
     Args:
-        attention_mask: 1 (or True) for a real token, 0 for padding, as tokenizers return it.
+        attention_mask: 1 (or True) for a real token, 0 for padding, as tokenizers
+            return it.
 
     Returns:
         int64 [b t] positions.
@@ -27,12 +31,15 @@ def positions_from_padding(attention_mask: Int[Tensor, "b t"] | Bool[Tensor, "b 
 
 
 def packed_positions(documents: Int[Tensor, "b t"]) -> Int[Tensor, "b t"]:
-    """Number the tokens of each document from 0, where a row holds several one after another.
+    """Number the tokens of each document from 0, where a row holds several one after
+    another.
 
     >>> packed_positions(torch.tensor([[7, 7, 7, 9, 9, 4]])).tolist()
     [[0, 1, 2, 0, 1, 0]]
     """
-    place = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
+    place = torch.arange(documents.shape[1], device=documents.device).expand_as(
+        documents
+    )
     starts = torch.ones_like(documents, dtype=torch.bool)
     starts[:, 1:] = documents[:, 1:] != documents[:, :-1]
     return place - place.masked_fill(~starts, 0).cummax(dim=1).values
@@ -41,7 +48,8 @@ def packed_positions(documents: Int[Tensor, "b t"]) -> Int[Tensor, "b t"]:
 def next_positions(
     length: int, batch: int, new: int, device: torch.device | str | None = None
 ) -> Int[Tensor, "b t"]:
-    """Positions of `new` tokens in each row after `length` earlier ones, when nothing is padded.
+    """Positions of `new` tokens in each row after `length` earlier ones, when nothing
+    is padded.
 
     >>> next_positions(5, batch=1, new=3).tolist()
     [[5, 6, 7]]

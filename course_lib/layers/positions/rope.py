@@ -1,11 +1,13 @@
-"""Rotary positions (RoPE): turn pairs of coordinates by an angle that grows with the position.
+"""Rotary positions (RoPE): turn pairs of coordinates by an angle that grows with the
+position.
 
-Symbols: p a position, k the head width, theta the base, i a pair's index, w_i its speed in radians a token.
-The paper writes theta_i for the speed and m, n for positions. A query at p and a key at q, each turned by
-its own position, have a product that depends on p - q only.
+Symbols: p a position, k the head width, theta the base, i a pair's index, w_i its speed
+in radians a token. The paper writes theta_i for the speed and m, n for positions. A
+query at p and a key at q, each turned by its own position, have a product that depends
+on p - q only.
 
-Two layouts of the pairs are in use. `half`: coordinate i pairs with i + k/2 (Llama and its kin).
-`interleaved`: 2i pairs with 2i + 1 (the paper, GPT-J, DeepSeek).
+Two layouts of the pairs are in use. `half`: coordinate i pairs with i + k/2 (Llama and
+its kin). `interleaved`: 2i pairs with 2i + 1 (the paper, GPT-J, DeepSeek).
 """
 
 from collections.abc import Callable, Mapping
@@ -32,10 +34,11 @@ class Rope:
         factor: positions are divided by it ("linear" scaling); 1.0 leaves them alone.
 
     Raises:
-        ValueError: `dim` is odd or below 2, `theta` or `factor` is not positive, or `pairing` is neither
-            word.
+        ValueError: `dim` is odd or below 2, `theta` or `factor` is not positive, or
+            `pairing` is neither word.
 
-    *Source*: Su et al. 2021, eq. 15 and 34, arXiv:2104.09864; factor, Chen et al. 2023, arXiv:2306.15595.
+    *Source*: Su et al. 2021, eq. 15 and 34, arXiv:2104.09864; factor, Chen et al. 2023,
+        arXiv:2306.15595.
 
     >>> Rope(dim=4).frequencies().tolist()
     [1.0, 0.009999999776482582]
@@ -55,8 +58,12 @@ class Rope:
             raise ValueError(f"factor={self.factor}: allowed are positive numbers")
         _check_pairing(self.pairing)
 
-    def frequencies(self, dtype: torch.dtype = torch.float32, device: Any = None) -> Float[Tensor, " half"]:
-        """Turning speed of each pair in radians a token: w_i = theta^(-2i / dim) / factor."""
+    def frequencies(
+        self, dtype: torch.dtype = torch.float32, device: Any = None
+    ) -> Float[Tensor, " half"]:
+        """Turning speed of each pair in radians a token: w_i = theta^(-2i / dim) /
+        factor.
+        """
         exponent = torch.arange(0, self.dim, 2, dtype=dtype, device=device) / self.dim
         return 1.0 / (self.theta**exponent) / self.factor
 
@@ -64,7 +71,12 @@ class Rope:
         self, positions: Int[Tensor, "b t"], dtype: torch.dtype = torch.float32
     ) -> tuple[Float[Tensor, "b t 1 rot"], Float[Tensor, "b t 1 rot"]]:
         """Cosine and signed sine of every coordinate's angle, ready for `apply_rope`."""
-        return rope_tables(positions, self.frequencies(_wide(dtype), positions.device), self.pairing, dtype)
+        return rope_tables(
+            positions,
+            self.frequencies(_wide(dtype), positions.device),
+            self.pairing,
+            dtype,
+        )
 
 
 def rope_scaling_factor(scaling: Mapping[str, Any] | None) -> float:
@@ -90,12 +102,12 @@ def rope_tables(
 ) -> tuple[Float[Tensor, "b t 1 rot"], Float[Tensor, "b t 1 rot"]]:
     """Cosine and signed sine of every coordinate's angle.
 
-    The first coordinate x1 of a pair becomes x1 cos - x2 sin and the second x2 cos + x1 sin. With the
-    minus sign
-    kept in the table, both read: own * cos + partner * sin.
+    The first coordinate x1 of a pair becomes x1 cos - x2 sin and the second x2 cos + x1
+    sin. With the minus sign kept in the table, both read: own * cos + partner * sin.
 
     Args:
-        positions: of the tokens; padding (-1) gets some angle, and nothing attends to it.
+        positions: of the tokens; padding (-1) gets some angle, and nothing attends to
+            it.
         frequencies: radians a token of each pair.
         pairing: "rotate_half" or "interleaved".
         dtype: of the tables; angles are worked out in float32 at least.
@@ -140,7 +152,9 @@ def apply_rope(
     if rot == width:
         return torch.addcmul(x * cos, _partner(x, pairing), sin)
     turned, kept = x[..., :rot], x[..., rot:]
-    return torch.cat((torch.addcmul(turned * cos, _partner(turned, pairing), sin), kept), dim=-1)
+    return torch.cat(
+        (torch.addcmul(turned * cos, _partner(turned, pairing), sin), kept), dim=-1
+    )
 
 
 def apply_rope_naive(
@@ -149,7 +163,11 @@ def apply_rope_naive(
     """The same turn, one pair at a time: the reference for `apply_rope`."""
     speeds, out = rope.frequencies(_wide(x.dtype), x.device), x.clone()
     for i, speed in enumerate(speeds):
-        first, second = (2 * i, 2 * i + 1) if rope.pairing == "interleaved" else (i, i + rope.dim // 2)
+        first, second = (
+            (2 * i, 2 * i + 1)
+            if rope.pairing == "interleaved"
+            else (i, i + rope.dim // 2)
+        )
         angle = (positions.to(speed.dtype) * speed)[:, :, None]
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
         out[..., first] = x[..., first] * cos - x[..., second] * sin
@@ -160,8 +178,8 @@ def apply_rope_naive(
 def once(memo: dict | None, key: tuple, compute: Callable[[], T]) -> T:
     """`compute()`, or what it gave earlier in this forward pass.
 
-    Every layer of one kind needs the same tables and the same mask. A model passes one dict down the
-    layers; a layer called alone passes None and computes.
+    Every layer of one kind needs the same tables and the same mask. A model passes one
+    dict down the layers; a layer called alone passes None and computes.
 
     >>> memo = {}
     >>> once(memo, ("a",), lambda: 1), once(memo, ("a",), lambda: 2)

@@ -1,8 +1,10 @@
-"""The names of a checkpoint's tensors, theirs beside ours, for each family of `transformers`.
+"""The names of a checkpoint's tensors, theirs beside ours, for each family of
+`transformers`.
 
-A row says: this module of theirs holds the parameters of that module of ours. `{i}` is a layer's number.
-Several modules of ours in one of theirs stand in braces, and a third word says how they lie there (`fused`).
-Rows that a model has no parameters for are passed over, so a table serves all members of a family.
+A row says: this module of theirs holds the parameters of that module of ours. `{i}` is
+a layer's number. Several modules of ours in one of theirs stand in braces, and a third
+word says how they lie there (`fused`). Rows that a model has no parameters for are
+passed over, so a table serves all members of a family.
 """
 
 from collections.abc import Mapping
@@ -92,7 +94,11 @@ GPT_NEOX: Table = (
     ("gpt_neox.embed_in", "embed.tokens"),
     ("gpt_neox.layers.{i}.input_layernorm", "blocks.{i}.mixer_norm"),
     ("gpt_neox.layers.{i}.post_attention_layernorm", "blocks.{i}.ffn_norm"),
-    ("gpt_neox.layers.{i}.attention.query_key_value", "blocks.{i}.mixer.{wq,wk,wv}", "grouped"),
+    (
+        "gpt_neox.layers.{i}.attention.query_key_value",
+        "blocks.{i}.mixer.{wq,wk,wv}",
+        "grouped",
+    ),
     ("gpt_neox.layers.{i}.attention.dense", "blocks.{i}.mixer.wo"),
     ("gpt_neox.layers.{i}.mlp.dense_h_to_4h", "blocks.{i}.ffn.up"),
     ("gpt_neox.layers.{i}.mlp.dense_4h_to_h", "blocks.{i}.ffn.down"),
@@ -104,7 +110,11 @@ BLOOM: Table = (
     ("transformer.word_embeddings_layernorm", "embed.norm"),
     ("transformer.h.{i}.input_layernorm", "blocks.{i}.mixer_norm"),
     ("transformer.h.{i}.post_attention_layernorm", "blocks.{i}.ffn_norm"),
-    ("transformer.h.{i}.self_attention.query_key_value", "blocks.{i}.mixer.{wq,wk,wv}", "grouped"),
+    (
+        "transformer.h.{i}.self_attention.query_key_value",
+        "blocks.{i}.mixer.{wq,wk,wv}",
+        "grouped",
+    ),
     ("transformer.h.{i}.self_attention.dense", "blocks.{i}.mixer.wo"),
     ("transformer.h.{i}.mlp.dense_h_to_4h", "blocks.{i}.ffn.up"),
     ("transformer.h.{i}.mlp.dense_4h_to_h", "blocks.{i}.ffn.down"),
@@ -134,13 +144,16 @@ TABLES: Mapping[str, Table] = {
     "qwen2": LLAMA,
     "qwen3": LLAMA,
 }
-VARIANTS: Mapping[tuple[str, str], Table] = {  # by family and the layout of the norms: rows that come first
+VARIANTS: Mapping[
+    tuple[str, str], Table
+] = {  # by family and the layout of the norms: rows that come first
     ("falcon", "parallel_two"): FALCON_40B_NORMS,
 }
-# Buffers that checkpoints carry: masks, rotary speeds and Marian's sines, which a model of ours works out.
-NOT_WEIGHTS = (
-    r"\.(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$|\.embed_positions(\.weight)?$|position_ids$"
-)
-OTHER_NAMES = {"embed_out.weight": "lm_head.weight"}  # in files of GPT-NeoX; `transformers` reads both
+# Buffers that checkpoints carry: masks, rotary speeds and Marian's sines, which a model
+# of ours works out.
+NOT_WEIGHTS = r"\.(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$|\.embed_positions(\.weight)?$|position_ids$"
+OTHER_NAMES = {
+    "embed_out.weight": "lm_head.weight"
+}  # in files of GPT-NeoX; `transformers` reads both
 # Left out by a checkpoint of the bare stack.
 BASE_PREFIXES = ("model.", "transformer.", "gpt_neox.", "bert.", "roberta.")

@@ -1,6 +1,8 @@
-"""The names of a checkpoint's tensors for encoders and encoder-decoders, in the form of `names`.
+"""The names of a checkpoint's tensors for encoders and encoder-decoders, in the form of
+`names`.
 
-A row of the layout "copy" names a second home of a tensor in their files, which must hold the same numbers.
+A row of the layout "copy" names a second home of a tensor in their files, which must
+hold the same numbers.
 """
 
 from course_lib.models.checkpoints.decoder_names import Table
@@ -66,14 +68,21 @@ MODERNBERT: Table = (
 def _t5_stack(side: str) -> Table:
     block, feed = f"{side}.block.{{i}}.layer", 1 if side == "encoder" else 2
     rows: list = [("k", "wk"), ("q", "wq"), ("v", "wv"), ("o", "wo")]
-    table = [(f"{block}.0.SelfAttention.{theirs}", f"{side}.{{i}}.mixer.{ours}") for theirs, ours in rows]
+    table = [
+        (f"{block}.0.SelfAttention.{theirs}", f"{side}.{{i}}.mixer.{ours}")
+        for theirs, ours in rows
+    ]
     table += [
-        (f"{block}.0.SelfAttention.relative_attention_bias", f"{side}.{{i}}.mixer.position_bias.table"),
+        (
+            f"{block}.0.SelfAttention.relative_attention_bias",
+            f"{side}.{{i}}.mixer.position_bias.table",
+        ),
         (f"{block}.0.layer_norm", f"{side}.{{i}}.mixer_norm"),
     ]
     if side == "decoder":
         table += [
-            (f"{block}.1.EncDecAttention.{theirs}", f"{side}.{{i}}.cross.{ours}") for theirs, ours in rows
+            (f"{block}.1.EncDecAttention.{theirs}", f"{side}.{{i}}.cross.{ours}")
+            for theirs, ours in rows
         ]
         table += [(f"{block}.1.layer_norm", f"{side}.{{i}}.cross_norm")]
     table += [
@@ -92,9 +101,17 @@ def _bart_stack(side: str, embed: str) -> Table:
     table = [
         (f"{layer}.{theirs}.{name}", f"{side}.{{i}}.{ours}.{matrix}")
         for theirs, ours in parts
-        for name, matrix in (("q_proj", "wq"), ("k_proj", "wk"), ("v_proj", "wv"), ("out_proj", "wo"))
+        for name, matrix in (
+            ("q_proj", "wq"),
+            ("k_proj", "wk"),
+            ("v_proj", "wv"),
+            ("out_proj", "wo"),
+        )
     ]
-    table += [(f"{layer}.{theirs}_layer_norm", f"{side}.{{i}}.{ours}_norm") for theirs, ours in parts]
+    table += [
+        (f"{layer}.{theirs}_layer_norm", f"{side}.{{i}}.{ours}_norm")
+        for theirs, ours in parts
+    ]
     table += [
         (f"{layer}.fc1", f"{side}.{{i}}.ffn.up"),
         (f"{layer}.fc2", f"{side}.{{i}}.ffn.down"),

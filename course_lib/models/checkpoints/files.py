@@ -1,7 +1,9 @@
-"""Checkpoint folders of Hugging Face: read one into a model of ours, write one of a model of ours.
+"""Checkpoint folders of Hugging Face: read one into a model of ours, write one of a
+model of ours.
 
 A folder holds `config.json`, and either `model.safetensors` or several files that
-`model.safetensors.index.json` lists by tensor. Nothing is downloaded, and no pickle is opened.
+`model.safetensors.index.json` lists by tensor. Nothing is downloaded, and no pickle is
+opened.
 """
 
 import json
@@ -21,7 +23,11 @@ from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.provenance import NOTHING_PUBLISHED
 from course_lib.specs.records import ModelSpec
 
-CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+CONFIG, SINGLE, INDEX = (
+    "config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+)
 SHARD_BYTES = 5 * 2**30
 
 
@@ -32,7 +38,8 @@ class CheckpointTensors(Mapping[str, Tensor]):
         folder: with `model.safetensors`, or with an index and the files it names.
 
     Raises:
-        ValueError: there is neither, the index is not of that form, or a file is missing or damaged.
+        ValueError: there is neither, the index is not of that form, or a file is
+        missing or damaged.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -43,14 +50,18 @@ class CheckpointTensors(Mapping[str, Tensor]):
             with _opened(folder / SINGLE) as tensors:
                 self._files = dict.fromkeys(tensors.keys(), folder / SINGLE)
         else:
-            raise ValueError(f"folder={str(folder)!r}: it has neither {SINGLE} nor {INDEX}")
+            raise ValueError(
+                f"folder={str(folder)!r}: it has neither {SINGLE} nor {INDEX}"
+            )
 
     def __getitem__(self, name: str) -> Tensor:
         with _opened(self._files[name]) as tensors:
             try:
                 return tensors.get_tensor(name)
             except SafetensorError as error:
-                raise ValueError(f"{self._files[name].name}: {name} cannot be read ({error})") from error
+                raise ValueError(
+                    f"{self._files[name].name}: {name} cannot be read ({error})"
+                ) from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)
@@ -68,7 +79,8 @@ def load_checkpoint(
     """The model of a folder, in evaluation mode.
 
     Args:
-        folder: of a family that `build` can build; see `course_lib.models.checkpoints.decoder_names` for the names it knows.
+        folder: of a family that `build` can build; see
+            `course_lib.models.checkpoints.decoder_names` for the names it knows.
         dtype: of the parameters; that of the first tensor when left out.
         build: makes the model from its spec; left out, the class that fits it.
 
@@ -76,51 +88,76 @@ def load_checkpoint(
         the model, on the CPU.
 
     Raises:
-        ValueError: a file is missing or damaged; the config is of an unknown family or has a part that
-            `build` does not build; a tensor is missing, unknown or of another shape. The message names it.
+        ValueError: a file is missing or damaged; the config is of an unknown family or
+            has a part that `build` does not build; a tensor is missing, unknown or of
+            another shape. The message names it.
 
     *Cost*: the model in float32 first, then one tensor more at a time.
     """
-    spec, tensors = spec_from_hf_config(Path(folder) / CONFIG), CheckpointTensors(folder)
+    spec, tensors = (
+        spec_from_hf_config(Path(folder) / CONFIG),
+        CheckpointTensors(folder),
+    )
     if not tensors:
         raise ValueError(f"folder={str(folder)!r}: its files hold no tensors")
-    model = build(spec).to(tensors[next(iter(tensors))].dtype if dtype is None else dtype)
+    model = build(spec).to(
+        tensors[next(iter(tensors))].dtype if dtype is None else dtype
+    )
     load_hf_weights(model, tensors)
     return model.eval()
 
 
 def save_checkpoint(
-    model: nn.Module, folder: str | Path, config: Mapping[str, Any], *, shard_bytes: int = SHARD_BYTES
+    model: nn.Module,
+    folder: str | Path,
+    config: Mapping[str, Any],
+    *,
+    shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Write a folder that `transformers` loads, and `load_checkpoint` too.
 
     Args:
         model: of a family whose names are known.
         folder: made if it is not there.
-        config: the fields of the model's `config.json`, `model_type` among them. A spec leaves out what costs
-            nothing (special tokens, say), so the config is given and compared with the spec.
+        config: the fields of the model's `config.json`, `model_type` among them. A spec
+            leaves out what costs nothing (special tokens, say), so the config is given
+            and compared with the spec.
         shard_bytes: the most bytes a file holds, unless one tensor is larger.
 
     Raises:
-        ValueError: the config describes another model, the folder holds a checkpoint already, the family's
-            names are not known, or `shard_bytes` is below 1.
+        ValueError: the config describes another model, the folder holds a checkpoint
+            already, the family's names are not known, or `shard_bytes` is below 1.
     """
     folder = Path(folder)
     if shard_bytes < 1:
         raise ValueError(f"shard_bytes={shard_bytes}: allowed are whole numbers from 1")
     described = _bare(spec_from_hf_config(config))
     if described != _bare(model.spec):
-        raise ValueError(f"config describes another model than this one: {_differences(described, model)}")
+        raise ValueError(
+            f"config describes another model than this one: {_differences(described, model)}"
+        )
     if any((folder / name).exists() for name in (CONFIG, SINGLE, INDEX)):
         raise ValueError(f"folder={str(folder)!r}: it holds a checkpoint already")
     tensors = hf_tensors(model)
     shards = _shards(tensors, shard_bytes)
     folder.mkdir(parents=True, exist_ok=True)
-    names = [SINGLE] if len(shards) == 1 else [_shard_name(i, len(shards)) for i in range(len(shards))]
+    names = (
+        [SINGLE]
+        if len(shards) == 1
+        else [_shard_name(i, len(shards)) for i in range(len(shards))]
+    )
     for name, shard in zip(names, shards, strict=True):
-        save_file({tensor: tensors[tensor] for tensor in shard}, folder / name, metadata={"format": "pt"})
+        save_file(
+            {tensor: tensors[tensor] for tensor in shard},
+            folder / name,
+            metadata={"format": "pt"},
+        )
     if len(shards) > 1:
-        place = {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
+        place = {
+            tensor: name
+            for name, shard in zip(names, shards, strict=True)
+            for tensor in shard
+        }
         total = sum(tensor.nbytes for tensor in tensors.values())
         _write(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": place})
     _write(folder / CONFIG, config)
@@ -132,10 +169,14 @@ def _indexed(folder: Path) -> dict[str, Path]:
         places = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
         files = {name: Path(file) for name, file in places.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{INDEX}: a mapping with a weight_map of files is wanted ({error!r})") from error
+        raise ValueError(
+            f"{INDEX}: a mapping with a weight_map of files is wanted ({error!r})"
+        ) from error
     for file in set(files.values()):
         if file.name != str(file) or not (folder / file).is_file():
-            raise ValueError(f"{INDEX}: {str(file)!r} is no file of the folder {str(folder)!r}")
+            raise ValueError(
+                f"{INDEX}: {str(file)!r} is no file of the folder {str(folder)!r}"
+            )
     return {name: folder / file for name, file in files.items()}
 
 
@@ -143,7 +184,9 @@ def _opened(path: Path):
     try:
         return safe_open(path, framework="pt")
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path.name}: not a readable safetensors file ({error})") from error
+        raise ValueError(
+            f"{path.name}: not a readable safetensors file ({error})"
+        ) from error
 
 
 def _shards(tensors: Mapping[str, Tensor], most: int) -> list[list[str]]:
@@ -169,8 +212,12 @@ def _bare(spec: ModelSpec) -> ModelSpec:
 
 def _differences(described: ModelSpec, model: nn.Module) -> str:
     fields = vars(described)
-    return ", ".join(name for name in fields if fields[name] != getattr(_bare(model.spec), name))
+    return ", ".join(
+        name for name in fields if fields[name] != getattr(_bare(model.spec), name)
+    )
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(dict(content), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(dict(content), indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )

@@ -1,7 +1,8 @@
-"""Weights both ways: between a model of ours and the tensors of a Hugging Face checkpoint, name by name.
+"""Weights both ways: between a model of ours and the tensors of a Hugging Face
+checkpoint, name by name.
 
-`names` says which tensor of theirs holds which of ours, `fused` how they lie in it. The numbers are copied as
-they stand.
+`names` says which tensor of theirs holds which of ours, `fused` how they lie in it. The
+numbers are copied as they stand.
 """
 
 import re
@@ -27,7 +28,8 @@ SUFFIXES = (".weight", ".bias", "")
 
 @dataclass(frozen=True)
 class PackedTensor:
-    """One tensor of theirs: its name, the names of ours in it, their layout and the module they belong to.
+    """One tensor of theirs: its name, the names of ours in it, their layout and the
+    module they belong to.
 
     `copy`: it repeats another of theirs, which is the one that counts.
     """
@@ -43,12 +45,20 @@ class PackedTensor:
         return self.layout.join([tensors[name] for name in self.ours], self.owner)
 
     def split(self, tensor: Tensor, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Ours, made of their tensor; a ValueError if it has another shape than `like` asks for."""
-        want = self.join({name: like[name].detach().to("meta") for name in self.ours}).shape
+        """Ours, made of their tensor; a ValueError if it has another shape than `like`
+        asks for.
+        """
+        want = self.join(
+            {name: like[name].detach().to("meta") for name in self.ours}
+        ).shape
         if tensor.shape != want:
-            raise ValueError(f"{self.theirs} has shape {tuple(tensor.shape)}, not {tuple(want)}")
+            raise ValueError(
+                f"{self.theirs} has shape {tuple(tensor.shape)}, not {tuple(want)}"
+            )
         rows = [len(like[name]) for name in self.ours]
-        return dict(zip(self.ours, self.layout.split(tensor, rows, self.owner), strict=True))
+        return dict(
+            zip(self.ours, self.layout.split(tensor, rows, self.owner), strict=True)
+        )
 
 
 def load_hf_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
@@ -56,38 +66,60 @@ def load_hf_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
 
     Args:
         model: built from the checkpoint's config; its `spec` names the family.
-        state_dict: names and tensors, as `transformers` gives them. Read one at a time, so it may be lazy.
+        state_dict: names and tensors, as `transformers` gives them. Read one at a time,
+            so it may be lazy.
 
     Raises:
-        ValueError: the family has no table of names; or a tensor is missing, is unknown to the model, or has
-            another shape, or a tied one differs from what it is tied to. The message names it.
+        ValueError: the family has no table of names; or a tensor is missing, is unknown
+            to the model, or has another shape, or a tied one differs from what it is
+            tied to. The message names it.
     """
     pieces = {piece.theirs: piece for piece in packed_tensors(model)}
     owned, every = _owned(model), _every(model)
     full = {_full_name(name, pieces): name for name in state_dict}
-    given = {name: own for name, own in full.items() if name in pieces or not re.search(NOT_WEIGHTS, own)}
-    needed = {name for name, piece in pieces.items() if not piece.copy and set(piece.ours) & owned.keys()}
+    given = {
+        name: own
+        for name, own in full.items()
+        if name in pieces or not re.search(NOT_WEIGHTS, own)
+    }
+    needed = {
+        name
+        for name, piece in pieces.items()
+        if not piece.copy and set(piece.ours) & owned.keys()
+    }
     for problem, names in (
         ("missing from state_dict", needed - given.keys()),
         ("unknown to the model", given.keys() - pieces.keys()),
     ):
         if names:
             raise ValueError(f"state_dict: {', '.join(sorted(names))}: {problem}")
-    for theirs in sorted(given, key=lambda name: name not in needed):  # tied copies last
-        for name, tensor in pieces[theirs].split(state_dict[given[theirs]], every).items():
+    for theirs in sorted(
+        given, key=lambda name: name not in needed
+    ):  # tied copies last
+        for name, tensor in (
+            pieces[theirs].split(state_dict[given[theirs]], every).items()
+        ):
             if name in owned and not pieces[theirs].copy:
                 with torch.no_grad():
                     owned[name].copy_(tensor)
-            elif not torch.equal(every[name].detach().cpu(), tensor.to(every[name].dtype).cpu()):
-                raise ValueError(f"state_dict: {theirs} differs from the tensor that it is tied to")
+            elif not torch.equal(
+                every[name].detach().cpu(), tensor.to(every[name].dtype).cpu()
+            ):
+                raise ValueError(
+                    f"state_dict: {theirs} differs from the tensor that it is tied to"
+                )
 
 
-def hf_tensors(model: nn.Module, tensors: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """The model's tensors under their names and in their layout; a tied one once, as they are saved.
+def hf_tensors(
+    model: nn.Module, tensors: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """The model's tensors under their names and in their layout; a tied one once, as
+    they are saved.
 
     Args:
         model: as in `load_hf_weights`.
-        tensors: what to convert in place of the parameters, by our names: gradients, for instance.
+        tensors: what to convert in place of the parameters, by our names: gradients,
+            for instance.
 
     Raises:
         ValueError: the family has no table of names.
@@ -99,8 +131,16 @@ def hf_tensors(model: nn.Module, tensors: Mapping[str, Tensor] | None = None) ->
     >>> tensors["transformer.h.0.attn.c_attn.weight"].shape  # [in, out] of queries, keys and values
     torch.Size([4, 12])
     """
-    source = {name: own.detach() for name, own in _owned(model).items()} if tensors is None else tensors
-    pieces = (piece for piece in packed_tensors(model) if not piece.copy and set(piece.ours) <= source.keys())
+    source = (
+        {name: own.detach() for name, own in _owned(model).items()}
+        if tensors is None
+        else tensors
+    )
+    pieces = (
+        piece
+        for piece in packed_tensors(model)
+        if not piece.copy and set(piece.ours) <= source.keys()
+    )
     return {piece.theirs: piece.join(source).contiguous() for piece in pieces}
 
 
@@ -108,7 +148,8 @@ def packed_tensors(model: nn.Module) -> list[PackedTensor]:
     """Which tensors a checkpoint of this model consists of, tied copies included.
 
     Raises:
-        ValueError: the family has no table of names, or its table leaves a parameter out.
+        ValueError: the family has no table of names, or its table leaves a parameter
+        out.
     """
     names = set(_every(model))
     pieces: dict[str, PackedTensor] = {}
@@ -117,29 +158,45 @@ def packed_tensors(model: nn.Module) -> list[PackedTensor]:
         copy = layout == ["copy"]
         for index in range(max(_depths(names))) if "{i}" in theirs + ours else (0,):
             for suffix in SUFFIXES:
-                parts = tuple(part + suffix for part in _expand(ours.replace("{i}", str(index))))
+                parts = tuple(
+                    part + suffix for part in _expand(ours.replace("{i}", str(index)))
+                )
                 name = theirs.replace("{i}", str(index)) + suffix
                 if names.issuperset(parts) and (copy or taken.isdisjoint(parts)):
                     taken.update(parts)
-                    owner = model.get_submodule(parts[0].removesuffix(suffix).rpartition(".")[0])
+                    owner = model.get_submodule(
+                        parts[0].removesuffix(suffix).rpartition(".")[0]
+                    )
                     pieces[name] = PackedTensor(
-                        name, parts, PACKINGS["same" if copy or not layout else layout[0]], owner, copy
+                        name,
+                        parts,
+                        PACKINGS["same" if copy or not layout else layout[0]],
+                        owner,
+                        copy,
                     )
     left_out = names - taken - (names - _owned(model).keys())
     if left_out:
-        raise ValueError(f"{model.spec.family}: no name is known for {', '.join(sorted(left_out))}")
+        raise ValueError(
+            f"{model.spec.family}: no name is known for {', '.join(sorted(left_out))}"
+        )
     return list(pieces.values())
 
 
 def table_of(model: nn.Module) -> Table:
-    """The table of names of the model's family; where two rows name one parameter, the first counts."""
+    """The table of names of the model's family; where two rows name one parameter, the
+    first counts.
+    """
     family = model.spec.family
     tables = {**TABLES, **PAIRED_TABLES}
     if family not in tables:
-        raise ValueError(f"family={family!r}: names are known for {', '.join(sorted(tables))}")
+        raise ValueError(
+            f"family={family!r}: names are known for {', '.join(sorted(tables))}"
+        )
     variants = {**VARIANTS, **PAIRED_VARIANTS}
     kinds = {
-        kind for layer in model.spec.layers for kind in (layer.norm_layout, getattr(layer.ffn, "kind", ""))
+        kind
+        for layer in model.spec.layers
+        for kind in (layer.norm_layout, getattr(layer.ffn, "kind", ""))
     }
     first = (row for kind in sorted(kinds) for row in variants.get((family, kind), ()))
     return (*first, *tables[family])
@@ -147,17 +204,23 @@ def table_of(model: nn.Module) -> Table:
 
 def _depths(names: set[str]) -> list[int]:
     """How many layers the stacks have, by the numbers in the names."""
-    return [int(number) + 1 for name in names for number in re.findall(r"\.(\d+)\.", name)] or [0]
+    return [
+        int(number) + 1 for name in names for number in re.findall(r"\.(\d+)\.", name)
+    ] or [0]
 
 
 def _expand(name: str) -> list[str]:
     """`a.{b,c}` -> a.b and a.c."""
     found = re.fullmatch(r"(.*)\{(.*)\}", name)
-    return [name] if found is None else [found[1] + part for part in found[2].split(",")]
+    return (
+        [name] if found is None else [found[1] + part for part in found[2].split(",")]
+    )
 
 
 def _every(model: nn.Module) -> dict[str, Tensor]:
-    """All names of the model's parameters and of the buffers that are saved; a shared one has several."""
+    """All names of the model's parameters and of the buffers that are saved; a shared
+    one has several.
+    """
     return dict(model.state_dict(keep_vars=True))
 
 
@@ -171,7 +234,9 @@ def _owned(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _full_name(name: str, pieces: Mapping[str, PackedTensor]) -> str:
-    """The name as the table has it: files may use another, or leave the stack's prefix out."""
+    """The name as the table has it: files may use another, or leave the stack's prefix
+    out.
+    """
     name = OTHER_NAMES.get(name, name)
     full = (prefix + name for prefix in ("", *BASE_PREFIXES))
     return next((candidate for candidate in full if candidate in pieces), name)

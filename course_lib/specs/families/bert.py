@@ -1,7 +1,8 @@
 """Encoders, which see both sides: BERT, RoBERTa, ModernBERT.
 
-They stand for `BertModel` and `RobertaModel` (with their poolers) and `ModernBertModel` of `transformers`.
-Where the config's `architectures` name a `...ForMaskedLM`, they stand for that.
+They stand for `BertModel` and `RobertaModel` (with their poolers) and `ModernBertModel`
+of `transformers`. Where the config's `architectures` name a `...ForMaskedLM`, they
+stand for that.
 """
 
 from typing import Any
@@ -24,17 +25,27 @@ LONGEST_PAUSE = 3  # ModernBERT: every third layer sees the whole text, where th
 
 def bert(config: Config) -> ModelSpec:
     """Post-norm encoder with learned positions and token types."""
-    return post_norm_encoder(config, position_offset=0, head_activation=config.word("hidden_act", "gelu"))
+    return post_norm_encoder(
+        config, position_offset=0, head_activation=config.word("hidden_act", "gelu")
+    )
 
 
 def roberta(config: Config) -> ModelSpec:
-    """BERT whose positions start after the padding id: the table's rows up to it belong to padding."""
+    """BERT whose positions start after the padding id: the table's rows up to it belong
+    to padding.
+    """
     padding = config.count("pad_token_id", 1, least=0)
-    return post_norm_encoder(config, position_offset=padding + 1, head_activation="gelu")
+    return post_norm_encoder(
+        config, position_offset=padding + 1, head_activation="gelu"
+    )
 
 
-def post_norm_encoder(config: Config, *, position_offset: int, head_activation: str) -> ModelSpec:
-    """Return BERT, or what shares its layers; `head_activation` stands before a masked model's word table."""
+def post_norm_encoder(
+    config: Config, *, position_offset: int, head_activation: str
+) -> ModelSpec:
+    """Return BERT, or what shares its layers; `head_activation` stands before a masked
+    model's word table.
+    """
     width, rows = config.count("hidden_size"), config.count("max_position_embeddings")
     norm = layer_norm(config.number("layer_norm_eps", 1e-12))
     layer = LayerSpec(
@@ -60,14 +71,18 @@ def post_norm_encoder(config: Config, *, position_offset: int, head_activation: 
 
 
 def modernbert(config: Config) -> ModelSpec:
-    """Pre-norm encoder: RoPE, GeGLU, no biases; two local layers after each that sees the whole text.
+    """Pre-norm encoder: RoPE, GeGLU, no biases; two local layers after each that sees
+    the whole text.
 
-    A local layer sees half of `local_attention` tokens on either side. The first layer's attention has no
+    A local layer sees half of `local_attention` tokens on either side. The first
+    layer's attention has no
     norm: the words have just been through one.
     """
     width, depth = config.count("hidden_size"), config.layers()
     norm = NormSpec(
-        kind="layernorm", eps=config.number("norm_eps", 1e-5), bias=config.flag("norm_bias", False)
+        kind="layernorm",
+        eps=config.number("norm_eps", 1e-5),
+        bias=config.flag("norm_bias", False),
     )
     ffn = FFNSpec(
         kind="glu",
@@ -75,7 +90,10 @@ def modernbert(config: Config) -> ModelSpec:
         width=config.count("intermediate_size"),
         bias=config.flag("mlp_bias", False),
     )
-    mixers = (modernbert_attention(config, width, kind) for kind in modernbert_layer_types(config, depth))
+    mixers = (
+        modernbert_attention(config, width, kind)
+        for kind in modernbert_layer_types(config, depth)
+    )
     transform = TransformSpec(
         activation=config.word("classifier_activation", "gelu"),
         bias=config.flag("classifier_bias", False),
@@ -85,16 +103,25 @@ def modernbert(config: Config) -> ModelSpec:
         config,
         width,
         layers=tuple(
-            LayerSpec(mixer=mixer, ffn=ffn, norm=norm, mixer_norm=i > 0) for i, mixer in enumerate(mixers)
+            LayerSpec(mixer=mixer, ffn=ffn, norm=norm, mixer_norm=i > 0)
+            for i, mixer in enumerate(mixers)
         ),
         final_norm=norm,
         context=config.count("max_position_embeddings", None),
-        **head(config, transform, {"norm": norm}, without="none", bias=config.flag("decoder_bias", True)),
+        **head(
+            config,
+            transform,
+            {"norm": norm},
+            without="none",
+            bias=config.flag("decoder_bias", True),
+        ),
     )
 
 
 def modernbert_layer_types(config: Config, depth: int) -> tuple[str, ...]:
-    """Return each layer's kind: listed, or every n-th, from the first on, sees the whole text."""
+    """Return each layer's kind: listed, or every n-th, from the first on, sees the
+    whole text.
+    """
     every = config.count("global_attn_every_n_layers", LONGEST_PAUSE)
     listed = config.words("layer_types", depth, allowed=LAYER_TYPES)
     return listed or tuple(LAYER_TYPES[bool(i % every)] for i in range(depth))
@@ -102,7 +129,10 @@ def modernbert_layer_types(config: Config, depth: int) -> tuple[str, ...]:
 
 def modernbert_attention(config: Config, width: int, layer_type: str) -> AttentionSpec:
     """Return the attention of one kind of layer, which has a base of its own for RoPE."""
-    heads, bias = config.count("num_attention_heads"), config.flag("attention_bias", False)
+    heads, bias = (
+        config.count("num_attention_heads"),
+        config.flag("attention_bias", False),
+    )
     if width % heads:
         raise ValueError(f"config: {heads} heads do not divide a width of {width}")
     local = layer_type == LAYER_TYPES[1]
@@ -122,9 +152,16 @@ def modernbert_attention(config: Config, width: int, layer_type: str) -> Attenti
 
 
 def head(
-    config: Config, transform: TransformSpec, embeddings: dict[str, Any], *, without: str, bias: bool = True
+    config: Config,
+    transform: TransformSpec,
+    embeddings: dict[str, Any],
+    *,
+    without: str,
+    bias: bool = True,
 ) -> dict[str, Any]:
-    """Return what follows the last layer: a masked model's head where `architectures` ask, or `without`."""
+    """Return what follows the last layer: a masked model's head where `architectures`
+    ask, or `without`.
+    """
     if not any(name.endswith("ForMaskedLM") for name in config.names("architectures")):
         return {"head": without, "embeddings": EmbeddingSpec(**embeddings)}
     tied = config.flag("tie_word_embeddings", True)

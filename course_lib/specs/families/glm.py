@@ -1,7 +1,8 @@
-"""GLM-4: LLaMA with interleaved RoPE on half of each head, biases on queries, keys and values, two KV heads.
+"""GLM-4: LLaMA with interleaved RoPE on half of each head, biases on queries, keys and
+values, two KV heads.
 
-glm (GLM-4-9B of 2024) has pre-norms, glm4 (GLM-4-0414) norms both sides of each part. They stand for
-`GlmForCausalLM` and `Glm4ForCausalLM` of `transformers`.
+glm (GLM-4-9B of 2024) has pre-norms, glm4 (GLM-4-0414) norms both sides of each part.
+They stand for `GlmForCausalLM` and `Glm4ForCausalLM` of `transformers`.
 """
 
 from dataclasses import replace
@@ -24,7 +25,9 @@ def glm(config: Config) -> ModelSpec:
 
 def glm4(config: Config) -> ModelSpec:
     """GLM-4-0414, with a norm before and after each part."""
-    return causal_lm(config, (replace(glm_layer(config), norm_layout="sandwich"),) * config.layers())
+    return causal_lm(
+        config, (replace(glm_layer(config), norm_layout="sandwich"),) * config.layers()
+    )
 
 
 def glm_layer(config: Config) -> LayerSpec:

@@ -1,4 +1,5 @@
-"""Decoders before the LLaMA line, GPT-2 (and GPT-3) and BLOOM, and the parts that early families share.
+"""Decoders before the LLaMA line, GPT-2 (and GPT-3) and BLOOM, and the parts that early
+families share.
 
 They stand for `GPT2LMHeadModel` and `BloomForCausalLM` of `transformers`.
 """
@@ -17,8 +18,12 @@ from course_lib.specs.records import (
 
 
 def gpt2(config: Config) -> ModelSpec:
-    """Pre-norm decoder with learned positions and biases. GPT-3 is described in the same fields."""
-    if config.flag("scale_attn_by_inverse_layer_idx", False) or not config.flag("scale_attn_weights", True):
+    """Pre-norm decoder with learned positions and biases. GPT-3 is described in the
+    same fields.
+    """
+    if config.flag("scale_attn_by_inverse_layer_idx", False) or not config.flag(
+        "scale_attn_weights", True
+    ):
         raise ValueError(
             "config fields 'scale_attn_by_inverse_layer_idx' and 'scale_attn_weights': only false and true, "
             "as GPT-2 has them, are supported"
@@ -36,7 +41,8 @@ def gpt2(config: Config) -> ModelSpec:
         width,
         layers=(layer,) * config.layers("n_layer"),
         embeddings=EmbeddingSpec(
-            tied=config.flag("tie_word_embeddings", True), learned_positions=config.count("n_positions")
+            tied=config.flag("tie_word_embeddings", True),
+            learned_positions=config.count("n_positions"),
         ),
         final_norm=norm,
         context=config.count("n_positions"),
@@ -51,21 +57,29 @@ def bloom(config: Config) -> ModelSpec:
         )
     width = config.count(config.first("n_embed", "hidden_size"))
     norm = layer_norm(config.number("layer_norm_epsilon", 1e-5))
-    attention = full_attention(width, config.count(config.first("num_attention_heads", "n_head")))
+    attention = full_attention(
+        width, config.count(config.first("num_attention_heads", "n_head"))
+    )
     layer = LayerSpec(
-        mixer=replace(attention, alibi=True), ffn=mlp(4 * width, "gelu_pytorch_tanh"), norm=norm
+        mixer=replace(attention, alibi=True),
+        ffn=mlp(4 * width, "gelu_pytorch_tanh"),
+        norm=norm,
     )
     return model(
         config,
         width,
         layers=(layer,) * config.layers(config.first("num_hidden_layers", "n_layer")),
-        embeddings=EmbeddingSpec(tied=config.flag("tie_word_embeddings", True), norm=norm),
+        embeddings=EmbeddingSpec(
+            tied=config.flag("tie_word_embeddings", True), norm=norm
+        ),
         final_norm=norm,
     )
 
 
 def full_attention(width: int, heads: int, *, causal: bool = True) -> AttentionSpec:
-    """Return attention whose heads divide the width, with biases and no positions of its own."""
+    """Return attention whose heads divide the width, with biases and no positions of
+    its own.
+    """
     share = share_of(width, heads)
     return AttentionSpec(
         heads=heads,
@@ -98,4 +112,10 @@ def layer_norm(eps: float) -> NormSpec:
 def model(config: Config, width: int, **parts) -> ModelSpec:
     """Return the model, named after its family."""
     family = config.model_type
-    return ModelSpec(name=family, family=family, width=width, vocab=config.count("vocab_size"), **parts)
+    return ModelSpec(
+        name=family,
+        family=family,
+        width=width,
+        vocab=config.count("vocab_size"),
+        **parts,
+    )

@@ -1,4 +1,5 @@
-"""Dense decoders of the LLaMA line. Each stands for `<Family>ForCausalLM` of `transformers`.
+"""Dense decoders of the LLaMA line. Each stands for `<Family>ForCausalLM` of
+`transformers`.
 
 llama, mistral, qwen2, qwen3.
 """
@@ -31,14 +32,18 @@ OWN_HEAD_DIM = {  # where a config gives none
 
 
 def llama(config: Config) -> ModelSpec:
-    """LLaMA 1 to 3.1: RMSNorm, RoPE, a SwiGLU FFN; grouped KV heads where the config has them."""
+    """LLaMA 1 to 3.1: RMSNorm, RoPE, a SwiGLU FFN; grouped KV heads where the config
+    has them.
+    """
     bias = config.flag("attention_bias", False)
     layer = decoder_layer(config, attention(config, bias_qkv=bias, bias_out=bias))
     return causal_lm(config, (layer,) * config.layers())
 
 
 def mistral(config: Config) -> ModelSpec:
-    """LLaMA with a window in every layer: 4096 unless the config says otherwise, or null for none."""
+    """LLaMA with a window in every layer: 4096 unless the config says otherwise, or
+    null for none.
+    """
     window = config.count("sliding_window", config.unless_null("sliding_window", 4096))
     layer = decoder_layer(config, attention(config, window=window))
     return causal_lm(config, (layer,) * config.layers())
@@ -46,7 +51,10 @@ def mistral(config: Config) -> ModelSpec:
 
 def qwen2(config: Config) -> ModelSpec:
     """LLaMA with biases on the query, key and value projections."""
-    layers = (decoder_layer(config, attention(config, window=w, bias_qkv=True)) for w in qwen_windows(config))
+    layers = (
+        decoder_layer(config, attention(config, window=w, bias_qkv=True))
+        for w in qwen_windows(config)
+    )
     return causal_lm(config, tuple(layers))
 
 
@@ -54,12 +62,18 @@ def qwen3(config: Config) -> ModelSpec:
     """Qwen2 without those biases, but an RMSNorm on each head's query and key."""
     bias = config.flag("attention_bias", False)
     options = {"bias_qkv": bias, "bias_out": bias, "qk_norm": "head"}
-    mixers = (attention(config, window=window, **options) for window in qwen_windows(config))
+    mixers = (
+        attention(config, window=window, **options) for window in qwen_windows(config)
+    )
     return causal_lm(config, tuple(decoder_layer(config, mixer) for mixer in mixers))
 
 
 def attention(
-    config: Config, *, window: int | None = None, rope: RopeSpec | None = None, **options
+    config: Config,
+    *,
+    window: int | None = None,
+    rope: RopeSpec | None = None,
+    **options,
 ) -> AttentionSpec:
     """Return grouped attention, with RoPE unless another is given."""
     width = head_dim_of(config)
@@ -75,9 +89,13 @@ def attention(
 
 
 def kv_heads_of(config: Config) -> int:
-    """Return `num_key_value_heads`; null means one a head, and so does silence in older families."""
+    """Return `num_key_value_heads`; null means one a head, and so does silence in older
+    families.
+    """
     default = None if config.model_type in MAY_OMIT_KV_HEADS else REQUIRED
-    given = config.count("num_key_value_heads", config.unless_null("num_key_value_heads", default))
+    given = config.count(
+        "num_key_value_heads", config.unless_null("num_key_value_heads", default)
+    )
     return given or config.count("num_attention_heads")
 
 
@@ -98,15 +116,25 @@ def gated_ffn(config: Config, field: str = "intermediate_size") -> FFNSpec:
 
 
 def decoder_layer(
-    config: Config, mixer: Mixer, ffn: FFNSpec | MoESpec | None = None, *, eps: float = 1e-6
+    config: Config,
+    mixer: Mixer,
+    ffn: FFNSpec | MoESpec | None = None,
+    *,
+    eps: float = 1e-6,
 ) -> LayerSpec:
-    """Return a pre-norm block, with the config's gated FFN unless another is given; `eps` is the default."""
+    """Return a pre-norm block, with the config's gated FFN unless another is given;
+    `eps` is the default.
+    """
     norm = NormSpec(kind="rmsnorm", eps=config.number("rms_norm_eps", eps))
     return LayerSpec(mixer=mixer, ffn=ffn or gated_ffn(config), norm=norm)
 
 
 def causal_lm(
-    config: Config, layers: tuple[LayerSpec, ...], *, embeddings: EmbeddingSpec | None = None, **parts
+    config: Config,
+    layers: tuple[LayerSpec, ...],
+    *,
+    embeddings: EmbeddingSpec | None = None,
+    **parts,
 ) -> ModelSpec:
     """Return the model around the layers, which ends in the norm its layers use."""
     return ModelSpec(
@@ -115,23 +143,34 @@ def causal_lm(
         width=config.count("hidden_size"),
         vocab=config.count("vocab_size"),
         layers=layers,
-        embeddings=embeddings or EmbeddingSpec(tied=config.flag("tie_word_embeddings", False)),
+        embeddings=embeddings
+        or EmbeddingSpec(tied=config.flag("tie_word_embeddings", False)),
         final_norm=layers[-1].norm,
         context=config.count("max_position_embeddings", None),
         **parts,
     )
 
 
-def windows_of(config: Config, is_windowed: Callable[[int], bool]) -> tuple[int | None, ...]:
-    """Return each layer's window, from `layer_types` or else from the family's rule on the layer's index."""
+def windows_of(
+    config: Config, is_windowed: Callable[[int], bool]
+) -> tuple[int | None, ...]:
+    """Return each layer's window, from `layer_types` or else from the family's rule on
+    the layer's index.
+    """
     window, depth = config.count("sliding_window"), config.layers()
     types = config.words("layer_types", depth, allowed=LAYER_TYPES)
-    windowed = map(is_windowed, range(depth)) if types is None else (t == LAYER_TYPES[1] for t in types)
+    windowed = (
+        map(is_windowed, range(depth))
+        if types is None
+        else (t == LAYER_TYPES[1] for t in types)
+    )
     return tuple(window if here else None for here in windowed)
 
 
 def qwen_windows(config: Config) -> tuple[int | None, ...]:
-    """Return Qwen's windows: off unless `use_sliding_window`, then from layer `max_window_layers` on."""
+    """Return Qwen's windows: off unless `use_sliding_window`, then from layer
+    `max_window_layers` on.
+    """
     if not config.flag("use_sliding_window", False):
         return (None,) * config.layers()
     first = config.count("max_window_layers", 28, least=0)

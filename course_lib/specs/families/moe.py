@@ -1,6 +1,8 @@
-"""Decoders with routed experts. Each stands for `<Family>ForCausalLM` of `transformers`.
+"""Decoders with routed experts. Each stands for `<Family>ForCausalLM` of
+`transformers`.
 
-mixtral, qwen3_moe, olmoe, gpt_oss, glm4_moe (without its multi-token-prediction layers).
+mixtral, qwen3_moe, olmoe, gpt_oss, glm4_moe (without its multi-token-prediction
+layers).
 """
 
 from course_lib.specs.families.llama import (
@@ -25,56 +27,85 @@ def mixtral(config: Config) -> ModelSpec:
     )
     rope = rope_spec(config, head_dim_of(config), theta=1e6)
     mixer = attention(config, window=config.count("sliding_window", None), rope=rope)
-    return causal_lm(config, (decoder_layer(config, mixer, moe, eps=1e-5),) * config.layers())
+    return causal_lm(
+        config, (decoder_layer(config, mixer, moe, eps=1e-5),) * config.layers()
+    )
 
 
 def qwen3_moe(config: Config) -> ModelSpec:
-    """Qwen3 with experts in every `decoder_sparse_step`-th layer, but for those in `mlp_only_layers`."""
+    """Qwen3 with experts in every `decoder_sparse_step`-th layer, but for those in
+    `mlp_only_layers`.
+    """
     bias = config.flag("attention_bias", False)
     windowed = config.flag("use_sliding_window", False)
     window = config.count("sliding_window") if windowed else None
-    mixer = attention(config, window=window, bias_qkv=bias, bias_out=bias, qk_norm="head")
-    step, dense = config.count("decoder_sparse_step", 1), config.get("mlp_only_layers", [])
+    mixer = attention(
+        config, window=window, bias_qkv=bias, bias_out=bias, qk_norm="head"
+    )
+    step, dense = (
+        config.count("decoder_sparse_step", 1),
+        config.get("mlp_only_layers", []),
+    )
     if not isinstance(dense, list | tuple):
-        raise ValueError(f"config field 'mlp_only_layers': {dense!r} is not a list of layer indices")
+        raise ValueError(
+            f"config field 'mlp_only_layers': {dense!r} is not a list of layer indices"
+        )
     moe = narrow_experts(config, renormalise=config.flag("norm_topk_prob", False))
-    ffns = (moe if i not in dense and (i + 1) % step == 0 else None for i in range(config.layers()))
+    ffns = (
+        moe if i not in dense and (i + 1) % step == 0 else None
+        for i in range(config.layers())
+    )
     return causal_lm(config, tuple(decoder_layer(config, mixer, ffn) for ffn in ffns))
 
 
 def olmoe(config: Config) -> ModelSpec:
     """Many narrow experts, and norms over the whole width of queries and keys."""
     bias = config.flag("attention_bias", False)
-    moe = narrow_experts(config, "intermediate_size", renormalise=config.flag("norm_topk_prob", False))
+    moe = narrow_experts(
+        config, "intermediate_size", renormalise=config.flag("norm_topk_prob", False)
+    )
     mixer = attention(config, bias_qkv=bias, bias_out=bias, qk_norm="width")
-    return causal_lm(config, (decoder_layer(config, mixer, moe, eps=1e-5),) * config.layers())
+    return causal_lm(
+        config, (decoder_layer(config, mixer, moe, eps=1e-5),) * config.layers()
+    )
 
 
 def gpt_oss(config: Config) -> ModelSpec:
-    """Windows in every other layer, a learned sink in each head, and biases everywhere, routers included.
+    """Windows in every other layer, a learned sink in each head, and biases everywhere,
+    routers included.
 
-    Without RoPE fields `transformers` would assume YaRN here and plain RoPE elsewhere, so they must be given.
+    Without RoPE fields `transformers` would assume YaRN here and plain RoPE elsewhere,
+    so they must be given.
     """
     if not (config.table("rope_parameters") or config.table("rope_scaling")):
-        raise ValueError("config of model_type 'gpt_oss': the field 'rope_scaling' is missing")
+        raise ValueError(
+            "config of model_type 'gpt_oss': the field 'rope_scaling' is missing"
+        )
     bias = config.flag("attention_bias", True)
     rope = rope_spec(config, head_dim_of(config), theta=150_000.0)
     moe = MoESpec(
         experts=config.count("num_local_experts"),
         top_k=config.count("num_experts_per_tok"),
         expert=FFNSpec(
-            kind="glu", activation="swiglu_clamped", width=config.count("intermediate_size"), bias=True
+            kind="glu",
+            activation="swiglu_clamped",
+            width=config.count("intermediate_size"),
+            bias=True,
         ),
         router_bias=True,
     )
     windows = windows_of(config, lambda i: i % 2 == 0)
     options = {"rope": rope, "bias_qkv": bias, "bias_out": bias, "sinks": True}
     mixers = (attention(config, window=window, **options) for window in windows)
-    return causal_lm(config, tuple(decoder_layer(config, mixer, moe, eps=1e-5) for mixer in mixers))
+    return causal_lm(
+        config, tuple(decoder_layer(config, mixer, moe, eps=1e-5) for mixer in mixers)
+    )
 
 
 def glm4_moe(config: Config) -> ModelSpec:
-    """GLM-4.5: routed as DeepSeek-V3, on grouped attention of which half of each head turns."""
+    """GLM-4.5: routed as DeepSeek-V3, on grouped attention of which half of each head
+    turns.
+    """
     mixer = attention(
         config,
         rope=rope_spec(config, head_dim_of(config), fraction=0.5),
@@ -82,33 +113,57 @@ def glm4_moe(config: Config) -> ModelSpec:
         qk_norm="head" if config.flag("use_qk_norm", False) else "none",
     )
     moe = fine_grained_experts(
-        config, scoring="sigmoid", renormalise=config.flag("norm_topk_prob", True), selection_bias=True
+        config,
+        scoring="sigmoid",
+        renormalise=config.flag("norm_topk_prob", True),
+        selection_bias=True,
     )
     dense = config.count("first_k_dense_replace", 1, least=0)
     ffns = (gated_ffn(config) if i < dense else moe for i in range(config.layers()))
-    return causal_lm(config, tuple(decoder_layer(config, mixer, ffn, eps=1e-5) for ffn in ffns))
+    return causal_lm(
+        config, tuple(decoder_layer(config, mixer, ffn, eps=1e-5) for ffn in ffns)
+    )
 
 
-def narrow_experts(config: Config, field: str = "moe_intermediate_size", **routing) -> MoESpec:
-    """Return `num_experts` experts of the width in `field` (version 5 may say `num_local_experts`)."""
+def narrow_experts(
+    config: Config, field: str = "moe_intermediate_size", **routing
+) -> MoESpec:
+    """Return `num_experts` experts of the width in `field` (version 5 may say
+    `num_local_experts`).
+    """
     experts = config.count("num_local_experts", None) or config.count("num_experts")
-    expert = FFNSpec(kind="glu", activation=config.word("hidden_act", "silu"), width=config.count(field))
-    return MoESpec(experts=experts, top_k=config.count("num_experts_per_tok"), expert=expert, **routing)
+    expert = FFNSpec(
+        kind="glu",
+        activation=config.word("hidden_act", "silu"),
+        width=config.count(field),
+    )
+    return MoESpec(
+        experts=experts,
+        top_k=config.count("num_experts_per_tok"),
+        expert=expert,
+        **routing,
+    )
 
 
 def fine_grained_experts(
     config: Config, *, groups: tuple[int, int] = (1, 1), scale: float = 1.0, **routing
 ) -> MoESpec:
-    """Return DeepSeek's many narrow routed experts, beside a few shared ones which serve every token.
+    """Return DeepSeek's many narrow routed experts, beside a few shared ones which
+    serve every token.
 
-    `groups` is the family's number of groups and how many of them a token may visit; `scale` its factor on
-    the experts' sum. Both are used where the config says nothing.
+    `groups` is the family's number of groups and how many of them a token may visit;
+    `scale` its factor on the experts' sum. Both are used where the config says nothing.
     """
-    width, shared = config.count("moe_intermediate_size"), config.count("n_shared_experts")
+    width, shared = (
+        config.count("moe_intermediate_size"),
+        config.count("n_shared_experts"),
+    )
     return MoESpec(
         experts=config.count("n_routed_experts"),
         top_k=config.count("num_experts_per_tok"),
-        expert=FFNSpec(kind="glu", activation=config.word("hidden_act", "silu"), width=width),
+        expert=FFNSpec(
+            kind="glu", activation=config.word("hidden_act", "silu"), width=width
+        ),
         shared=shared,
         shared_width=shared * width,
         scale=config.number("routed_scaling_factor", scale),

@@ -1,7 +1,9 @@
-"""Decoders that run attention and feed-forward network side by side: GPT-J, GPT-NeoX, Falcon, PaLM, Cohere.
+"""Decoders that run attention and feed-forward network side by side: GPT-J, GPT-NeoX,
+Falcon, PaLM, Cohere.
 
-They stand for `GPTJForCausalLM`, `GPTNeoXForCausalLM`, `FalconForCausalLM` and `CohereForCausalLM` of
-`transformers`. PaLM is not there: "palm" and its fields are this course's.
+They stand for `GPTJForCausalLM`, `GPTNeoXForCausalLM`, `FalconForCausalLM` and
+`CohereForCausalLM` of `transformers`. PaLM is not there: "palm" and its fields are this
+course's.
 """
 
 from course_lib.specs.families.gpt import layer_norm, mlp, model, share_of
@@ -20,17 +22,27 @@ from course_lib.specs.rotary import rope_spec
 
 
 def gptj(config: Config) -> ModelSpec:
-    """One norm for both parts, interleaved RoPE on the first `rotary_dim` of a head, a bias on the head."""
+    """One norm for both parts, interleaved RoPE on the first `rotary_dim` of a head, a
+    bias on the head.
+    """
     width, heads = config.count("n_embd"), config.count("n_head")
     head_dim = share_of(width, heads)
     turned = config.count("rotary_dim", config.unless_null("rotary_dim", 64))
     if turned is None or turned > head_dim:
-        raise ValueError(f"config field 'rotary_dim': {turned} is no number up to the head width {head_dim}")
+        raise ValueError(
+            f"config field 'rotary_dim': {turned} is no number up to the head width {head_dim}"
+        )
     rope = RopeSpec(theta=10_000.0, dim=turned, pairing="interleaved")
     norm = layer_norm(config.number("layer_norm_epsilon", 1e-5))
     activation = config.word("activation_function", "gelu_new")
     layer = LayerSpec(
-        mixer=AttentionSpec(heads=heads, kv_heads=heads, head_dim=head_dim, value_dim=head_dim, rope=rope),
+        mixer=AttentionSpec(
+            heads=heads,
+            kv_heads=heads,
+            head_dim=head_dim,
+            value_dim=head_dim,
+            rope=rope,
+        ),
         ffn=mlp(config.count("n_inner", 4 * width), activation),
         norm=norm,
         norm_layout="parallel",
@@ -39,18 +51,27 @@ def gptj(config: Config) -> ModelSpec:
         config,
         width,
         layers=(layer,) * config.layers("n_layer"),
-        embeddings=EmbeddingSpec(tied=config.flag("tie_word_embeddings", False), head_bias=True),
+        embeddings=EmbeddingSpec(
+            tied=config.flag("tie_word_embeddings", False), head_bias=True
+        ),
         final_norm=norm,
         context=config.count("n_positions", None),
     )
 
 
 def gpt_neox(config: Config) -> ModelSpec:
-    """A norm for each part, biases everywhere, RoPE on a quarter of each head (GPT-NeoX-20B, Pythia)."""
+    """A norm for each part, biases everywhere, RoPE on a quarter of each head
+    (GPT-NeoX-20B, Pythia).
+    """
     width, heads = config.count("hidden_size"), config.count("num_attention_heads")
     bias, head_dim = config.flag("attention_bias", True), share_of(width, heads)
     theta = config.number("rotary_emb_base", 10_000.0, above=0)
-    rope = rope_spec(config, head_dim, theta=theta, fraction=config.number("rotary_pct", 0.25, above=0))
+    rope = rope_spec(
+        config,
+        head_dim,
+        theta=theta,
+        fraction=config.number("rotary_pct", 0.25, above=0),
+    )
     norm = layer_norm(config.number("layer_norm_eps", 1e-5))
     mixer = AttentionSpec(
         heads=heads,
@@ -65,7 +86,9 @@ def gpt_neox(config: Config) -> ModelSpec:
         mixer=mixer,
         ffn=mlp(config.count("intermediate_size"), config.word("hidden_act", "gelu")),
         norm=norm,
-        norm_layout="parallel_two" if config.flag("use_parallel_residual", True) else "pre",
+        norm_layout="parallel_two"
+        if config.flag("use_parallel_residual", True)
+        else "pre",
     )
     return model(
         config,
@@ -78,12 +101,15 @@ def gpt_neox(config: Config) -> ModelSpec:
 
 
 def falcon(config: Config) -> ModelSpec:
-    """Falcon-7B: one KV head, one norm for both parts. Falcon-40B ("new"): groups of heads, a norm for each.
+    """Falcon-7B: one KV head, one norm for both parts. Falcon-40B ("new"): groups of
+    heads, a norm for each.
 
     Falcon-RW's ALiBi is not supported: its kernels round the slopes to bfloat16.
     """
     if config.flag("alibi", False):
-        raise ValueError("config field 'alibi': true is not supported for falcon, only false")
+        raise ValueError(
+            "config field 'alibi': true is not supported for falcon, only false"
+        )
     width, heads = config.count("hidden_size"), config.count("num_attention_heads")
     bias, head_dim = config.flag("bias", False), share_of(width, heads)
     norm = layer_norm(config.number("layer_norm_epsilon", 1e-5))
@@ -114,7 +140,9 @@ def falcon(config: Config) -> ModelSpec:
 
 
 def falcon_kv_heads(config: Config, heads: int) -> int:
-    """Return g: `num_kv_heads` counts in the new architecture and where heads are not shared."""
+    """Return g: `num_kv_heads` counts in the new architecture and where heads are not
+    shared.
+    """
     given = config.count("num_kv_heads", heads)
     if config.flag("new_decoder_architecture", False):
         return given
@@ -122,7 +150,9 @@ def falcon_kv_heads(config: Config, heads: int) -> int:
 
 
 def falcon_layout(config: Config) -> str:
-    """Return where the norms stand; the new architecture is always parallel, with two norms unless told."""
+    """Return where the norms stand; the new architecture is always parallel, with two
+    norms unless told.
+    """
     norms = config.count("num_ln_in_parallel_attn", None, most=2)
     if config.flag("new_decoder_architecture", False):
         return "parallel" if norms == 1 else "parallel_two"
@@ -130,11 +160,17 @@ def falcon_layout(config: Config) -> str:
 
 
 def cohere(config: Config) -> ModelSpec:
-    """Command R: one norm without a shift for both parts, SwiGLU, interleaved RoPE, scaled logits."""
+    """Command R: one norm without a shift for both parts, SwiGLU, interleaved RoPE,
+    scaled logits.
+    """
     if config.flag("use_qk_norm", False):
-        raise ValueError("config field 'use_qk_norm': true is not supported for cohere, only false")
+        raise ValueError(
+            "config field 'use_qk_norm': true is not supported for cohere, only false"
+        )
     bias = config.flag("attention_bias", False)
-    rope = rope_spec(config, head_dim_of(config), pairing="interleaved", theta=500_000.0)
+    rope = rope_spec(
+        config, head_dim_of(config), pairing="interleaved", theta=500_000.0
+    )
     layer = LayerSpec(
         mixer=attention(config, rope=rope, bias_qkv=bias, bias_out=bias),
         ffn=gated_ffn(config),
@@ -150,7 +186,9 @@ def cohere(config: Config) -> ModelSpec:
 
 
 def palm(config: Config) -> ModelSpec:
-    """One KV head for all, attention and SwiGLU side by side on one norm, and no bias anywhere."""
+    """One KV head for all, attention and SwiGLU side by side on one norm, and no bias
+    anywhere.
+    """
     width, head_dim = config.count("hidden_size"), config.count("head_dim")
     norm = NormSpec(kind="layernorm", eps=config.number("layer_norm_eps", 1e-6))
     layer = LayerSpec(
@@ -161,7 +199,9 @@ def palm(config: Config) -> ModelSpec:
             value_dim=head_dim,
             rope=rope_spec(config, head_dim),
         ),
-        ffn=FFNSpec(kind="glu", activation="silu", width=config.count("intermediate_size")),
+        ffn=FFNSpec(
+            kind="glu", activation="silu", width=config.count("intermediate_size")
+        ),
         norm=norm,
         norm_layout="parallel",
     )

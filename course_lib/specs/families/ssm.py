@@ -1,4 +1,5 @@
-"""Models which carry a state instead of a cache, and Jamba, which mixes both. Each a `<Family>ForCausalLM`.
+"""Models which carry a state instead of a cache, and Jamba, which mixes both. Each a
+`<Family>ForCausalLM`.
 
 mamba, mamba2, rwkv, jamba.
 """
@@ -37,42 +38,73 @@ def mamba(config: Config) -> ModelSpec:
 
 
 def mamba2(config: Config) -> ModelSpec:
-    """Mamba-2 blocks alone: heads of a shared decay, and a gated norm before the way out."""
+    """Mamba-2 blocks alone: heads of a shared decay, and a gated norm before the way
+    out.
+    """
     inner = config.count("expand", 2) * config.count("hidden_size")
     heads, head_dim = config.count("num_heads"), config.count("head_dim")
     if heads * head_dim != inner:
-        raise ValueError(f"config field 'num_heads': {heads} heads of {head_dim} do not make {inner}")
-    sizes = {"inner": inner, "heads": heads, "head_dim": head_dim, "groups": config.count("n_groups")}
-    return state_lm(config, SSMSpec(kind="mamba2", **sizes, **state_sizes(config)), tied=False)
+        raise ValueError(
+            f"config field 'num_heads': {heads} heads of {head_dim} do not make {inner}"
+        )
+    sizes = {
+        "inner": inner,
+        "heads": heads,
+        "head_dim": head_dim,
+        "groups": config.count("n_groups"),
+    }
+    return state_lm(
+        config, SSMSpec(kind="mamba2", **sizes, **state_sizes(config)), tied=False
+    )
 
 
 def rwkv(config: Config) -> ModelSpec:
-    """RWKV-4: time mixing and channel mixing, each on a LayerNorm; one more norm on the embedding."""
+    """RWKV-4: time mixing and channel mixing, each on a LayerNorm; one more norm on the
+    embedding.
+    """
     width = config.count("hidden_size")
-    norm = NormSpec(kind="layernorm", eps=config.number("layer_norm_epsilon", 1e-5), bias=True)
-    ffn = FFNSpec(
-        kind="channel_mix", activation="squared_relu", width=config.count("intermediate_size", 4 * width)
+    norm = NormSpec(
+        kind="layernorm", eps=config.number("layer_norm_epsilon", 1e-5), bias=True
     )
-    layer = LayerSpec(mixer=RWKVSpec(width=config.count("attention_hidden_size", width)), ffn=ffn, norm=norm)
+    ffn = FFNSpec(
+        kind="channel_mix",
+        activation="squared_relu",
+        width=config.count("intermediate_size", 4 * width),
+    )
+    layer = LayerSpec(
+        mixer=RWKVSpec(width=config.count("attention_hidden_size", width)),
+        ffn=ffn,
+        norm=norm,
+    )
     return ModelSpec(
         name="rwkv",
         family="rwkv",
         width=width,
         vocab=config.count("vocab_size"),
         layers=(layer,) * config.layers(),
-        embeddings=EmbeddingSpec(tied=config.flag("tie_word_embeddings", False), norm=norm),
+        embeddings=EmbeddingSpec(
+            tied=config.flag("tie_word_embeddings", False), norm=norm
+        ),
         final_norm=norm,
         context=config.count("context_length", 1024),
     )
 
 
 def jamba(config: Config) -> ModelSpec:
-    """One attention layer to seven of Mamba, without positions; experts in every other layer."""
+    """One attention layer to seven of Mamba, without positions; experts in every other
+    layer.
+    """
     mixers = {True: plain_attention(config), False: jamba_mixer(config)}
     moe = narrow_experts(config, "intermediate_size", renormalise=False)
-    ffns = {True: moe if moe.experts > 1 else gated_ffn(config), False: gated_ffn(config)}
+    ffns = {
+        True: moe if moe.experts > 1 else gated_ffn(config),
+        False: gated_ffn(config),
+    }
     attends, sparse = period(config, "attn_layer"), period(config, "expert_layer")
-    layers = (decoder_layer(config, mixers[a], ffns[s]) for a, s in zip(attends, sparse, strict=True))
+    layers = (
+        decoder_layer(config, mixers[a], ffns[s])
+        for a, s in zip(attends, sparse, strict=True)
+    )
     return causal_lm(config, tuple(layers))
 
 
@@ -87,7 +119,9 @@ def state_sizes(config: Config) -> dict:
 
 
 def step_rank(config: Config, field: str) -> int:
-    """Return the rank of the step size, which "auto" sets to a sixteenth of the width, rounded up."""
+    """Return the rank of the step size, which "auto" sets to a sixteenth of the width,
+    rounded up.
+    """
     if config.get(field, "auto") == "auto":
         return -(-config.count("hidden_size") // 16)
     return config.count(field)
@@ -104,7 +138,9 @@ def state_lm(config: Config, mixer: SSMSpec, *, tied: bool) -> ModelSpec:
 def plain_attention(config: Config) -> Mixer:
     """Return Jamba's attention: grouped, and with no positions of its own."""
     heads, width = config.count("num_attention_heads"), head_dim_of(config)
-    return AttentionSpec(heads=heads, kv_heads=kv_heads_of(config), head_dim=width, value_dim=width)
+    return AttentionSpec(
+        heads=heads, kv_heads=kv_heads_of(config), head_dim=width, value_dim=width
+    )
 
 
 def jamba_mixer(config: Config) -> Mixer:
@@ -123,5 +159,8 @@ def jamba_mixer(config: Config) -> Mixer:
 
 def period(config: Config, field: str) -> list[bool]:
     """Return which layers i have i mod period = offset."""
-    every, offset = config.count(f"{field}_period"), config.count(f"{field}_offset", least=0)
+    every, offset = (
+        config.count(f"{field}_period"),
+        config.count(f"{field}_offset", least=0),
+    )
     return [i % every == offset for i in range(config.layers())]

@@ -1,7 +1,7 @@
 """Encoder-decoders: T5 (1.0 and 1.1), BART, Marian.
 
-They stand for `T5ForConditionalGeneration`, `BartForConditionalGeneration` and `MarianMTModel` of
-`transformers`.
+They stand for `T5ForConditionalGeneration`, `BartForConditionalGeneration` and
+`MarianMTModel` of `transformers`.
 """
 
 from course_lib.specs.families.gpt import full_attention, layer_norm, mlp, model
@@ -17,20 +17,26 @@ from course_lib.specs.records import (
 
 
 def t5(config: Config) -> ModelSpec:
-    """Pre-norm encoder-decoder: RMSNorm, no biases, unscaled scores, one table of position biases a stack.
+    """Pre-norm encoder-decoder: RMSNorm, no biases, unscaled scores, one table of
+    position biases a stack.
 
-    T5 1.0 ties its head to the words and scales what it reads by d^-1/2; 1.1 does neither. A config of
-    version 4 says so by `tie_word_embeddings`. Version 5 of `transformers` turns that into
-    `scale_decoder_outputs` and writes `tie_word_embeddings` true for both.
+    T5 1.0 ties its head to the words and scales what it reads by d^-1/2; 1.1 does
+    neither. A config of version 4 says so by `tie_word_embeddings`. Version 5 of
+    `transformers` turns that into `scale_decoder_outputs` and writes
+    `tie_word_embeddings` true for both.
     """
     width, depth = config.count("d_model"), config.layers("num_layers")
     norm = NormSpec(kind="rmsnorm", eps=config.number("layer_norm_epsilon", 1e-6))
-    tied = config.flag("scale_decoder_outputs", config.flag("tie_word_embeddings", True))
+    tied = config.flag(
+        "scale_decoder_outputs", config.flag("tie_word_embeddings", True)
+    )
     return model(
         config,
         width,
         encoder=t5_stack(config, depth, norm, causal=False),
-        layers=t5_stack(config, config.layers("num_decoder_layers", depth), norm, causal=True),
+        layers=t5_stack(
+            config, config.layers("num_decoder_layers", depth), norm, causal=True
+        ),
         embeddings=EmbeddingSpec(tied=tied),
         final_norm=norm,
         logit_scale=width**-0.5 if tied else 1.0,
@@ -38,20 +44,36 @@ def t5(config: Config) -> ModelSpec:
     )
 
 
-def t5_stack(config: Config, depth: int, norm: NormSpec, *, causal: bool) -> tuple[LayerSpec, ...]:
-    """Return T5's encoder, or its decoder (`causal`); the first layer owns the table of position biases."""
+def t5_stack(
+    config: Config, depth: int, norm: NormSpec, *, causal: bool
+) -> tuple[LayerSpec, ...]:
+    """Return T5's encoder, or its decoder (`causal`); the first layer owns the table of
+    position biases.
+    """
     buckets = config.count("relative_attention_num_buckets", 32)
     furthest = config.count("relative_attention_max_distance", 128)
     ffn, cross = t5_ffn(config), t5_attention(config, causal=False) if causal else None
     options = {"causal": causal, "relative_max_distance": furthest}
-    mixers = (t5_attention(config, relative_buckets=0 if i else buckets, **options) for i in range(depth))
-    return tuple(LayerSpec(mixer=mixer, cross=cross, ffn=ffn, norm=norm) for mixer in mixers)
+    mixers = (
+        t5_attention(config, relative_buckets=0 if i else buckets, **options)
+        for i in range(depth)
+    )
+    return tuple(
+        LayerSpec(mixer=mixer, cross=cross, ffn=ffn, norm=norm) for mixer in mixers
+    )
 
 
 def t5_attention(config: Config, **options) -> AttentionSpec:
     """Return T5's attention, whose heads need not add up to the width."""
     heads, width = config.count("num_heads"), config.count("d_kv")
-    return AttentionSpec(heads=heads, kv_heads=heads, head_dim=width, value_dim=width, scale=1.0, **options)
+    return AttentionSpec(
+        heads=heads,
+        kv_heads=heads,
+        head_dim=width,
+        value_dim=width,
+        scale=1.0,
+        **options,
+    )
 
 
 def t5_ffn(config: Config) -> FFNSpec:
@@ -63,14 +85,21 @@ def t5_ffn(config: Config) -> FFNSpec:
 
 
 def bart(config: Config) -> ModelSpec:
-    """Post-norm encoder-decoder with biases; its position tables have two rows before the first position."""
+    """Post-norm encoder-decoder with biases; its position tables have two rows before
+    the first position.
+    """
     context, offset = config.count("max_position_embeddings"), 2
-    positions = {"learned_positions": context + offset, "position_offset": offset, "norm": layer_norm(1e-5)}
+    positions = {
+        "learned_positions": context + offset,
+        "position_offset": offset,
+        "norm": layer_norm(1e-5),
+    }
     return post_norm_pair(config, context=context, **positions)
 
 
 def marian(config: Config) -> ModelSpec:
-    """BART with sines for positions and no norm on the words; its shift of the logits is trained.
+    """BART with sines for positions and no norm on the words; its shift of the logits
+    is trained.
 
     Raises:
         ValueError: encoder and decoder have word tables of their own.
@@ -81,11 +110,15 @@ def marian(config: Config) -> ModelSpec:
         raise ValueError(
             "config field 'share_encoder_decoder_embeddings': only one shared table is supported"
         )
-    return post_norm_pair(config, context=config.count("max_position_embeddings"), sinusoidal="halves")
+    return post_norm_pair(
+        config, context=config.count("max_position_embeddings"), sinusoidal="halves"
+    )
 
 
 def post_norm_pair(config: Config, *, context: int, **positions) -> ModelSpec:
-    """Return BART's two stacks around one word table; `positions` goes to its `EmbeddingSpec`."""
+    """Return BART's two stacks around one word table; `positions` goes to its
+    `EmbeddingSpec`.
+    """
     width, norm = config.count("d_model"), layer_norm(1e-5)
     scale = width**0.5 if config.flag("scale_embedding", False) else 1.0
     tied = config.flag("tie_word_embeddings", True)
@@ -105,7 +138,9 @@ def post_norm_stack(config: Config, side: str, norm: NormSpec) -> tuple[LayerSpe
     layer = LayerSpec(
         mixer=full_attention(width, heads, causal=side == "decoder"),
         cross=full_attention(width, heads, causal=False) if side == "decoder" else None,
-        ffn=mlp(config.count(f"{side}_ffn_dim"), config.word("activation_function", "gelu")),
+        ffn=mlp(
+            config.count(f"{side}_ffn_dim"), config.word("activation_function", "gelu")
+        ),
         norm=norm,
         norm_layout="post",
     )

@@ -1,4 +1,6 @@
-"""Models which see: ViT stands for `ViTForImageClassification`, CLIP for `CLIPModel` of `transformers`."""
+"""Models which see: ViT stands for `ViTForImageClassification`, CLIP for `CLIPModel` of
+`transformers`.
+"""
 
 from dataclasses import replace
 
@@ -23,8 +25,13 @@ def vit(config: Config) -> ModelSpec:
 
 
 def clip(config: Config) -> ModelSpec:
-    """A causal text tower and an image tower (`vision`), each projected to `projection_dim`."""
-    text, outputs = config.nested("text_config", "clip_text_model"), config.count("projection_dim")
+    """A causal text tower and an image tower (`vision`), each projected to
+    `projection_dim`.
+    """
+    text, outputs = (
+        config.nested("text_config", "clip_text_model"),
+        config.count("projection_dim"),
+    )
     image = config.nested("vision_config", "clip_vision_model")
     norm = layer_norm(text.number("layer_norm_eps", 1e-5))
     context = text.count("max_position_embeddings")
@@ -33,7 +40,8 @@ def clip(config: Config) -> ModelSpec:
         family="clip",
         width=text.count("hidden_size"),
         vocab=text.count("vocab_size"),
-        layers=(encoder_layer(text, norm, causal=True, activation="quick_gelu"),) * text.layers(),
+        layers=(encoder_layer(text, norm, causal=True, activation="quick_gelu"),)
+        * text.layers(),
         embeddings=EmbeddingSpec(learned_positions=context),
         final_norm=norm,
         head="projection",
@@ -44,7 +52,9 @@ def clip(config: Config) -> ModelSpec:
 
 
 def clip_image_tower(config: Config, outputs: int) -> ModelSpec:
-    """Return CLIP's ViT: no bias on the patches, and one more norm before the first layer."""
+    """Return CLIP's ViT: no bias on the patches, and one more norm before the first
+    layer.
+    """
     norm = layer_norm(config.number("layer_norm_eps", 1e-5))
     layer = encoder_layer(config, norm, causal=False, activation="quick_gelu")
     tower = image_model(config, layer, head="projection", outputs=outputs)
@@ -55,21 +65,35 @@ def clip_image_tower(config: Config, outputs: int) -> ModelSpec:
     )
 
 
-def encoder_layer(config: Config, norm: NormSpec, *, causal: bool, activation: str = "gelu") -> LayerSpec:
+def encoder_layer(
+    config: Config, norm: NormSpec, *, causal: bool, activation: str = "gelu"
+) -> LayerSpec:
     """Return a pre-norm block with biases."""
     return LayerSpec(
-        mixer=full_attention(config.count("hidden_size"), config.count("num_attention_heads"), causal=causal),
-        ffn=mlp(config.count("intermediate_size"), config.word("hidden_act", activation)),
+        mixer=full_attention(
+            config.count("hidden_size"),
+            config.count("num_attention_heads"),
+            causal=causal,
+        ),
+        ffn=mlp(
+            config.count("intermediate_size"), config.word("hidden_act", activation)
+        ),
         norm=norm,
     )
 
 
 def image_model(config: Config, layer: LayerSpec, **head) -> ModelSpec:
-    """Return a stack over an image's patches, with a learned position for each and for the class token."""
+    """Return a stack over an image's patches, with a learned position for each and for
+    the class token.
+    """
     image, patch = config.count("image_size"), config.count("patch_size")
     if image < patch:
-        raise ValueError(f"config field 'patch_size': {patch} is above the image_size of {image}")
-    patches = PatchSpec(image=image, patch=patch, channels=config.count("num_channels", 3))
+        raise ValueError(
+            f"config field 'patch_size': {patch} is above the image_size of {image}"
+        )
+    patches = PatchSpec(
+        image=image, patch=patch, channels=config.count("num_channels", 3)
+    )
     tokens = (image // patch) ** 2 + 1
     return ModelSpec(
         name=config.model_type,
@@ -85,5 +109,7 @@ def image_model(config: Config, layer: LayerSpec, **head) -> ModelSpec:
 
 
 def labels(config: Config) -> int:
-    """Return the number of classes: `num_labels`, or as many as `id2label` names, or two."""
+    """Return the number of classes: `num_labels`, or as many as `id2label` names, or
+    two.
+    """
     return config.count("num_labels", None) or len(config.get("id2label", ())) or 2

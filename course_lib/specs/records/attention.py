@@ -1,7 +1,8 @@
-"""Softmax attention (MHA, GQA, MQA, sliding window), multi-head latent attention (MLA) and RoPE, as records.
+"""Softmax attention (MHA, GQA, MQA, sliding window), multi-head latent attention (MLA)
+and RoPE, as records.
 
-Symbols: h heads, g KV groups (`kv_heads`), k head width (`head_dim`), v value width, r latent rank (`kv_rank`;
-DeepSeek's d_c). Widths in elements, windows in tokens.
+Symbols: h heads, g KV groups (`kv_heads`), k head width (`head_dim`), v value width, r
+latent rank (`kv_rank`; DeepSeek's d_c). Widths in elements, windows in tokens.
 """
 
 from collections.abc import Mapping
@@ -16,8 +17,9 @@ from course_lib.specs.records.norm import NormSpec
 class RopeSpec(Sized):
     """Rotary positions: the first `dim` of each head turn at base `theta`.
 
-    `pairing` "rotate_half" turns (x_i, x_{i + dim/2}); "interleaved" turns (x_{2i}, x_{2i+1}). `scaling` holds the
-    options of a context extension, its `rope_type` ("linear", "llama3", "yarn", ...) among them.
+    `pairing` "rotate_half" turns (x_i, x_{i + dim/2}); "interleaved" turns (x_{2i},
+    x_{2i+1}). `scaling` holds the options of a context extension, its `rope_type`
+    ("linear", "llama3", "yarn", ...) among them.
     """
 
     theta: float
@@ -28,13 +30,15 @@ class RopeSpec(Sized):
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionSpec(Sized):
-    """Softmax attention: g = h is MHA, g = 1 is MQA. Caches g (k + v) elements per token.
+    """Softmax attention: g = h is MHA, g = 1 is MQA. Caches g (k + v) elements per
+    token.
 
-    `window` w: a query at t sees keys t-w+1 .. t; without `causal`, those at most w // 2 away. `qk_norm`:
-    over each head's k, or over all heads at once ("width"). `scale` None means k ** -0.5. `alibi`: scores
-    fall with the distance. `relative_buckets`: rows of a learned bias table which this layer owns (T5 keeps
-    one a stack, in its first layer, and the others read it); distances from `relative_max_distance` on share
-    a row.
+    `window` w: a query at t sees keys t-w+1 .. t; without `causal`, those at most w //
+    2 away. `qk_norm`: over each head's k, or over all heads at once ("width"). `scale`
+    None means k ** -0.5. `alibi`: scores fall with the distance. `relative_buckets`:
+    rows of a learned bias table which this layer owns (T5 keeps one a stack, in its
+    first layer, and the others read it); distances from `relative_max_distance` on
+    share a row.
     """
 
     heads: int
@@ -58,15 +62,19 @@ class AttentionSpec(Sized):
         super().__post_init__()
         counts = self.heads, self.kv_heads
         if all(isinstance(n, int) for n in counts) and self.heads % self.kv_heads:
-            raise ValueError(f"heads={self.heads} is not a multiple of kv_heads={self.kv_heads}")
+            raise ValueError(
+                f"heads={self.heads} is not a multiple of kv_heads={self.kv_heads}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatentAttentionSpec(Sized):
-    """Multi-head latent attention: caches kv_rank + rope_dim elements per token, for all heads together.
+    """Multi-head latent attention: caches kv_rank + rope_dim elements per token, for
+    all heads together.
 
-    Each head's query and key are [nope_dim without position, rope_dim with]; the rotary key is shared by the
-    heads. `q_rank` None: queries are projected straight from the width. `norm` stands on the latents.
+    Each head's query and key are [nope_dim without position, rope_dim with]; the rotary
+    key is shared by the heads. `q_rank` None: queries are projected straight from the
+    width. `norm` stands on the latents.
     """
 
     heads: int

@@ -1,4 +1,5 @@
-"""Token embedding and what stands around it: positions, segments, the transform before a masked head.
+"""Token embedding and what stands around it: positions, segments, the transform before
+a masked head.
 
 Symbols: d model width, |V| tokens in the vocabulary.
 """
@@ -12,11 +13,13 @@ from course_lib.specs.records.norm import NormSpec
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingSpec(Sized):
-    """The way in. In an encoder-decoder each stack has its own positions and `norm`, and one word table.
+    """The way in. In an encoder-decoder each stack has its own positions and `norm`,
+    and one word table.
 
-    `tied`: the head is the word table. `learned_positions` counts rows, `position_offset` the first of them
-    that no position reads. `sinusoidal`: the layout of positions that are not learned. `scale` multiplies the
-    words. `head_shift`: a number a word is added to the logits that is no parameter (BART, Marian).
+    `tied`: the head is the word table. `learned_positions` counts rows,
+    `position_offset` the first of them that no position reads. `sinusoidal`: the layout
+    of positions that are not learned. `scale` multiplies the words. `head_shift`: a
+    number a word is added to the logits that is no parameter (BART, Marian).
     """
 
     tied: bool = False
@@ -32,7 +35,9 @@ class EmbeddingSpec(Sized):
 
 @dataclass(frozen=True, kw_only=True)
 class TransformSpec(Sized):
-    """What a masked model does to a vector before it scores the words: norm(activation(W x))."""
+    """What a masked model does to a vector before it scores the words:
+    norm(activation(W x)).
+    """
 
     activation: str
     norm: NormSpec

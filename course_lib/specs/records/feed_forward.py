@@ -11,7 +11,9 @@ from course_lib.specs.frozen import Sized
 
 @dataclass(frozen=True, kw_only=True)
 class FFNSpec(Sized):
-    """Per-token network: "mlp" W2 a(W1 x), "glu" W2 (a(Wg x) * W1 x), or RWKV's "channel_mix"."""
+    """Per-token network: "mlp" W2 a(W1 x), "glu" W2 (a(Wg x) * W1 x), or RWKV's
+    "channel_mix".
+    """
 
     kind: Literal["mlp", "glu", "channel_mix"]
     activation: str
@@ -21,11 +23,13 @@ class FFNSpec(Sized):
 
 @dataclass(frozen=True, kw_only=True)
 class MoESpec(Sized):
-    """A router picks `top_k` of `experts` for each token; `shared` experts serve every token.
+    """A router picks `top_k` of `experts` for each token; `shared` experts serve every
+    token.
 
-    The shared experts run as one FFN of `shared_width` (their widths summed), gated by a learned scalar where
-    `shared_gate`. `groups` and `top_groups` limit the pick to the best groups. `selection_bias`: a balancing
-    bias which changes the pick but not the weights (a buffer, not a parameter).
+    The shared experts run as one FFN of `shared_width` (their widths summed), gated by
+    a learned scalar where `shared_gate`. `groups` and `top_groups` limit the pick to
+    the best groups. `selection_bias`: a balancing bias which changes the pick but not
+    the weights (a buffer, not a parameter).
     """
 
     experts: int

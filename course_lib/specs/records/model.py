@@ -1,8 +1,10 @@
-"""What a model is, as far as its costs and its parts go: a stack of layers between an embedding and a head.
+"""What a model is, as far as its costs and its parts go: a stack of layers between an
+embedding and a head.
 
-A layer mixes tokens (attention, latent attention, a state space, RWKV), may attend to an encoder (`cross`), then works
-on each token by itself (`ffn`). `Mixer` is the closed union of what may mix tokens: a function over it ends in a
-refusal, and `tests/repo/test_unions.py` walks every member through every such function.
+A layer mixes tokens (attention, latent attention, a state space, RWKV), may attend to
+an encoder (`cross`), then works on each token by itself (`ffn`). `Mixer` is the closed
+union of what may mix tokens: a function over it ends in a refusal, and
+`tests/repo/test_unions.py` walks every member through every such function.
 
 Symbols: d model width, contexts in tokens.
 """
@@ -26,8 +28,9 @@ Mixer = AttentionSpec | LatentAttentionSpec | SSMSpec | RWKVSpec
 class LayerSpec:
     """One block. Norms: "pre" and "post" one a sublayer, "sandwich" two.
 
-    "parallel": all parts read one norm, and their outputs are added together; "parallel_two": each its own.
-    `mixer_norm` False: the mixer reads the stream as it is (ModernBERT's first layer).
+    "parallel": all parts read one norm, and their outputs are added together;
+    "parallel_two": each its own. `mixer_norm` False: the mixer reads the stream as it
+    is (ModernBERT's first layer).
     """
 
     mixer: Mixer
@@ -42,9 +45,10 @@ class LayerSpec:
 class ModelSpec(Sized):
     """A whole model: `layers` is its stack, or its decoder where `encoder` is filled.
 
-    `head` says what follows the last layer: "lm" logits over the vocabulary, "mlm" the same behind a
-    `transform`, "pooler" a tanh layer on the first token, "classifier" and "projection" a map to `outputs`,
-    or "none". `logit_scale` multiplies the logits. A two-tower model (CLIP) has its image tower in `vision`.
+    `head` says what follows the last layer: "lm" logits over the vocabulary, "mlm" the
+    same behind a `transform`, "pooler" a tanh layer on the first token, "classifier"
+    and "projection" a map to `outputs`, or "none". `logit_scale` multiplies the logits.
+    A two-tower model (CLIP) has its image tower in `vision`.
     """
 
     name: str

@@ -9,7 +9,9 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class NormSpec:
-    """A normalisation. `offset` 1.0 is Gemma's gain (1 + w); `bias` is LayerNorm's shift."""
+    """A normalisation. `offset` 1.0 is Gemma's gain (1 + w); `bias` is LayerNorm's
+    shift.
+    """
 
     kind: Literal["rmsnorm", "layernorm"]
     eps: float

@@ -1,4 +1,5 @@
-"""Mixers with a fixed state: selective state spaces (Mamba, Mamba-2) and RWKV, as records.
+"""Mixers with a fixed state: selective state spaces (Mamba, Mamba-2) and RWKV, as
+records.
 
 Symbols: n state. Widths in elements.
 """
@@ -11,10 +12,11 @@ from course_lib.specs.frozen import Sized
 
 @dataclass(frozen=True, kw_only=True)
 class SSMSpec(Sized):
-    """A selective state space: Mamba ("mamba1", uses `dt_rank`) or Mamba-2 ("mamba2", uses heads and groups).
+    """A selective state space: Mamba ("mamba1", uses `dt_rank`) or Mamba-2 ("mamba2",
+    uses heads and groups).
 
-    `inner` is the expanded width; its state holds inner * state elements and the convolution's last inputs.
-    `inner_norm`: Jamba's norms on dt, B and C.
+    `inner` is the expanded width; its state holds inner * state elements and the
+    convolution's last inputs. `inner_norm`: Jamba's norms on dt, B and C.
     """
 
     kind: Literal["mamba1", "mamba2"]

@@ -10,7 +10,9 @@ from course_lib.specs.frozen import Sized
 
 @dataclass(frozen=True, kw_only=True)
 class PatchSpec(Sized):
-    """An image cut into (image / patch)^2 squares, each mapped to the width, and a learned class token."""
+    """An image cut into (image / patch)^2 squares, each mapped to the width, and a
+    learned class token.
+    """
 
     image: int
     patch: int

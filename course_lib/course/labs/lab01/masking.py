@@ -1,6 +1,7 @@
 """Lab 1, exercise 2: BERT's masked-language-model objective, 80 / 10 / 10.
 
-Symbols: b rows, n tokens; `choose` and `fate` uniform numbers in [0, 1) drawn for every token.
+Symbols: b rows, n tokens; `choose` and `fate` uniform numbers in [0, 1) drawn for every
+    token.
 """
 
 import torch
@@ -26,14 +27,18 @@ CHECK = Checker("Exercise 2", HINTS)
 
 
 def check(mask_tokens, seed: int = 0) -> str:
-    """Check exercise 2: `mask_tokens(tokens, special, choose, fate, replacements, mask_id)`.
+    """Check exercise 2: `mask_tokens(tokens, special, choose, fate, replacements,
+    mask_id)`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while it is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
     """
     rng, size = random_sizes(seed, b=(3, 4), n=(300, 400), vocab=(40, 60))
     shape = size["b"], size["n"]
     tokens = torch.randint(size["vocab"], shape, generator=rng)
-    replacements = (tokens + torch.randint(1, size["vocab"], shape, generator=rng)) % size["vocab"]
+    replacements = (
+        tokens + torch.randint(1, size["vocab"], shape, generator=rng)
+    ) % size["vocab"]
     special = torch.rand(shape, generator=rng) < 0.1
     choose, fate = (torch.rand(shape, generator=rng).double() for _ in range(2))
     special[0, :3] = False
@@ -43,13 +48,27 @@ def check(mask_tokens, seed: int = 0) -> str:
     before = tokens.clone()
     with CHECK.doing("output", "mask_tokens"):
         got = mask_tokens(*given, mask_id)
-    CHECK.true(torch.equal(tokens, before), "same", "tokens after the call", "unchanged", "changed")
     CHECK.true(
-        isinstance(got, tuple) and len(got) == 2, "output", "mask_tokens", "(inputs, targets)", type(got)
+        torch.equal(tokens, before),
+        "same",
+        "tokens after the call",
+        "unchanged",
+        "changed",
+    )
+    CHECK.true(
+        isinstance(got, tuple) and len(got) == 2,
+        "output",
+        "mask_tokens",
+        "(inputs, targets)",
+        type(got),
     )
     right, chosen = _masked(*given, mask_id), (choose < 0.15) & ~special
     wrong = {hint: _masked(*given, mask_id, **slip) for hint, slip in SLIPS.items()}
-    by_hint = {hint: inputs for hint, (inputs, _) in wrong.items() if not torch.equal(inputs, right[0])}
+    by_hint = {
+        hint: inputs
+        for hint, (inputs, _) in wrong.items()
+        if not torch.equal(inputs, right[0])
+    }
     by_hint["output"] = right[1]  # the two in the wrong order
     region = _region(got[0], right[0], choose, fate, special)
     CHECK.close(got[0], right[0], region, "inputs", by_hint, shape="output")
@@ -63,9 +82,7 @@ def check(mask_tokens, seed: int = 0) -> str:
     if isinstance(got[1], Tensor) and torch.equal(got[1], masked_only):
         by_hint["targets_chosen"] = masked_only
     CHECK.close(got[1], right[1], "ignored", "targets", by_hint, shape="output")
-    return (
-        "Exercise 2: 15 % chosen; of these 80 % masked, 10 % replaced, 10 % left, and all of them asked for."
-    )
+    return "Exercise 2: 15 % chosen; of these 80 % masked, 10 % replaced, 10 % left, and all of them asked for."
 
 
 def _masked(
@@ -84,7 +101,9 @@ def _masked(
     """The objective, right by default; each option is a place for one slip."""
     chosen = (choose < share) & ~(special & spare)
     inputs = torch.where(chosen & (fate < to_mask), mask_id, tokens)
-    inputs = torch.where(chosen & (fate >= to_mask) & (fate < to_random), replacements, inputs)
+    inputs = torch.where(
+        chosen & (fate >= to_mask) & (fate < to_random), replacements, inputs
+    )
     return inputs, torch.where(chosen, tokens, IGNORED)
 
 
@@ -97,7 +116,9 @@ SLIPS = {
 }
 
 
-def _region(got: object, right: Tensor, choose: Tensor, fate: Tensor, special: Tensor) -> str:
+def _region(
+    got: object, right: Tensor, choose: Tensor, fate: Tensor, special: Tensor
+) -> str:
     """Name the rule that the first wrong input breaks."""
     if not isinstance(got, Tensor) or got.shape != right.shape:
         return "output"
@@ -112,4 +133,10 @@ def _region(got: object, right: Tensor, choose: Tensor, fate: Tensor, special: T
         return "special"
     if choose[place] >= 0.15:
         return "share"
-    return "mask_share" if fate[place] < 0.8 else "random_share" if fate[place] < 0.9 else "kept_share"
+    return (
+        "mask_share"
+        if fate[place] < 0.8
+        else "random_share"
+        if fate[place] < 0.9
+        else "kept_share"
+    )

@@ -1,6 +1,7 @@
 """Lab 1, exercise 3: the loss of a causal language model, with a mask of what counts.
 
-Symbols: b rows, n tokens, logits [b n vocab]. The logits at place t speak of token t + 1.
+Symbols: b rows, n tokens, logits [b n vocab]. The logits at place t speak of token t +
+    1.
 """
 
 from functools import partial
@@ -35,7 +36,8 @@ CHECK = Checker("Exercise 3", HINTS)
 def check(next_token_loss, seed: int = 0) -> str:
     """Check exercise 3: `next_token_loss(logits, tokens, counts) -> scalar`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while it is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
     """
     rng, size = random_sizes(seed, b=(2, 3), n=(6, 9), vocab=(5, 8))
     shape = size["b"], size["n"]
@@ -62,27 +64,58 @@ def check(next_token_loss, seed: int = 0) -> str:
             "sign": -right,
             "log": -(-losses[kept]).exp().mean(),
             "first": losses[kept].sum() / counts.sum(),
-            "normalise": -logits[:, :-1].gather(-1, tokens[:, 1:, None])[..., 0][kept].mean(),
+            "normalise": -logits[:, :-1]
+            .gather(-1, tokens[:, 1:, None])[..., 0][kept]
+            .mean(),
         }
-        mistakes = {hint: value for hint, value in wrong.items() if not torch.isclose(value, right)}
+        mistakes = {
+            hint: value
+            for hint, value in wrong.items()
+            if not torch.isclose(value, right)
+        }
         CHECK.close(got, right, "steps", what, mistakes, shape="output")
     _check_training(next_token_loss, logits, tokens, answer)
     only_first = torch.arange(size["n"]).expand(shape) == 0
-    for name, counts in (("no token counts", ~everything), ("only first tokens count", only_first)):
-        CHECK.refuses(partial(next_token_loss, logits, tokens, counts), "nothing", f"loss where {name}")
+    for name, counts in (
+        ("no token counts", ~everything),
+        ("only first tokens count", only_first),
+    ):
+        CHECK.refuses(
+            partial(next_token_loss, logits, tokens, counts),
+            "nothing",
+            f"loss where {name}",
+        )
     return "Exercise 3: shifted once, and only what counts is counted."
 
 
-def _check_training(next_token_loss, logits: Tensor, tokens: Tensor, counts: Tensor) -> None:
-    """Logits far apart, whose probabilities underflow; and a gradient that reaches the logits."""
+def _check_training(
+    next_token_loss, logits: Tensor, tokens: Tensor, counts: Tensor
+) -> None:
+    """Logits far apart, whose probabilities underflow; and a gradient that reaches the
+    logits.
+    """
     far = (300 * logits).requires_grad_()
     with CHECK.doing("steps", "loss of logits far apart"):
         got = next_token_loss(far, tokens, counts)
     expected = _losses(far[:, :-1], tokens[:, 1:])[counts[:, 1:]].mean()
-    CHECK.true(bool(got.isfinite()), "stable", "loss of logits far apart", f"{expected:.6g}", f"{got:.6g}")
+    CHECK.true(
+        bool(got.isfinite()),
+        "stable",
+        "loss of logits far apart",
+        f"{expected:.6g}",
+        f"{got:.6g}",
+    )
     CHECK.close(got.detach(), expected.detach(), "steps", "loss of logits far apart")
-    CHECK.true(got.requires_grad, "gradient", "a gradient of the loss", "one for the logits", "none")
+    CHECK.true(
+        got.requires_grad,
+        "gradient",
+        "a gradient of the loss",
+        "one for the logits",
+        "none",
+    )
 
 
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+    return F.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), reduction="none"
+    ).view(targets.shape)

@@ -1,7 +1,8 @@
 """Lab 1, exercise 4: a decoder that reads a source, and what of it is computed once.
 
-Symbols: b rows, t target tokens, s source tokens, d width, h heads, k head width. Weights are [out in]:
-"q", "k", "v" [h*k d], "o" [d h*k]. `real [b s]` is False at padding.
+Symbols: b rows, t target tokens, s source tokens, d width, h heads, k head width.
+Weights are [out in]: "q", "k", "v" [h*k d], "o" [d h*k]. `real [b s]` is False at
+padding.
 """
 
 import torch
@@ -32,15 +33,24 @@ CHECK = Checker("Exercise 4", HINTS)
 
 
 def check(source_memory: type, seed: int = 0) -> str:
-    """Check exercise 4: the class `SourceMemory(source, real, weights, heads)` with `read(x) -> [b t d]`.
+    """Check exercise 4: the class `SourceMemory(source, real, weights, heads)` with
+    `read(x) -> [b t d]`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+        missing.
     """
-    rng, size = random_sizes(seed, b=(2, 3), t=(3, 4), s=(6, 8), d=(7, 9), h=(2, 3), k=(4, 5))
+    rng, size = random_sizes(
+        seed, b=(2, 3), t=(3, 4), s=(6, 8), d=(7, 9), h=(2, 3), k=(4, 5)
+    )
     b, t, s, d, heads, k = (size[name] for name in "btsdhk")
-    weights = {name: torch.randn(heads * k, d, generator=rng).double() for name in "qkv"}
+    weights = {
+        name: torch.randn(heads * k, d, generator=rng).double() for name in "qkv"
+    }
     weights["o"] = torch.randn(d, heads * k, generator=rng).double()
-    source, x = torch.randn(b, s, d, generator=rng).double(), torch.randn(b, t, d, generator=rng).double()
+    source, x = (
+        torch.randn(b, s, d, generator=rng).double(),
+        torch.randn(b, t, d, generator=rng).double(),
+    )
     real = torch.ones(b, s, dtype=torch.bool)
     real[1, s - 2 :] = False
     with CHECK.doing("shapes", "SourceMemory"):
@@ -59,7 +69,12 @@ def check(source_memory: type, seed: int = 0) -> str:
     CHECK.close(got, _read(*inputs), default, what, mistakes, shape="output")
     for step in range(t):
         one = x[:, step : step + 1]
-        CHECK.close(memory.read(one), _read(one, *inputs[1:]), "once", f"read of target token {step} alone")
+        CHECK.close(
+            memory.read(one),
+            _read(one, *inputs[1:]),
+            "once",
+            f"read of target token {step} alone",
+        )
     _check_work(memory, x[:, :1], weights)
     return "Exercise 4: the source is read in full, and projected once."
 
@@ -82,20 +97,32 @@ class _Products(TorchFunctionMode):
             "bmm",
             "tensordot",
         ):
-            flat = [a for arg in args for a in (arg if isinstance(arg, list | tuple) else [arg])]
+            flat = [
+                a
+                for arg in args
+                for a in (arg if isinstance(arg, list | tuple) else [arg])
+            ]
             tensors = [a for a in flat if isinstance(a, Tensor)]
-            self.uses += any(a.untyped_storage().data_ptr() in self.storages for a in tensors)
+            self.uses += any(
+                a.untyped_storage().data_ptr() in self.storages for a in tensors
+            )
         return func(*args, **(kwargs or {}))
 
 
 def _check_work(memory, x: Tensor, weights: dict[str, Tensor]) -> None:
     with _Products([weights["k"], weights["v"]]) as seen:
         memory.read(x)
-    CHECK.equal(seen.uses, 0, "once", "products with W_K or W_V in one step of decoding")
+    CHECK.equal(
+        seen.uses, 0, "once", "products with W_K or W_V in one step of decoding"
+    )
 
 
 def _alike(got: object, mistake: Tensor) -> bool:
-    return isinstance(got, Tensor) and got.shape == mistake.shape and torch.allclose(got, mistake)
+    return (
+        isinstance(got, Tensor)
+        and got.shape == mistake.shape
+        and torch.allclose(got, mistake)
+    )
 
 
 def _read(
@@ -122,7 +149,11 @@ def _read(
     def split(y: Tensor) -> Tensor:
         if unsplit:  # the numbers taken as [b h n k] at once
             return y.reshape(len(y), heads, y.shape[1], -1).transpose(1, 2)
-        return y.unflatten(-1, (-1, heads)).transpose(-1, -2) if interleaved else y.unflatten(-1, (heads, -1))
+        return (
+            y.unflatten(-1, (-1, heads)).transpose(-1, -2)
+            if interleaved
+            else y.unflatten(-1, (heads, -1))
+        )
 
     t, s = x.shape[1], source.shape[1]
     asking = source[:, :t] if queries_of_source else x
@@ -131,8 +162,14 @@ def _read(
     if causal:
         mask = mask & torch.ones(t, s, dtype=torch.bool).tril()
     to_keys, to_values = (weights[name] for name in made_by)
-    q, k, v = split(asking @ weights["q"].T), split(source @ to_keys.T), split(told @ to_values.T)
-    v = v * real[:, :, None, None] if late else v  # as if the weights of padding were set to 0
+    q, k, v = (
+        split(asking @ weights["q"].T),
+        split(source @ to_keys.T),
+        split(told @ to_values.T),
+    )
+    v = (
+        v * real[:, :, None, None] if late else v
+    )  # as if the weights of padding were set to 0
     y, _ = attend(q, k, v, mask, scale=scale)
     if unmoved:  # [b h t k] joined as it lies
         y = y.transpose(1, 2).reshape(y.shape)

@@ -1,6 +1,7 @@
 """Lab 1, exercise 5: T5's span corruption, and its inverse.
 
-Symbols: tokens a list of ints; spans a list of (start, length), in order and apart. Sentinel j marks hole j.
+Symbols: tokens a list of ints; spans a list of (start, length), in order and apart.
+    Sentinel j marks hole j.
 """
 
 import torch
@@ -28,35 +29,70 @@ def check(corrupt, restore, seed: int = 0) -> str:
     """Check exercise 5: `corrupt(tokens, spans, sentinels) -> (inputs, targets)` and
     `restore(inputs, targets, sentinels) -> tokens`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+        missing.
     """
     rng, size = random_sizes(seed, n=(14, 20), first=(1, 3), gap=(2, 3))
     tokens = torch.randint(100, 200, (size["n"],), generator=rng).tolist()
     start = size["first"]
     second = start + 2 + size["gap"]
     sentinels = [900, 20, 901, 10]
-    for spans in ([(start, 2), (second, 3)], [(0, 1), (size["n"] - 2, 2)], [(second, 1)], []):
+    for spans in (
+        [(start, 2), (second, 3)],
+        [(0, 1), (size["n"] - 2, 2)],
+        [(second, 1)],
+        [],
+    ):
         what = f"corrupt of {size['n']} tokens with spans {spans}"
         given = list(tokens), list(spans), list(sentinels)
         with CHECK.doing("edges", what):
             got = corrupt(*given)
-        CHECK.true(given == (tokens, spans, sentinels), "same", what, "its lists unchanged", "one changed")
         CHECK.true(
-            isinstance(got, tuple) and len(got) == 2, "output", what, "(inputs, targets)", type(got).__name__
+            given == (tokens, spans, sentinels),
+            "same",
+            what,
+            "its lists unchanged",
+            "one changed",
+        )
+        CHECK.true(
+            isinstance(got, tuple) and len(got) == 2,
+            "output",
+            what,
+            "(inputs, targets)",
+            type(got).__name__,
         )
         right = _corrupted(tokens, spans, sentinels)
-        slips = {hint: _corrupted(tokens, spans, sentinels, **slip) for hint, slip in SLIPS.items()}
-        for place, (name, default) in enumerate((("inputs", "rest"), ("targets", "target_sentinel"))):
-            mistakes = {h: pair[place] for h, pair in slips.items() if pair[place] != right[place]}
+        slips = {
+            hint: _corrupted(tokens, spans, sentinels, **slip)
+            for hint, slip in SLIPS.items()
+        }
+        for place, (name, default) in enumerate(
+            (("inputs", "rest"), ("targets", "target_sentinel"))
+        ):
+            mistakes = {
+                h: pair[place]
+                for h, pair in slips.items()
+                if pair[place] != right[place]
+            }
             for hint, slip in MORE_SLIPS:
-                if list(got[place]) == _corrupted(tokens, spans, sentinels, **slip)[place] != right[place]:
+                if (
+                    list(got[place])
+                    == _corrupted(tokens, spans, sentinels, **slip)[place]
+                    != right[place]
+                ):
                     mistakes[hint] = list(got[place])
-            CHECK.equal(list(got[place]), right[place], default, f"{name}, {what}", mistakes)
+            CHECK.equal(
+                list(got[place]), right[place], default, f"{name}, {what}", mistakes
+            )
         lists = *map(list, right), list(sentinels)
         with CHECK.doing("named", f"restore after {what}"):
             back = restore(*lists)
         CHECK.true(
-            lists == (*right, sentinels), "same", f"restore after {what}", "its lists unchanged", lists
+            lists == (*right, sentinels),
+            "same",
+            f"restore after {what}",
+            "its lists unchanged",
+            lists,
         )
         CHECK.equal(list(back), tokens, "restore", f"restore after {what}")
     return "Exercise 5: the holes are numbered, and the text comes back."

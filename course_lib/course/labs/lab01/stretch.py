@@ -1,7 +1,10 @@
-"""Lab 1, stretch task: GLM's blank infilling: spans taken out of a text and generated after it, in any order.
+"""Lab 1, stretch task: GLM's blank infilling: spans taken out of a text and generated
+after it, in any order.
 
-Symbols: part A the text with one MASK for each span; part B the spans, each behind a START. A token has two
-positions: its place (in part A, or that of the span's MASK) and its place within the span (0 in part A).
+Symbols: part A the text with one MASK for each span; part B the spans, each behind a
+    START. A token has two
+positions: its place (in part A, or that of the span's MASK) and its place within the
+span (0 in part A).
 """
 
 import torch
@@ -22,10 +25,11 @@ CHECK = Checker("Stretch", HINTS)
 
 
 def check(blank_infilling, seed: int = 0) -> str:
-    """Check the stretch task: `blank_infilling(tokens, spans, order, mask, start, end)`, which returns
-    (inputs, targets, places, within, visible).
+    """Check the stretch task: `blank_infilling(tokens, spans, order, mask, start,
+    end)`, which returns (inputs, targets, places, within, visible).
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while it is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
     """
     rng, size = random_sizes(seed, n=(10, 13), first=(1, 2))
     tokens = torch.randint(100, 200, (size["n"],), generator=rng).tolist()
@@ -33,7 +37,9 @@ def check(blank_infilling, seed: int = 0) -> str:
     for order in ([0, 1], [1, 0]):
         what = f"spans {spans} in order {order}"
         with CHECK.doing("output", what):
-            inputs, targets, places, within, visible = blank_infilling(tokens, spans, order, 901, 902, 903)
+            inputs, targets, places, within, visible = blank_infilling(
+                tokens, spans, order, 901, 902, 903
+            )
         right = _laid_out(tokens, spans, order)
         a = size["n"] - 5 + 2
         CHECK.equal(list(inputs[:a]), right[0][:a], "part_a", f"part A, {what}")
@@ -44,14 +50,22 @@ def check(blank_infilling, seed: int = 0) -> str:
         n = len(right[0])
         seen = torch.ones(n, n, dtype=torch.bool).tril()
         seen[:, :a] = True
-        CHECK.close(visible[:a].long(), seen[:a].long(), "mask_a", f"what part A reads, {what}")
-        CHECK.close(visible[a:].long(), seen[a:].long(), "mask_b", f"what part B reads, {what}")
+        CHECK.close(
+            visible[:a].long(), seen[:a].long(), "mask_a", f"what part A reads, {what}"
+        )
+        CHECK.close(
+            visible[a:].long(), seen[a:].long(), "mask_b", f"what part B reads, {what}"
+        )
     return "Stretch: one model that reads both ways and writes one way."
 
 
-def _laid_out(tokens: list[int], spans: list[tuple[int, int]], order: list[int]) -> tuple[list[int], ...]:
+def _laid_out(
+    tokens: list[int], spans: list[tuple[int, int]], order: list[int]
+) -> tuple[list[int], ...]:
     """Built token by token: inputs, targets of part B, places, places within the span."""
-    hidden = {start + i: j for j, (start, length) in enumerate(spans) for i in range(length)}
+    hidden = {
+        start + i: j for j, (start, length) in enumerate(spans) for i in range(length)
+    }
     part_a, at = [], {}
     for place, token in enumerate(tokens):
         if place not in hidden:

@@ -1,6 +1,7 @@
 """Lab 1, exercise 6: what a chat costs when its prefix is bidirectional.
 
-Symbols: turns a list of (user tokens, assistant tokens). A token pass is one token through all layers.
+Symbols: turns a list of (user tokens, assistant tokens). A token pass is one token
+    through all layers.
 """
 
 from functools import partial
@@ -26,20 +27,33 @@ Turns = list[tuple[int, int]]
 def check(token_passes, seed: int = 0) -> str:
     """Check exercise 6: `token_passes(kind, turns) -> int`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while it is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
     """
     rng, size = random_sizes(seed, turns=(3, 5))
     drawn = torch.randint(5, 90, (size["turns"], 2), generator=rng).tolist()
-    for turns in ([(10, 5)], [(10, 5), (20, 7)], [(user, assistant) for user, assistant in drawn]):
+    for turns in (
+        [(10, 5)],
+        [(10, 5), (20, 7)],
+        [(user, assistant) for user, assistant in drawn],
+    ):
         for kind in ("causal", "prefix"):
             what = f"token_passes({kind!r}, {turns})"
             with CHECK.doing("output", what):
                 got = token_passes(kind, list(turns))
-            CHECK.true(isinstance(got, int), "output", what, "an int", type(got).__name__)
+            CHECK.true(
+                isinstance(got, int), "output", what, "an int", type(got).__name__
+            )
             right = _passes(kind, turns)
-            mistakes = {hint: make(turns) for hint, make in SLIPS[kind].items() if make(turns) != right}
+            mistakes = {
+                hint: make(turns)
+                for hint, make in SLIPS[kind].items()
+                if make(turns) != right
+            }
             default = "history" if kind == "prefix" else "causal"
-            CHECK.equal(got, right, "first" if len(turns) == 1 else default, what, mistakes)
+            CHECK.equal(
+                got, right, "first" if len(turns) == 1 else default, what, mistakes
+            )
     for turns in ([(1, 1)], []):
         what = f"token_passes('encoder', {turns}), an unknown kind"
         CHECK.refuses(partial(token_passes, "encoder", turns), "kind", what)
@@ -57,7 +71,9 @@ def _passes(kind: str, turns: Turns) -> int:
 def _users_only(turns: Turns) -> int:
     """Old answers are thought to stay."""
     users = [user for user, _ in turns]
-    return sum(sum(users[: i + 1]) for i in range(len(users))) + sum(answer for _, answer in turns)
+    return sum(sum(users[: i + 1]) for i in range(len(users))) + sum(
+        answer for _, answer in turns
+    )
 
 
 def _after_the_turn(turns: Turns) -> int:

@@ -1,7 +1,9 @@
-"""Lab 2, exercise 2: a layer of several heads, and the same layer with fewer keys and values.
+"""Lab 2, exercise 2: a layer of several heads, and the same layer with fewer keys and
+values.
 
-Symbols: b batch, t tokens, d model width, h heads, g KV groups, r = h / g heads in a group, k head width.
-Weights are [out in], as `nn.Linear` keeps them: W_Q [h*k d], W_K and W_V [g*k d], W_O [d h*k].
+Symbols: b batch, t tokens, d model width, h heads, g KV groups, r = h / g heads in a
+group, k head width. Weights are [out in], as `nn.Linear` keeps them: W_Q [h*k d], W_K
+and W_V [g*k d], W_O [d h*k].
 """
 
 import torch
@@ -30,22 +32,35 @@ CHECK = Checker("Exercise 2", HINTS)
 
 
 def check(split_heads, merge_heads, to_groups, layer, seed: int = 0) -> str:
-    """Check exercise 2: `split_heads(x, heads)`, `merge_heads(x)`, `to_groups(weight, heads, groups)` and
-    `layer(x, weights, heads, groups, mask)`, with weights as a dict of "q", "k", "v" and "o".
+    """Check exercise 2: `split_heads(x, heads)`, `merge_heads(x)`, `to_groups(weight,
+    heads, groups)` and `layer(x, weights, heads, groups, mask)`, with weights as a dict
+    of "q", "k", "v" and "o".
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+        missing.
     """
-    rng, size = random_sizes(seed, b=(2, 3), t=(4, 6), g=(2, 3), r=(2, 3), k=(4, 5), d=(7, 9))
+    rng, size = random_sizes(
+        seed, b=(2, 3), t=(4, 6), g=(2, 3), r=(2, 3), k=(4, 5), d=(7, 9)
+    )
     b, t, groups, k, d = (size[name] for name in "btgkd")
     heads = groups * size["r"]
-    _check_split(split_heads, merge_heads, torch.randn(b, t, heads * k, generator=rng).double(), heads)
-    weights = {name: torch.randn(heads * k, d, generator=rng).double() for name in "qkv"}
+    _check_split(
+        split_heads,
+        merge_heads,
+        torch.randn(b, t, heads * k, generator=rng).double(),
+        heads,
+    )
+    weights = {
+        name: torch.randn(heads * k, d, generator=rng).double() for name in "qkv"
+    }
     weights["o"] = torch.randn(d, heads * k, generator=rng).double()
     for number in (groups, 1, heads):
         _check_groups(to_groups, weights["k"], heads, number)
     x = torch.randn(b, t, d, generator=rng).double()
     for number in (heads, groups, 1):
-        shared = weights | {name: _pooled(weights[name], heads, number) for name in "kv"}
+        shared = weights | {
+            name: _pooled(weights[name], heads, number) for name in "kv"
+        }
         _check_layer(layer, x, shared, heads, number)
     return "Exercise 2: g = h is multi-head, g = 1 is multi-query, and between them is GQA."
 
@@ -72,12 +87,17 @@ def _check_groups(to_groups, weight: Tensor, heads: int, groups: int) -> None:
         "mean": neighbours.sum(1).flatten(0, 1),
         "neighbours": strided.mean(0).flatten(0, 1),
         "every_head": neighbours[:, 0].flatten(0, 1),
-        "rows": weight.unflatten(0, (-1, heads)).unflatten(1, (groups, -1)).mean(2).flatten(0, 1),
+        "rows": weight.unflatten(0, (-1, heads))
+        .unflatten(1, (groups, -1))
+        .mean(2)
+        .flatten(0, 1),
     }
     CHECK.close(got, _pooled(weight, heads, groups), "rows", what, mistakes)
 
 
-def _check_layer(layer, x: Tensor, weights: dict[str, Tensor], heads: int, groups: int) -> None:
+def _check_layer(
+    layer, x: Tensor, weights: dict[str, Tensor], heads: int, groups: int
+) -> None:
     what = f"layer with {heads} heads and {groups} groups"
     positions = torch.arange(x.shape[1])[None].expand(x.shape[:2])
     mask = causal_mask(positions, positions)
@@ -120,7 +140,10 @@ def _layer(
         for name, n in zip("qkv", (heads, groups, groups), strict=True)
     )
     if heads_first:  # the numbers taken as [b h t k] at once
-        q, k, v = (y.reshape(len(y), y.shape[2], y.shape[1], -1).transpose(1, 2) for y in (q, k, v))
+        q, k, v = (
+            y.reshape(len(y), y.shape[2], y.shape[1], -1).transpose(1, 2)
+            for y in (q, k, v)
+        )
     if strided:  # head i reads group i % g
         k, v = (part.repeat(1, 1, heads // groups, 1) for part in (k, v))
     y, _ = attend(q, k, v, mask, scale=scale)

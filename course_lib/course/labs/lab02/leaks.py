@@ -1,7 +1,8 @@
-"""Lab 2, exercise 6: a test that finds out who reads whom, whatever the layer's code says.
+"""Lab 2, exercise 6: a test that finds out who reads whom, whatever the layer's code
+says.
 
-Symbols: t output positions, s input positions. A leak is a pair (t, s) with s > t: the output at t changes
-when the input at s does.
+Symbols: t output positions, s input positions. A leak is a pair (t, s) with s > t: the
+output at t changes when the input at s does.
 """
 
 from collections.abc import Callable
@@ -31,9 +32,11 @@ Layer = Read = Callable[[Tensor], Tensor]
 
 
 def check(leaks, seed: int = 0) -> str:
-    """Check exercise 6: `leaks(layer, x) -> {(t, s), ...}` of a function `layer` from [b n d] to [b n d].
+    """Check exercise 6: `leaks(layer, x) -> {(t, s), ...}` of a function `layer` from
+    [b n d] to [b n d].
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while it is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
     """
     rng, size = random_sizes(seed, n=(5, 7), d=(4, 6))
     n, x = size["n"], torch.randn(2, size["n"], size["d"], generator=rng).double()
@@ -41,23 +44,38 @@ def check(leaks, seed: int = 0) -> str:
         before = x.clone()
         with CHECK.doing("pairs", name):
             got = leaks(layer, x)
-        CHECK.true(torch.equal(x, before), "same_x", f"x after leaks({name})", "unchanged", "changed")
         CHECK.true(
-            isinstance(got, set) and all(isinstance(p, tuple) and len(p) == 2 for p in got),
+            torch.equal(x, before),
+            "same_x",
+            f"x after leaks({name})",
+            "unchanged",
+            "changed",
+        )
+        CHECK.true(
+            isinstance(got, set)
+            and all(isinstance(p, tuple) and len(p) == 2 for p in got),
             "pairs",
             f"what leaks returns for {name}",
             "a set of pairs",
             type(got).__name__,
         )
         fitting = "later" if any(s <= t for t, s in got) else hint
-        if fitting == "every_output" and {s for _, s in got} < {s for _, s in expected} and len(expected) > 1:
+        if (
+            fitting == "every_output"
+            and {s for _, s in got} < {s for _, s in expected}
+            and len(expected) > 1
+        ):
             fitting = "every_input"
         CHECK.equal(sorted(got), sorted(expected), fitting, f"leaks of {name}")
     return "Exercise 6: the test finds every leak, and no leak where there is none."
 
 
-def _layers(n: int, d: int, rng: torch.Generator) -> list[tuple[str, Layer, set[tuple[int, int]], str]]:
-    """Layers with known leaks: (name, layer, leaks, the hint for a test that gets them wrong)."""
+def _layers(
+    n: int, d: int, rng: torch.Generator
+) -> list[tuple[str, Layer, set[tuple[int, int]], str]]:
+    """Layers with known leaks: (name, layer, leaks, the hint for a test that gets them
+    wrong).
+    """
     attention = _attention(d, rng)
     everything = {(t, s) for t in range(n) for s in range(t + 1, n)}
     near, far = (1, 2), (0, n - 1)
@@ -86,13 +104,23 @@ def _layers(n: int, d: int, rng: torch.Generator) -> list[tuple[str, Layer, set[
     def one_ahead(x: Tensor) -> Tensor:
         places = torch.arange(n).expand(x.shape[:2])
         q, k, v = attention.project(x, places)
-        return attention.wo(attend(q, k, v, causal_mask(places + 1, places))[0].flatten(2))
+        return attention.wo(
+            attend(q, k, v, causal_mask(places + 1, places))[0].flatten(2)
+        )
 
-    little, second_row = leaking(far, lambda x: 1e-5 * x.tanh()), leaking(far, torch.tanh, slice(1, 2))
+    little, second_row = (
+        leaking(far, lambda x: 1e-5 * x.tanh()),
+        leaking(far, torch.tanh, slice(1, 2)),
+    )
     return [
         ("a causal layer", causal, set(), "later"),
         ("a bidirectional layer", bidirectional, everything, "every_output"),
-        ("a mask that is off by one", one_ahead, {(t, t + 1) for t in range(n - 1)}, "every_input"),
+        (
+            "a mask that is off by one",
+            one_ahead,
+            {(t, t + 1) for t in range(n - 1)},
+            "every_input",
+        ),
         (
             f"a layer whose output {far[0]} reads input {far[1]}",
             leaking(far, torch.tanh),
@@ -105,16 +133,31 @@ def _layers(n: int, d: int, rng: torch.Generator) -> list[tuple[str, Layer, set[
             {near},
             "every_input",
         ),
-        (f"a layer whose output {far[0]} reads input {far[1]} a little", little, {far}, "small"),
+        (
+            f"a layer whose output {far[0]} reads input {far[1]} a little",
+            little,
+            {far},
+            "small",
+        ),
         (f"a layer that leaks {far} in its second row", second_row, {far}, "rows"),
-        (f"a layer that leaks {far} in its last number", leaking(far, lambda x: x * last), {far}, "features"),
+        (
+            f"a layer that leaks {far} in its last number",
+            leaking(far, lambda x: x * last),
+            {far},
+            "features",
+        ),
         (
             f"a layer whose leak {far} sums to 0",
             leaking(far, lambda x: x[..., :1] * apart),
             {far},
             "features",
         ),
-        (f"a layer that leaks {far} behind a LayerNorm", leaking(far, _normed), {far}, "same_shift"),
+        (
+            f"a layer that leaks {far} behind a LayerNorm",
+            leaking(far, _normed),
+            {far},
+            "same_shift",
+        ),
     ]
 
 
@@ -123,7 +166,11 @@ def _normed(x: Tensor) -> Tensor:
 
 
 def _attention(d: int, rng: torch.Generator) -> Attention:
-    layer = Attention(d, heads=2, kv_heads=2, head_dim=4, rope=Rope(dim=4)).double().requires_grad_(False)
+    layer = (
+        Attention(d, heads=2, kv_heads=2, head_dim=4, rope=Rope(dim=4))
+        .double()
+        .requires_grad_(False)
+    )
     for weight in layer.parameters():
         weight.copy_(torch.randn(weight.shape, generator=rng))
     return layer

@@ -1,7 +1,9 @@
-"""Lab 2, exercise 4: softmax over keys that arrive in blocks, and attention without the score matrix.
+"""Lab 2, exercise 4: softmax over keys that arrive in blocks, and attention without the
+score matrix.
 
-Symbols: t queries, s keys of one block, k key width, v value width, m running maximum [t], l running sum [t],
-acc running sum of weighted values [t v]. One head and no batch: q [t k], k [n k], v [n v].
+Symbols: t queries, s keys of one block, k key width, v value width, m running maximum
+[t], l running sum [t], acc running sum of weighted values [t v]. One head and no batch:
+q [t k], k [n k], v [n v].
 """
 
 from dataclasses import dataclass
@@ -33,12 +35,15 @@ State = tuple[Tensor, Tensor, Tensor]
 
 
 def check(fold, tiled_attention, seed: int = 0) -> str:
-    """Check exercise 4: `fold(state, scores, values) -> state` with state = (m, l, acc), and
-    `tiled_attention(q, k, v, block) -> (y, logsumexp)`.
+    """Check exercise 4: `fold(state, scores, values) -> state` with state = (m, l,
+    acc), and `tiled_attention(q, k, v, block) -> (y, logsumexp)`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+        missing.
     """
-    rng, size = random_sizes(seed, t=(3, 5), n=(11, 17), k=(4, 6), v=(3, 5), block=(4, 5))
+    rng, size = random_sizes(
+        seed, t=(3, 5), n=(11, 17), k=(4, 6), v=(3, 5), block=(4, 5)
+    )
     t, n, block = size["t"], size["n"], size["block"]
     values = torch.randn(n, size["v"], generator=rng).double()
     for large in (False, True):
@@ -49,15 +54,24 @@ def check(fold, tiled_attention, seed: int = 0) -> str:
         k = torch.randn(n, size["k"], generator=rng).double()
         for width in (block, 1, n, n + 3):
             _check_tiled(tiled_attention, q, k, values, width)
-    low = torch.full_like(q, 30.0), torch.full_like(k, -30.0) + 0.1 * k  # every score far below 0
+    low = (
+        torch.full_like(q, 30.0),
+        torch.full_like(k, -30.0) + 0.1 * k,
+    )  # every score far below 0
     _check_tiled(tiled_attention, *low, values, block, nan="start")
     _check_memory(tiled_attention, rng)
-    return "Exercise 4: exact at every block size, and the score matrix was never there."
+    return (
+        "Exercise 4: exact at every block size, and the score matrix was never there."
+    )
 
 
 def start(t: int, v: int) -> State:
     """The state before the first block: maximum minus infinity, sum 0, no values."""
-    return torch.full((t,), -torch.inf).double(), torch.zeros(t).double(), torch.zeros(t, v).double()
+    return (
+        torch.full((t,), -torch.inf).double(),
+        torch.zeros(t).double(),
+        torch.zeros(t, v).double(),
+    )
 
 
 @dataclass(frozen=True)
@@ -75,12 +89,23 @@ class _Slip:
         m, total, acc = state
         top = scores.amax(-1)
         new = top if self.max_of_block else torch.maximum(m, top)
-        factor = torch.exp(self.direction * (m - new)) if self.shifted else torch.ones_like(m)
+        factor = (
+            torch.exp(self.direction * (m - new))
+            if self.shifted
+            else torch.ones_like(m)
+        )
         weights = torch.exp(scores - new[:, None] if self.shifted else scores)
         if self.normalised:
             weights = weights / weights.sum(-1, keepdim=True)
-        kept, held = factor if self.sum_rescaled else 1.0, factor if self.acc_rescaled else torch.ones_like(m)
-        return new, kept * total + weights.sum(-1), held[:, None] * acc + weights @ values
+        kept, held = (
+            factor if self.sum_rescaled else 1.0,
+            factor if self.acc_rescaled else torch.ones_like(m),
+        )
+        return (
+            new,
+            kept * total + weights.sum(-1),
+            held[:, None] * acc + weights @ values,
+        )
 
 
 RIGHT = _Slip()
@@ -100,42 +125,85 @@ LETTERS = (
 
 
 def _check_fold(fold, scores: Tensor, values: Tensor, block: int, large: bool) -> None:
-    """Feed blocks whose scores grow in one row and fall in the next, and compare after every block."""
+    """Feed blocks whose scores grow in one row and fall in the next, and compare after
+    every block.
+    """
     scores = scores.sort(dim=-1).values
     scores[1::2] = scores[1::2].flip(-1)
     state = start(scores.shape[0], values.shape[1])
-    for number, (s, v) in enumerate(zip(scores.split(block, 1), values.split(block), strict=True), start=1):
+    for number, (s, v) in enumerate(
+        zip(scores.split(block, 1), values.split(block), strict=True), start=1
+    ):
         what = f"state after block {number}, {'large' if large else 'small'} scores"
         with CHECK.doing("state", what):
             got = fold(tuple(x.clone() for x in state), s.clone(), v.clone())
         CHECK.true(
-            isinstance(got, tuple) and len(got) == 3, "state", what, "(m, l, acc)", f"{type(got).__name__}"
+            isinstance(got, tuple) and len(got) == 3,
+            "state",
+            what,
+            "(m, l, acc)",
+            f"{type(got).__name__}",
         )
-        right, wrong = RIGHT.fold(state, s, v), {h: slip.fold(state, s, v) for h, slip in SLIPS.items()}
+        right, wrong = (
+            RIGHT.fold(state, s, v),
+            {h: slip.fold(state, s, v) for h, slip in SLIPS.items()},
+        )
         if any(isinstance(x, Tensor) and not x.isfinite().all() for x in got):
-            CHECK.fail("overflow" if large else "direction", what, "finite numbers", "inf or NaN")
+            CHECK.fail(
+                "overflow" if large else "direction",
+                what,
+                "finite numbers",
+                "inf or NaN",
+            )
         for place, (letter, first, later) in enumerate(LETTERS):
-            changed = {h: s[place] for h, s in wrong.items() if not torch.equal(s[place], right[place])}
+            changed = {
+                h: s[place]
+                for h, s in wrong.items()
+                if not torch.equal(s[place], right[place])
+            }
             default = first if number == 1 else later
-            CHECK.close(got[place], right[place], default, f"{letter}, {what}", changed, shape="state")
+            CHECK.close(
+                got[place],
+                right[place],
+                default,
+                f"{letter}, {what}",
+                changed,
+                shape="state",
+            )
         state = right
 
 
 def _check_tiled(
-    tiled_attention, q: Tensor, k: Tensor, v: Tensor, block: int, nan: str = "last_block"
+    tiled_attention,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    block: int,
+    nan: str = "last_block",
 ) -> None:
-    what = f"tiled_attention of {len(q)} queries over {len(k)} keys in blocks of {block}"
+    what = (
+        f"tiled_attention of {len(q)} queries over {len(k)} keys in blocks of {block}"
+    )
     with CHECK.doing("last_block", what):
         got = tiled_attention(q, k, v, block)
     CHECK.true(
-        isinstance(got, tuple) and len(got) == 2, "logsumexp", what, "(y, logsumexp)", f"{type(got).__name__}"
+        isinstance(got, tuple) and len(got) == 2,
+        "logsumexp",
+        what,
+        "(y, logsumexp)",
+        f"{type(got).__name__}",
     )
     scores = q @ k.T / q.shape[-1] ** 0.5
     full = len(k) // block * block
-    mistakes = {"scale": (q @ k.T).softmax(-1) @ v, "normalise_once": _unnormalised(scores, v, block)}
+    mistakes = {
+        "scale": (q @ k.T).softmax(-1) @ v,
+        "normalise_once": _unnormalised(scores, v, block),
+    }
     if 0 < full < len(k):
         mistakes["last_block"] = scores[:, :full].softmax(-1) @ v[:full]
-    default = nan if isinstance(got[0], Tensor) and got[0].isnan().any() else "last_block"
+    default = (
+        nan if isinstance(got[0], Tensor) and got[0].isnan().any() else "last_block"
+    )
     CHECK.close(got[0], scores.softmax(-1) @ v, default, what, mistakes)
     CHECK.close(got[1], scores.logsumexp(-1), "logsumexp", f"logsumexp, {what}")
 

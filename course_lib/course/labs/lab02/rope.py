@@ -1,7 +1,8 @@
 """Lab 2, exercise 3: rotary positions, and why only the distance matters.
 
-Symbols: t tokens, h heads, k head width (even), i = 0 .. k/2 - 1 a pair, theta the base. Pair i turns by
-position * theta^(-2i/k). Pairing "rotate_half" turns (x_i, x_{i + k/2}).
+Symbols: t tokens, h heads, k head width (even), i = 0 .. k/2 - 1 a pair, theta the
+base. Pair i turns by position * theta^(-2i/k). Pairing "rotate_half" turns (x_i, x_{i +
+k/2}).
 """
 
 import torch
@@ -32,12 +33,16 @@ CHECK = Checker("Exercise 3", HINTS)
 
 
 def check(frequencies, rotate, scores, seed: int = 0) -> str:
-    """Check exercise 3: `frequencies(width, theta) -> [k/2]`, `rotate(x, positions, theta) -> [t h k]` and
-    `scores(q, k, query_positions, key_positions, theta) -> [h t s]`.
+    """Check exercise 3: `frequencies(width, theta) -> [k/2]`, `rotate(x, positions,
+    theta) -> [t h k]` and `scores(q, k, query_positions, key_positions, theta) -> [h t
+    s]`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+        missing.
     """
-    rng, size = random_sizes(seed, t=(3, 5), s=(6, 8), h=(2, 3), half=(3, 5), start=(5, 90))
+    rng, size = random_sizes(
+        seed, t=(3, 5), s=(6, 8), h=(2, 3), half=(3, 5), start=(5, 90)
+    )
     width, theta = 2 * size["half"], 10.0 ** (2 + seed % 3)
     _check_frequencies(frequencies, width, theta)
     x = torch.randn(size["s"], size["h"], width, generator=rng).double()
@@ -61,11 +66,17 @@ def _check_frequencies(frequencies, width: int, theta: float) -> None:
         f"shape {tuple(expected.shape)}",
         tuple(getattr(got, "shape", ())) or type(got).__name__,
     )
-    mistakes = {"float64": got} if torch.allclose(got.double(), expected, rtol=1e-5) else {}
-    CHECK.close(got, expected, "frequencies", f"frequencies({width}, {theta:g})", mistakes)
+    mistakes = (
+        {"float64": got} if torch.allclose(got.double(), expected, rtol=1e-5) else {}
+    )
+    CHECK.close(
+        got, expected, "frequencies", f"frequencies({width}, {theta:g})", mistakes
+    )
 
 
-def _turned(x: Tensor, positions: Tensor, theta: float, pairing: str = "rotate_half") -> Tensor:
+def _turned(
+    x: Tensor, positions: Tensor, theta: float, pairing: str = "rotate_half"
+) -> Tensor:
     rope = Rope(dim=x.shape[-1], theta=theta, pairing=pairing)
     return apply_rope_naive(x[None], positions[None], rope)[0]
 
@@ -81,19 +92,27 @@ def _check_rotate(rotate, x: Tensor, positions: Tensor, theta: float) -> None:
     expected = apply_rope(x[None], cos, sin)[0]
     mistakes = {
         "pairing": _turned(x, positions, theta, "interleaved"),
-        "order": _turned(x, positions, theta, "interleaved").unflatten(-1, (-1, 2)).mT.flatten(-2),
+        "order": _turned(x, positions, theta, "interleaved")
+        .unflatten(-1, (-1, 2))
+        .mT.flatten(-2),
         "sign": _turned(x, -positions, theta),
         "positions": _turned(x, torch.arange(len(x)), theta),
     }
     if torch.equal(positions, torch.arange(len(x))):
         del mistakes["positions"]
-    lengths = got.norm(dim=-1) if isinstance(got, Tensor) and got.shape == x.shape else None
+    lengths = (
+        got.norm(dim=-1) if isinstance(got, Tensor) and got.shape == x.shape else None
+    )
     kept = lengths is not None and torch.allclose(lengths, x.norm(dim=-1))
-    CHECK.close(got, expected, "angle" if kept else "size", what, mistakes, shape="output")
+    CHECK.close(
+        got, expected, "angle" if kept else "size", what, mistakes, shape="output"
+    )
 
 
 def _check_scores(scores, q: Tensor, k: Tensor, first: int, theta: float) -> None:
-    """The last queries of a text that began at position 0, and the same text moved along by `first`."""
+    """The last queries of a text that began at position 0, and the same text moved
+    along by `first`.
+    """
     for start in (0, first):
         keys = torch.arange(start, start + len(k))
         queries = keys[-len(q) :]
@@ -108,11 +127,20 @@ def _check_scores(scores, q: Tensor, k: Tensor, first: int, theta: float) -> Non
             "scale": expected * k.shape[-1] ** 0.5,
         }
         unturned = _scores(q, k, queries * 0, keys, theta)
-        if isinstance(got, Tensor) and got.shape == unturned.shape and torch.allclose(got, unturned):
+        if (
+            isinstance(got, Tensor)
+            and got.shape == unturned.shape
+            and torch.allclose(got, unturned)
+        ):
             mistakes["both"] = unturned
         CHECK.close(got, expected, "distance", what, mistakes, shape="shape")
 
 
-def _scores(q: Tensor, k: Tensor, query_positions: Tensor, key_positions: Tensor, theta: float) -> Tensor:
-    turned_q, turned_k = _turned(q, query_positions, theta), _turned(k, key_positions, theta)
+def _scores(
+    q: Tensor, k: Tensor, query_positions: Tensor, key_positions: Tensor, theta: float
+) -> Tensor:
+    turned_q, turned_k = (
+        _turned(q, query_positions, theta),
+        _turned(k, key_positions, theta),
+    )
     return torch.einsum("thk,shk->hts", turned_q, turned_k) / q.shape[-1] ** 0.5

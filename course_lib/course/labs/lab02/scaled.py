@@ -1,6 +1,7 @@
 """Lab 2, exercise 1: scaled dot-product attention, and the causal mask.
 
-Symbols: b batch, t queries, s keys, h heads, k key width, v value width; a mask is True where a query sees.
+Symbols: b batch, t queries, s keys, h heads, k key width, v value width; a mask is True
+    where a query sees.
 """
 
 import torch
@@ -32,9 +33,12 @@ def check(causal_mask, scaled_attention, seed: int = 0) -> str:
     """Check exercise 1: `causal_mask(query_positions, key_positions) -> [t s]` and
     `scaled_attention(q, k, v, mask) -> (y, weights)`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+        missing.
     """
-    rng, size = random_sizes(seed, b=(2, 3), t=(3, 5), s=(6, 8), h=(2, 3), k=(3, 5), extra=(1, 2))
+    rng, size = random_sizes(
+        seed, b=(2, 3), t=(3, 5), s=(6, 8), h=(2, 3), k=(3, 5), extra=(1, 2)
+    )
     _check_mask(causal_mask, size)
     shape = size["b"], size["s"], size["h"]
     q = torch.randn(size["b"], size["t"], size["h"], size["k"], generator=rng).double()
@@ -43,7 +47,9 @@ def check(causal_mask, scaled_attention, seed: int = 0) -> str:
     mask = torch.rand(size["b"], size["t"], size["s"], generator=rng) < 0.6
     mask[..., 0] = True
     _compare(scaled_attention, q, k, v, mask, "attention with a random mask")
-    _compare(scaled_attention, 3000 * q, k, v, mask, "attention of large queries", "overflow")
+    _compare(
+        scaled_attention, 3000 * q, k, v, mask, "attention of large queries", "overflow"
+    )
     mask[0, 1] = False
     _compare(scaled_attention, q, k, v, mask, "attention where one query sees nothing")
     return "Exercise 1: the weights are right, also for a query that sees nothing."
@@ -55,14 +61,22 @@ def _check_mask(causal_mask, size: dict[str, int]) -> None:
     for queries, keys, default in (
         (torch.arange(held), torch.arange(held), "leak"),
         (torch.arange(held, held + size["t"]), torch.arange(held + size["t"]), "leak"),
-        (torch.tensor([3, held]), torch.arange(held).roll(2), "positions"),  # the slots of a ring buffer
+        (
+            torch.tensor([3, held]),
+            torch.arange(held).roll(2),
+            "positions",
+        ),  # the slots of a ring buffer
     ):
         with CHECK.doing("positions", "causal_mask"):
             got = causal_mask(queries, keys)
         seen = masks.causal_mask(queries[None], keys[None])[0]
         q, k = queries[:, None], keys[None, :]
         places = torch.arange(len(queries))[:, None] >= torch.arange(len(keys))[None, :]
-        mistakes = {"itself": (k < q).long(), "leak": (k >= q).long(), "positions": places.long()}
+        mistakes = {
+            "itself": (k < q).long(),
+            "leak": (k >= q).long(),
+            "positions": places.long(),
+        }
         CHECK.true(
             isinstance(got, Tensor) and got.dtype == torch.bool,
             "mask",
@@ -70,12 +84,20 @@ def _check_mask(causal_mask, size: dict[str, int]) -> None:
             "a bool tensor",
             getattr(got, "dtype", type(got).__name__),
         )
-        what = f"causal_mask of queries at {queries.tolist()} over keys at {keys.tolist()}"
+        what = (
+            f"causal_mask of queries at {queries.tolist()} over keys at {keys.tolist()}"
+        )
         CHECK.close(got.long(), seen.long(), default, what, mistakes)
 
 
 def _compare(
-    scaled_attention, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, what: str, nan: str = "nothing_seen"
+    scaled_attention,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor,
+    what: str,
+    nan: str = "nothing_seen",
 ) -> None:
     """Compare with the library's attention; NaN has the hint `nan`."""
     with CHECK.doing("output", what):
@@ -83,18 +105,34 @@ def _compare(
     expected_y, expected = attend(q, k, v, mask)
     mistakes = {hint: make(q, k, v, mask) for hint, make in MISTAKES.items()}
     mistakes["scale"] = _scaled_like(weights, q, k, v, mask)
-    if isinstance(weights, Tensor) and weights.isnan().any() and not expected.isnan().any():
-        CHECK.fail(nan, f"weights, {what}", "no NaN", f"{int(weights.isnan().sum())} NaN")
+    if (
+        isinstance(weights, Tensor)
+        and weights.isnan().any()
+        and not expected.isnan().any()
+    ):
+        CHECK.fail(
+            nan, f"weights, {what}", "no NaN", f"{int(weights.isnan().sum())} NaN"
+        )
     default = "scores"
     if isinstance(weights, Tensor) and weights.shape == expected.shape:
         unseen = (weights != 0) & ~mask[:, None]
         sums_to_one = torch.allclose(weights.sum(-1), expected.sum(-1))
-        default = "hidden" if unseen.any() and sums_to_one else "scores" if sums_to_one else "softmax_axis"
-    CHECK.close(weights, expected, default, f"weights, {what}", mistakes, shape="output")
+        default = (
+            "hidden"
+            if unseen.any() and sums_to_one
+            else "scores"
+            if sums_to_one
+            else "softmax_axis"
+        )
+    CHECK.close(
+        weights, expected, default, f"weights, {what}", mistakes, shape="output"
+    )
     CHECK.close(y, expected_y, "output", f"output, {what}")
 
 
-def _weights(q: Tensor, k: Tensor, mask: Tensor, divisor: float, axis: int = -1) -> Tensor:
+def _weights(
+    q: Tensor, k: Tensor, mask: Tensor, divisor: float, axis: int = -1
+) -> Tensor:
     scores = torch.einsum("bthk,bshk->bhts", q, k) / divisor
     hidden = ~mask[:, None]
     weights = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(axis)
@@ -107,18 +145,26 @@ def _masked_late(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 
 
 def _zeroed(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Weights where hidden scores were set to 0, and hidden weights after the softmax too."""
+    """Weights where hidden scores were set to 0, and hidden weights after the softmax
+    too.
+    """
     hidden = ~mask[:, None]
     scores = torch.einsum("bthk,bshk->bhts", q, k) / q.shape[-1] ** 0.5
     return scores.masked_fill(hidden, 0.0).softmax(-1).masked_fill(hidden, 0.0)
 
 
 def _scaled_like(got: object, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """The weights under the wrong divisor that `got` was made with; those without a divisor if none fits."""
+    """The weights under the wrong divisor that `got` was made with; those without a
+    divisor if none fits.
+    """
     heads, width = q.shape[2:]
     divisors = (1.0, width, v.shape[-1] ** 0.5, (heads * width) ** 0.5, width**-0.5)
     wrong = [_weights(q, k, mask, divisor) for divisor in divisors]
-    fits = (w for w in wrong if isinstance(got, Tensor) and w.shape == got.shape and torch.allclose(w, got))
+    fits = (
+        w
+        for w in wrong
+        if isinstance(got, Tensor) and w.shape == got.shape and torch.allclose(w, got)
+    )
     return next(fits, wrong[0])
 
 
@@ -129,8 +175,12 @@ def _uniform(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 
 
 MISTAKES = {
-    "softmax_axis": lambda q, k, v, mask: _weights(q, k, mask, q.shape[-1] ** 0.5, axis=-2),
-    "mask": lambda q, k, v, mask: _weights(q, k, torch.ones_like(mask), q.shape[-1] ** 0.5),
+    "softmax_axis": lambda q, k, v, mask: _weights(
+        q, k, mask, q.shape[-1] ** 0.5, axis=-2
+    ),
+    "mask": lambda q, k, v, mask: _weights(
+        q, k, torch.ones_like(mask), q.shape[-1] ** 0.5
+    ),
     "mask_first": _masked_late,
     "nothing_seen": _uniform,
     "zero": _zeroed,

@@ -1,7 +1,7 @@
 """Lab 2, stretch task: the backward pass of attention from what the forward pass kept.
 
-Symbols: t queries, n keys, P weights [t n], dy the gradient of the output [t v], lse the log of the sum of
-exp(score) [t]. P = exp(score - lse) is made again, not kept.
+Symbols: t queries, n keys, P weights [t n], dy the gradient of the output [t v], lse
+the log of the sum of exp(score) [t]. P = exp(score - lse) is made again, not kept.
 """
 
 import torch
@@ -21,12 +21,17 @@ CHECK = Checker("Stretch", HINTS)
 
 
 def check(attention_backward, seed: int = 0) -> str:
-    """Check the stretch task: `attention_backward(q, k, v, y, lse, dy) -> (dq, dk, dv)`.
+    """Check the stretch task: `attention_backward(q, k, v, y, lse, dy) -> (dq, dk,
+    dv)`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while it is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
     """
     rng, size = random_sizes(seed, t=(3, 5), n=(6, 9), k=(3, 5), v=(6, 7))
-    q, k = (torch.randn(size[rows], size["k"], generator=rng).double() for rows in ("t", "n"))
+    q, k = (
+        torch.randn(size[rows], size["k"], generator=rng).double()
+        for rows in ("t", "n")
+    )
     v = torch.randn(size["n"], size["v"], generator=rng).double()
     dy = torch.randn(size["t"], size["v"], generator=rng).double()
     leaves = [x.clone().requires_grad_() for x in (q, k, v)]
@@ -36,11 +41,21 @@ def check(attention_backward, seed: int = 0) -> str:
     with CHECK.doing("output", "attention_backward"), torch.inference_mode():
         got = attention_backward(q, k, v, y.detach(), scores.logsumexp(-1).detach(), dy)
     CHECK.true(
-        isinstance(got, tuple) and len(got) == 3, "output", "attention_backward", "(dq, dk, dv)", type(got)
+        isinstance(got, tuple) and len(got) == 3,
+        "output",
+        "attention_backward",
+        "(dq, dk, dv)",
+        type(got),
     )
     p = scores.softmax(-1).detach()
     dp, scale = dy @ v.T, size["k"] ** -0.5
-    CHECK.close(got[2], expected[2], "values", "dv", {"weights": torch.exp(scores.detach()).T @ dy})
+    CHECK.close(
+        got[2],
+        expected[2],
+        "values",
+        "dv",
+        {"weights": torch.exp(scores.detach()).T @ dy},
+    )
     for place, (name, other) in enumerate((("dq", k), ("dk", q))):
         mistakes = {}
         for hint, ds in {

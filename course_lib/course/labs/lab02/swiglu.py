@@ -1,6 +1,7 @@
 """Lab 2, exercise 5: the gated feed-forward network, and its width at equal parameters.
 
-Symbols: d model width, f inner width. Weights are [out in]: gate and up [f d], down [d f].
+Symbols: d model width, f inner width. Weights are [out in]: gate and up [f d], down [d
+    f].
 """
 
 import torch
@@ -23,9 +24,11 @@ CHECK = Checker("Exercise 5", HINTS)
 
 
 def check(swiglu, equal_width, seed: int = 0) -> str:
-    """Check exercise 5: `swiglu(x, gate, up, down) -> [.. d]` and `equal_width(f, multiple) -> int`.
+    """Check exercise 5: `swiglu(x, gate, up, down) -> [.. d]` and `equal_width(f,
+    multiple) -> int`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+        missing.
     """
     rng, size = random_sizes(seed, b=(1, 2), t=(2, 4), d=(4, 6), f=(7, 9))
     x = torch.randn(size["b"], size["t"], size["d"], generator=rng).double()
@@ -36,10 +39,18 @@ def check(swiglu, equal_width, seed: int = 0) -> str:
     with CHECK.doing("output", "swiglu"):
         got = swiglu(x, *weights)
     mistakes = {
-        hint: wrong(x @ weights[0].T, x @ weights[1].T) @ weights[2].T for hint, wrong in SLIPS.items()
+        hint: wrong(x @ weights[0].T, x @ weights[1].T) @ weights[2].T
+        for hint, wrong in SLIPS.items()
     }
     CHECK.close(got, layer(x), "output", "swiglu", mistakes)
-    for f, multiple in ((11008 * 3 // 2, 256), (4 * 4096, 256), (768, 1), (100, 64), (96, 64), (3072, 128)):
+    for f, multiple in (
+        (11008 * 3 // 2, 256),
+        (4 * 4096, 256),
+        (768, 1),
+        (100, 64),
+        (96, 64),
+        (3072, 128),
+    ):
         _check_width(equal_width, f + seed * (multiple == 1), multiple)
     return "Exercise 5: three matrices for the price of two."
 
@@ -48,9 +59,17 @@ def _check_width(equal_width, f: int, multiple: int) -> None:
     what = f"equal_width({f}, multiple={multiple})"
     with CHECK.doing("two_thirds", what):
         got = equal_width(f, multiple)
-    CHECK.true(isinstance(got, int), "whole", what, "an int", f"{type(got).__name__} {got}")
+    CHECK.true(
+        isinstance(got, int), "whole", what, "an int", f"{type(got).__name__} {got}"
+    )
     exact, up = 2 * f / 3, -(-2 * f // (3 * multiple)) * multiple
-    near = {up - multiple, up + multiple, round(exact / multiple) * multiple, int(exact), -(-2 * f // 3)}
+    near = {
+        up - multiple,
+        up + multiple,
+        round(exact / multiple) * multiple,
+        int(exact),
+        -(-2 * f // 3),
+    }
     CHECK.equal(got, up, "two_thirds", what, {"multiple": got if got in near else None})
 
 

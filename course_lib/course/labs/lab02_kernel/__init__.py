@@ -1,1 +1,3 @@
-"""The checks of the extra to Lab 2, attention as a GPU kernel in Triton: one module an exercise."""
+"""The checks of the extra to Lab 2, attention as a GPU kernel in Triton: one module an
+exercise.
+"""

@@ -1,7 +1,9 @@
-"""Lab 2, the kernel extra, exercise 3: the causal mask, and the tiles that nobody needs.
+"""Lab 2, the kernel extra, exercise 3: the causal mask, and the tiles that nobody
+needs.
 
-Symbols: as in exercise 2. With s >= t, query i stands at position s - t + i: the last one sees every key.
-Tiles that lie wholly in the future of a program's queries are not visited: half of the work of a prefill.
+Symbols: as in exercise 2. With s >= t, query i stands at position s - t + i: the last
+one sees every key. Tiles that lie wholly in the future of a program's queries are not
+visited: half of the work of a prefill.
 """
 
 import torch
@@ -28,33 +30,60 @@ CHECK = Checker("Exercise 3", HINTS)
 def check(flash_causal, seed: int = 0) -> str:
     """Check exercise 3: `flash_causal`, with the arguments of `flash`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while it is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
     """
     rng, size = random_sizes(seed, t=(33, 45), chunk=(17, 24), s=(55, 62))
     chunk, held = size["chunk"], size["s"]
     for t, s in ((32, 32), (size["t"], size["t"]), (chunk, held), (1, held), (32, 49)):
         q, k, v = (torch.randn(rows, 16, generator=rng).double() for rows in (t, s, s))
         _check_causal(flash_causal, q, k, v)
-    _check_skip(flash_causal, *(torch.randn(64, 16, generator=rng).double() for _ in range(3)))
+    _check_skip(
+        flash_causal, *(torch.randn(64, 16, generator=rng).double() for _ in range(3))
+    )
     return "Exercise 3: causal, after a cache too, and no tile of the future was read."
 
 
-def _run(flash_causal, q: Tensor, k: Tensor, v: Tensor, what: str) -> tuple[Tensor, Tensor]:
+def _run(
+    flash_causal, q: Tensor, k: Tensor, v: Tensor, what: str
+) -> tuple[Tensor, Tensor]:
     (t, width), s, inside = q.shape, len(k), Guarded()
     y, lse = inside.empty(t, width), inside.empty(t)
     with CHECK.doing("mask", what), inside.watching():
         launch(
-            *(flash_causal, (-(-t // BLOCK),), *map(inside.put, (q, k, v)), y, lse, t, s),
+            *(
+                flash_causal,
+                (-(-t // BLOCK),),
+                *map(inside.put, (q, k, v)),
+                y,
+                lse,
+                t,
+                s,
+            ),
             width**-0.5,
             **{"BLOCK_Q": BLOCK, "BLOCK_K": BLOCK, "WIDTH": width} | SUMS,
         )
-    CHECK.true(inside.untouched(), "edge", what, "nothing written outside Y and LSE", "a number outside")
-    CHECK.true(not inside.read_outside, "edge", what, "nothing read outside Q, K and V", "a read outside")
+    CHECK.true(
+        inside.untouched(),
+        "edge",
+        what,
+        "nothing written outside Y and LSE",
+        "a number outside",
+    )
+    CHECK.true(
+        not inside.read_outside,
+        "edge",
+        what,
+        "nothing read outside Q, K and V",
+        "a read outside",
+    )
     return y, lse
 
 
 def _scores(q: Tensor, k: Tensor, shift: int, reach: Tensor | None = None) -> Tensor:
-    """Scores of queries i that see the keys up to i + shift and up to `reach[i]`; -inf elsewhere."""
+    """Scores of queries i that see the keys up to i + shift and up to `reach[i]`; -inf
+    elsewhere.
+    """
     scores, keys = q @ k.T * q.shape[-1] ** -0.5, torch.arange(len(k))
     last = torch.arange(len(q)) + shift
     last = last if reach is None else torch.minimum(last, reach)
@@ -68,9 +97,16 @@ def _last_read(t: int, shift: int) -> Tensor:
 
 
 def _masked(
-    q: Tensor, k: Tensor, v: Tensor, shift: int, reach: Tensor | None = None, late: bool = False
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    shift: int,
+    reach: Tensor | None = None,
+    late: bool = False,
 ) -> Tensor:
-    """Attention over these scores; `late` leaves hidden keys in the sum that it divides by."""
+    """Attention over these scores; `late` leaves hidden keys in the sum that it divides
+    by.
+    """
     scores = _scores(q, k, shift, reach)
     if not late:
         return scores.softmax(-1) @ v
@@ -83,18 +119,27 @@ def _check_causal(flash_causal, q: Tensor, k: Tensor, v: Tensor) -> None:
     what = f"causal attention of {t} queries over {s} keys, blocks of {BLOCK}"
     got, lse = _run(flash_causal, q, k, v, what)
     right, block = _masked(q, k, v, s - t), torch.arange(t) // BLOCK * BLOCK
-    mistakes = [("mask", _masked(q, k, v, s)), ("diagonal", _masked(q, k, v, s - t - 1))]
+    mistakes = [
+        ("mask", _masked(q, k, v, s)),
+        ("diagonal", _masked(q, k, v, s - t - 1)),
+    ]
     mistakes += [
         ("diagonal", _masked(q, k, v, s - t + 1, _last_read(t, s - t))),
         ("offset", _masked(q, k, v, 0)),
     ]
     mistakes += [("rows", _masked(q, k, v, s - t, torch.arange(t) % BLOCK + s - t))]
     mistakes += [("mask_late", _masked(q, k, v, s - t, late=True))]
-    for end in (block + s - t, block + s - t + 1, block + BLOCK):  # the loop's end, short of what is needed
+    for end in (
+        block + s - t,
+        block + s - t + 1,
+        block + BLOCK,
+    ):  # the loop's end, short of what is needed
         reach = (end + BLOCK - 1) // BLOCK * BLOCK - 1  # whole tiles are read
         mistakes += [("last_tile", _masked(q, k, v, s - t, reach))]
     named = (hint for hint, y in mistakes if not like(right, y) and like(got, y))
-    CHECK.close(got, right, next(named, "last_tile" if got.isnan().any() else "mask"), what)
+    CHECK.close(
+        got, right, next(named, "last_tile" if got.isnan().any() else "mask"), what
+    )
     CHECK.close(lse, _scores(q, k, s - t).logsumexp(-1), "logsumexp", f"LSE, {what}")
 
 

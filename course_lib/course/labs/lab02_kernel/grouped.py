@@ -1,7 +1,7 @@
 """Lab 2, the kernel extra, stretch task: all heads at once, and fewer keys than heads.
 
-Symbols: h query heads over g groups; Q [t h width], K and V [s g width], Y [t h width]. Axis 1 of the grid is
-the head.
+Symbols: h query heads over g groups; Q [t h width], K and V [s g width], Y [t h width].
+Axis 1 of the grid is the head.
 """
 
 import torch
@@ -22,13 +22,19 @@ CHECK = Checker("Stretch", HINTS)
 
 
 def check(flash_heads, seed: int = 0) -> str:
-    """Check the stretch task: `flash_heads(Q, K, V, Y, t, s, heads, groups, scale, ...)`, then as `flash`.
+    """Check the stretch task: `flash_heads(Q, K, V, Y, t, s, heads, groups, scale,
+    ...)`, then as `flash`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while it is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
     """
     rng, size = random_sizes(seed, t=(17, 22), s=(35, 40))
     for heads, groups in ((1, 1), (3, 3), (4, 2), (6, 1)):
-        shapes = (size["t"], heads, 16), (size["s"], groups, 16), (size["s"], groups, 16)
+        shapes = (
+            (size["t"], heads, 16),
+            (size["s"], groups, 16),
+            (size["s"], groups, 16),
+        )
         q, k, v = (torch.randn(shape, generator=rng).double() for shape in shapes)
         _check_heads(flash_heads, q, k, v)
     return "Stretch: every head in one launch, each over its own group."
@@ -41,22 +47,46 @@ def _check_heads(flash_heads, q: Tensor, k: Tensor, v: Tensor) -> None:
     grid = -(-t // BLOCK), heads
     with CHECK.doing("row", what):
         launch(
-            *(flash_heads, grid, *map(inside.put, (q, k, v)), y, t, s, heads, groups, width**-0.5),
+            *(
+                flash_heads,
+                grid,
+                *map(inside.put, (q, k, v)),
+                y,
+                t,
+                s,
+                heads,
+                groups,
+                width**-0.5,
+            ),
             **{"BLOCK_Q": BLOCK, "BLOCK_K": BLOCK, "WIDTH": width} | SUMS,
         )
-    CHECK.true(inside.untouched(), "edge", what, "nothing written outside Y", "a number outside")
+    CHECK.true(
+        inside.untouched(),
+        "edge",
+        what,
+        "nothing written outside Y",
+        "a number outside",
+    )
     everything = torch.ones(1, t, s, dtype=torch.bool)
 
     def of_groups(which: Tensor, queries: Tensor = q) -> Tensor:
-        return attend(queries[None], k[None, :, which], v[None, :, which], everything)[0][0]
+        return attend(queries[None], k[None, :, which], v[None, :, which], everything)[
+            0
+        ][0]
 
     own = torch.arange(heads) // (heads // groups)
-    turned = of_groups(own, q.view(heads, t, width).transpose(0, 1))  # as if Q were [h t width]
+    turned = of_groups(
+        own, q.view(heads, t, width).transpose(0, 1)
+    )  # as if Q were [h t width]
     mistakes = {
         "group": of_groups(torch.arange(heads) % groups),
         "row": turned.transpose(0, 1).reshape(y.shape),
     }
     right = of_groups(own)
-    named = (hint for hint, wrong in mistakes.items() if not like(right, wrong) and like(y, wrong))
+    named = (
+        hint
+        for hint, wrong in mistakes.items()
+        if not like(right, wrong) and like(y, wrong)
+    )
     default = "head" if y[:, 1:].isnan().any() and not y[:, 0].isnan().any() else "row"
     CHECK.close(y, right, next(named, default), what)

@@ -1,7 +1,8 @@
 """Run a student's kernel on the CPU, in memory with a guard around it.
 
-A kernel that writes past its rows would change what belongs to somebody else; one that reads there gets what
-happens to lie there. Here NaN lies there, before and behind, so both can be seen.
+A kernel that writes past its rows would change what belongs to somebody else; one that
+reads there gets what happens to lie there. Here NaN lies there, before and behind, so
+both can be seen.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ from torch import Tensor
 from triton.runtime.errors import InterpreterError
 from triton.runtime.interpreter import InterpretedFunction, interpreter_builder
 
-GUARD = 4096  # numbers before and behind, more than the tiles of the checks can overshoot
+GUARD = (
+    4096  # numbers before and behind, more than the tiles of the checks can overshoot
+)
 
 
 class Guarded:
@@ -45,7 +48,9 @@ class Guarded:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Note in `read_outside` whether a kernel loads from an address that is in none of the tensors."""
+        """Note in `read_outside` whether a kernel loads from an address that is in none
+        of the tensors.
+        """
         load = interpreter_builder.create_masked_load
 
         def watched(pointers, mask, *rest):
@@ -72,8 +77,9 @@ def launch(kernel: Callable, grid: tuple[int, ...], *arguments, **constants) -> 
     """Run `kernel` over `grid` by Triton's interpreter.
 
     Raises:
-        ValueError: if the kernel is compiled and not interpreted: the checks compare in float64 on the CPU.
-        Whatever the student's code raised, without the interpreter's wrapping.
+        ValueError: if the kernel is compiled and not interpreted: the checks compare in
+        float64 on the CPU. Whatever the student's code raised, without the
+        interpreter's wrapping.
     """
     if not (triton.knobs.runtime.interpret and isinstance(tl.max, InterpretedFunction)):
         raise ValueError(
@@ -90,9 +96,16 @@ def launch(kernel: Callable, grid: tuple[int, ...], *arguments, **constants) -> 
 
 
 def like(got: Tensor, mistake: Tensor) -> bool:
-    """Whether `got` is what a mistake gives, wherever the mistake leaves finite numbers at all."""
+    """Whether `got` is what a mistake gives, wherever the mistake leaves finite numbers
+    at all.
+    """
     finite = mistake.isfinite()
-    return bool(finite.any() and torch.allclose(got[finite], mistake[finite], rtol=1e-9, atol=1e-9))
+    return bool(
+        finite.any()
+        and torch.allclose(got[finite], mistake[finite], rtol=1e-9, atol=1e-9)
+    )
 
 
-SUMS = {"SUM": tl.float64}  # the dtype in which a kernel keeps its sums while it is checked
+SUMS = {
+    "SUM": tl.float64
+}  # the dtype in which a kernel keeps its sums while it is checked

@@ -1,7 +1,9 @@
-"""Lab 2, the kernel extra, exercise 2: attention in one kernel, its sums kept on the chip.
+"""Lab 2, the kernel extra, exercise 2: attention in one kernel, its sums kept on the
+chip.
 
-Symbols: t queries, s keys, one width for keys and values; Q [t width], K and V [s width], Y [t width],
-LSE [t]. One program takes BLOCK_Q queries and walks over all keys, BLOCK_K at a time.
+Symbols: t queries, s keys, one width for keys and values; Q [t width], K and V [s
+width], Y [t width], LSE [t]. One program takes BLOCK_Q queries and walks over all keys,
+BLOCK_K at a time.
 """
 
 import torch
@@ -28,56 +30,111 @@ BLOCK = 16
 
 
 def check(flash, seed: int = 0) -> str:
-    """Check exercise 2: `flash(Q, K, V, Y, LSE, t, s, scale, BLOCK_Q, BLOCK_K, WIDTH, SUM)`.
+    """Check exercise 2: `flash(Q, K, V, Y, LSE, t, s, scale, BLOCK_Q, BLOCK_K, WIDTH,
+    SUM)`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while it is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
     """
     rng, size = random_sizes(seed, t=(17, 24), s=(35, 45))
     for t, s in ((16, 16), (16, 48), (size["t"], size["s"])):
         q, k, v = (torch.randn(rows, 16, generator=rng).double() for rows in (t, s, s))
         _check_flash(flash, q, k, v)
-    _check_flash(flash, torch.full((16, 16), 15.0).double(), k[:16] * 0 + 15.0, v[:16], "overflow")
-    falling = torch.linspace(15.0, -15.0, 48).double()[:, None].expand(48, 16)  # scores of 900 down to -900
-    _check_flash(flash, torch.full((16, 16), 15.0).double(), falling, torch.cat((v, v))[:48], "maximum")
-    rows = torch.linspace(-15.0, 15.0, 16).double()[:, None].expand(16, 16)  # each query its own maximum
-    _check_flash(flash, rows, falling[:32].abs() + 1.0, torch.cat((v, v))[:32], "maximum")
+    _check_flash(
+        flash,
+        torch.full((16, 16), 15.0).double(),
+        k[:16] * 0 + 15.0,
+        v[:16],
+        "overflow",
+    )
+    falling = (
+        torch.linspace(15.0, -15.0, 48).double()[:, None].expand(48, 16)
+    )  # scores of 900 down to -900
+    _check_flash(
+        flash,
+        torch.full((16, 16), 15.0).double(),
+        falling,
+        torch.cat((v, v))[:48],
+        "maximum",
+    )
+    rows = (
+        torch.linspace(-15.0, 15.0, 16).double()[:, None].expand(16, 16)
+    )  # each query its own maximum
+    _check_flash(
+        flash, rows, falling[:32].abs() + 1.0, torch.cat((v, v))[:32], "maximum"
+    )
     _check_flash(
         flash, -rows.abs() - 14.0, 15.0 + falling[:16] / 100, v[:16], "start"
     )  # every score far below 0
     return "Exercise 2: attention in one kernel, exact, and no score left the chip."
 
 
-def _check_flash(flash, q: Tensor, k: Tensor, v: Tensor, large: str | None = None) -> None:
+def _check_flash(
+    flash, q: Tensor, k: Tensor, v: Tensor, large: str | None = None
+) -> None:
     """Compare with softmax; where scores are `large`, NaN has that hint."""
     (t, width), s, inside = q.shape, len(k), Guarded()
-    scale, what = width**-0.5, f"attention of {t} queries over {s} keys, blocks of {BLOCK}"
+    scale, what = (
+        width**-0.5,
+        f"attention of {t} queries over {s} keys, blocks of {BLOCK}",
+    )
     y, lse = inside.empty(t, width), inside.empty(t)
     with CHECK.doing("shapes", what), inside.watching():
         launch(
-            *(flash, (-(-t // BLOCK),), *map(inside.put, (q, k, v)), y, lse, t, s, scale),
+            *(
+                flash,
+                (-(-t // BLOCK),),
+                *map(inside.put, (q, k, v)),
+                y,
+                lse,
+                t,
+                s,
+                scale,
+            ),
             **{"BLOCK_Q": BLOCK, "BLOCK_K": BLOCK, "WIDTH": width} | SUMS,
         )
-    CHECK.true(inside.untouched(), "edge", what, "nothing written outside Y and LSE", "a number outside")
+    CHECK.true(
+        inside.untouched(),
+        "edge",
+        what,
+        "nothing written outside Y and LSE",
+        "a number outside",
+    )
     scores = q @ k.T * scale
     expected, want_lse = scores.softmax(-1) @ v, scores.logsumexp(-1)
     default = "one_block" if s <= BLOCK else "carried"
     if y.isnan().any():
         default = large or ("edge_values" if s % BLOCK else "not_finite")
-    CHECK.close(y, expected, default, what, mistakes_of(scores, v, s, q @ k.T, expected))
+    CHECK.close(
+        y, expected, default, what, mistakes_of(scores, v, s, q @ k.T, expected)
+    )
     unshifted = {} if large else {"overflow": scores.amax(-1) + want_lse}
     CHECK.close(lse, want_lse, large or "logsumexp", f"LSE, {what}", unshifted)
     CHECK.true(
-        not inside.read_outside, "edge_load", what, "nothing read outside Q, K and V", "a read outside"
+        not inside.read_outside,
+        "edge_load",
+        what,
+        "nothing read outside Q, K and V",
+        "a read outside",
     )
 
 
-def mistakes_of(scores: Tensor, v: Tensor, s: int, unscaled: Tensor, right: Tensor) -> dict[str, Tensor]:
+def mistakes_of(
+    scores: Tensor, v: Tensor, s: int, unscaled: Tensor, right: Tensor
+) -> dict[str, Tensor]:
     """Map a hint to the output that its mistake gives."""
-    found = {hint: _folded(slip, scores, v) for hint, slip in blocks.SLIPS.items() if hint != "overflow"}
+    found = {
+        hint: _folded(slip, scores, v)
+        for hint, slip in blocks.SLIPS.items()
+        if hint != "overflow"
+    }
     found["normalise_once"] = _folded(blocks.RIGHT, scores, v, divided=False)
     found["scale"] = unscaled.softmax(-1) @ v
     missing = -s % BLOCK
-    counted = torch.nn.functional.pad(scores, (0, missing)), torch.nn.functional.pad(v, (0, 0, 0, missing))
+    counted = (
+        torch.nn.functional.pad(scores, (0, missing)),
+        torch.nn.functional.pad(v, (0, 0, 0, missing)),
+    )
     found["edge_keys"] = counted[0].softmax(-1) @ counted[1]
     full = s // BLOCK * BLOCK
     if full:

@@ -1,7 +1,7 @@
 """Lab 2, the kernel extra, exercise 1: one program makes one tile of the score matrix.
 
-Symbols: t queries, s keys, k key width; Q [t k], K [s k], S [t s]. Program (i, j) makes the rows of its
-BLOCK_Q queries and the columns of its BLOCK_K keys.
+Symbols: t queries, s keys, k key width; Q [t k], K [s k], S [t s]. Program (i, j) makes
+the rows of its BLOCK_Q queries and the columns of its BLOCK_K keys.
 """
 
 import torch
@@ -26,12 +26,18 @@ CHECK = Checker("Exercise 1", HINTS)
 
 
 def check(score_tile, seed: int = 0) -> str:
-    """Check exercise 1: `score_tile(Q, K, S, t, s, width, scale, BLOCK_Q, BLOCK_K, WIDTH)`.
+    """Check exercise 1: `score_tile(Q, K, S, t, s, width, scale, BLOCK_Q, BLOCK_K,
+    WIDTH)`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while it is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
     """
     rng, size = random_sizes(seed, t=(17, 24), s=(33, 40), odd=(9, 13))
-    for t, s, width in ((16, 32, 16), (size["t"], size["s"], 16), (size["t"], size["s"], size["odd"])):
+    for t, s, width in (
+        (16, 32, 16),
+        (size["t"], size["s"], 16),
+        (size["t"], size["s"], size["odd"]),
+    ):
         q, k = (torch.randn(rows, width, generator=rng).double() for rows in (t, s))
         _check_tile(score_tile, q, k)
     return "Exercise 1: every tile in its place, and nothing written past an edge."
@@ -39,17 +45,32 @@ def check(score_tile, seed: int = 0) -> str:
 
 def _check_tile(score_tile, q: Tensor, k: Tensor) -> None:
     (t, width), s, inside = q.shape, len(k), Guarded()
-    scale, what = 0.3, f"scores of {t} queries and {s} keys of width {width}, tiles of 16 x 16"
+    scale, what = (
+        0.3,
+        f"scores of {t} queries and {s} keys of width {width}, tiles of 16 x 16",
+    )
     out = inside.empty(t, s)
     with CHECK.doing("shapes", what), inside.watching():
         launch(
-            *(score_tile, (-(-t // 16), -(-s // 16)), inside.put(q), inside.put(k), out),
+            *(
+                score_tile,
+                (-(-t // 16), -(-s // 16)),
+                inside.put(q),
+                inside.put(k),
+                out,
+            ),
             *(t, s, width, scale),
             BLOCK_Q=16,
             BLOCK_K=16,
             WIDTH=16,
         )
-    CHECK.true(inside.untouched(), "edge", what, "nothing written outside S", "a number written outside S")
+    CHECK.true(
+        inside.untouched(),
+        "edge",
+        what,
+        "nothing written outside S",
+        "a number written outside S",
+    )
     expected = q @ k.T * scale
     apart = [_rows_apart(x, 16) for x in (q, k)]
     mistakes = {
@@ -61,26 +82,41 @@ def _check_tile(score_tile, q: Tensor, k: Tensor) -> None:
     }
     if like(out, expected * scale):
         mistakes["scale"] = expected * scale
-    named = (hint for hint, y in mistakes.items() if not like(expected, y) and like(out, y))
+    named = (
+        hint for hint, y in mistakes.items() if not like(expected, y) and like(out, y)
+    )
     default = "width" if width < 16 else "program" if out.isnan().any() else "product"
     CHECK.close(out, expected, next(named, default), what)
-    CHECK.true(not inside.read_outside, "edge_load", what, "nothing read outside Q and K", "a read outside")
+    CHECK.true(
+        not inside.read_outside,
+        "edge_load",
+        what,
+        "nothing read outside Q and K",
+        "a read outside",
+    )
 
 
 def _rows_apart(x: Tensor, apart: int) -> Tensor:
-    """What is read of x if its rows are taken to lie `apart` numbers apart; NaN behind the end."""
+    """What is read of x if its rows are taken to lie `apart` numbers apart; NaN behind
+    the end.
+    """
     rows, width = x.shape
     flat = torch.cat((x.flatten(), torch.full((rows * apart,), torch.nan).double()))
     return flat[: rows * apart].view(rows, apart)[:, :width]
 
 
 def _stored(scores: Tensor, *, row: int, columns_masked: bool = True) -> Tensor:
-    """What lies in S after tile after tile of `scores` was stored with rows of `row` numbers."""
+    """What lies in S after tile after tile of `scores` was stored with rows of `row`
+    numbers.
+    """
     t, s = scores.shape
     flat = torch.full((t * max(row, s) + 16,), torch.nan, dtype=scores.dtype)
     for first in range(0, t, 16):
         for start in range(0, s, 16):
-            rows, columns = torch.arange(first, min(first + 16, t)), torch.arange(start, start + 16)
+            rows, columns = (
+                torch.arange(first, min(first + 16, t)),
+                torch.arange(start, start + 16),
+            )
             seen = columns[columns < s] if columns_masked else columns
             tile = torch.zeros(len(rows), len(seen), dtype=scores.dtype)
             inside = seen < s

@@ -1,7 +1,8 @@
 """Lab 3, exercise 5: bytes of a real model's cache, read off its config.
 
-The truth is `course_lib.costs.cache.cache_bytes` on the spec that `spec_from_hf_config` reads from the same
-config. `estimate` repeats it with one known mistake at a time, to tell which one a wrong number comes from.
+The truth is `course_lib.costs.cache.cache_bytes` on the spec that `spec_from_hf_config`
+reads from the same config. `estimate` repeats it with one known mistake at a time, to
+tell which one a wrong number comes from.
 """
 
 from collections.abc import Mapping
@@ -33,30 +34,56 @@ PLAIN = {"hidden_act": "silu", "rms_norm_eps": 1e-6, "vocab_size": 50}
 
 
 def check(cache_bytes_of, as_gib, seed: int = 0) -> str:
-    """Check exercise 5: `cache_bytes(config, *, batch, tokens, bytes_per_element)` and `as_gib(number)`.
+    """Check exercise 5: `cache_bytes(config, *, batch, tokens, bytes_per_element)` and
+    `as_gib(number)`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+        missing.
     """
     for name, config in random_configs(seed).items():
         for batch, tokens, width in ((1, 5, 2), (3, 64, 2), (2, 9, 1), (2, 33, 4)):
             what = f"cache_bytes({name}, batch={batch}, tokens={tokens}, bytes_per_element={width})"
             with CHECK.doing("number", what):
-                got = cache_bytes_of(config, batch=batch, tokens=tokens, bytes_per_element=width)
+                got = cache_bytes_of(
+                    config, batch=batch, tokens=tokens, bytes_per_element=width
+                )
             want = cache_bytes(
-                spec_from_hf_config(config), batch=batch, tokens=tokens, bytes_per_element=width, ring=True
+                spec_from_hf_config(config),
+                batch=batch,
+                tokens=tokens,
+                bytes_per_element=width,
+                ring=True,
             )
-            numbers = {hint: estimate(config, batch, tokens, width, hint) for hint in MISTAKES}
-            CHECK.equal(got, want, "number", what, {hint: n for hint, n in numbers.items() if n != want})
+            numbers = {
+                hint: estimate(config, batch, tokens, width, hint) for hint in MISTAKES
+            }
+            CHECK.equal(
+                got,
+                want,
+                "number",
+                what,
+                {hint: n for hint, n in numbers.items() if n != want},
+            )
     for number in (2**30, 10 * 2**30, 3 * 2**29):
         mistakes = {"gib": number / 10**9}
-        CHECK.equal(as_gib(number), number / 2**30, "gib", f"as_gib({number})", mistakes)
+        CHECK.equal(
+            as_gib(number), number / 2**30, "gib", f"as_gib({number})", mistakes
+        )
     return "Exercise 5: bytes agree with course_lib.costs for four kinds of cache."
 
 
 def random_configs(seed: int) -> dict[str, dict[str, Any]]:
-    """Small configs with Hugging Face's fields: grouped, plain, windowed, local and global, latent."""
+    """Small configs with Hugging Face's fields: grouped, plain, windowed, local and
+    global, latent.
+    """
     _, size = random_sizes(
-        seed, layers=(4, 7), groups=(2, 3), in_group=(2, 4), width=(3, 7), window=(7, 12), rank=(5, 9)
+        seed,
+        layers=(4, 7),
+        groups=(2, 3),
+        in_group=(2, 4),
+        width=(3, 7),
+        window=(7, 12),
+        rank=(5, 9),
     )
     heads = size["groups"] * size["in_group"]
     plain = PLAIN | {
@@ -67,9 +94,21 @@ def random_configs(seed: int) -> dict[str, dict[str, Any]]:
     }
     grouped = plain | {"num_key_value_heads": size["groups"]}
     wide = {"head_dim": 2 * size["width"] + 2}
-    kinds = ["full_attention" if i % 3 == 2 else "sliding_attention" for i in range(size["layers"])]
-    latent = {"q_lora_rank": 6, "kv_lora_rank": size["rank"], "qk_nope_head_dim": 4, "qk_rope_head_dim": 2}
-    latent |= {"v_head_dim": 4, "first_k_dense_replace": size["layers"], "moe_intermediate_size": 8}
+    kinds = [
+        "full_attention" if i % 3 == 2 else "sliding_attention"
+        for i in range(size["layers"])
+    ]
+    latent = {
+        "q_lora_rank": 6,
+        "kv_lora_rank": size["rank"],
+        "qk_nope_head_dim": 4,
+        "qk_rope_head_dim": 2,
+    }
+    latent |= {
+        "v_head_dim": 4,
+        "first_k_dense_replace": size["layers"],
+        "moe_intermediate_size": 8,
+    }
     latent |= {
         "n_routed_experts": 4,
         "n_group": 2,
@@ -84,32 +123,58 @@ def random_configs(seed: int) -> dict[str, dict[str, Any]]:
         "window": grouped | {"model_type": "mistral", "sliding_window": size["window"]},
         "local and global": grouped
         | wide
-        | {"model_type": "gemma3_text", "sliding_window": size["window"], "layer_types": kinds},
-        "latent": grouped | latent | {"model_type": "deepseek_v3", "num_key_value_heads": heads},
+        | {
+            "model_type": "gemma3_text",
+            "sliding_window": size["window"],
+            "layer_types": kinds,
+        },
+        "latent": grouped
+        | latent
+        | {"model_type": "deepseek_v3", "num_key_value_heads": heads},
     }
 
 
 MISTAKES = tuple(hint for hint in HINTS if hint not in ("gib", "number"))
 
 
-def estimate(config: Mapping[str, Any], batch: int, tokens: int, width: int, mistake: str = "") -> int:
+def estimate(
+    config: Mapping[str, Any], batch: int, tokens: int, width: int, mistake: str = ""
+) -> int:
     """Return the bytes that the named mistake gives; without one, the right number."""
     layers, heads = config["num_hidden_layers"], config["num_attention_heads"]
-    total = sum(_elements(config, kept, mistake) for kept in _kept(config, tokens, mistake))
+    total = sum(
+        _elements(config, kept, mistake) for kept in _kept(config, tokens, mistake)
+    )
     total = total // layers if mistake == "layers" else total
     heads_too = heads if mistake == "latent_heads" and "kv_lora_rank" in config else 1
-    return total * heads_too * (1 if mistake == "batch" else batch) * (2 if mistake == "bytes" else width)
+    return (
+        total
+        * heads_too
+        * (1 if mistake == "batch" else batch)
+        * (2 if mistake == "bytes" else width)
+    )
 
 
 def _elements(config: Mapping[str, Any], kept: int, mistake: str) -> int:
     """Elements of one layer that keeps `kept` tokens."""
     if "kv_lora_rank" in config:
         rope_key = 0 if mistake == "rope_key" else config["qk_rope_head_dim"]
-        return kept * (config["kv_lora_rank"] + rope_key) * (2 if mistake == "latent_once" else 1)
+        return (
+            kept
+            * (config["kv_lora_rank"] + rope_key)
+            * (2 if mistake == "latent_once" else 1)
+        )
     heads = config["num_attention_heads"]
-    groups = heads if mistake == "kv_heads" else config.get("num_key_value_heads", heads)
+    groups = (
+        heads if mistake == "kv_heads" else config.get("num_key_value_heads", heads)
+    )
     own = None if mistake == "head_dim" else config.get("head_dim")
-    return kept * groups * (own or config["hidden_size"] // heads) * (1 if mistake == "two_tensors" else 2)
+    return (
+        kept
+        * groups
+        * (own or config["hidden_size"] // heads)
+        * (1 if mistake == "two_tensors" else 2)
+    )
 
 
 def _kept(config: Mapping[str, Any], tokens: int, mistake: str) -> list[int]:

@@ -1,6 +1,7 @@
 """Lab 3, exercise 1: a contiguous cache, and one step for prefill and decode alike.
 
-Symbols: b batch, t new tokens, s tokens held, n all tokens, h heads, k head width, d model width.
+Symbols: b batch, t new tokens, s tokens held, n all tokens, h heads, k head width, d
+    model width.
 """
 
 import torch
@@ -26,15 +27,22 @@ CHECK = Checker("Exercise 1", HINTS)
 
 
 def check(cache_class: type, step, run, seed: int = 0) -> str:
-    """Check exercise 1: the cache class, `step(layer, x, cache)` and `run(layer, x, prompt, cache)`.
+    """Check exercise 1: the cache class, `step(layer, x, cache)` and `run(layer, x,
+    prompt, cache)`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+        missing.
     """
-    rng, size = random_sizes(seed, batch=(2, 3), heads=(2, 4), prompt=(3, 6), tail=(3, 5), half=(1, 3))
+    rng, size = random_sizes(
+        seed, batch=(2, 3), heads=(2, 4), prompt=(3, 6), tail=(3, 5), half=(1, 3)
+    )
     size["k"] = 2 * size.pop("half") + 2
     layer = _layer(size, rng)
     x = torch.randn(
-        size["batch"], size["prompt"] + size["tail"], layer.wq.in_features, generator=rng
+        size["batch"],
+        size["prompt"] + size["tail"],
+        layer.wq.in_features,
+        generator=rng,
     ).double()
     with torch.no_grad():
         _check_append(cache_class, size, rng)
@@ -46,18 +54,28 @@ def check(cache_class: type, step, run, seed: int = 0) -> str:
 def _layer(size: dict[str, int], rng: torch.Generator) -> Attention:
     """A small layer with as many KV heads as heads, float64, weights of order one."""
     heads, width = size["heads"], size["k"]
-    layer = Attention(heads * width + 1, heads, heads, width, rope=Rope(dim=width)).double()
+    layer = Attention(
+        heads * width + 1, heads, heads, width, rope=Rope(dim=width)
+    ).double()
     for weight in layer.parameters():
-        weight.data = torch.randn(weight.shape, generator=rng).double() / weight.shape[-1] ** 0.5
+        weight.data = (
+            torch.randn(weight.shape, generator=rng).double() / weight.shape[-1] ** 0.5
+        )
     return layer.requires_grad_(False)
 
 
-def _entries(size: dict[str, int], tokens: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def _entries(
+    size: dict[str, int], tokens: int, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
     shape = (size["batch"], tokens, size["heads"], size["k"])
-    return torch.randn(shape, generator=rng).double(), torch.randn(shape, generator=rng).double()
+    return torch.randn(shape, generator=rng).double(), torch.randn(
+        shape, generator=rng
+    ).double()
 
 
-def _check_append(cache_class: type, size: dict[str, int], rng: torch.Generator) -> None:
+def _check_append(
+    cache_class: type, size: dict[str, int], rng: torch.Generator
+) -> None:
     capacity = size["prompt"] + size["tail"]
     cache = cache_class(size["batch"], capacity, size["heads"], size["k"])
     place = cache.keys.data_ptr()
@@ -79,7 +97,11 @@ def _check_append(cache_class: type, size: dict[str, int], rng: torch.Generator)
         for name, tensor, want in (("keys", got[0], keys), ("values", got[1], values)):
             what = f"{name} returned with {done} tokens held"
             CHECK.true(
-                tensor.shape[1] <= done, "held_only", what, f"{done} tokens", f"{tensor.shape[1]} tokens"
+                tensor.shape[1] <= done,
+                "held_only",
+                what,
+                f"{done} tokens",
+                f"{tensor.shape[1]} tokens",
             )
             CHECK.close(tensor, want[:, :done], "advance", what)
         CHECK.true(
@@ -89,11 +111,19 @@ def _check_append(cache_class: type, size: dict[str, int], rng: torch.Generator)
             "the same memory as before",
             "another tensor",
         )
-    CHECK.refuses(lambda: cache.append(keys[:, :1], values[:, :1]), "overflow", "append to a full cache")
-    CHECK.equal(cache.length, capacity, "overflow", "cache.length after a refused append")
+    CHECK.refuses(
+        lambda: cache.append(keys[:, :1], values[:, :1]),
+        "overflow",
+        "append to a full cache",
+    )
+    CHECK.equal(
+        cache.length, capacity, "overflow", "cache.length after a refused append"
+    )
 
 
-def _check_step(cache_class: type, step, layer: Attention, x: Tensor, size: dict[str, int]) -> None:
+def _check_step(
+    cache_class: type, step, layer: Attention, x: Tensor, size: dict[str, int]
+) -> None:
     batch, n, _ = x.shape
     prompt = size["prompt"]
     full = layer(x, torch.arange(n).expand(batch, n))
@@ -110,7 +140,9 @@ def _check_step(cache_class: type, step, layer: Attention, x: Tensor, size: dict
             done += new
 
 
-def _check_run(cache_class: type, step, run, layer: Attention, x: Tensor, size: dict[str, int]) -> None:
+def _check_run(
+    cache_class: type, step, run, layer: Attention, x: Tensor, size: dict[str, int]
+) -> None:
     batch, n, _ = x.shape
     sizes: list[int] = []
 
@@ -119,30 +151,52 @@ def _check_run(cache_class: type, step, run, layer: Attention, x: Tensor, size: 
             sizes.append(keys.shape[1])
             return super().append(keys, values)
 
-    with CHECK.doing("one_by_one", f"run over {size['prompt']} prompt tokens and {n - size['prompt']} more"):
+    with CHECK.doing(
+        "one_by_one",
+        f"run over {size['prompt']} prompt tokens and {n - size['prompt']} more",
+    ):
         got = run(layer, x, size["prompt"], Watched(batch, n, size["heads"], size["k"]))
     CHECK.equal(
-        sizes, [size["prompt"], *[1] * (n - size["prompt"])], "one_by_one", "tokens appended by each step"
+        sizes,
+        [size["prompt"], *[1] * (n - size["prompt"])],
+        "one_by_one",
+        "tokens appended by each step",
     )
-    CHECK.close(got, layer(x, torch.arange(n).expand(batch, n)), "one_by_one", "outputs of run, in order")
+    CHECK.close(
+        got,
+        layer(x, torch.arange(n).expand(batch, n)),
+        "one_by_one",
+        "outputs of run, in order",
+    )
 
 
 SIMULATED = ("scale", "causal", "mask_offset", "positions")
 
 
 def simulate(layer: Attention, x: Tensor, chunks: list[int], **mistake: bool) -> Tensor:
-    """Return what cached attention over `chunks` gives with one of the `SIMULATED` mistakes, or with none."""
+    """Return what cached attention over `chunks` gives with one of the `SIMULATED`
+    mistakes, or with none.
+    """
     held, outputs = [], []
     done = 0
     for new in chunks:
         start = 0 if mistake.get("positions") else done
-        q, k, v = layer.project(x[:, done : done + new], torch.arange(start, start + new).expand(len(x), new))
+        q, k, v = layer.project(
+            x[:, done : done + new],
+            torch.arange(start, start + new).expand(len(x), new),
+        )
         held.append((k, v))
         keys, values = (torch.cat(parts, 1) for parts in zip(*held, strict=True))
-        scores = torch.einsum("bthk,bshk->bhts", q, keys) * (1 if mistake.get("scale") else layer.scale)
+        scores = torch.einsum("bthk,bshk->bhts", q, keys) * (
+            1 if mistake.get("scale") else layer.scale
+        )
         here = torch.arange(new)[:, None] + (0 if mistake.get("mask_offset") else done)
         if not mistake.get("causal"):
             scores = scores.masked_fill(torch.arange(done + new) > here, -torch.inf)
-        outputs.append(layer.wo(torch.einsum("bhts,bshk->bthk", scores.softmax(-1), values).flatten(2)))
+        outputs.append(
+            layer.wo(
+                torch.einsum("bhts,bshk->bthk", scores.softmax(-1), values).flatten(2)
+            )
+        )
         done += new
     return torch.cat(outputs, 1)

@@ -1,6 +1,7 @@
 """Lab 3, exercise 2: query heads that share keys and values, without copies of either.
 
-Symbols: b batch, t queries, s keys, h heads, g KV groups, r = h / g, k key width, v value width.
+Symbols: b batch, t queries, s keys, h heads, g KV groups, r = h / g, k key width, v
+    value width.
 """
 
 import torch
@@ -27,9 +28,12 @@ CHECK = Checker("Exercise 2", HINTS)
 def check(grouped_attention, seed: int = 0) -> str:
     """Check exercise 2: `grouped_attention(q, k, v, mask) -> [b t h v]`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while it is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
     """
-    rng, size = random_sizes(seed, b=(1, 2), t=(2, 4), s=(5, 8), g=(2, 3), r=(2, 4), k=(3, 5), extra=(1, 2))
+    rng, size = random_sizes(
+        seed, b=(1, 2), t=(2, 4), s=(5, 8), g=(2, 3), r=(2, 4), k=(3, 5), extra=(1, 2)
+    )
     for groups, in_group in ((size["g"], size["r"]), (1, size["r"]), (size["g"], 1)):
         q, k, v, mask = _inputs(size | {"g": groups, "r": in_group}, rng)
         what = f"{groups * in_group} heads over {groups} group{'s' * (groups > 1)}"
@@ -41,8 +45,12 @@ def check(grouped_attention, seed: int = 0) -> str:
     return "Exercise 2: every head reads its group, and nothing is copied."
 
 
-def _inputs(size: dict[str, int], rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Random q, k, v with v wider than k, and a mask that leaves every query at least one key."""
+def _inputs(
+    size: dict[str, int], rng: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Random q, k, v with v wider than k, and a mask that leaves every query at least
+    one key.
+    """
     b, t, s, g = size["b"], size["t"], size["s"], size["g"]
     q = torch.randn(b, t, g * size["r"], size["k"], generator=rng).double()
     k = torch.randn(b, s, g, size["k"], generator=rng).double()
@@ -54,7 +62,9 @@ def _inputs(size: dict[str, int], rng: torch.Generator) -> tuple[Tensor, Tensor,
 
 def _check_copies(grouped_attention, rng: torch.Generator) -> None:
     """One query against many keys: nothing new may be as large as two copies of K."""
-    q, k, v, mask = _inputs({"b": 2, "t": 1, "s": 64, "g": 2, "r": 4, "k": 32, "extra": 0}, rng)
+    q, k, v, mask = _inputs(
+        {"b": 2, "t": 1, "s": 64, "g": 2, "r": 4, "k": 32, "extra": 0}, rng
+    )
     with LargestNew((q, k, v, mask)) as seen:
         grouped_attention(q, k, v, mask)
     limit = 2 * k.untyped_storage().nbytes()
@@ -68,11 +78,20 @@ def _check_copies(grouped_attention, rng: torch.Generator) -> None:
 
 
 def _attend(
-    q: Tensor, keys: Tensor, values: Tensor, mask: Tensor, width: float | None = None, axis: int = -1
+    q: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor,
+    width: float | None = None,
+    axis: int = -1,
 ) -> Tensor:
-    """Attention with a key and value head for each query head; `width` and `axis` may be wrong."""
+    """Attention with a key and value head for each query head; `width` and `axis` may
+    be wrong.
+    """
     scores = torch.einsum("bthk,bshk->bhts", q, keys) / (width or q.shape[-1]) ** 0.5
-    weights = scores.masked_fill(~mask[:, None], torch.finfo(scores.dtype).min).softmax(axis)
+    weights = scores.masked_fill(~mask[:, None], torch.finfo(scores.dtype).min).softmax(
+        axis
+    )
     return torch.einsum("bhts,bshv->bthv", weights, values)
 
 
@@ -98,14 +117,20 @@ def _one_head_a_group(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 
 
 def _scaled(width):
-    return lambda q, k, v, mask: _attend(q, *_repeated(q, k, v), mask, width=width(q, v))
+    return lambda q, k, v, mask: _attend(
+        q, *_repeated(q, k, v), mask, width=width(q, v)
+    )
 
 
 MISTAKES = {
     "mapping": _interleaved,
     "head_order": _joined_wrongly,
-    "mask": lambda q, k, v, mask: _attend(q, *_repeated(q, k, v), torch.ones_like(mask)),
-    "softmax_axis": lambda q, k, v, mask: _attend(q, *_repeated(q, k, v), mask, axis=-2),
+    "mask": lambda q, k, v, mask: _attend(
+        q, *_repeated(q, k, v), torch.ones_like(mask)
+    ),
+    "softmax_axis": lambda q, k, v, mask: _attend(
+        q, *_repeated(q, k, v), mask, axis=-2
+    ),
     "scale": _scaled(lambda q, v: 1.0),
     "every_head": _one_head_a_group,
 }

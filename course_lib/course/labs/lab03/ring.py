@@ -1,7 +1,9 @@
-"""Lab 3, exercise 3: a ring buffer that holds the last W tokens, and the rule of what a query may see.
+"""Lab 3, exercise 3: a ring buffer that holds the last W tokens, and the rule of what a
+query may see.
 
-Symbols: b batch, t new tokens, s returned entries, g KV heads, k head width, W window. Positions are the same
-for every row of the batch, so they are [t] and [s] here; -1 marks an empty slot.
+Symbols: b batch, t new tokens, s returned entries, g KV heads, k head width, W window.
+Positions are the same for every row of the batch, so they are [t] and [s] here; -1
+marks an empty slot.
 """
 
 import torch
@@ -28,11 +30,15 @@ CHECK = Checker("Exercise 3", HINTS)
 
 
 def check(ring_class: type, visible, seed: int = 0) -> str:
-    """Check exercise 3: the ring's class and `visible(query_positions, key_positions, window) -> [t s]`.
+    """Check exercise 3: the ring's class and `visible(query_positions, key_positions,
+    window) -> [t s]`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+        missing.
     """
-    rng, size = random_sizes(seed, batch=(1, 2), window=(3, 5), kv_heads=(1, 2), head_dim=(2, 4))
+    rng, size = random_sizes(
+        seed, batch=(1, 2), window=(3, 5), kv_heads=(1, 2), head_dim=(2, 4)
+    )
     _check_visible(visible, size["window"], rng)
     window = size["window"]
     for chunks in (
@@ -48,9 +54,16 @@ def check(ring_class: type, visible, seed: int = 0) -> str:
 
 def _check_visible(visible, window: int, rng: torch.Generator) -> None:
     """Compare with the library's rule, on keys out of order and with an empty slot."""
-    keys = torch.cat((torch.randperm(3 * window, generator=rng), torch.tensor([-1, -1])))
-    early, late = torch.tensor([1, 2 * window]), torch.randint(window, 4 * window, (3,), generator=rng)
-    queries = torch.cat((early, late))  # the first has an empty slot's position within its window
+    keys = torch.cat(
+        (torch.randperm(3 * window, generator=rng), torch.tensor([-1, -1]))
+    )
+    early, late = (
+        torch.tensor([1, 2 * window]),
+        torch.randint(window, 4 * window, (3,), generator=rng),
+    )
+    queries = torch.cat(
+        (early, late)
+    )  # the first has an empty slot's position within its window
     q, k = queries[:, None], keys[None, :]
     seen = masks.causal_mask(queries[None], keys[None], window)[0]
     with CHECK.doing("window_edge", "visible"):
@@ -70,21 +83,38 @@ def _check_visible(visible, window: int, rng: torch.Generator) -> None:
         "window_edge": (k >= 0) & (k <= q) & (k >= q - window),
     }
     row = int((got != seen).any(1).nonzero()[0])
-    fitting = next((hint for hint, wrong in mistakes.items() if torch.equal(got, wrong)), "window_edge")
-    what = f"keys that a query at position {int(queries[row])} sees with window {window}"
-    CHECK.fail(fitting, what, sorted(keys[seen[row]].tolist()), sorted(keys[got[row]].tolist()))
+    fitting = next(
+        (hint for hint, wrong in mistakes.items() if torch.equal(got, wrong)),
+        "window_edge",
+    )
+    what = (
+        f"keys that a query at position {int(queries[row])} sees with window {window}"
+    )
+    CHECK.fail(
+        fitting, what, sorted(keys[seen[row]].tolist()), sorted(keys[got[row]].tolist())
+    )
 
 
-def _check_chunks(ring_class: type, visible, chunks: list[int], size: dict[str, int], rng) -> None:
+def _check_chunks(
+    ring_class: type, visible, chunks: list[int], size: dict[str, int], rng
+) -> None:
     window, total = size["window"], sum(chunks)
     shape = (size["batch"], total, size["kv_heads"], size["head_dim"])
-    keys, values, queries = (torch.randn(shape, generator=rng).double() for _ in range(3))
-    ring, done = ring_class(size["batch"], window, size["kv_heads"], size["head_dim"]), 0
+    keys, values, queries = (
+        torch.randn(shape, generator=rng).double() for _ in range(3)
+    )
+    ring, done = (
+        ring_class(size["batch"], window, size["kv_heads"], size["head_dim"]),
+        0,
+    )
     _check_start(ring, window)
     place = ring.keys.data_ptr()
     every = torch.arange(total)
     full = attention_naive(
-        queries, keys, values, masks.causal_mask(every[None], every[None], window).expand(len(keys), -1, -1)
+        queries,
+        keys,
+        values,
+        masks.causal_mask(every[None], every[None], window).expand(len(keys), -1, -1),
     )
     for new in chunks:
         part, positions = slice(done, done + new), torch.arange(done, done + new)
@@ -102,7 +132,9 @@ def _check_chunks(ring_class: type, visible, chunks: list[int], size: dict[str, 
         _check_returned(got, keys, values, done, new, window, what)
         mask = visible(positions, got[2], window).expand(len(keys), -1, -1)
         out = attention_naive(queries[:, part], got[0], got[1], mask)
-        CHECK.close(out, full[:, part], "old_and_new", f"windowed attention after the {what}")
+        CHECK.close(
+            out, full[:, part], "old_and_new", f"windowed attention after the {what}"
+        )
         done += new
 
 
@@ -113,7 +145,9 @@ def _check_start(ring, window: int) -> None:
     CHECK.equal(got, [-1] * window, "empty", "ring.positions of a new ring")
 
 
-def _check_slots(ring, keys: Tensor, values: Tensor, done: int, what: str, new: int) -> None:
+def _check_slots(
+    ring, keys: Tensor, values: Tensor, done: int, what: str, new: int
+) -> None:
     """After `done` tokens slot p % W holds token p, for the last W positions."""
     window = len(ring.positions)
     expected = [-1] * window
@@ -122,15 +156,27 @@ def _check_slots(ring, keys: Tensor, values: Tensor, done: int, what: str, new: 
     got = ring.positions.tolist()
     if got != expected:
         lost = new > window and sorted(got) != sorted(expected)
-        CHECK.fail("keep_last" if lost else "slot", f"ring.positions after the {what}", expected, got)
+        CHECK.fail(
+            "keep_last" if lost else "slot",
+            f"ring.positions after the {what}",
+            expected,
+            got,
+        )
     held = [slot for slot, position in enumerate(expected) if position >= 0]
-    for name, tensor, truth in (("keys", ring.keys, keys), ("values", ring.values, values)):
+    for name, tensor, truth in (
+        ("keys", ring.keys, keys),
+        ("values", ring.values, values),
+    ):
         want = truth[:, [expected[slot] for slot in held]]
         hint = "keep_last" if new > window else "together"
-        CHECK.close(tensor[:, held], want, hint, f"ring.{name} in slots {held} after the {what}")
+        CHECK.close(
+            tensor[:, held], want, hint, f"ring.{name} in slots {held} after the {what}"
+        )
 
 
-def _check_returned(got, keys: Tensor, values: Tensor, done: int, new: int, window: int, what: str) -> None:
+def _check_returned(
+    got, keys: Tensor, values: Tensor, done: int, new: int, window: int, what: str
+) -> None:
     """The returned entries hold each key that one of the new queries needs, once."""
     CHECK.true(
         isinstance(got, tuple) and len(got) == 3,
@@ -159,8 +205,14 @@ def _check_returned(got, keys: Tensor, values: Tensor, done: int, new: int, wind
     )
     for name, tensor, truth in (("keys", got[0], keys), ("values", got[1], values)):
         at = [i for i, position in enumerate(positions) if position >= 0]
-        CHECK.close(tensor[:, at], truth[:, real], "together", f"{name} returned by the {what}")
+        CHECK.close(
+            tensor[:, at], truth[:, real], "together", f"{name} returned by the {what}"
+        )
 
 
 def _kind(got) -> str:
-    return f"{got.dtype} {tuple(got.shape)}" if isinstance(got, Tensor) else type(got).__name__
+    return (
+        f"{got.dtype} {tuple(got.shape)}"
+        if isinstance(got, Tensor)
+        else type(got).__name__
+    )

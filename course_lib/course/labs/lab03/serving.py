@@ -1,6 +1,8 @@
-"""Lab 3, exercise 6: a serving budget. How many requests fit, and how long a step and a request take.
+"""Lab 3, exercise 6: a serving budget. How many requests fit, and how long a step and a
+request take.
 
-The truth is `course_lib.costs`; known mistakes are computed beside it from the same parts.
+The truth is `course_lib.costs`; known mistakes are computed beside it from the same
+parts.
 """
 
 from collections.abc import Callable
@@ -35,7 +37,8 @@ CHECK = Checker("Exercise 6", HINTS)
 def check(max_requests, step_time, latency, seed: int = 0) -> str:
     """Check exercise 6: `max_concurrency`, `decode_step_time` and `request_latency`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+        missing.
     """
     spec, devices = _model_and_devices(seed)
     for hardware in devices:
@@ -51,8 +54,12 @@ def check(max_requests, step_time, latency, seed: int = 0) -> str:
 
 
 def _model_and_devices(seed: int) -> tuple[ModelSpec, tuple[Hardware, ...]]:
-    """A small grouped model, and devices on which it is bound by memory, by compute, and too large."""
-    _, size = random_sizes(seed, layers=(2, 4), groups=(1, 2), in_group=(2, 3), width=(3, 6), share=(2, 9))
+    """A small grouped model, and devices on which it is bound by memory, by compute,
+    and too large.
+    """
+    _, size = random_sizes(
+        seed, layers=(2, 4), groups=(1, 2), in_group=(2, 3), width=(3, 6), share=(2, 9)
+    )
     heads = size["groups"] * size["in_group"]
     spec = spec_from_hf_config(
         {
@@ -70,7 +77,12 @@ def _model_and_devices(seed: int) -> tuple[ModelSpec, tuple[Hardware, ...]]:
     return spec, (
         Hardware("a device bound by memory", 1e9 * size["share"], 1e6, room / 0.9),
         Hardware("a device bound by compute", 1e6 * size["share"], 1e9, room / 0.9),
-        Hardware("a device between the two", 4e6 * size["share"], 2e6 * size["share"], room / 0.9),
+        Hardware(
+            "a device between the two",
+            4e6 * size["share"],
+            2e6 * size["share"],
+            room / 0.9,
+        ),
         Hardware("a device too small for the weights", 1e9, 1e6, 0.8 * need),
     )
 
@@ -93,7 +105,9 @@ def _mixture(seed: int) -> ModelSpec:
     )
 
 
-def _check_concurrency(max_requests, spec: ModelSpec, hardware: Hardware, context: int) -> None:
+def _check_concurrency(
+    max_requests, spec: ModelSpec, hardware: Hardware, context: int
+) -> None:
     memory, weights = hardware.memory_bytes, weight_bytes(spec)
     one = cache_bytes(spec, batch=1, tokens=context)
     room = (0.9 * memory - weights) / one
@@ -108,15 +122,25 @@ def _check_concurrency(max_requests, spec: ModelSpec, hardware: Hardware, contex
     with CHECK.doing("number", what):
         got = max_requests(spec, hardware, context)
     CHECK.true(not isinstance(got, float) or got.is_integer(), "whole", what, want, got)
-    CHECK.equal(got, want, "number", what, {hint: n for hint, n in mistakes.items() if n != want})
+    CHECK.equal(
+        got,
+        want,
+        "number",
+        what,
+        {hint: n for hint, n in mistakes.items() if n != want},
+    )
 
 
-def _check_step(step_time, spec: ModelSpec, hardware: Hardware, batch: int, context: int) -> None:
+def _check_step(
+    step_time, spec: ModelSpec, hardware: Hardware, batch: int, context: int
+) -> None:
     flops, weights = flops_per_token(spec, context), 2 * weights_read(spec, batch=batch)
     cache = cache_bytes(spec, batch=batch, tokens=context)
 
     def seconds(flops: float, bytes_moved: float, join: Callable = max) -> float:
-        return join((flops / hardware.peak_flops, bytes_moved / hardware.bandwidth_bytes_per_s))
+        return join(
+            (flops / hardware.peak_flops, bytes_moved / hardware.bandwidth_bytes_per_s)
+        )
 
     mistakes = {
         "weights_once": seconds(batch * flops, batch * weights + cache),
@@ -136,14 +160,22 @@ def _check_step(step_time, spec: ModelSpec, hardware: Hardware, batch: int, cont
     _compare(got, want, what, mistakes)
 
 
-def _check_latency(latency, spec: ModelSpec, hardware: Hardware, tokens_in: int, tokens_out: int) -> None:
+def _check_latency(
+    latency, spec: ModelSpec, hardware: Hardware, tokens_in: int, tokens_out: int
+) -> None:
     def steps(contexts: range) -> float:
-        return sum(decode_step_time(spec, hardware, batch=1, context=context) for context in contexts)
+        return sum(
+            decode_step_time(spec, hardware, batch=1, context=context)
+            for context in contexts
+        )
 
     first = prefill_time(spec, hardware, tokens_in)
     end = tokens_in + tokens_out
     mistakes = {
-        "first_token": [first + steps(range(tokens_in + 1, end + 1)), first + steps(range(tokens_in, end))],
+        "first_token": [
+            first + steps(range(tokens_in + 1, end + 1)),
+            first + steps(range(tokens_in, end)),
+        ],
         "growing": [
             first + (tokens_out - 1) * steps(range(tokens_in, tokens_in + 1)),
             first + (tokens_out - 1) * steps(range(tokens_in + 1, tokens_in + 2)),
@@ -154,11 +186,19 @@ def _check_latency(latency, spec: ModelSpec, hardware: Hardware, tokens_in: int,
         "prefill": [steps(range(tokens_in + 1, end))],
     }
     want = request_latency(spec, hardware, tokens_in=tokens_in, tokens_out=tokens_out)
-    what = f"request_latency on {hardware.name}, {tokens_in} tokens in, {tokens_out} out"
+    what = (
+        f"request_latency on {hardware.name}, {tokens_in} tokens in, {tokens_out} out"
+    )
     with CHECK.doing("number", what):
         got = latency(spec, hardware, tokens_in=tokens_in, tokens_out=tokens_out)
     _compare(
-        got, want, what, {h: next((n for n in ns if _near(got, n)), ns[0]) for h, ns in mistakes.items()}
+        got,
+        want,
+        what,
+        {
+            h: next((n for n in ns if _near(got, n)), ns[0])
+            for h, ns in mistakes.items()
+        },
     )
 
 
@@ -167,7 +207,16 @@ def _near(a: float, b: float) -> bool:
 
 
 def _compare(got: float, want: float, what: str, mistakes: dict[str, float]) -> None:
-    """Fail unless equal to nine digits, with the hint of the mistake that gives the same number."""
+    """Fail unless equal to nine digits, with the hint of the mistake that gives the
+    same number.
+    """
     if not _near(got, want):
-        hint = next((hint for hint, number in mistakes.items() if _near(got, number)), "number")
-        CHECK.fail(hint, what, f"{want:.6g} s", f"{got:.6g} s" if isinstance(got, int | float) else got)
+        hint = next(
+            (hint for hint, number in mistakes.items() if _near(got, number)), "number"
+        )
+        CHECK.fail(
+            hint,
+            what,
+            f"{want:.6g} s",
+            f"{got:.6g} s" if isinstance(got, int | float) else got,
+        )

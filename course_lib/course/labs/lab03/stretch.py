@@ -1,6 +1,8 @@
-"""Lab 3, stretch task: int8 keys and values with a scale for each token and head, and a bound on the error.
+"""Lab 3, stretch task: int8 keys and values with a scale for each token and head, and a
+bound on the error.
 
-Symbols: x numbers of one head [k], s its step (the scale), c its codes: x is about c * s.
+Symbols: x numbers of one head [k], s its step (the scale), c its codes: x is about c *
+    s.
 """
 
 import torch
@@ -21,13 +23,17 @@ CHECK = Checker("Stretch", HINTS)
 
 
 def check(encode, decode, error_bound, seed: int = 0) -> str:
-    """Check the stretch task: `encode(x) -> (codes, steps)`, `decode(codes, steps)`, `error_bound(steps)`.
+    """Check the stretch task: `encode(x) -> (codes, steps)`, `decode(codes, steps)`,
+    `error_bound(steps)`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+        missing.
     """
     rng, size = random_sizes(seed, b=(1, 2), s=(3, 6), g=(2, 3), k=(5, 9))
     x = torch.randn(size["b"], size["s"], size["g"], size["k"], generator=rng).double()
-    x *= 10.0 ** torch.randint(-2, 3, (size["b"], size["s"], size["g"], 1), generator=rng)
+    x *= 10.0 ** torch.randint(
+        -2, 3, (size["b"], size["s"], size["g"], 1), generator=rng
+    )
     with CHECK.doing("codes", "encode"):
         codes, steps = encode(x)
     CHECK.true(
@@ -46,10 +52,16 @@ def check(encode, decode, error_bound, seed: int = 0) -> str:
     )
     amax = x.abs().amax(-1, keepdim=True)
     CHECK.close(
-        steps, amax / 127, "range", "steps", {"each_head": torch.full_like(steps, float(amax.max() / 127))}
+        steps,
+        amax / 127,
+        "range",
+        "steps",
+        {"each_head": torch.full_like(steps, float(amax.max() / 127))},
     )
     _check_codes(codes, x, steps)
-    CHECK.close(decode(codes, steps), codes.double() * steps, "decode", "decoded numbers")
+    CHECK.close(
+        decode(codes, steps), codes.double() * steps, "decode", "decoded numbers"
+    )
     CHECK.close(error_bound(steps), steps / 2, "bound", "error_bound")
     error = (decode(codes, steps) - x).abs()
     CHECK.true(
@@ -61,7 +73,9 @@ def check(encode, decode, error_bound, seed: int = 0) -> str:
     )
     with CHECK.doing("zeros", "encode of a head of zeros"):
         zeros = decode(*encode(torch.zeros_like(x)))
-    CHECK.close(zeros, torch.zeros_like(x), "zeros", "a head of zeros, encoded and decoded")
+    CHECK.close(
+        zeros, torch.zeros_like(x), "zeros", "a head of zeros, encoded and decoded"
+    )
     return "Stretch: every number comes back within half a step."
 
 
