@@ -155,7 +155,8 @@ def main() -> None:
             for name, ms in row["ms"].items():
                 times = f"{ms:9.2f} ms  {row['time_over_sdpa'][name]:6.2f} x sdpa"
                 print(
-                    f"    {name:6} {times}  {row['peak_bytes_per_token'][name]:9,} B a token",
+                    f"    {name:6} {times}  "
+                    f"{row['peak_bytes_per_token'][name]:9,} B a token",
                     flush=True,
                 )
             if (

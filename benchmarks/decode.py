@@ -218,7 +218,8 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     rows = []
     print(
-        "ms a token                 generate   loop  whole   ours    ours against generate, loop"
+        "ms a token                 generate   loop  whole   ours    ours against "
+        "generate, loop"
     )
     for name in given.models:
         for context in given.contexts:

@@ -63,7 +63,8 @@ def main() -> int:
             target.write_text(text, encoding="utf-8")
     if stale:
         sys.stderr.write(
-            f"out of step with labs/source: {', '.join(stale)}; run tools/generate_labs.py\n"
+            f"out of step with labs/source: {', '.join(stale)}; run "
+            "tools/generate_labs.py\n"
         )
     return 1 if stale else 0
 

@@ -18,11 +18,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PINS = ROOT / "constraints.txt"
 TORCH_BRINGS = ("nvidia-", "cuda-", "triton")
-HEADER = "# Made by `make lock` (tools/lock.py) with uv. Do not edit: change pyproject.toml and run it again.\n"
+HEADER = (
+    "# Made by `make lock` (tools/lock.py) with uv. Do not edit: change "
+    "pyproject.toml and run it again.\n"
+)
 
 
 def resolve(upgrade: bool) -> str:
-    """Return uv's resolution of all extras for Python 3.11 and later on every platform."""
+    """Return uv's resolution of all extras for Python 3.11 and later on every
+    platform.
+    """
     command = [
         "-m",
         "uv",

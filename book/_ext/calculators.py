@@ -102,7 +102,8 @@ class CalculatorDirective(SphinxDirective):
         name = self.arguments[0]
         if name not in CALCULATORS:
             raise self.error(
-                f"calculator: {name!r} is not there; allowed are {', '.join(CALCULATORS)}"
+                f"calculator: {name!r} is not there; allowed are "
+                f"{', '.join(CALCULATORS)}"
             )
         return [self.calculator(CALCULATORS[name])]
 

@@ -73,7 +73,9 @@ class CardDirective(CourseDirective):
         return []
 
     def offered(self, card: Card, parts: list, shown: list[int]) -> list[element]:
-        """Return what stands under the question, in an order that gives nothing away."""
+        """Return what stands under the question, in an order that gives nothing
+        away.
+        """
         match card:
             case Choice():
                 texts = {"ask-options": [parts[place].text for place in shown]}
@@ -194,7 +196,9 @@ class CardDirective(CourseDirective):
         return self.markdown(f"{{ref}}`{label}`")
 
     def units(self) -> element:
-        """Return the units that a number may be typed in, for the script that reads it."""
+        """Return the units that a number may be typed in, for the script that reads
+        it.
+        """
         data = json.dumps(
             {"units": UNITS, "spellings": SPELLINGS}, separators=(",", ":")
         )

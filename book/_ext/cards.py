@@ -152,7 +152,10 @@ def write_scripts(app):
             f"{library} is not there: python tools/vendor_assets.py fetches it"
         )
     target.mkdir(parents=True, exist_ok=True)
-    wrapped = f"(function (define, exports, module) {{{library.read_text(encoding='utf-8')}\n}})();\n"
+    wrapped = (
+        "(function (define, exports, module) "
+        f"{{{library.read_text(encoding='utf-8')}\n}})();\n"
+    )
     (target / "fsrs.js").write_text(wrapped, encoding="utf-8")
     index = [
         {

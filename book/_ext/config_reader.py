@@ -113,7 +113,9 @@ def write_script(app, config):
 
 
 def load_scripts(app, page, template, context, doctree):
-    """Let a page with the reader load what it needs, after what every calculator needs."""
+    """Let a page with the reader load what it needs, after what every calculator
+    needs.
+    """
     if doctree and any(
         node["tag"] == "course-config" for node in doctree.findall(element)
     ):

@@ -10,7 +10,9 @@ from sphinx.util.docutils import SphinxDirective
 
 
 def chapter_name(root: Path, chapter: str) -> str:
-    """Return a chapter's number and the title of its page; its id while it has no page."""
+    """Return a chapter's number and the title of its page; its id while it has no
+    page.
+    """
     page = root / f"book/{chapter}.md"
     lines = page.read_text(encoding="utf-8").splitlines() if page.is_file() else []
     title = next((line[2:].strip() for line in lines if line.startswith("# ")), "")

@@ -33,22 +33,28 @@ LOG = getLogger(__name__)
 CLAIMS, CURRICULUM, PAGE = "book/claims", "book/curriculum.yml", "book/ledger"
 MEANINGS = {
     "holds": "As stated, in what we ran.",
-    "holds-with-qualification": "True within limits that the guide does not name, or not quite as it says.",
+    "holds-with-qualification": "True within limits that the guide does not name, or "
+    "not quite as it says.",
     "wrong-or-outdated": "What we ran, or a first-hand source, says otherwise.",
     "cannot-be-verified": "Not published, or beyond what this course can run.",
 }
 # One shape each: a verdict can be told without its colour.
 SHAPES = {
     "holds": '<circle cx="8" cy="8" r="7"/><path d="M4.5 8.5 7 11l4.5-5.5"/>',
-    "holds-with-qualification": '<path d="M8 .8 15.2 8 8 15.2.8 8z"/><path d="M8 4.5v4M8 11v.2"/>',
+    "holds-with-qualification": '<path d="M8 .8 15.2 8 8 15.2.8 8z"/><path d="M8 '
+    '4.5v4M8 11v.2"/>',
     "wrong-or-outdated": '<path d="M1.5 1.5h13v13h-13z"/><path d="m5 5 6 6m0-6-6 6"/>',
-    "cannot-be-verified": '<path d="M8 1 15.5 14.5H.5z" stroke-dasharray="2 1.4"/><path d="M8 6v4M8 12v.2"/>',
+    "cannot-be-verified": '<path d="M8 1 15.5 14.5H.5z" stroke-dasharray="2 '
+    '1.4"/><path d="M8 6v4M8 12v.2"/>',
 }
 
 
 def badge(verdict: str) -> element:
     """Return a verdict as its shape and its name."""
-    shape = f'<svg viewBox="0 0 16 16" aria-hidden="true" focusable="false">{SHAPES[verdict]}</svg>'
+    shape = (
+        '<svg viewBox="0 0 16 16" aria-hidden="true" '
+        f'focusable="false">{SHAPES[verdict]}</svg>'
+    )
     picture = nodes.raw("", shape, format="html")
     return html("span", picture, VERDICTS[verdict], class_=f"ledger-verdict {verdict}")
 
@@ -294,7 +300,9 @@ def anchor_cells(app, doctree):
 
 
 def setup(app):
-    """Register the directives, their style and script, and the anchors of tagged cells."""
+    """Register the directives, their style and script, and the anchors of tagged
+    cells.
+    """
     app.setup_extension("elements")
     app.add_directive("ledger", Ledger)
     app.add_directive("ledger-summary", Summary)

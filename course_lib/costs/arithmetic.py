@@ -137,5 +137,6 @@ def check_share(**named: Number) -> None:
         real = isinstance(value, Real) and not isinstance(value, bool)
         if not (is_symbol(value) or (real and 0 <= value < 1)):
             raise ValueError(
-                f"{name}={value!r}: a number from 0 up to, but not including, 1 is allowed"
+                f"{name}={value!r}: a number from 0 up to, but "
+                "not including, 1 is allowed"
             )

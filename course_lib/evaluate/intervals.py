@@ -78,7 +78,8 @@ def bootstrap(
         )
     if not 0 < confidence < 1 or resamples < 1:
         raise ValueError(
-            f"confidence={confidence}, resamples={resamples}: allowed are 0 < confidence < 1, resamples >= 1"
+            f"confidence={confidence}, resamples={resamples}: allowed are 0 < "
+            "confidence < 1, resamples >= 1"
         )
     generator = torch.Generator().manual_seed(seed)
     means = torch.stack(
@@ -120,7 +121,8 @@ def paired_difference(
     )
     if first.shape != second.shape:
         raise ValueError(
-            f"first has {len(first)} values, second {len(second)}: allowed is the same number"
+            f"first has {len(first)} values, second "
+            f"{len(second)}: allowed is the same number"
         )
     return bootstrap(
         first - second, confidence=confidence, resamples=resamples, seed=seed

@@ -32,7 +32,8 @@ def ranked_gains(
     """
     if scores.shape != gains.shape:
         raise ValueError(
-            f"scores has shape {tuple(scores.shape)}: allowed is that of gains, {tuple(gains.shape)}"
+            f"scores has shape {tuple(scores.shape)}: allowed is that of gains, "
+            f"{tuple(gains.shape)}"
         )
     if bool(scores.isnan().any()):
         raise ValueError("scores has a NaN: allowed are numbers")

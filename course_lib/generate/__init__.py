@@ -1,1 +1,3 @@
-"""Generate: text from any model, one token at a time. Import from the defining module."""
+"""Generate: text from any model, one token at a time. Import from the defining
+module.
+"""

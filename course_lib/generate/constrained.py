@@ -68,7 +68,8 @@ class GrammarSampler:
         shortest = 2 if root == "object" else 1
         if max_new_tokens < shortest:
             raise ValueError(
-                f"max_new_tokens={max_new_tokens}: allowed is {shortest} or more, for {root!r}"
+                f"max_new_tokens={max_new_tokens}: allowed is "
+                f"{shortest} or more, for {root!r}"
             )
 
     def __call__(self, logits: Float[Tensor, "b vocab"]) -> Int[Tensor, " b"]:
@@ -123,11 +124,13 @@ class GrammarSampler:
     def _check(self, logits: Tensor) -> None:
         if logits.shape[1] != self._tokenizer.vocab:
             raise ValueError(
-                f"logits score {logits.shape[1]} tokens: allowed are the tokenizer's {self._tokenizer.vocab}"
+                f"logits score {logits.shape[1]} tokens: allowed are the tokenizer's "
+                f"{self._tokenizer.vocab}"
             )
         if self._rows is not None and len(self._rows) != len(logits):
             raise ValueError(
-                f"logits has {len(logits)} rows: allowed are the {len(self._rows)} of before"
+                f"logits has {len(logits)} rows: allowed are the "
+                f"{len(self._rows)} of before"
             )
         if self._left < 1:
             raise ValueError(

@@ -57,7 +57,8 @@ def start(root: str = "value", *, depth: int = 8) -> State:
     """
     if root not in ROOTS or depth < (root == "object"):
         raise ValueError(
-            f"root={root!r}, depth={depth}: allowed are {ROOTS}, depth from 0, for an object 1"
+            f"root={root!r}, depth={depth}: allowed are {ROOTS}, "
+            "depth from 0, for an object 1"
         )
     return ((root, depth),)
 

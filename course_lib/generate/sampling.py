@@ -44,7 +44,8 @@ def temperature(
     """
     if not value > 0:
         raise ValueError(
-            f"temperature={value}: allowed are positive numbers; use `greedy` for the likeliest"
+            f"temperature={value}: allowed are positive numbers; "
+            "use `greedy` for the likeliest"
         )
     return logits / value
 

@@ -179,7 +179,8 @@ def flash_attention(
 def _check(queries: Tensor, keys: Tensor, values: Tensor, **blocks: int) -> None:
     if queries.device.type == "cpu" and not triton.knobs.runtime.interpret:
         raise ValueError(
-            "queries is on the CPU: allowed is a GPU, or TRITON_INTERPRET=1 before Triton's import"
+            "queries is on the CPU: allowed is a GPU, or TRITON_INTERPRET=1 before "
+            "Triton's import"
         )
     for name, x in (("queries", queries), ("keys", keys), ("values", values)):
         if x.dtype not in DTYPES:
@@ -193,11 +194,13 @@ def _check(queries: Tensor, keys: Tensor, values: Tensor, **blocks: int) -> None
         least, most = WIDTHS
         if not least <= x.shape[-1] <= most:
             raise ValueError(
-                f"{name} has heads of width {x.shape[-1]}: allowed are {least} to {most}"
+                f"{name} has heads of width {x.shape[-1]}: "
+                f"allowed are {least} to {most}"
             )
         if x.device != queries.device:
             raise ValueError(
-                f"{name} is on {x.device}: allowed is the device of queries, {queries.device}"
+                f"{name} is on {x.device}: allowed is the device of queries, "
+                f"{queries.device}"
             )
     batch, (s, groups) = queries.shape[0], keys.shape[1:3]
     for name, x, want in (

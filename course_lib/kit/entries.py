@@ -96,7 +96,10 @@ def field_problems(
     yield from (f"{field}: missing" for field in required if field not in data)
     for field, value in data.items():
         if field not in allowed:
-            yield f"{field}: no such field; allowed are {', '.join(allowed)}{near(str(field), allowed)}"
+            yield (
+                f"{field}: no such field; allowed are "
+                f"{', '.join(allowed)}{near(str(field), allowed)}"
+            )
         elif not _is_a(value, allowed[field]):
             yield f"{field}={value!r}: allowed is {WORDS[allowed[field]]}"
         elif (

@@ -69,7 +69,8 @@ class Shown:
         # dims nothing.
         data = base64.b64encode(self.png).decode("ascii")
         return (
-            f'<figure style="margin:0"><img class="dark-light" alt="{html.escape(self.alt)}" '
+            '<figure style="margin:0"><img class="dark-light" '
+            f'alt="{html.escape(self.alt)}" '
             f'width="{self.width_px}" height="{self.height_px}" '
             f'style="max-width:100%;height:auto;border-radius:6px" '
             f'src="data:image/png;base64,{data}"></figure>'
@@ -153,7 +154,8 @@ def show(fig: Figure, *, alt: str, name: str | None = None) -> Shown:
         )
     if name is not None and not name.isidentifier():
         raise ValueError(
-            f"name={name!r}: allowed are letters, digits and underscores, not starting with a digit"
+            f"name={name!r}: allowed are letters, digits and underscores, not "
+            "starting with a digit"
         )
     _check_text(fig)
     png = _png(fig)
@@ -197,6 +199,8 @@ def _check_text(fig: Figure) -> None:
         size = page_points(text.get_fontsize(), width)
         if text.get_visible() and text.get_text().strip() and size < SMALLEST_PT:
             raise ValueError(
-                f"text {text.get_text()!r} would stand at {size:.1f} pt on a {PAGE_PX} px page: allowed is "
-                f"{SMALLEST_PT:.0f} pt or more; enlarge it, or narrow the figure (at most {WIDTH_IN:.0f} in)"
+                f"text {text.get_text()!r} would stand at {size:.1f} pt on a "
+                f"{PAGE_PX} px page: allowed is "
+                f"{SMALLEST_PT:.0f} pt or more; enlarge it, or narrow the figure (at "
+                f"most {WIDTH_IN:.0f} in)"
             )

@@ -80,7 +80,8 @@ def profile(
         raise ValueError(f"{VARIABLE}={chosen!r}: allowed are {', '.join(PROFILES)}")
     if chosen == "gpu" and not cuda:
         raise ValueError(
-            f"{VARIABLE}='gpu': needs a CUDA device and PyTorch finds none; use 'cpu' or 'smoke'"
+            f"{VARIABLE}='gpu': needs a CUDA device and PyTorch "
+            "finds none; use 'cpu' or 'smoke'"
         )
     return chosen
 

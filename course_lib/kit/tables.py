@@ -22,7 +22,10 @@ class Table:
         )
         body = "".join(f"<tr>{_row(row)}</tr>" for row in self.rows)
         caption = f"<caption>{html.escape(self.caption)}</caption>"
-        return f'<table class="table">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        return (
+            "<table "
+            f'class="table">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         lines = [self.caption, *(" | ".join(row) for row in (self.head, *self.rows))]
@@ -64,13 +67,15 @@ def table(
         )
     if name is not None and not name.isidentifier():
         raise ValueError(
-            f"name={name!r}: allowed are letters, digits and underscores, not starting with a digit"
+            f"name={name!r}: allowed are letters, digits and underscores, not "
+            "starting with a digit"
         )
     cells = tuple(tuple(str(cell) for cell in row) for row in rows)
     for row in cells:
         if len(row) != len(head):
             raise ValueError(
-                f"rows: {row} has {len(row)} cells; allowed are {len(head)}, one for each of head"
+                f"rows: {row} has {len(row)} cells; allowed are {len(head)}, one for "
+                "each of head"
             )
     return Table(tuple(head), cells, caption, name)
 

@@ -80,7 +80,9 @@ class Bandwidth:
 
 
 def synchronise(device: Device = None) -> None:
-    """Wait until the device has done everything it was given; nothing to do on the CPU."""
+    """Wait until the device has done everything it was given; nothing to do on the
+    CPU.
+    """
     if device is not None and torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -151,7 +153,8 @@ def compare(
     baseline = names[0] if baseline is None and names else baseline
     if len(names) < 2 or baseline not in names:
         raise ValueError(
-            f"alternatives={names}, baseline={baseline!r}: allowed are two or more, with it among them"
+            f"alternatives={names}, baseline={baseline!r}: allowed are two or more, "
+            "with it among them"
         )
     for _ in range(warmup):
         for work in alternatives.values():
@@ -279,5 +282,6 @@ def _seconds(fn: Work, device: Device) -> float:
 def _check(repeats: int, warmup: int) -> None:
     if repeats < 1 or warmup < 0:
         raise ValueError(
-            f"repeats={repeats}, warmup={warmup}: allowed are repeats >= 1 and warmup >= 0"
+            f"repeats={repeats}, warmup={warmup}: allowed are "
+            "repeats >= 1 and warmup >= 0"
         )

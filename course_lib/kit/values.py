@@ -69,7 +69,8 @@ def record(name: str, value: float | int, unit: str = "", digits: int = 3) -> Va
     """
     if not name.isidentifier():
         raise ValueError(
-            f"name={name!r}: allowed are letters, digits and underscores, not starting with a digit"
+            f"name={name!r}: allowed are letters, digits and underscores, not "
+            "starting with a digit"
         )
     if (
         isinstance(value, bool)
@@ -93,7 +94,8 @@ def read_values(notebook: str | Path) -> Mapping[str, Value]:
         for value in cell_values(cell):
             if value.name in values:
                 raise ValueError(
-                    f"{notebook}: value {value.name!r} is recorded twice; each name may stand once"
+                    f"{notebook}: value {value.name!r} is recorded twice; each name "
+                    "may stand once"
                 )
             values[value.name] = value
     return values
@@ -106,7 +108,9 @@ def cell_values(cell: Mapping) -> list[Value]:
 
 
 def _significant(value: float, digits: int) -> str:
-    """Format to `digits` significant digits, without an exponent between 1e-4 and 1e9."""
+    """Format to `digits` significant digits, without an exponent between 1e-4 and
+    1e9.
+    """
     if value == 0:
         return "0"
     places = digits - 1 - math.floor(math.log10(abs(value)))

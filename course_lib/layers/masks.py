@@ -152,7 +152,8 @@ def same_document(documents: Int[Tensor, "b t"]) -> MaskMod:
         got = query.shape[1], key.shape[2]
         if got != (documents.shape[1],) * 2:
             raise ValueError(
-                f"documents has {documents.shape[1]} tokens a row: (queries, keys) are {got}, "
+                f"documents has {documents.shape[1]} tokens a row: "
+                f"(queries, keys) are {got}, "
                 "and packed rows are read whole, without a cache"
             )
         return documents[:, :, None] == documents[:, None, :]

@@ -149,7 +149,8 @@ class BlankInfillingLM(CausalLM):
         for mixer in (layer.mixer for layer in spec.layers):
             if found := [name for name in own if getattr(mixer, name, None)]:
                 raise ValueError(
-                    f"{found[0]}={getattr(mixer, found[0])!r}: only layers without are supported"
+                    f"{found[0]}={getattr(mixer, found[0])!r}: only layers without "
+                    "are supported"
                 )
         self.within = LearnedPositions(longest_span + 1, spec.width)
         self.within.apply(initialise)

@@ -101,7 +101,8 @@ class Block(nn.Module):
         """
         if (self.cross is None) != (source is None):
             raise ValueError(
-                f"source={source}: a block reads one if, and only if, it has cross-attention"
+                f"source={source}: a block reads one if, and only if, it has "
+                "cross-attention"
             )
 
         def mixed(inner: Tensor) -> Tensor:

@@ -68,7 +68,8 @@ class Embedding(nn.Module):
             )
         if self.segments is None and segments is not None:
             raise ValueError(
-                "segments is given: this model has no table of segments (token_types is 0)"
+                "segments is given: this model has no table of "
+                "segments (token_types is 0)"
             )
         if self.segments is not None:
             x = x + (

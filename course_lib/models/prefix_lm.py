@@ -103,5 +103,6 @@ def _check_whole(positions: Tensor, prefix_lengths: int | Tensor) -> None:
         row = int(cut.int().argmax())
         raise ValueError(
             f"positions of row {row} are {int(first[row])} to {int(last[row])}: "
-            f"a call with a cache has to hold the whole prefix of {int(lengths[row])} tokens"
+            "a call with a cache has to hold the whole prefix "
+            f"of {int(lengths[row])} tokens"
         )

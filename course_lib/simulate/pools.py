@@ -21,7 +21,9 @@ Held = tuple[Request, int]  # a request, and the tokens it holds
 
 
 class Pool(Protocol):
-    """Memory of `capacity` slots that requests are given parts of, each known by a key."""
+    """Memory of `capacity` slots that requests are given parts of, each known by a
+    key.
+    """
 
     capacity: int
 

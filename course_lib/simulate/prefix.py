@@ -72,7 +72,8 @@ def share_prefix(
     """
     if prefix < 0 or min(own, default=0) < 1:
         raise ValueError(
-            f"prefix={prefix}, own={list(own)}: allowed are prefix >= 0 and prompts with own >= 1"
+            f"prefix={prefix}, own={list(own)}: allowed are prefix >= 0 and prompts "
+            "with own >= 1"
         )
     shared = prefix - prefix % round_up(1, block)
     slots = sum(round_up(prefix + tokens, block) for tokens in own)

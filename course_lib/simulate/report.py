@@ -88,7 +88,8 @@ class Report:
         """
         if not 0 < share <= 1 or measure not in ("latency_s", "ttft_s", "wait_s"):
             raise ValueError(
-                f"share={share}, measure={measure!r}: allowed are 0 < share <= 1, latency_s, ttft_s, wait_s"
+                f"share={share}, measure={measure!r}: allowed are 0 < share <= 1, "
+                "latency_s, ttft_s, wait_s"
             )
         values = sorted(getattr(o, measure) for o in self.outcomes)
         return values[math.ceil(share * len(values) - 1e-9) - 1]

@@ -80,8 +80,10 @@ def simulate(
     """
     if not requests or policy not in POLICIES or engine.max_batch < 1:
         raise ValueError(
-            f"requests={len(requests)}, policy={policy!r}, max_batch={engine.max_batch}: "
-            f"allowed are one request or more, a policy of {POLICIES}, and max_batch >= 1"
+            f"requests={len(requests)}, policy={policy!r}, "
+            f"max_batch={engine.max_batch}: "
+            "allowed are one request or more, a policy of "
+            f"{POLICIES}, and max_batch >= 1"
         )
     for request in requests:
         _check_fits(request, engine)
@@ -252,6 +254,7 @@ def _check_fits(request: Request, engine: Engine) -> None:
     tokens = engine.reserve(request)
     if tokens < request.final or engine.cache_bytes(tokens) > engine.memory_bytes:
         raise ValueError(
-            f"requests: {request} with {tokens} tokens reserved; allowed are {request.final} or more, "
+            f"requests: {request} with {tokens} tokens reserved; allowed are "
+            f"{request.final} or more, "
             f"whose cache fits in {engine.memory_bytes} bytes"
         )

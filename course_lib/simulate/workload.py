@@ -111,7 +111,8 @@ def requests(
     """
     if count < 0 or (rate_per_s is not None and rate_per_s <= 0):
         raise ValueError(
-            f"count={count}, rate_per_s={rate_per_s}: allowed are count >= 0 and rate_per_s > 0"
+            f"count={count}, rate_per_s={rate_per_s}: allowed are count >= 0 and "
+            "rate_per_s > 0"
         )
     rng = np.random.default_rng(seed)
     gaps = (

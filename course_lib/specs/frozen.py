@@ -51,5 +51,6 @@ class Sized:
             least = 0 if field.default == 0 else 1
             if isinstance(value, bool) or value != int(value) or value < least:
                 raise ValueError(
-                    f"{field.name}={value!r}: a whole number of at least {least} is wanted"
+                    f"{field.name}={value!r}: a whole number of "
+                    f"at least {least} is wanted"
                 )

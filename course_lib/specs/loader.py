@@ -55,7 +55,8 @@ def read_entry(name: str) -> dict[str, Any]:
     if name not in list_specs():
         near = get_close_matches(str(name), list_specs(), n=3, cutoff=0.3)
         raise ValueError(
-            f"name={name!r}: no such model; nearest: {', '.join(near) or 'none'} (see list_specs())"
+            f"name={name!r}: no such model; nearest: {', '.join(near) or 'none'} (see "
+            "list_specs())"
         )
     return yaml.safe_load((MODELS / f"{name}.yml").read_text(encoding="utf-8"))
 

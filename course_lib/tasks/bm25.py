@@ -63,7 +63,8 @@ class BM25:
         lengths = [sum(count.values()) for count in counts]
         if not sum(lengths):
             raise ValueError(
-                f"texts has {len(texts)} texts without a word: allowed is one word or more"
+                f"texts has {len(texts)} texts without a word: "
+                "allowed is one word or more"
             )
         average = sum(lengths) / len(texts)
         frequency = Counter(word for count in counts for word in count)

@@ -140,7 +140,8 @@ def parse(tokens: Int[Tensor, "n"], tokenizer: Tokenizer) -> list[Message]:
         role = _ROLE_OF.get(numbers[at])
         if role is None or END not in numbers[at:]:
             raise ValueError(
-                f"token {at} is {numbers[at]}: allowed is a role, with an <end> further on"
+                f"token {at} is {numbers[at]}: allowed is a "
+                "role, with an <end> further on"
             )
         end = numbers.index(END, at)
         messages.append(parse_turn(role, tokens[at + 1 : end], tokenizer))
@@ -185,11 +186,13 @@ def check(messages: Sequence[Message]) -> None:
     for i, message in enumerate(messages):
         if message.role not in allowed:
             raise ValueError(
-                f"messages[{i}].role={message.role!r}: allowed here is {' or '.join(allowed)}"
+                f"messages[{i}].role={message.role!r}: allowed here is "
+                f"{' or '.join(allowed)}"
             )
         if message.calls and message.role != "assistant":
             raise ValueError(
-                f"messages[{i}].calls: allowed for an assistant, not for a {message.role}"
+                f"messages[{i}].calls: allowed for an assistant, not for a "
+                f"{message.role}"
             )
         waiting = (
             len(message.calls) if message.role == "assistant" else max(waiting - 1, 0)
@@ -227,7 +230,8 @@ def _read_call(text: str) -> Call:
         raise ValueError(f"call {text!r}: allowed is an object with name and arguments")
     if not isinstance(read["name"], str) or not isinstance(read["arguments"], dict):
         raise ValueError(
-            f"call {text!r}: allowed are a name that is a string and arguments in an object"
+            f"call {text!r}: allowed are a name that is a "
+            "string and arguments in an object"
         )
     return Call(read["name"], read["arguments"])
 

@@ -71,7 +71,8 @@ def induction(
     """
     if batch < 1 or not 2 <= length <= vocab:
         raise ValueError(
-            f"batch={batch}, length={length}, vocab={vocab}: allowed are batch >= 1, 2 <= length <= vocab"
+            f"batch={batch}, length={length}, vocab={vocab}: allowed are batch >= 1, "
+            "2 <= length <= vocab"
         )
 
     def rows(count: int) -> Tensor:
@@ -192,5 +193,6 @@ def _of_part(rows: Callable[[int], Tensor], batch: int, part: str) -> Tensor:
         if sum(map(len, kept)) >= batch:
             return torch.cat(kept)[:batch]
     raise ValueError(
-        f"part={part!r}: hardly a row of this size falls there; use a larger vocab or length"
+        f"part={part!r}: hardly a row of this size falls "
+        "there; use a larger vocab or length"
     )

@@ -149,7 +149,8 @@ def _sample(task: SequenceTask, part: str, rng: random.Random) -> str:
         if part_of(source) == part:
             return source
     raise ValueError(
-        f"task={task.name!r}: {_TRIES} draws gave no source of part {part!r}; widen the task"
+        f"task={task.name!r}: {_TRIES} draws gave no source of "
+        f"part {part!r}; widen the task"
     )
 
 
@@ -158,7 +159,8 @@ def _words(
 ) -> Callable[[random.Random], str]:
     if not 1 <= shortest <= longest:
         raise ValueError(
-            f"shortest={shortest}, longest={longest}: allowed are 1 <= shortest <= longest"
+            f"shortest={shortest}, longest={longest}: allowed "
+            "are 1 <= shortest <= longest"
         )
     if not alphabet:
         raise ValueError("alphabet='': allowed is one letter or more")

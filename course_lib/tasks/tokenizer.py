@@ -63,7 +63,8 @@ def sentinel(index: int) -> int:
     """
     if not 0 <= index < SENTINELS:
         raise ValueError(
-            f"index={index}: allowed are 0 to {SENTINELS - 1}; cut the text into shorter pieces"
+            f"index={index}: allowed are 0 to {SENTINELS - 1}; cut the text into "
+            "shorter pieces"
         )
     return FIRST_SENTINEL + index
 
@@ -99,7 +100,8 @@ class Tokenizer:
         for left, right in self.merges:
             if left not in number or right not in number or left + right in number:
                 raise ValueError(
-                    f"merges has {left!r} + {right!r}: allowed are two bytes or earlier merges, joined once"
+                    f"merges has {left!r} + {right!r}: allowed are two bytes or "
+                    "earlier merges, joined once"
                 )
             number[left + right] = len(self._bytes)
             self._bytes.append(left + right)

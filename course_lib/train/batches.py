@@ -78,7 +78,8 @@ def masked_loss(
     """
     if not bool(mask.any()):
         raise ValueError(
-            "mask is False everywhere: allowed is one place or more at which the loss counts"
+            "mask is False everywhere: allowed is one place or "
+            "more at which the loss counts"
         )
     return F.cross_entropy(logits[mask], targets[mask])
 
@@ -139,7 +140,8 @@ def sample_items(
     """
     if not items or count < 1:
         raise ValueError(
-            f"{len(items)} items, count={count}: allowed is one item or more, and count >= 1"
+            f"{len(items)} items, count={count}: allowed is one "
+            "item or more, and count >= 1"
         )
     return [
         items[i]

@@ -102,5 +102,6 @@ def _check(runs: Mapping[str, History]) -> None:
     empty = [name for name, history in runs.items() if not history.losses]
     if empty:
         raise ValueError(
-            f"runs has no update of {', '.join(empty)}: allowed are histories with losses"
+            f"runs has no update of {', '.join(empty)}: "
+            "allowed are histories with losses"
         )

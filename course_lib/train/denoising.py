@@ -156,7 +156,8 @@ def restore_spans(
         or len(content[-1])
     ):
         raise ValueError(
-            f"sentinels are {marks} and {closed}: allowed are 0 to k - 1 and 0 to k, in order"
+            f"sentinels are {marks} and {closed}: allowed are 0 "
+            "to k - 1 and 0 to k, in order"
         )
     parts = [part for pair in zip(text, content[1:], strict=True) for part in pair]
     return torch.cat(parts)
@@ -310,6 +311,7 @@ def _split(tokens: Tensor) -> tuple[list[Tensor], list[int]]:
 def _check(tokens: Tensor, share: float, mean: float) -> None:
     if len(tokens) < 2 or not 0 < share < 1 or mean < 1:
         raise ValueError(
-            f"{len(tokens)} tokens, share={share}, mean={mean}: allowed are 2 tokens or more, "
+            f"{len(tokens)} tokens, share={share}, mean={mean}: "
+            "allowed are 2 tokens or more, "
             "0 < share < 1, mean >= 1"
         )

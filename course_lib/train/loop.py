@@ -213,7 +213,8 @@ class _Run:
         state = torch.load(path, weights_only=True, map_location="cpu")
         if state["settings"] != self.settings:
             raise ValueError(
-                f"checkpoint={str(path)!r}: saved with {state['settings']}, allowed is {self.settings}"
+                f"checkpoint={str(path)!r}: saved with {state['settings']}, allowed "
+                f"is {self.settings}"
             )
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -49,11 +49,13 @@ def causal_batch(
     """
     if tokens.shape[1] < 2:
         raise ValueError(
-            f"tokens has shape {tuple(tokens.shape)}: allowed are rows of 2 tokens or more"
+            f"tokens has shape {tuple(tokens.shape)}: allowed "
+            "are rows of 2 tokens or more"
         )
     if counts is not None and counts.shape != tokens.shape:
         raise ValueError(
-            f"counts has shape {tuple(counts.shape)}: allowed is that of tokens, {tuple(tokens.shape)}"
+            f"counts has shape {tuple(counts.shape)}: allowed is that of tokens, "
+            f"{tuple(tokens.shape)}"
         )
     counts = tokens != PAD if counts is None else counts
     return Batch(tokens[:, :-1], tokens[:, 1:], counts[:, 1:])
@@ -146,7 +148,8 @@ def masked_batch(
         raise ValueError(f"share={share}: allowed is above 0 and at most 1")
     if vocab < FIRST_MERGE:
         raise ValueError(
-            f"vocab={vocab}: allowed is {FIRST_MERGE} or more, the bytes and the control tokens"
+            f"vocab={vocab}: allowed is {FIRST_MERGE} or more, the bytes and the "
+            "control tokens"
         )
     text = (tokens < BYTES) | (tokens >= FIRST_MERGE)
     wanted = (text.sum(dim=1) * share).round().clamp(min=1)

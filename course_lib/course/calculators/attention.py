@@ -1,4 +1,6 @@
-"""Calculators of attention: its score matrices, and its share of a prompt's arithmetic."""
+"""Calculators of attention: its score matrices, and its share of a prompt's
+arithmetic.
+"""
 
 from collections.abc import Mapping
 
@@ -46,7 +48,8 @@ def score_bytes(spec: None, v: Mapping[str, float]) -> float:
 SCORE_MATRIX = Calculator(
     name="score-matrix",
     title="Score matrices of a layer",
-    question="How much memory would the scores of one layer take, if they were written out?",
+    question="How much memory would the scores of one layer take, if they were "
+    "written out?",
     machine="H100-SXM",
     inputs=("batch", "tokens", "heads", "bytes_per_element", "devices", "memory_bytes"),
     defaults={"heads": 64},
@@ -63,7 +66,8 @@ SCORE_MATRIX = Calculator(
     ),
     findings=(
         Finding(
-            text="{batch} × {heads} matrices of {tokens} × {tokens} scores take {scores}."
+            text="{batch} × {heads} matrices of {tokens} × "
+            "{tokens} scores take {scores}."
         ),
     ),
     worked=({}, {"tokens": 131_072}, {"tokens": 131_072, "heads": 1}),
@@ -122,7 +126,8 @@ ATTENTION_SHARE = Calculator(
             label="half",
             found="From {x} tokens on, attention is more than half of the arithmetic.",
             never="Up to {high} tokens attention is less than half of the arithmetic.",
-            always="At every length shown, attention is more than half of the arithmetic.",
+            always="At every length shown, attention is more "
+            "than half of the arithmetic.",
         ),
     ),
     findings=(

@@ -18,7 +18,8 @@ from course_lib.specs.loader import list_specs, read_entry
 ROOTS = ("course_lib.specs.from_hf", "course_lib.costs.summary")
 """The two modules that the page calls; what these import is translated before them."""
 BUILTINS = (
-    "ValueError, all, any, bool, dict, enumerate, float, getattr, int, is_symbol, isinstance, len, list, map,"
+    "ValueError, all, any, bool, dict, enumerate, float, getattr, int, is_symbol, "
+    "isinstance, len, list, map,"
     " math, max, min, next, object, range, sorted, str, sum, tuple, zip"
 )
 LEFT_OUT = (
@@ -70,7 +71,8 @@ def script() -> str:
         for name, config in published().items()
     }
     return (
-        "/* Made by course_lib.course.calculators.config from course_lib.specs and course_lib.costs. */\n"
+        "/* Made by course_lib.course.calculators.config from course_lib.specs and "
+        "course_lib.costs. */\n"
         "globalThis.calculatorConfig = (() => {\n"
         '"use strict";\nconst py = globalThis.calculatorPython;\n'
         "const { floorDivide } = globalThis.calculatorMaths;\n"

@@ -95,7 +95,9 @@ def variants(name: str) -> tuple[Variant, ...]:
 
 
 def variant_of(calculator: Calculator, models: tuple[str, ...]) -> Variant:
-    """Return the formula of a calculator for models that share it ("" stands for none)."""
+    """Return the formula of a calculator for models that share it ("" stands for
+    none).
+    """
     model = structure(models[0])
     inputs, lines = used_inputs(calculator, model), calculator.formula(model)
     marks = letters(calculator, model)
@@ -223,8 +225,10 @@ def script(names: Iterable[str] = tuple(CALCULATORS)) -> str:
         for name in names
     ]
     return (
-        "/* Made by course_lib.course.calculators.emit from the functions of course_lib.costs. */\n(() => {\n"
-        '  "use strict";\n  const {floorDivide, leastWithin, sumOfSteps} = globalThis.calculatorMaths;\n'
+        "/* Made by course_lib.course.calculators.emit from the functions of "
+        "course_lib.costs. */\n(() => {\n"
+        '  "use strict";\n  const {floorDivide, leastWithin, sumOfSteps} = '
+        "globalThis.calculatorMaths;\n"
         f"  const data = {data};\n  const functions = {{}};\n{''.join(functions)}"
         "  globalThis.calculatorData = {...data, functions};\n})();\n"
     )

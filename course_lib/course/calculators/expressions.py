@@ -219,7 +219,10 @@ def _dict_loop(node: ast.DictComp) -> str:
 
 
 def _lambda(node: ast.Lambda) -> str:
-    return f"(({', '.join(name(arg.arg) for arg in node.args.args)}) => {expression(node.body)})"
+    return (
+        f"(({', '.join(name(arg.arg) for arg in node.args.args)}) => "
+        f"{expression(node.body)})"
+    )
 
 
 _EXPRESSIONS = {
@@ -233,7 +236,8 @@ _EXPRESSIONS = {
     ast.DictComp: _dict_loop,
     ast.GeneratorExp: lambda node: _loop(node, expression(node.elt)),
     ast.IfExp: lambda node: (
-        f"(py.truth({expression(node.test)}) ? {expression(node.body)} : {expression(node.orelse)})"
+        f"(py.truth({expression(node.test)}) ? {expression(node.body)} : "
+        f"{expression(node.orelse)})"
     ),
     ast.JoinedStr: _fstring,
     ast.Lambda: _lambda,

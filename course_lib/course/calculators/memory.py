@@ -1,4 +1,6 @@
-"""Calculators of memory: the cache of a batch of requests, and how many requests fit."""
+"""Calculators of memory: the cache of a batch of requests, and how many requests
+fit.
+"""
 
 from collections.abc import Mapping
 
@@ -93,7 +95,9 @@ KV_BUDGET = Calculator(
 
 
 def concurrency_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
-    """Weights, the cache of one request, and the requests that fit beside the weights."""
+    """Weights, the cache of one request, and the requests that fit beside the
+    weights.
+    """
     one = cache_bytes(
         model.spec,
         batch=1,
@@ -164,7 +168,8 @@ def requests_that_fit(spec: ModelSpec, v: Mapping[str, float]) -> int:
 CONCURRENCY = Calculator(
     name="concurrency",
     title="Requests that fit",
-    question="How many requests of this context can be held at once beside the weights?",
+    question="How many requests of this context can be held "
+    "at once beside the weights?",
     model="llama-3.1-70b",
     machine="H100-SXM",
     inputs=(
@@ -193,17 +198,20 @@ CONCURRENCY = Calculator(
     ),
     findings=(
         Finding(
-            text="No request fits: the weights take {weights}, and {usable} can be used.",
+            text="No request fits: the weights take {weights}, "
+            "and {usable} can be used.",
             a="weights",
             b="usable",
         ),
         Finding(
-            text="No request fits: one of {tokens} tokens keeps {cache}, more than the weights leave.",
+            text="No request fits: one of {tokens} tokens keeps {cache}, more than "
+            "the weights leave.",
             a="least",
             b="usable",
         ),
         Finding(
-            text="{requests} × {tokens} tokens fit beside {weights} of weights; each keeps {cache}."
+            text="{requests} × {tokens} tokens fit beside {weights} of weights; each "
+            "keeps {cache}."
         ),
     ),
     worked=(

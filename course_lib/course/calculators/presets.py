@@ -68,7 +68,9 @@ def machine_values(name: str) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Setting:
-    """Everything entered: names of the presets, and `values` in the units of the page."""
+    """Everything entered: names of the presets, and `values` in the units of the
+    page.
+    """
 
     model: str
     machine: str

@@ -113,7 +113,10 @@ class _JavaScript(JavascriptCodePrinter):
             if bound != index
         }
         ends = ", ".join(sorted(map(self._print, windows)))
-        return f"sumOfSteps({one}, {other}, {self._print(first)}, {self._print(last)}, [{ends}])"
+        return (
+            f"sumOfSteps({one}, {other}, {self._print(first)}, "
+            f"{self._print(last)}, [{ends}])"
+        )
 
 
 def javascript(expression: sympy.Expr) -> str:

@@ -109,14 +109,18 @@ REQUEST = Calculator(
             a="prefill",
             b="decode",
             label="prefill = decode",
-            found="From prompts of {x} tokens on, the first token takes longer than all others.",
-            never="For prompts up to {high} tokens, the first token takes less time than all others.",
-            always="For every prompt shown, the first token takes longer than all others.",
+            found="From prompts of {x} tokens on, the first token "
+            "takes longer than all others.",
+            never="For prompts up to {high} tokens, the first token takes less time "
+            "than all others.",
+            always="For every prompt shown, the first token "
+            "takes longer than all others.",
         ),
     ),
     findings=(
         Finding(
-            text="At least {total}: {prefill} until the first token, then {decode} for the others."
+            text="At least {total}: {prefill} until the first token, then {decode} "
+            "for the others."
         ),
     ),
     worked=(

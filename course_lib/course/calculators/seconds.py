@@ -81,7 +81,9 @@ def times(work: tuple[Line, ...], s: Symbols) -> RooflineTime:
 
 
 def decode_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
-    """Work and time of a decode step, and the shares of weights and cache in its bytes."""
+    """Work and time of a decode step, and the shares of weights and cache in its
+    bytes.
+    """
     work = decode_work(
         model.spec,
         batch=s["batch"],
@@ -176,12 +178,14 @@ DECODE_STEP = Calculator(
     ),
     findings=(
         Finding(
-            text="A step takes at least {step}: it waits for arithmetic; reading takes {memory}.",
+            text="A step takes at least {step}: it waits for arithmetic; reading "
+            "takes {memory}.",
             a="compute",
             b="memory",
         ),
         Finding(
-            text="A step takes at least {step}: it waits for memory, {weights_s} for the weights and"
+            text="A step takes at least {step}: it waits for memory, {weights_s} for "
+            "the weights and"
             " {cache_s} for the caches; arithmetic takes {compute}."
         ),
     ),

@@ -104,7 +104,8 @@ def symbolic(spec: ModelSpec) -> SymbolicModel:
         or spec.head != "lm"
     ):
         raise ValueError(
-            f"spec={spec.name!r}: a language model that is one stack of layers is allowed"
+            f"spec={spec.name!r}: a language model that is "
+            "one stack of layers is allowed"
         )
     namer = _Namer()
     width = namer("width", spec.width)

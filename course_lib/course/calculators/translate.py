@@ -171,9 +171,11 @@ def function(node: ast.FunctionDef) -> str:
     local = sorted(stored - set(parameters))
     declared = f"let {', '.join(map(name, local))}; " if local else ""
     return (
-        f"py.def({text(node.name)}, {[arg.arg for arg in plain]}, {[arg.arg for arg in named]},"
+        f"py.def({text(node.name)}, {[arg.arg for arg in plain]}, "
+        f"{[arg.arg for arg in named]},"
         f" new Map([{given}]), [{_flag(node.args.vararg)}, {_flag(node.args.kwarg)}],"
-        f" ({', '.join(map(name, parameters))}) => {{ {declared}{_block(node.body)} return null; }})"
+        f" ({', '.join(map(name, parameters))}) => {{ {declared}{_block(node.body)} "
+        f"return null; }})"
     )
 
 
@@ -182,7 +184,9 @@ def _flag(gathers: ast.arg | None) -> str:
 
 
 def _own(body: list[ast.stmt]) -> Iterator[ast.AST]:
-    """Walk statements, but for what has names of its own: comprehensions and lambdas."""
+    """Walk statements, but for what has names of its own: comprehensions and
+    lambdas.
+    """
     waiting: list[ast.AST] = list(body)
     while waiting:
         node = waiting.pop()
@@ -226,7 +230,10 @@ def statement(node: ast.stmt) -> str:
             other = f" else {{ {_block(orelse)} }}" if orelse else ""
             return f"if (py.truth({expression(test)})) {{ {_block(body)} }}{other}"
         case ast.For(target=target, iter=items, body=body, orelse=[]):
-            return f"for ({expression(target)} of py.list({expression(items)})) {{ {_block(body)} }}"
+            return (
+                f"for ({expression(target)} of py.list({expression(items)})) {{ "
+                f"{_block(body)} }}"
+            )
         case ast.Match(subject=subject, cases=cases):
             return " else ".join(_case(expression(subject), case) for case in cases)
         case ast.Continue():
@@ -256,7 +263,8 @@ def _case(subject: str, case: ast.match_case) -> str:
                         captured += f"{name(found)} = {subject}.{attribute}; "
                     case ast.MatchSingleton(value=value):
                         tests.append(
-                            f"{subject}.{attribute} === {expression(ast.Constant(value))}"
+                            f"{subject}.{attribute} === "
+                            f"{expression(ast.Constant(value))}"
                         )
                     case _:
                         raise refused(pattern)
@@ -283,7 +291,8 @@ def _class(node: ast.ClassDef, cls: type) -> str:
         "Sized" if any(base.__name__ == "Sized" for base in cls.__mro__[1:]) else "null"
     )
     return (
-        f"const {node.name} = py.class({text(node.name)}, new Map([{', '.join(methods)}]),"
+        f"const {node.name} = py.class({text(node.name)}, new "
+        f"Map([{', '.join(methods)}]),"
         f" new Map([{', '.join(getters)}]), {table}, {checked});"
     )
 
@@ -294,7 +303,9 @@ def _kind(annotation: object) -> str:
 
 
 def _default(value: object) -> str:
-    """Return the default of a record's field; a record of defaults only is made anew."""
+    """Return the default of a record's field; a record of defaults only is made
+    anew.
+    """
     if value is MISSING:
         return "undefined"
     if isinstance(value, tuple) and not value:
@@ -304,5 +315,6 @@ def _default(value: object) -> str:
     if all(getattr(value, f.name) == f.default for f in fields(value)):
         return f"{type(value).__name__}()"
     raise ValueError(
-        f"default={value!r}: a number, a string, None or a record of defaults is allowed"
+        f"default={value!r}: a number, a string, None or a "
+        "record of defaults is allowed"
     )

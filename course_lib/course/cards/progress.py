@@ -35,7 +35,9 @@ FORMAT, VERSION = "architecture-measured-progress", 1
 
 @dataclass(frozen=True, order=True)
 class Review:
-    """One review: when, which card, and how it went (1 again, 2 hard, 3 good, 4 easy)."""
+    """One review: when, which card, and how it went (1 again, 2 hard, 3 good, 4
+    easy).
+    """
 
     at: datetime
     card: str
@@ -86,7 +88,8 @@ def read_progress(text: str) -> Progress:
         raise ValueError(f"no progress file: allowed is JSON with format {FORMAT!r}")
     if data.get("version") != VERSION:
         raise ValueError(
-            f"version={data.get('version')!r}: allowed is {VERSION}; a newer course may read this file"
+            f"version={data.get('version')!r}: allowed is {VERSION}; a newer course "
+            "may read this file"
         )
     cards, log = data.get("cards"), data.get("log")
     if not isinstance(cards, dict) or not isinstance(log, list):
@@ -177,7 +180,10 @@ def _out_of_range(data: Mapping) -> Iterator[str]:
     if not _number(difficulty) or not 1 <= difficulty <= 10:
         yield f"difficulty={difficulty!r}: allowed is a number from 1 to 10"
     if data["state"] not in (LEARNING, REVIEW, RELEARNING) or not _whole(data["state"]):
-        yield f"state={data['state']!r}: allowed are 1 (learning), 2 (review), 3 (relearning)"
+        yield (
+            f"state={data['state']!r}: allowed are 1 (learning), 2 (review), 3 "
+            "(relearning)"
+        )
     elif (step is not None) if data["state"] == REVIEW else not _whole(step):
         yield f"step={step!r}: allowed is null in review, and a whole number otherwise"
     for key in ("reps", "lapses"):

@@ -98,7 +98,9 @@ def problems(entry: object) -> Iterator[str]:
         return
     kind = entry.get("kind")
     if not isinstance(kind, str) or kind not in FIELDS:
-        yield f"kind={kind!r}: allowed is one of {', '.join(FIELDS)}{near(kind, FIELDS)}"
+        yield (
+            f"kind={kind!r}: allowed is one of {', '.join(FIELDS)}{near(kind, FIELDS)}"
+        )
         return
     required, optional = FIELDS[kind]
     found = list(
@@ -117,7 +119,9 @@ def _lists(entry: Mapping) -> Iterator[str]:
         yield from _texts(field, entry.get(field, ()))
     for field, fewest in FEWEST.items():
         if field in entry and len(entry[field]) < fewest:
-            yield f"{field}: {len(entry[field])} are given; allowed are {fewest} or more"
+            yield (
+                f"{field}: {len(entry[field])} are given; allowed are {fewest} or more"
+            )
 
 
 def _texts(field: str, values: Sequence) -> Iterator[str]:
@@ -182,7 +186,10 @@ def _computed(entry: Mapping) -> Iterator[str]:
     yield from _tolerance(entry["tolerance"])
     unit = entry.get("unit", "")
     if unit not in UNITS:
-        yield f"unit={unit!r}: allowed are {', '.join(filter(None, UNITS))}{near(unit, UNITS)}"
+        yield (
+            f"unit={unit!r}: allowed are "
+            f"{', '.join(filter(None, UNITS))}{near(unit, UNITS)}"
+        )
     wrong = [
         what for name, values in parameters.items() for what in _parameter(name, values)
     ]
@@ -202,7 +209,10 @@ def _computed(entry: Mapping) -> Iterator[str]:
 
 def _parameter(name: object, values: object) -> Iterator[str]:
     if not isinstance(name, str) or not name.isidentifier() or name == "answer":
-        yield f"parameters.{name}: allowed is a name of letters, digits and underscores other than answer"
+        yield (
+            f"parameters.{name}: allowed is a name of letters, digits and "
+            "underscores other than answer"
+        )
     elif not isinstance(values, list) or not values:
         yield f"parameters.{name}={values!r}: allowed is a list of values"
     elif any(
@@ -260,11 +270,15 @@ def _template(field: str, template: str, values: Mapping) -> Iterator[str]:
         if not wrong:
             template.format(**values)
     except ValueError as error:
-        yield f"{field}: {error}; a brace that is no parameter, as in $math$, stands twice: {{{{ and }}}}"
+        yield (
+            f"{field}: {error}; a brace that is no parameter, as in $math$, stands "
+            f"twice: {{{{ and }}}}"
+        )
     else:
         named = ", ".join(f"{{{name}}}" for name in values) or "none"
         yield from (
-            f"{field}: {what} is no parameter; allowed are {named}; braces of $math$ stand twice"
+            f"{field}: {what} is no parameter; allowed are "
+            f"{named}; braces of $math$ stand twice"
             for what in wrong
         )
 
@@ -285,7 +299,10 @@ def _misplaced(
     listed = curriculum.get(chapter, {}).get("topics", ())
     for topic in entry["topics"]:
         if topic not in listed:
-            yield f"topics: {topic!r} is not in book/curriculum.yml for this chapter{near(topic, listed)}"
+            yield (
+                f"topics: {topic!r} is not in book/curriculum.yml for this "
+                f"chapter{near(topic, listed)}"
+            )
 
 
 def _card(chapter: str, entry: Mapping) -> Card:

@@ -106,7 +106,8 @@ def to_millisecond(at: datetime) -> datetime:
     """
     if at.tzinfo is None:
         raise ValueError(
-            f"{at.isoformat()}: allowed is a time with its time zone, such as 2026-11-24T09:00Z"
+            f"{at.isoformat()}: allowed is a time with its time zone, such as "
+            "2026-11-24T09:00Z"
         )
     at = at.astimezone(UTC)
     return at.replace(microsecond=at.microsecond // 1000 * 1000)

@@ -63,7 +63,8 @@ def _sides(card: Card, variant: Variant) -> tuple[str, str]:
             ]
             asked += _lettered([option.text for option in options])
             told = [
-                f"{LETTERS[options.index(card.answer)]}) {card.answer.text}. {card.answer.because}"
+                f"{LETTERS[options.index(card.answer)]}) {card.answer.text}. "
+                f"{card.answer.because}"
             ]
             told += [
                 f"Not {letter}: {one.because}"

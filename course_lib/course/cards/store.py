@@ -183,12 +183,14 @@ def _opened(path: Path) -> sqlite3.Connection:
                     connection.execute(statement)
         elif application != APPLICATION:
             raise ValueError(
-                f"{path}: a database of another program; allowed is a file made by `course quiz`"
+                f"{path}: a database of another program; allowed is a file made by "
+                "`course quiz`"
             )
         elif version > SCHEMA:
             what = f"its schema is {version}, this course knows {SCHEMA}"
             raise ValueError(
-                f"{path}: made by a newer version of the course ({what}); update the course"
+                f"{path}: made by a newer version of the course "
+                f"({what}); update the course"
             )
         elif not {"cards", "log"} <= tables:
             raise sqlite3.DatabaseError("tables are missing")

@@ -100,7 +100,8 @@ def convert(number: float, unit: str, to: str) -> float:
     (kind, size), (to_kind, to_size) = UNITS[unit], UNITS[to]
     if kind != to_kind:
         raise ValueError(
-            f"unit={unit!r}: {kind}, not {to_kind}; allowed is a unit like {to or 'a ratio'}"
+            f"unit={unit!r}: {kind}, not {to_kind}; allowed is a unit like "
+            f"{to or 'a ratio'}"
         )
     return number if unit == to else number * size / to_size
 

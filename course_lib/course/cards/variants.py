@@ -112,7 +112,8 @@ def _computed(card: Computed, chosen: Mapping) -> Variant:
         or not math.isfinite(number)
     ):
         raise ValueError(
-            f"call: {card.call} gives {number!r} for {dict(chosen)}; allowed is a finite number"
+            f"call: {card.call} gives {number!r} for {dict(chosen)}; allowed is a "
+            "finite number"
         )
     answer = from_base(number, card.unit)
     text = Value("answer", answer, card.unit, DIGITS).text()

@@ -16,14 +16,16 @@ from course_lib.course.cli import cards, doctor, fit, kv, lab, quiz, spec
 from course_lib.course.cli.console import plainly, say
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 the answer is no (a check failed, not one request fits, the machine is not as it "
+    "Exit codes: 0 done; 1 the answer is no (a check failed, not one request fits, "
+    "the machine is not as it "
     "should be); 2 the input was refused; 130 a quiz was interrupted."
 )
 
 app = typer.Typer(
     name="course",
     no_args_is_help=True,
-    help="Architecture, Measured, from the terminal: what a model is, what it costs, the labs and the cards.",
+    help="Architecture, Measured, from the terminal: what a model is, what it costs, "
+    "the labs and the cards.",
     epilog=EXIT_CODES,
     pretty_exceptions_show_locals=False,
 )

@@ -157,7 +157,8 @@ def _choice(card: Choice, seed: str, screen: Screen) -> bool:
     if not chosen.correct:
         screen.say(f"No. {plain(chosen.because)}")
         screen.say(
-            f"Right is {LETTERS[options.index(card.answer)]}: {plain(card.answer.text)}."
+            f"Right is {LETTERS[options.index(card.answer)]}: "
+            f"{plain(card.answer.text)}."
         )
         screen.say(plain(card.answer.because), indent="  ")
         _point(card, chosen.section, screen)

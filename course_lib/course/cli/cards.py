@@ -102,7 +102,8 @@ def export(
 def show_export(facts: Mapping[str, Any]) -> None:
     """Say what was written."""
     say(
-        f"{plural(facts['questions'], 'question')} of {plural(facts['cards'], 'card')}: {facts['path']}"
+        f"{plural(facts['questions'], 'question')} of "
+        f"{plural(facts['cards'], 'card')}: {facts['path']}"
     )
 
 

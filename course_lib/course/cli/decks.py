@@ -46,7 +46,8 @@ def find_cards(chapters: Sequence[str] | None) -> tuple[Card, ...]:
     """
     if not (BOOK / "curriculum.yml").is_file():
         raise ValueError(
-            "no cards: they come with the course's repository, not with the library alone"
+            "no cards: they come with the course's "
+            "repository, not with the library alone"
         )
     curriculum = yaml.safe_load((BOOK / "curriculum.yml").read_text(encoding="utf-8"))
     cards = read_cards(BOOK / "cards", curriculum)
@@ -69,7 +70,8 @@ def open_store(state: Path | None) -> Store:
     store = Store(state or default_path())
     if store.set_aside:
         ERR.print(
-            f"{store.path} could not be read. It is kept as {store.set_aside}; a new file was begun.",
+            f"{store.path} could not be read. It is kept as {store.set_aside}; a new "
+            "file was begun.",
             soft_wrap=True,
         )
     return store

@@ -60,7 +60,10 @@ def problems(facts: Mapping[str, Any]) -> Iterator[str]:
     """What keeps the notebooks from running as they were stored."""
     if not facts["torch_is_pinned"]:
         found, pinned = facts["packages"]["torch"], facts["torch_pinned_version"]
-        yield f"torch is {found}, the course is pinned to {pinned}: pip install torch=={pinned}"
+        yield (
+            f"torch is {found}, the course is pinned to {pinned}: pip install "
+            f"torch=={pinned}"
+        )
     if facts["profile_error"]:
         yield facts["profile_error"]
 
@@ -75,7 +78,8 @@ def show(facts: Mapping[str, Any]) -> None:
         ("system", facts["platform"]),
         (
             "cores",
-            f"{facts['cores']}, usable {facts['usable_cores']}, torch threads {threads}",
+            f"{facts['cores']}, usable "
+            f"{facts['usable_cores']}, torch threads {threads}",
         ),
         ("memory", bytes_text(memory) if memory else "unknown"),
     ]

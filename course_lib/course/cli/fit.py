@@ -165,7 +165,8 @@ def show_list(facts: Mapping[str, Any]) -> None:
     table(
         head,
         rows,
-        title="16-bit dense peak, memory bandwidth, memory, and where the two times meet",
+        title="16-bit dense peak, memory bandwidth, memory, "
+        "and where the two times meet",
     )
 
 
@@ -191,7 +192,10 @@ def show(facts: Mapping[str, Any]) -> None:
             short_text(facts["cache_equals_weights_requests"]),
         ),
     ]
-    title = f"{facts['model']} on {facts['devices']} x {facts['gpu']}, requests of {tokens} tokens"
+    title = (
+        f"{facts['model']} on {facts['devices']} x {facts['gpu']}, requests of "
+        f"{tokens} tokens"
+    )
     table(("what", "#amount"), rows, title=title)
     rows = [("prefill", 1, *time_row(facts["prefill"]), "-")]
     for step in facts["decode"]:
@@ -222,11 +226,13 @@ def time_row(time: Mapping[str, Any]) -> tuple[str, ...]:
 def notes(facts: Mapping[str, Any]) -> list[str]:
     """What a reader of the tables should know."""
     found = [
-        "Times are lower bounds: no launches, no exchange between devices, perfect overlap."
+        "Times are lower bounds: no launches, no exchange "
+        "between devices, perfect overlap."
     ]
     if not facts["max_concurrency_requests"]:
         found.insert(
             0,
-            f"Not one request fits. It takes {plural(facts['devices_needed'], 'device')} of this kind.",
+            "Not one request fits. It takes "
+            f"{plural(facts['devices_needed'], 'device')} of this kind.",
         )
     return found + context_notes(facts)

@@ -148,7 +148,8 @@ def show(facts: Mapping[str, Any]) -> None:
     table(
         head,
         rows,
-        title=f"{facts['model']}: cache at {tokens} tokens, {facts['bits_per_element']} bits",
+        title=f"{facts['model']}: cache at {tokens} tokens, "
+        f"{facts['bits_per_element']} bits",
     )
     totals = [
         (
@@ -171,7 +172,8 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
         found.append(gpu_text(facts["gpu"], facts["context_tokens"]))
     if not facts["total_bytes"]:
         found.append(
-            "It keeps no cache: every token sees the whole input, so nothing is decoded step by step."
+            "It keeps no cache: every token sees the whole input, so nothing is "
+            "decoded step by step."
         )
     if any(kind["window_tokens"] for kind in facts["kinds"]):
         found.append(
@@ -186,7 +188,8 @@ def context_notes(facts: Mapping[str, Any]) -> list[str]:
     if limit is None or facts["context_tokens"] <= limit:
         return []
     return [
-        f"Note: {count_text(facts['context_tokens'])} tokens are more than its own {count_text(limit)}."
+        f"Note: {count_text(facts['context_tokens'])} tokens are more than its own "
+        f"{count_text(limit)}."
     ]
 
 
@@ -195,6 +198,7 @@ def gpu_text(gpu: Mapping[str, Any], context: int) -> str:
     memory, weights = bytes_text(gpu["memory_bytes"]), bytes_text(gpu["weight_bytes"])
     requests = plural(gpu["max_concurrency_requests"], "request")
     return (
-        f"On {gpu['devices']} x {gpu['name']} ({memory}, {gpu['reserve_share']:.0%} kept back): "
+        f"On {gpu['devices']} x {gpu['name']} ({memory}, {gpu['reserve_share']:.0%} "
+        "kept back): "
         f"weights {weights}, and room for {requests} of {count_text(context)} tokens."
     )

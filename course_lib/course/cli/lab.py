@@ -87,7 +87,8 @@ def start(
     there = target.exists()
     if there and not force:
         raise ValueError(
-            f"{target} is there already; --force replaces it, and what you wrote in it is lost"
+            f"{target} is there already; --force replaces it, and "
+            "what you wrote in it is lost"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +124,8 @@ def check(
     path = file or folder / f"{name}.ipynb"
     if not path.is_file():
         raise ValueError(
-            f"{path} is not there; make it with: course lab start {_words(name, folder)}"
+            f"{path} is not there; make it with: course lab start "
+            f"{_words(name, folder)}"
         )
     facts = check_facts(name, path, timeout)
     answer(facts, as_json, show)
@@ -259,7 +261,8 @@ def show(facts: Mapping[str, Any]) -> None:
         else:
             say(f"{one['title']}: {one['message']}")
     say(
-        "These are the checks you see in the lab. Grading adds hidden ones, on other shapes and seeds."
+        "These are the checks you see in the lab. Grading adds hidden ones, on other "
+        "shapes and seeds."
     )
     for cell, repair in facts["repairs"].items():
         say(f"Note on {cell}: {repair} for this run; your file is unchanged.")

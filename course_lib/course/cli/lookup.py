@@ -35,7 +35,8 @@ Model = Annotated[
     str | None,
     typer.Argument(
         metavar="MODEL",
-        help="A name from `course spec --list`, or the path of a Hugging Face config.json.",
+        help="A name from `course spec --list`, or the path of a Hugging Face "
+        "config.json.",
         autocompletion=complete_model,
         show_default=False,
     ),
@@ -63,7 +64,8 @@ Context = Annotated[
         "-c",
         min=1,
         max=MOST_TOKENS,
-        help=f"Tokens of a request. Default: the model's own limit, {DEFAULT_CONTEXT:,} where it has none.",
+        help="Tokens of a request. Default: the model's own limit, "
+        f"{DEFAULT_CONTEXT:,} where it has none.",
         show_default=False,
     ),
 ]

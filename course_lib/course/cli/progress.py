@@ -113,5 +113,6 @@ def show_kept(facts: Mapping[str, Any]) -> None:
         else ""
     )
     say(
-        f"{added}{plural(facts['reviews'], 'review')} of {plural(facts['cards'], 'card')}: {facts['path']}"
+        f"{added}{plural(facts['reviews'], 'review')} of "
+        f"{plural(facts['cards'], 'card')}: {facts['path']}"
     )

@@ -72,14 +72,16 @@ def _reviews(
     waiting = [card for card in cards if card.id not in store.memories()][:new]
     counts = due_counts(cards, store.memories())
     screen.say(
-        f"{counts['due']} due, {len(waiting)} new of {counts['new']}. q ends; every review is kept at once."
+        f"{counts['due']} due, {len(waiting)} new of {counts['new']}. q ends; every "
+        "review is kept at once."
     )
     interrupted = False
     try:
         while card := _next(cards, store.memories(), waiting):
             memory = store.memories().get(card.id)
             screen.say(
-                f"\n[{len(done) + 1}] {card.chapter}, {'due' if memory else 'new'}: {card.id}"
+                f"\n[{len(done) + 1}] {card.chapter}, "
+                f"{'due' if memory else 'new'}: {card.id}"
             )
             seed = f"{card.id}:{memory.reps if memory else 0}"
             kept, rating = _reviewed(card, seed, store, screen)
@@ -167,10 +169,12 @@ def show_reviews(facts: Mapping[str, Any]) -> None:
     """Say what was done and what waits."""
     again = f", {facts['again_cards']} of them again" if facts["again_cards"] else ""
     say(
-        f"{plural(facts['reviewed_cards'], 'review')}{again}; kept in {facts['state_file']}"
+        f"{plural(facts['reviewed_cards'], 'review')}{again}; kept in "
+        f"{facts['state_file']}"
     )
     say(
-        f"{facts['due_cards']} due, {facts['later_cards']} later, {facts['new_cards']} new."
+        f"{facts['due_cards']} due, {facts['later_cards']} later, "
+        f"{facts['new_cards']} new."
     )
 
 

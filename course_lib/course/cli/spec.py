@@ -107,8 +107,14 @@ def show_list(facts: Mapping[str, Any]) -> None:
 def show(facts: Mapping[str, Any]) -> None:
     """Print the tables of `spec`."""
     layers = facts["layers"] + facts["encoder_layers"]
-    title = f"{facts['model']} ({facts['family']}): {layers} layers, width {count_text(facts['width'])}"
-    sizes = f"vocabulary {count_text(facts['vocab'])}, context {context_text(facts['context_tokens'])}"
+    title = (
+        f"{facts['model']} ({facts['family']}): {layers} layers, width "
+        f"{count_text(facts['width'])}"
+    )
+    sizes = (
+        f"vocabulary {count_text(facts['vocab'])}, context "
+        f"{context_text(facts['context_tokens'])}"
+    )
     rows = [
         (kind["layers"], kind["stack"], kind["mixer_text"], kind["ffn_text"])
         for kind in facts["kinds"]
@@ -133,7 +139,8 @@ def show(facts: Mapping[str, Any]) -> None:
     for name in ("total", "active"):
         if facts[f"published_{name}_parameters"]:
             say(
-                f"Published {name}: {billions_text(facts[f'published_{name}_parameters'])}."
+                f"Published {name}: "
+                f"{billions_text(facts[f'published_{name}_parameters'])}."
             )
     show_sources(facts["sources"])
 

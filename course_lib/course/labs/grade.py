@@ -194,7 +194,9 @@ def _plain(value: str) -> str:
 async def grade_folder(
     folder: Path, out: Path, lab: str | None, limits: Limits, jobs: int
 ) -> list[Mark]:
-    """Grade every notebook below `folder`, `jobs` at a time, and keep `out` up to date."""
+    """Grade every notebook below `folder`, `jobs` at a time, and keep `out` up to
+    date.
+    """
     paths = sorted(
         p
         for p in folder.rglob("*.ipynb")
@@ -211,7 +213,8 @@ async def grade_folder(
         write_table(marks, out)
         mark = marks[-1]
         sys.stderr.write(
-            f"[{len(marks)}/{len(paths)}] {mark.submission}: {mark.status}, {mark.total:g} points\n"
+            f"[{len(marks)}/{len(paths)}] {mark.submission}: {mark.status}, "
+            f"{mark.total:g} points\n"
         )
 
     write_table(marks, out)

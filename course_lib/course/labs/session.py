@@ -239,7 +239,9 @@ def _limit(step: Step, limits: Limits, left: float) -> float:
 
 
 async def _fresh(folder: Path, limits: Limits) -> Session:
-    """Start a kernel; on a loaded machine the first attempt may time out, so try twice."""
+    """Start a kernel; on a loaded machine the first attempt may time out, so try
+    twice.
+    """
     session = Session(folder, limits)
     try:
         await session.start()

@@ -63,7 +63,9 @@ PATTERNS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the study guide, its verdict and the evidence as the file states it."""
+    """One claim of the study guide, its verdict and the evidence as the file states
+    it.
+    """
 
     chapter: str
     id: str
@@ -128,7 +130,10 @@ def problems(entry: object) -> Iterator[str]:
         yield from (f"source.{what}" for what in _fields(source, SOURCE))
     verdict = entry.get("verdict")
     if isinstance(verdict, str) and verdict and verdict not in VERDICTS:
-        yield f"verdict={verdict!r}: allowed is one of {', '.join(VERDICTS)}{near(verdict, VERDICTS)}"
+        yield (
+            f"verdict={verdict!r}: allowed is one of "
+            f"{', '.join(VERDICTS)}{near(verdict, VERDICTS)}"
+        )
     evidence = entry.get("evidence")
     for number, item in enumerate(
         evidence if isinstance(evidence, list) else (), start=1
@@ -171,7 +176,9 @@ def _fields(
 def _evidence_problems(item: object) -> Iterator[str]:
     kinds = [kind for kind in EVIDENCE if isinstance(item, dict) and kind in item]
     if len(kinds) != 1:
-        yield f"{item!r}: allowed is a mapping with exactly one of {', '.join(EVIDENCE)}"
+        yield (
+            f"{item!r}: allowed is a mapping with exactly one of {', '.join(EVIDENCE)}"
+        )
     else:
         yield from _fields(item, *EVIDENCE[kinds[0]])
 
@@ -180,7 +187,10 @@ def _misplaced(name: str, listed: Sequence[str], times: Counter) -> Iterator[str
     if times[name] > 1:
         yield f"id: stands {times[name]} times; allowed is once"
     if name not in listed:
-        yield f"id: not among the claims that book/curriculum.yml lists for this chapter{near(name, listed)}"
+        yield (
+            "id: not among the claims that book/curriculum.yml lists for this "
+            f"chapter{near(name, listed)}"
+        )
 
 
 def _claim(chapter: str, entry: Mapping) -> Claim:

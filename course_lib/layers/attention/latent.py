@@ -115,7 +115,9 @@ class LatentAttention(nn.Module):
         *,
         mask_mod: MaskMod | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Mix the tokens of each row; `memo` and `mask_mod` as in `Attention.forward`."""
+        """Mix the tokens of each row; `memo` and `mask_mod` as in
+        `Attention.forward`.
+        """
         turn = once(
             memo, ("rope", self.rope), lambda: self.rope.tables(positions, x.dtype)
         )

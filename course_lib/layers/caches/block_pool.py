@@ -125,7 +125,8 @@ class BlockPool:
         """Hand out a free block with one reference. ValueError if none is."""
         if not self._free:
             raise ValueError(
-                f"free_blocks=0 of {len(self.references)}: a block can be taken while 1 or more are free"
+                f"free_blocks=0 of {len(self.references)}: a block can be taken while "
+                "1 or more are free"
             )
         block = self._free.pop()
         self.references[block] = 1

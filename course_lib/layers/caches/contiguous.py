@@ -57,13 +57,16 @@ class ContiguousCache(Slots):
         values: Float[Tensor, "b t g v"],
         positions: Int[Tensor, "b t"],
     ) -> Entries:
-        """Store the new tokens after the earlier ones and return a view of all of them."""
+        """Store the new tokens after the earlier ones and return a view of all of
+        them.
+        """
         self._check(keys, values, positions)
         end = self.length + keys.shape[1]
         if end > self.capacity:
             room = self.capacity - self.length
             raise ValueError(
-                f"{keys.shape[1]} new tokens: allowed are at most {room} (capacity {self.capacity})"
+                f"{keys.shape[1]} new tokens: allowed are at most {room} (capacity "
+                f"{self.capacity})"
             )
         self._write(self.length, keys, values, positions)
         self.length = end

@@ -33,7 +33,9 @@ class LayerCache(Protocol):
 
     @property
     def length(self) -> int:
-        """Tokens appended so far in each row, with the padding that the cache stores."""
+        """Tokens appended so far in each row, with the padding that the cache
+        stores.
+        """
 
     @property
     def nbytes(self) -> int:
@@ -48,7 +50,9 @@ class LayerCache(Protocol):
 
 
 class Slots:
-    """Preallocated slots: keys [b g slot k], values [b g slot v], positions [b slot]."""
+    """Preallocated slots: keys [b g slot k], values [b g slot v], positions [b
+    slot].
+    """
 
     def __init__(
         self,

@@ -82,12 +82,14 @@ class LatentCache:
         if keys.shape != want or values.shape != (*want[:3], self.kv_rank):
             shapes = tuple(keys.shape), tuple(values.shape)
             raise ValueError(
-                f"keys and values have shapes {shapes}: this cache takes {want} and {self.kv_rank}"
+                f"keys and values have shapes {shapes}: this cache takes {want} and "
+                f"{self.kv_rank}"
             )
         if stop > self.capacity:
             room = self.capacity - start
             raise ValueError(
-                f"{want[1]} new tokens: allowed are at most {room} (capacity {self.capacity})"
+                f"{want[1]} new tokens: allowed are at most {room} (capacity "
+                f"{self.capacity})"
             )
         self._entries[:, start:stop], self._positions[:, start:stop] = keys, positions
         self.length, stored = stop, self._entries[:, :stop]

@@ -145,7 +145,8 @@ class PagedCache:
         tokens = self.lengths[row] if tokens is None else tokens
         if not 0 <= tokens <= self.lengths[row]:
             raise ValueError(
-                f"tokens={tokens}: allowed are 0 to the row's length {self.lengths[row]}"
+                f"tokens={tokens}: allowed are 0 to the row's length "
+                f"{self.lengths[row]}"
             )
         table = self.tables[row][: -(-tokens // self.pool.block_size)]
         for block in table:
@@ -179,17 +180,20 @@ class PagedCache:
             )
             if have != want:
                 raise ValueError(
-                    f"{name} has (heads, width) and dtype {have}: allowed are the pool's {want}"
+                    f"{name} has (heads, width) and dtype {have}: allowed are the "
+                    f"pool's {want}"
                 )
         if len(positions) != len(self.tables):
             raise ValueError(
-                f"positions has {len(positions)} rows: allowed are the cache's {len(self.tables)}"
+                f"positions has {len(positions)} rows: allowed are the cache's "
+                f"{len(self.tables)}"
             )
         valid = positions >= 0
         lengths = torch.tensor(self.lengths, device=positions.device)[:, None]
         if not torch.equal(positions[valid], (lengths + valid.cumsum(1) - 1)[valid]):
             raise ValueError(
-                f"positions={positions.tolist()}: allowed is to go on from {self.lengths}"
+                f"positions={positions.tolist()}: allowed is to go on from "
+                f"{self.lengths}"
             )
         counts = valid.sum(1).tolist()
         need, free = self._blocks_needed(counts), self.pool.free_blocks

@@ -252,7 +252,8 @@ class QuantisedCache:
         if stop > self.capacity:
             room = self.capacity - start
             raise ValueError(
-                f"{keys.shape[1]} new tokens: allowed are at most {room} (capacity {self.capacity})"
+                f"{keys.shape[1]} new tokens: allowed are at most {room} (capacity "
+                f"{self.capacity})"
             )
         for name, new, store in (
             ("keys", keys, self.keys),

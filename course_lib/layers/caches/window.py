@@ -104,5 +104,6 @@ def _check_padding_first(positions: Tensor) -> None:
     real = positions >= 0
     if bool((real[:, :-1] & ~real[:, 1:]).any()):
         raise ValueError(
-            f"positions={positions.tolist()}: padding (-1) is allowed before a row's first token only"
+            f"positions={positions.tolist()}: padding (-1) is allowed before a row's "
+            "first token only"
         )

@@ -89,6 +89,7 @@ class LearnedPositions(nn.Module):
         last = self.table.num_embeddings - self.offset - 1
         if int(positions.max()) > last:
             raise ValueError(
-                f"positions reach {int(positions.max())}: this table's last one is {last}"
+                f"positions reach {int(positions.max())}: this "
+                f"table's last one is {last}"
             )
         return self.table((positions + self.offset).clamp(min=0))

@@ -107,11 +107,13 @@ def t5_buckets(
     exact = side // 2
     if side < 2 or (bidirectional and buckets % 2):
         raise ValueError(
-            f"buckets={buckets}: allowed are numbers from 2 (bidirectional: even ones from 4)"
+            f"buckets={buckets}: allowed are numbers from 2 "
+            "(bidirectional: even ones from 4)"
         )
     if max_distance <= exact:
         raise ValueError(
-            f"max_distance={max_distance}: allowed are numbers above {exact}, its exact buckets"
+            f"max_distance={max_distance}: allowed are numbers above {exact}, its "
+            "exact buckets"
         )
     ahead = (
         side * (distance > 0).long() if bidirectional else torch.zeros_like(distance)

@@ -70,7 +70,9 @@ class Rope:
     def tables(
         self, positions: Int[Tensor, "b t"], dtype: torch.dtype = torch.float32
     ) -> tuple[Float[Tensor, "b t 1 rot"], Float[Tensor, "b t 1 rot"]]:
-        """Cosine and signed sine of every coordinate's angle, ready for `apply_rope`."""
+        """Cosine and signed sine of every coordinate's angle, ready for
+        `apply_rope`.
+        """
         return rope_tables(
             positions,
             self.frequencies(_wide(dtype), positions.device),

@@ -134,7 +134,8 @@ def save_checkpoint(
     described = _bare(spec_from_hf_config(config))
     if described != _bare(model.spec):
         raise ValueError(
-            f"config describes another model than this one: {_differences(described, model)}"
+            "config describes another model than this one: "
+            f"{_differences(described, model)}"
         )
     if any((folder / name).exists() for name in (CONFIG, SINGLE, INDEX)):
         raise ValueError(f"folder={str(folder)!r}: it holds a checkpoint already")

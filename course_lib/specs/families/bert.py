@@ -128,7 +128,9 @@ def modernbert_layer_types(config: Config, depth: int) -> tuple[str, ...]:
 
 
 def modernbert_attention(config: Config, width: int, layer_type: str) -> AttentionSpec:
-    """Return the attention of one kind of layer, which has a base of its own for RoPE."""
+    """Return the attention of one kind of layer, which has a base of its own for
+    RoPE.
+    """
     heads, bias = (
         config.count("num_attention_heads"),
         config.flag("attention_bias", False),

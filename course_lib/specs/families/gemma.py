@@ -59,7 +59,8 @@ def gemma_layer(
     """Return a Gemma block."""
     if config.flag("use_bidirectional_attention", False):
         raise ValueError(
-            "config field 'use_bidirectional_attention': true is not supported, only false"
+            "config field 'use_bidirectional_attention': true "
+            "is not supported, only false"
         )
     bias = config.flag("attention_bias", False)
     mixer = attention(
@@ -86,7 +87,9 @@ def gemma_ffn(config: Config) -> FFNSpec:
 
 
 def local_rope(config: Config) -> RopeSpec:
-    """Return the RoPE of Gemma 3's windowed layers, which no context extension touches."""
+    """Return the RoPE of Gemma 3's windowed layers, which no context extension
+    touches.
+    """
     tables = {
         "rope_parameters": config.table("rope_parameters"),
         "model_type": config.model_type,

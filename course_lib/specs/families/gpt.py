@@ -25,7 +25,8 @@ def gpt2(config: Config) -> ModelSpec:
         "scale_attn_weights", True
     ):
         raise ValueError(
-            "config fields 'scale_attn_by_inverse_layer_idx' and 'scale_attn_weights': only false and true, "
+            "config fields 'scale_attn_by_inverse_layer_idx' and "
+            "'scale_attn_weights': only false and true, "
             "as GPT-2 has them, are supported"
         )
     width = config.count("n_embd")
@@ -53,7 +54,8 @@ def bloom(config: Config) -> ModelSpec:
     """GPT-2 with ALiBi in place of a table of positions, and a norm on the words."""
     if config.flag("apply_residual_connection_post_layernorm", False):
         raise ValueError(
-            "config field 'apply_residual_connection_post_layernorm': true is not supported, only false"
+            "config field 'apply_residual_connection_post_layernorm': true is not "
+            "supported, only false"
         )
     width = config.count(config.first("n_embed", "hidden_size"))
     norm = layer_norm(config.number("layer_norm_epsilon", 1e-5))

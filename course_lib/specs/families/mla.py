@@ -36,7 +36,9 @@ def deepseek_v2(config: Config) -> ModelSpec:
 
 
 def deepseek_v3(config: Config) -> ModelSpec:
-    """Experts picked by sigmoid plus a balancing bias, and their weights renormalised."""
+    """Experts picked by sigmoid plus a balancing bias, and their weights
+    renormalised.
+    """
     moe = fine_grained_experts(
         config,
         groups=(8, 4),

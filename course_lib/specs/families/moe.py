@@ -19,7 +19,9 @@ from course_lib.specs.rotary import rope_spec
 
 
 def mixtral(config: Config) -> ModelSpec:
-    """Mistral with eight wide experts in each layer, two of them at work for a token."""
+    """Mistral with eight wide experts in each layer, two of them at work for a
+    token.
+    """
     moe = MoESpec(
         experts=config.count("num_local_experts"),
         top_k=config.count("num_experts_per_tok"),

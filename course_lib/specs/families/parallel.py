@@ -30,7 +30,8 @@ def gptj(config: Config) -> ModelSpec:
     turned = config.count("rotary_dim", config.unless_null("rotary_dim", 64))
     if turned is None or turned > head_dim:
         raise ValueError(
-            f"config field 'rotary_dim': {turned} is no number up to the head width {head_dim}"
+            f"config field 'rotary_dim': {turned} is no number up "
+            f"to the head width {head_dim}"
         )
     rope = RopeSpec(theta=10_000.0, dim=turned, pairing="interleaved")
     norm = layer_norm(config.number("layer_norm_epsilon", 1e-5))

@@ -108,7 +108,8 @@ def marian(config: Config) -> ModelSpec:
     vocab = config.count("vocab_size")
     if not shared or config.count("decoder_vocab_size", vocab) != vocab:
         raise ValueError(
-            "config field 'share_encoder_decoder_embeddings': only one shared table is supported"
+            "config field 'share_encoder_decoder_embeddings': only one shared table "
+            "is supported"
         )
     return post_norm_pair(
         config, context=config.count("max_position_embeddings"), sinusoidal="halves"

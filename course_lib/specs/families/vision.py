@@ -16,7 +16,9 @@ from course_lib.specs.records import (
 
 
 def vit(config: Config) -> ModelSpec:
-    """Pre-norm encoder on patches and a class token, which a linear layer classifies."""
+    """Pre-norm encoder on patches and a class token, which a linear layer
+    classifies.
+    """
     norm = layer_norm(config.number("layer_norm_eps", 1e-12))
     layer = encoder_layer(config, norm, causal=False)
     if not config.flag("qkv_bias", True):

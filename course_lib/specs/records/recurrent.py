@@ -34,6 +34,8 @@ class SSMSpec(Sized):
 
 @dataclass(frozen=True, kw_only=True)
 class RWKVSpec(Sized):
-    """RWKV-4 time mixing at the given inner width: a per-channel decay, with no heads."""
+    """RWKV-4 time mixing at the given inner width: a per-channel decay, with no
+    heads.
+    """
 
     width: int

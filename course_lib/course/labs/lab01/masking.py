@@ -11,15 +11,20 @@ from course_lib.course.labs.checking import Checker, random_sizes
 
 IGNORED = -100
 HINTS = {
-    "share": "Only chosen tokens change. Chosen are the tokens whose `choose` is below 0.15.",
+    "share": "Only chosen tokens change. Chosen are the tokens "
+    "whose `choose` is below 0.15.",
     "special": "Special tokens are never chosen.",
     "mask_share": "A chosen token becomes MASK where its `fate` is below 0.8.",
-    "random_share": "A chosen token becomes its replacement where `fate` is from 0.8 up to 0.9.",
+    "random_share": "A chosen token becomes its replacement where "
+    "`fate` is from 0.8 up to 0.9.",
     "kept_share": "A chosen token stays as it is where `fate` is 0.9 or more.",
-    "targets_chosen": "Every chosen token is a target, also the replaced ones and those left as they are.",
+    "targets_chosen": "Every chosen token is a target, also the replaced ones and "
+    "those left as they are.",
     "targets_original": "The target is the original token, not what stands there now.",
-    "ignored": "Where nothing was chosen the target is -100, and the loss passes over it.",
-    "ends": "0.15, 0.8 and 0.9 belong to the upper side: `choose` and `fate` are compared by <, not <=.",
+    "ignored": "Where nothing was chosen the target is -100, "
+    "and the loss passes over it.",
+    "ends": "0.15, 0.8 and 0.9 belong to the upper side: `choose` and `fate` are "
+    "compared by <, not <=.",
     "same": "Do not write into `tokens`: work on a copy.",
     "output": "Return (inputs, targets), both int64 [b n].",
 }
@@ -82,7 +87,10 @@ def check(mask_tokens, seed: int = 0) -> str:
     if isinstance(got[1], Tensor) and torch.equal(got[1], masked_only):
         by_hint["targets_chosen"] = masked_only
     CHECK.close(got[1], right[1], "ignored", "targets", by_hint, shape="output")
-    return "Exercise 2: 15 % chosen; of these 80 % masked, 10 % replaced, 10 % left, and all of them asked for."
+    return (
+        "Exercise 2: 15 % chosen; of these 80 % masked, 10 % replaced, 10 % left, "
+        "and all of them asked for."
+    )
 
 
 def _masked(

@@ -12,19 +12,24 @@ from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, prefix, same_document
 
 HINTS = {
-    "padding_read": "Nobody may read padding: every column of a padding token is False.",
+    "padding_read": "Nobody may read padding: every column of "
+    "a padding token is False.",
     "padding_reads": "Padding reads nothing: every row of a padding token is False.",
-    "encoder": "In an encoder every real token reads every real token, those after it among them.",
+    "encoder": "In an encoder every real token reads every real "
+    "token, those after it among them.",
     "decoder": "A decoder's token reads itself and what stands before it.",
     "itself": "A token reads itself.",
-    "prefix_edge": "A prefix of p tokens is the tokens 0 to p - 1; token p is the first of the answer.",
-    "answer_ahead": "Only the prefix is open. Tokens of the answer may not be read from before.",
+    "prefix_edge": "A prefix of p tokens is the tokens 0 to p - 1; token p is the "
+    "first of the answer.",
+    "answer_ahead": "Only the prefix is open. Tokens of the answer may not be read "
+    "from before.",
     "prefix_closed": "Within the prefix everyone reads everyone, also ahead.",
     "answer_reads": "The answer reads the whole prefix and the answer so far.",
     "each_row": "Each row has a prefix of its own length.",
     "document": "A token reads only tokens of its own document.",
     "numbers": "Documents are numbered from 0: only -1 is padding.",
-    "document_causal": "Within its document a token reads itself and what stands before it.",
+    "document_causal": "Within its document a token reads itself "
+    "and what stands before it.",
     "shape": "A mask is a bool tensor [b n n].",
 }
 CHECK = Checker("Exercise 1", HINTS)
@@ -131,7 +136,8 @@ def _compare(
         isinstance(got, Tensor) and got.shape == right.shape and got.dtype == torch.bool
     )
     CHECK.true(
-        is_mask, "shape", f"what {name} returns", f"bool {tuple(right.shape)}", _kind(got)
+        is_mask, "shape", f"what {name} returns", "bool "
+                                                  f"{tuple(right.shape)}", _kind(got)
     )  # fmt: skip
     if torch.equal(got, right):
         return

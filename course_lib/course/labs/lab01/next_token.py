@@ -13,22 +13,35 @@ from torch import Tensor
 from course_lib.course.labs.checking import Checker, random_sizes
 
 HINTS = {
-    "shift": "The logits at place t predict token t + 1: drop the last logits and the first token.",
-    "direction": "Shift the other way: at place t the target is the token after t, not the one before.",
-    "mask_shift": "`counts` belongs to tokens. It moves with the targets: token t + 1 counts, or not.",
+    "shift": "The logits at place t predict token t + 1: drop the last logits and the "
+    "first token.",
+    "direction": "Shift the other way: at place t the target is the token after t, "
+    "not the one before.",
+    "mask_shift": "`counts` belongs to tokens. It moves with the targets: token t + 1 "
+    "counts, or not.",
     "mask": "Only tokens with `counts` True are targets.",
-    "mean": "Divide by the number of tokens that count, over all rows together; not by all tokens.",
-    "row_mean": "One mean over all counted tokens. A mean of row means gives short answers more weight.",
-    "normalise": "The loss is -log softmax(logits)[target]: subtract logsumexp over the vocabulary.",
-    "sum": "Divide the sum by the number of tokens that count: the loss is a mean, in nats a token.",
-    "sign": "A likelihood below 1 has a negative logarithm: the loss is minus its mean, and positive.",
-    "log": "The loss is minus the logarithm of the probability, not minus the probability.",
-    "first": "The first token of a row is never a target: it is neither in the sum nor in the count.",
-    "stable": "softmax, then log gives log(0): take log_softmax, or subtract logsumexp.",
+    "mean": "Divide by the number of tokens that count, over all rows together; not "
+    "by all tokens.",
+    "row_mean": "One mean over all counted tokens. A mean of row means gives short "
+    "answers more weight.",
+    "normalise": "The loss is -log softmax(logits)[target]: subtract logsumexp over "
+    "the vocabulary.",
+    "sum": "Divide the sum by the number of tokens that count: the loss is a mean, in "
+    "nats a token.",
+    "sign": "A likelihood below 1 has a negative logarithm: the loss is minus its "
+    "mean, and positive.",
+    "log": "The loss is minus the logarithm of the probability, not minus the "
+    "probability.",
+    "first": "The first token of a row is never a target: it is neither in the sum "
+    "nor in the count.",
+    "stable": "softmax, then log gives log(0): take "
+    "log_softmax, or subtract logsumexp.",
     "gradient": "Training needs the gradient: neither detach nor item().",
-    "steps": "Cut logits and targets, log_softmax, pick each target's entry, negate, average what counts.",
+    "steps": "Cut logits and targets, log_softmax, pick each target's entry, negate, "
+    "average what counts.",
     "output": "Return one number, a tensor without axes, in nats a token.",
-    "nothing": "If no token counts, there is no loss: raise ValueError. A row's first token is no target.",
+    "nothing": "If no token counts, there is no loss: raise ValueError. A row's first "
+    "token is no target.",
 }
 CHECK = Checker("Exercise 3", HINTS)
 

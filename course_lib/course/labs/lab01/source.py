@@ -17,16 +17,24 @@ HINTS = {
     "source": "Keys and values both come from the source.",
     "causal": "The source is there in full: no causal mask over it.",
     "padding": "Padding of the source gets no weight.",
-    "padding_late": "Padding set to 0 after the softmax leaves weights that sum to less than 1: hide scores.",
-    "hidden": "True in `real` means a token that may be read: hide the others, and softmax over s.",
-    "scale": "Divide the scores by the root of the head width k, not by that of d or of h * k.",
+    "padding_late": "Padding set to 0 after the softmax leaves weights that sum to "
+    "less than 1: hide scores.",
+    "hidden": "True in `real` means a token that may be read: hide the others, and "
+    "softmax over s.",
+    "scale": "Divide the scores by the root of the head width k, "
+    "not by that of d or of h * k.",
     "swapped": "Keys are made by weights['k'], values by weights['v'].",
     "project_back": "Join the heads and multiply by W_O.",
-    "heads": "The last axis splits into (h, k), head after head. Split it, and only then move axes.",
-    "join": "Bring the heads behind the tokens, [b t h k], before the last two axes are joined.",
-    "once": "Keys and values of the source are projected once, in __init__. A step projects queries only.",
-    "shapes": "Weights are [out in]: x @ w.T. Scores are [b h t s], so the mask is `real[:, None, None, :]`.",
-    "steps": "Project, split, score over the root of k, hide padding, softmax over s, weigh, join, project.",
+    "heads": "The last axis splits into (h, k), head after head. Split it, and only "
+    "then move axes.",
+    "join": "Bring the heads behind the tokens, [b t h k], before "
+    "the last two axes are joined.",
+    "once": "Keys and values of the source are projected once, in __init__. A step "
+    "projects queries only.",
+    "shapes": "Weights are [out in]: x @ w.T. Scores are [b h t s], so the mask is "
+    "`real[:, None, None, :]`.",
+    "steps": "Project, split, score over the root of k, hide padding, softmax over s, "
+    "weigh, join, project.",
     "output": "x [b t d] comes back as [b t d].",
 }
 CHECK = Checker("Exercise 4", HINTS)

@@ -10,15 +10,22 @@ from course_lib.course.labs.checking import Checker, random_sizes
 
 HINTS = {
     "one_a_span": "A hole gets one sentinel, however long it is.",
-    "order": "Sentinels are used in order: hole 0 gets sentinels[0], hole 1 sentinels[1].",
-    "target_sentinel": "In the target every span stands behind the sentinel of its hole.",
-    "last_sentinel": "The target ends with one more sentinel, the next one, as the end mark.",
-    "named": "A token is a sentinel if it stands in `sentinels`. Its size says nothing: T5 counts down.",
-    "hidden": "A hidden token leaves the inputs: behind a hole go on at start + length.",
+    "order": "Sentinels are used in order: hole 0 gets sentinels[0], hole 1 "
+    "sentinels[1].",
+    "target_sentinel": "In the target every span stands behind "
+    "the sentinel of its hole.",
+    "last_sentinel": "The target ends with one more sentinel, the "
+    "next one, as the end mark.",
+    "named": "A token is a sentinel if it stands in `sentinels`. Its size says "
+    "nothing: T5 counts down.",
+    "hidden": "A hidden token leaves the inputs: behind a "
+    "hole go on at start + length.",
     "same": "Do not change the lists that are given.",
     "edges": "A span (start, length) hides the tokens start to start + length - 1.",
-    "rest": "What is not hidden stays in the inputs, in order; what follows the last hole too.",
-    "restore": "Replace each sentinel of the inputs by what stands behind the same sentinel in the targets.",
+    "rest": "What is not hidden stays in the inputs, in order; "
+    "what follows the last hole too.",
+    "restore": "Replace each sentinel of the inputs by what stands behind the same "
+    "sentinel in the targets.",
     "output": "Return (inputs, targets), two lists.",
 }
 CHECK = Checker("Exercise 5", HINTS)

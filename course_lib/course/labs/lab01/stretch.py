@@ -12,10 +12,14 @@ import torch
 from course_lib.course.labs.checking import Checker, random_sizes
 
 HINTS = {
-    "part_a": "Part A is the text with one MASK in the place of each span, in the order of the text.",
-    "part_b": "Part B holds the spans in the order given, each as START and its tokens.",
-    "targets": "In part B the target of START is the span's first token, and of its last token END.",
-    "place": "A token of part B has the place of its span's MASK in part A, all tokens the same.",
+    "part_a": "Part A is the text with one MASK in the place of each span, in the "
+    "order of the text.",
+    "part_b": "Part B holds the spans in the order given, "
+    "each as START and its tokens.",
+    "targets": "In part B the target of START is the span's first token, and of its "
+    "last token END.",
+    "place": "A token of part B has the place of its span's MASK in part A, all "
+    "tokens the same.",
     "within": "Within a span START has 1, the first token 2, and so on; part A has 0.",
     "mask_a": "Part A reads all of part A, and nothing of part B.",
     "mask_b": "Part B reads all of part A, and part B up to itself.",
@@ -62,7 +66,9 @@ def check(blank_infilling, seed: int = 0) -> str:
 def _laid_out(
     tokens: list[int], spans: list[tuple[int, int]], order: list[int]
 ) -> tuple[list[int], ...]:
-    """Built token by token: inputs, targets of part B, places, places within the span."""
+    """Built token by token: inputs, targets of part B, places, places within the
+    span.
+    """
     hidden = {
         start + i: j for j, (start, length) in enumerate(spans) for i in range(length)
     }

@@ -11,12 +11,18 @@ import torch
 from course_lib.course.labs.checking import Checker, random_sizes
 
 HINTS = {
-    "causal": "Under a causal mask every token is computed once: what was read never changes.",
-    "history": "A new user message joins the prefix, and every old token may read it: all of them change.",
-    "first": "The first turn has no history: its prompt and its answer, each token once.",
-    "again": "History is computed when a user message arrives: what is new in this turn is not in it.",
-    "own_answer": "The assistant's answer of this turn is generated token by token, once each.",
-    "old_answers": "Earlier answers are part of the prefix now: they are computed again too.",
+    "causal": "Under a causal mask every token is computed once: "
+    "what was read never changes.",
+    "history": "A new user message joins the prefix, and every old token may read it: "
+    "all of them change.",
+    "first": "The first turn has no history: its prompt and "
+    "its answer, each token once.",
+    "again": "History is computed when a user message arrives: what is new in this "
+    "turn is not in it.",
+    "own_answer": "The assistant's answer of this turn is "
+    "generated token by token, once each.",
+    "old_answers": "Earlier answers are part of the prefix now: "
+    "they are computed again too.",
     "kind": "Allowed kinds are 'causal' and 'prefix'; anything else is a ValueError.",
     "output": "Return one whole number of token passes.",
 }

@@ -14,19 +14,29 @@ from course_lib.layers.attention.forms import attend
 from course_lib.layers.masks import causal_mask
 
 HINTS = {
-    "split": "Head i owns the numbers i*k to (i+1)*k of the projection: the last axis splits into (h, k).",
-    "merge": "Joining is the inverse of splitting: for each token, head 0's k numbers, then head 1's.",
-    "rows": "The heads lie along the rows of W_K, its first axis: [h*k d] holds h blocks of k rows.",
-    "neighbours": "Query head i will read group i // (h // g), so a group's key is the mean of r neighbours.",
-    "mean": "Take the mean of the heads of a group. A sum makes the scores r times larger.",
-    "every_head": "The mean is over all r heads of the group; one of them is not enough.",
-    "repeat": "Head i reads group i // r: repeat each group r times in a row, or give q a group axis.",
-    "project_back": "After the heads are joined, W_O mixes them: multiply by its transpose.",
+    "split": "Head i owns the numbers i*k to (i+1)*k of the projection: the last axis "
+    "splits into (h, k).",
+    "merge": "Joining is the inverse of splitting: for each token, head 0's k "
+    "numbers, then head 1's.",
+    "rows": "The heads lie along the rows of W_K, its first axis: [h*k d] holds h "
+    "blocks of k rows.",
+    "neighbours": "Query head i will read group i // (h // g), so a group's key is "
+    "the mean of r neighbours.",
+    "mean": "Take the mean of the heads of a group. A sum "
+    "makes the scores r times larger.",
+    "every_head": "The mean is over all r heads of the group; "
+    "one of them is not enough.",
+    "repeat": "Head i reads group i // r: repeat each group r times in a row, or give "
+    "q a group axis.",
+    "project_back": "After the heads are joined, W_O mixes them: "
+    "multiply by its transpose.",
     "mask": "Every layer here is causal: use the mask that is given.",
     "scale": "The scale is the root of the head width k, not of the model width d.",
     "unscaled": "Divide the scores by the root of the head width k.",
-    "hidden": "True in the mask means that the query may see the key: hide where it is False.",
-    "layer": "Project by x @ w.T, split, attend, join, project back. Compare shapes at each step.",
+    "hidden": "True in the mask means that the query may see the "
+    "key: hide where it is False.",
+    "layer": "Project by x @ w.T, split, attend, join, project back. Compare shapes "
+    "at each step.",
 }
 CHECK = Checker("Exercise 2", HINTS)
 
@@ -62,7 +72,10 @@ def check(split_heads, merge_heads, to_groups, layer, seed: int = 0) -> str:
             name: _pooled(weights[name], heads, number) for name in "kv"
         }
         _check_layer(layer, x, shared, heads, number)
-    return "Exercise 2: g = h is multi-head, g = 1 is multi-query, and between them is GQA."
+    return (
+        "Exercise 2: g = h is multi-head, g = 1 is "
+        "multi-query, and between them is GQA."
+    )
 
 
 def _check_split(split_heads, merge_heads, x: Tensor, heads: int) -> None:

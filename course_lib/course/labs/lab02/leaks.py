@@ -17,12 +17,18 @@ from course_lib.layers.masks import causal_mask
 from course_lib.layers.positions.rope import Rope
 
 HINTS = {
-    "later": "Only inputs after the output count: s > t. Reading s <= t is what a causal layer does.",
-    "every_input": "Change every position in turn. A layer may leak from one place only.",
-    "every_output": "Look at every output before the changed input, not just the first or the one beside it.",
-    "small": "A leak may be small: anything above the rounding of float64 counts (1e-9 is a fair line).",
-    "features": "Change all d numbers of a token, and look at all d of an output, without summing them.",
-    "same_shift": "LayerNorm undoes x + c and 2 x. Change each number of a token by its own random amount.",
+    "later": "Only inputs after the output count: s > t. Reading s <= t is what a "
+    "causal layer does.",
+    "every_input": "Change every position in turn. A layer may "
+    "leak from one place only.",
+    "every_output": "Look at every output before the changed input, not just the "
+    "first or the one beside it.",
+    "small": "A leak may be small: anything above the rounding of float64 counts "
+    "(1e-9 is a fair line).",
+    "features": "Change all d numbers of a token, and look at all d of an output, "
+    "without summing them.",
+    "same_shift": "LayerNorm undoes x + c and 2 x. Change each number of a token by "
+    "its own random amount.",
     "rows": "Look at all rows of the batch: a leak may show in one row only.",
     "same_x": "Leave x as it was: work on a copy.",
     "pairs": "Return a set of pairs (t, s) of ints.",

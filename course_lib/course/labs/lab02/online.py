@@ -15,18 +15,28 @@ from course_lib.course.labs.allocation import LargestNew
 from course_lib.course.labs.checking import Checker, random_sizes
 
 HINTS = {
-    "maximum": "The new maximum, one a query, is over all seen so far: the old m and this block's scores.",
-    "start": "m starts at minus infinity. From 0, scores far below 0 underflow, l stays 0, and 0 / 0 is NaN.",
-    "first_sum": "After one block l is the sum over its keys, s, of exp(score - m): one number a query.",
+    "maximum": "The new maximum, one a query, is over all seen so far: the old m and "
+    "this block's scores.",
+    "start": "m starts at minus infinity. From 0, scores far below 0 underflow, l "
+    "stays 0, and 0 / 0 is NaN.",
+    "first_sum": "After one block l is the sum over its keys, s, of exp(score - m): "
+    "one number a query.",
     "first_acc": "After one block acc is exp(score - m) @ values, divided by nothing.",
-    "rescale_sum": "The old l was summed under the old maximum: multiply it by exp(m_old - m_new) first.",
-    "rescale_acc": "acc was summed under the old maximum too: it needs the same factor as l.",
-    "direction": "The factor is exp(m_old - m_new), at most 1. The other way round it grows without end.",
-    "overflow": "Subtract the new maximum before exp: scores of a few hundred overflow without it.",
-    "normalise_once": "Divide by l once, after the last block. Blocks normalised one by one do not add up.",
+    "rescale_sum": "The old l was summed under the old maximum: multiply it by "
+    "exp(m_old - m_new) first.",
+    "rescale_acc": "acc was summed under the old maximum too: it needs the same "
+    "factor as l.",
+    "direction": "The factor is exp(m_old - m_new), at most 1. The other way round it "
+    "grows without end.",
+    "overflow": "Subtract the new maximum before exp: scores of a few hundred "
+    "overflow without it.",
+    "normalise_once": "Divide by l once, after the last block. Blocks normalised one "
+    "by one do not add up.",
     "scale": "Scores are q . k over the root of the key width.",
-    "last_block": "n need not be a multiple of the block: the last block is shorter, and counts.",
-    "memory": "Work block by block: no tensor as large as the [t n] score matrix may be made.",
+    "last_block": "n need not be a multiple of the block: the last "
+    "block is shorter, and counts.",
+    "memory": "Work block by block: no tensor as large as the [t "
+    "n] score matrix may be made.",
     "logsumexp": "The logarithm of the sum of exp(score) is m + log(l).",
     "state": "Return the new (m, l, acc), of the shapes of the old ones.",
 }

@@ -12,14 +12,20 @@ from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.layers.positions.rope import Rope, apply_rope, apply_rope_naive
 
 HINTS = {
-    "frequencies": "Pair i turns by theta ** (-2 * i / k) radians a token, with i from 0.",
-    "float64": "Work in float64: torch.tensor makes float32 of Python floats unless it is told the dtype.",
+    "frequencies": "Pair i turns by theta ** (-2 * i / k) "
+    "radians a token, with i from 0.",
+    "float64": "Work in float64: torch.tensor makes float32 of Python floats unless "
+    "it is told the dtype.",
     "one_a_pair": "There are k / 2 frequencies, one a pair.",
-    "pairing": "Coordinate i turns together with i + k/2: the first half of the head with the second.",
-    "sign": "first * cos - second * sin, and second * cos + first * sin: a turn to the left.",
+    "pairing": "Coordinate i turns together with i + k/2: the first half of the head "
+    "with the second.",
+    "sign": "first * cos - second * sin, and second * cos + "
+    "first * sin: a turn to the left.",
     "size": "A turn keeps every pair's length: cos and sin of one angle, once each.",
-    "positions": "Turn by the positions that are given: a decode step's token does not stand at 0.",
-    "angle": "The turn of token t is positions[t] * omega_i, in radians, the same for all heads.",
+    "positions": "Turn by the positions that are given: a decode step's token does "
+    "not stand at 0.",
+    "angle": "The turn of token t is positions[t] * omega_i, in "
+    "radians, the same for all heads.",
     "order": "The turned halves go back where they were: first half, then second half.",
     "axes": "Angles are [t k/2]: give them an axis for the heads, [t 1 k/2].",
     "shape": "Scores are [h t s]: for each head a row a query, a column a key.",
@@ -116,7 +122,10 @@ def _check_scores(scores, q: Tensor, k: Tensor, first: int, theta: float) -> Non
     for start in (0, first):
         keys = torch.arange(start, start + len(k))
         queries = keys[-len(q) :]
-        what = f"scores of queries {queries[0]}..{queries[-1]} over keys {keys[0]}..{keys[-1]}"
+        what = (
+            f"scores of queries {queries[0]}..{queries[-1]} over keys "
+            f"{keys[0]}..{keys[-1]}"
+        )
         with CHECK.doing("shape", what):
             got = scores(q.clone(), k.clone(), queries, keys, theta)
         expected = _scores(q, k, queries, keys, theta)

@@ -12,18 +12,29 @@ from course_lib.layers import masks
 from course_lib.layers.attention.forms import attend
 
 HINTS = {
-    "scale": "Divide the scores by the square root of k, the last axis of q (not of v, and not by k itself).",
-    "softmax_axis": "The weights of one query sum to 1 over the keys: softmax runs over the last axis, s.",
-    "mask": "Where mask is False the score must be gone before the softmax, so that it gets weight 0.",
-    "hidden": "True in the mask means that the query may see the key: hide where it is False.",
-    "zero": "A score of 0 is not no score: exp(0) = 1. Hidden scores go to minus infinity.",
-    "overflow": "exp of large scores overflows: softmax subtracts the largest score of each row first.",
-    "scores": "A score is q_t . k_s within one head, summed over k: einsum 'bthk,bshk->bhts'.",
-    "mask_first": "Mask the scores, not the weights: set to 0 after the softmax, they no longer sum to 1.",
-    "nothing_seen": "A query that sees no key gets weights 0 and output 0, not NaN and not a mean.",
+    "scale": "Divide the scores by the square root of k, the last axis of q (not of "
+    "v, and not by k itself).",
+    "softmax_axis": "The weights of one query sum to 1 over the keys: softmax runs "
+    "over the last axis, s.",
+    "mask": "Where mask is False the score must be gone before the softmax, so that "
+    "it gets weight 0.",
+    "hidden": "True in the mask means that the query may see the "
+    "key: hide where it is False.",
+    "zero": "A score of 0 is not no score: exp(0) = 1. Hidden "
+    "scores go to minus infinity.",
+    "overflow": "exp of large scores overflows: softmax subtracts the largest score "
+    "of each row first.",
+    "scores": "A score is q_t . k_s within one head, summed over k: einsum "
+    "'bthk,bshk->bhts'.",
+    "mask_first": "Mask the scores, not the weights: set to 0 after the softmax, they "
+    "no longer sum to 1.",
+    "nothing_seen": "A query that sees no key gets weights 0 and output 0, not NaN "
+    "and not a mean.",
     "itself": "A token sees itself: the key's position may equal the query's.",
-    "leak": "The mask is the wrong way round: hidden are the keys that come after the query.",
-    "positions": "Compare positions, not places in the tensor: a decode step's only query is not at 0.",
+    "leak": "The mask is the wrong way round: hidden are the "
+    "keys that come after the query.",
+    "positions": "Compare positions, not places in the tensor: a decode step's only "
+    "query is not at 0.",
     "output": "y = weights V, [b t h v]; the weights are [b h t s].",
 }
 CHECK = Checker("Exercise 1", HINTS)

@@ -9,13 +9,17 @@ import torch
 from course_lib.course.labs.checking import Checker, random_sizes
 
 HINTS = {
-    "weights": "The weights come back from the scores and lse alone: P = exp(q . k / sqrt(k) - lse).",
+    "weights": "The weights come back from the scores and lse alone: P = exp(q . k / "
+    "sqrt(k) - lse).",
     "values": "y = P V, so dV = P^T dy.",
-    "softmax": "Through the softmax: dS = P * (dP - D), with dP = dy V^T and D = sum(dy * y) of each query.",
-    "delta": "D is one number a query: the row sum of dy * y, which equals the row sum of P * dP.",
+    "softmax": "Through the softmax: dS = P * (dP - D), with dP = dy V^T and D = "
+    "sum(dy * y) of each query.",
+    "delta": "D is one number a query: the row sum of dy * y, which equals the row "
+    "sum of P * dP.",
     "scale": "The scores hold 1 / sqrt(k), so dq and dk do too.",
     "transposed": "dq = dS k and dk = dS^T q, each over sqrt(k).",
-    "output": "Return (dq, dk, dv), each of the shape of q, k and v. Autograd is off in this check.",
+    "output": "Return (dq, dk, dv), each of the shape of q, k and v. Autograd is off "
+    "in this check.",
 }
 CHECK = Checker("Stretch", HINTS)
 

@@ -12,11 +12,14 @@ from course_lib.layers.feed_forward.mlp import GatedMLP
 
 HINTS = {
     "gate": "The activation stands on the gate: silu(gate) * up, not gate * silu(up).",
-    "silu": "silu(z) = z * sigmoid(z). A bare sigmoid is GLU, a bare product has no bend at all.",
+    "silu": "silu(z) = z * sigmoid(z). A bare sigmoid is GLU, a bare product has no "
+    "bend at all.",
     "product": "Gate and up are multiplied number by number, before the way down.",
     "after": "silu acts on the gate alone, not on the product.",
-    "two_thirds": "Three matrices of width w against two of width f: 3 w d = 2 f d, so w = 2 f / 3.",
-    "multiple": "Round up to a whole multiple: the next multiple at or above 2 f / 3, exact multiples stay.",
+    "two_thirds": "Three matrices of width w against two of width f: 3 w d = 2 f d, "
+    "so w = 2 f / 3.",
+    "multiple": "Round up to a whole multiple: the next multiple at or above 2 f / 3, "
+    "exact multiples stay.",
     "whole": "A width is a whole number (int).",
     "output": "x [.. d] comes back as [.. d]: y = down(silu(gate x) * up x).",
 }

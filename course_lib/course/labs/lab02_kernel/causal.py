@@ -14,15 +14,22 @@ from course_lib.course.labs.lab02_kernel.launching import SUMS, Guarded, launch,
 from course_lib.course.labs.lab02_kernel.online import BLOCK
 
 HINTS = {
-    "mask": "A key later than the query's position gets a score of -inf, inside the tile.",
+    "mask": "A key later than the query's position gets a "
+    "score of -inf, inside the tile.",
     "diagonal": "A query sees itself and nothing after it: columns <= position.",
-    "rows": "`rows` counts the queries of all of Q: program_id * BLOCK_Q + tl.arange(0, BLOCK_Q).",
-    "mask_late": "Hidden keys are out of both sums: put their z to -inf before m, p and l are made.",
-    "logsumexp": "LSE is m + log(l) over the keys that a query sees, stored for the rows below t.",
-    "offset": "Query i stands at position s - t + i: after a cache the first query is not at 0.",
+    "rows": "`rows` counts the queries of all of Q: program_id * BLOCK_Q + "
+    "tl.arange(0, BLOCK_Q).",
+    "mask_late": "Hidden keys are out of both sums: put their z to -inf before m, p "
+    "and l are made.",
+    "logsumexp": "LSE is m + log(l) over the keys that a query sees, stored for the "
+    "rows below t.",
+    "offset": "Query i stands at position s - t + i: after a cache "
+    "the first query is not at 0.",
     "last_tile": "The last key that this program needs is the one its LAST query sees.",
-    "skip": "Tiles past the last visible key were read: end the loop at the last key this block may see.",
-    "edge": "Past the last key nothing counts, and nothing is read or written, as in exercise 2.",
+    "skip": "Tiles past the last visible key were read: end the loop at the last key "
+    "this block may see.",
+    "edge": "Past the last key nothing counts, and nothing is "
+    "read or written, as in exercise 2.",
 }
 CHECK = Checker("Exercise 3", HINTS)
 

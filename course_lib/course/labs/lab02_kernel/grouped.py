@@ -13,7 +13,8 @@ from course_lib.course.labs.lab02_kernel.online import BLOCK
 from course_lib.layers.attention.forms import attend
 
 HINTS = {
-    "row": "The rows of one head lie heads * WIDTH apart in Q and Y, groups * WIDTH apart in K and V.",
+    "row": "The rows of one head lie heads * WIDTH apart in Q and Y, groups * WIDTH "
+    "apart in K and V.",
     "head": "Head h starts h * WIDTH numbers into its token's row.",
     "group": "Query head h reads group h // (heads // groups).",
     "edge": "Write the rows below t of your own head, and nothing else.",

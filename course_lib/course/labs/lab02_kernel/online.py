@@ -14,16 +14,23 @@ from course_lib.course.labs.lab02 import online as blocks
 from course_lib.course.labs.lab02_kernel.launching import SUMS, Guarded, launch
 
 HINTS = blocks.HINTS | {
-    "edge_keys": "Past the last key `other=0.0` gives a score of 0, and exp(0 - m) counts. Make it -inf.",
-    "edge_values": "A weight of 0 times what lies behind V is NaN if that is NaN: load V under a mask too.",
-    "edge_load": "Mask the loads of Q and K too: on a GPU a read past the end may fault.",
+    "edge_keys": "Past the last key `other=0.0` gives a score of 0, and exp(0 - m) "
+    "counts. Make it -inf.",
+    "edge_values": "A weight of 0 times what lies behind V is NaN if that is NaN: "
+    "load V under a mask too.",
+    "edge_load": "Mask the loads of Q and K too: on a GPU a "
+    "read past the end may fault.",
     "scale": "The scores are the product times `scale`.",
-    "not_finite": "The factor is exp(m_old - m_new) and p is exp(z - m_new): the other way round gives inf.",
-    "one_block": "One block is a plain softmax: maximum and sum of each row (axis 1), p v, all in SUM.",
-    "carried": "One block is right and three are not: look at what is carried from block to block.",
+    "not_finite": "The factor is exp(m_old - m_new) and p is exp(z - m_new): the "
+    "other way round gives inf.",
+    "one_block": "One block is a plain softmax: maximum and sum of each row (axis 1), "
+    "p v, all in SUM.",
+    "carried": "One block is right and three are not: look at what is carried from "
+    "block to block.",
     "edge": "Store only the rows below t.",
     "every_block": "The loop goes over all keys: range(0, s, BLOCK_K).",
-    "shapes": "m and l are [BLOCK_Q], acc is [BLOCK_Q, WIDTH]: give m an axis where it meets a tile.",
+    "shapes": "m and l are [BLOCK_Q], acc is [BLOCK_Q, WIDTH]: give m an axis where "
+    "it meets a tile.",
 }
 CHECK = Checker("Exercise 2", HINTS)
 BLOCK = 16

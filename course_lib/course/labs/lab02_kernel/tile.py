@@ -12,11 +12,15 @@ from course_lib.course.labs.lab02_kernel.launching import Guarded, launch, like
 
 HINTS = {
     "program": "Axis 0 of the grid counts blocks of queries, axis 1 blocks of keys.",
-    "offset": "Row r of a contiguous [rows width] matrix starts r * width numbers after the first.",
+    "offset": "Row r of a contiguous [rows width] matrix starts r * width numbers "
+    "after the first.",
     "columns": "A row of S has s numbers: the rows of S lie s apart.",
-    "width": "tl.arange needs a power of two. Where `at >= width` there is no number of this row: load 0.",
-    "edge": "The last tile sticks out: store only where the row is below t and the column below s.",
-    "edge_load": "Mask the loads too, rows of Q by t, of K by s: on a GPU a read past the end may fault.",
+    "width": "tl.arange needs a power of two. Where `at >= width` there is no number "
+    "of this row: load 0.",
+    "edge": "The last tile sticks out: store only where the row is below t and the "
+    "column below s.",
+    "edge_load": "Mask the loads too, rows of Q by t, of K by s: on a GPU a read past "
+    "the end may fault.",
     "scale": "The product times `scale`, once.",
     "turned": "Row i of S belongs to query i: its numbers lie at S + i * s.",
     "product": "A number of S is a row of Q times a row of K: tl.dot(q, tl.trans(k)).",

@@ -66,7 +66,8 @@ def against_sdpa(
     gap = (y - sdpa()).abs().max().item()
     if not gap < TOLERANCE[dtype]:
         raise ValueError(
-            f"flash_causal differs from PyTorch by {gap:.1e}: allowed is {TOLERANCE[dtype]:.0e}"
+            f"flash_causal differs from PyTorch by {gap:.1e}: allowed is "
+            f"{TOLERANCE[dtype]:.0e}"
         )
     return compare(
         {"sdpa": sdpa, "yours": yours}, repeats=rounds, warmup=3, device=device

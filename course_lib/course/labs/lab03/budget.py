@@ -16,18 +16,25 @@ HINTS = {
     "two_tensors": "A token leaves a key and a value: factor 2.",
     "kv_heads": "The cache has num_key_value_heads heads, not num_attention_heads. "
     "Only a config without that field has as many of one as of the other.",
-    "head_dim": "A config may set head_dim itself. hidden_size // num_attention_heads is the default only.",
+    "head_dim": "A config may set head_dim itself. hidden_size // num_attention_heads "
+    "is the default only.",
     "window": "A layer with a window keeps at most sliding_window tokens.",
-    "layer_types": "Where the config lists layer_types, only the 'sliding_attention' layers have the window.",
-    "short": "A text shorter than the window fills only part of it: min(tokens, window).",
-    "latent_once": "The latent serves as key and value at once: it is stored once, without a factor 2.",
-    "latent_heads": "All heads share one latent and one rotary key: no factor for heads.",
-    "rope_key": "Beside the latent stands the rotary key: kv_lora_rank + qk_rope_head_dim numbers a token.",
+    "layer_types": "Where the config lists layer_types, only the 'sliding_attention' "
+    "layers have the window.",
+    "short": "A text shorter than the window fills only part "
+    "of it: min(tokens, window).",
+    "latent_once": "The latent serves as key and value at once: it is stored once, "
+    "without a factor 2.",
+    "latent_heads": "All heads share one latent and one rotary "
+    "key: no factor for heads.",
+    "rope_key": "Beside the latent stands the rotary key: kv_lora_rank + "
+    "qk_rope_head_dim numbers a token.",
     "bytes": "Multiply by bytes_per_element; it is 2 for bf16, and 1 for int8.",
     "batch": "Each sequence of the batch has a cache of its own.",
     "layers": "Every layer has a cache of its own.",
     "gib": "1 GiB is 2**30 bytes; 1 GB is 10**9, about 7 % less.",
-    "number": "Check each factor: 2, batch, tokens kept, KV heads, head width, layers, bytes an element.",
+    "number": "Check each factor: 2, batch, tokens kept, KV heads, head width, "
+    "layers, bytes an element.",
 }
 CHECK = Checker("Exercise 5", HINTS)
 PLAIN = {"hidden_act": "silu", "rms_norm_eps": 1e-6, "vocab_size": 50}
@@ -42,7 +49,10 @@ def check(cache_bytes_of, as_gib, seed: int = 0) -> str:
     """
     for name, config in random_configs(seed).items():
         for batch, tokens, width in ((1, 5, 2), (3, 64, 2), (2, 9, 1), (2, 33, 4)):
-            what = f"cache_bytes({name}, batch={batch}, tokens={tokens}, bytes_per_element={width})"
+            what = (
+                f"cache_bytes({name}, batch={batch}, tokens={tokens}, "
+                f"bytes_per_element={width})"
+            )
             with CHECK.doing("number", what):
                 got = cache_bytes_of(
                     config, batch=batch, tokens=tokens, bytes_per_element=width

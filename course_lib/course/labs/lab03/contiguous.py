@@ -12,16 +12,25 @@ from course_lib.layers.attention.layer import Attention
 from course_lib.layers.positions.rope import Rope
 
 HINTS = {
-    "advance": "A second append lands behind the first. Move self.length on by the number of new tokens.",
-    "held_only": "Return only what was written so far. An empty slot must not reach the softmax.",
-    "in_place": "Write into the tensors made in __init__. torch.cat copies the whole cache at every token.",
-    "overflow": "Compare with the capacity before you write anything, and raise ValueError.",
-    "scale": "Divide the scores by the square root of the head width, as in the full forward.",
+    "advance": "A second append lands behind the first. Move self.length on by the "
+    "number of new tokens.",
+    "held_only": "Return only what was written so far. An empty slot must not reach "
+    "the softmax.",
+    "in_place": "Write into the tensors made in __init__. torch.cat copies the whole "
+    "cache at every token.",
+    "overflow": "Compare with the capacity before you write "
+    "anything, and raise ValueError.",
+    "scale": "Divide the scores by the square root of the head "
+    "width, as in the full forward.",
     "causal": "In prefill a query must not see the keys that come after it.",
-    "mask_offset": "Query i of the chunk stands at position held + i, not at i, and sees all keys up to it.",
-    "positions": "The new tokens continue the text: their positions start at the number of tokens held.",
-    "one_by_one": "Prefill takes the prompt in one step. Each later token is one step of its own.",
-    "output": "Compare shapes first: heads are joined to [b t h*k], then layer.wo goes back to width d.",
+    "mask_offset": "Query i of the chunk stands at position held + i, not at i, and "
+    "sees all keys up to it.",
+    "positions": "The new tokens continue the text: their positions start at the "
+    "number of tokens held.",
+    "one_by_one": "Prefill takes the prompt in one step. Each later "
+    "token is one step of its own.",
+    "output": "Compare shapes first: heads are joined to [b t h*k], then layer.wo "
+    "goes back to width d.",
 }
 CHECK = Checker("Exercise 1", HINTS)
 

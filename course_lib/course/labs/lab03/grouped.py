@@ -13,14 +13,20 @@ from course_lib.layers.attention.forms import attention_naive
 
 HINTS = {
     "mapping": "Neighbouring heads share a group: head h reads group h // (H // G).",
-    "scale": "Divide the scores by the square root of the key width k, the last axis of q.",
+    "scale": "Divide the scores by the square root of the key "
+    "width k, the last axis of q.",
     "mask": "Scores where mask is False must be minus infinity before the softmax.",
-    "softmax_axis": "The weights of one query sum to 1 over the keys: softmax runs over axis s.",
-    "head_order": "Head h = group * (H // G) + place: when joining, the group axis comes before the place.",
-    "every_head": "Every query head has weights of its own. Sharing is for keys and values only.",
-    "no_copy": "Give the queries a group axis, [b t g r k], and let einsum take K and V as they are. "
+    "softmax_axis": "The weights of one query sum to 1 over the keys: softmax runs "
+    "over axis s.",
+    "head_order": "Head h = group * (H // G) + place: when joining, the group axis "
+    "comes before the place.",
+    "every_head": "Every query head has weights of its own. Sharing is for keys and "
+    "values only.",
+    "no_copy": "Give the queries a group axis, [b t g r k], and let einsum take K and "
+    "V as they are. "
     "repeat_interleave, or expand followed by a reshape, writes K out H // G times.",
-    "output": "Compare shapes first: the result is [b t h v], the heads of group 0 before those of group 1.",
+    "output": "Compare shapes first: the result is [b t h v], the heads of group 0 "
+    "before those of group 1.",
 }
 CHECK = Checker("Exercise 2", HINTS)
 

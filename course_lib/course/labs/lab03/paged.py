@@ -11,19 +11,28 @@ from torch import Tensor
 from course_lib.course.labs.checking import Checker, random_sizes
 
 HINTS = {
-    "block_table": "position // block_size is an index into the sequence's table; the table names the block.",
+    "block_table": "position // block_size is an index into the sequence's table; the "
+    "table names the block.",
     "offset": "Inside its block a token stands at position % block_size.",
-    "when_full": "Take a new block only when the last is full: ceil(length / block_size) blocks in all.",
-    "place": "Write each token at the (block, offset) that locate gives for its position.",
-    "held_only": "The last block may be partly filled: gather returns `length` tokens, not whole blocks.",
+    "when_full": "Take a new block only when the last is full: ceil(length / "
+    "block_size) blocks in all.",
+    "place": "Write each token at the (block, offset) that "
+    "locate gives for its position.",
+    "held_only": "The last block may be partly filled: gather returns `length` "
+    "tokens, not whole blocks.",
     "order": "Gather follows the table, block by block, in the order of the positions.",
     "out_of_blocks": "When self.free is empty, raise ValueError.",
     "share": "fork copies the table, not the tokens: no block is taken.",
-    "own_table": "The child needs a list of its own, or its blocks appear in the parent's table too.",
-    "references": "Count holders: 1 on allocate, +1 a block on fork, -1 when a sequence lets a block go.",
-    "copy_on_write": "A block with more than one reference must be copied before a sequence writes into it.",
-    "copy_contents": "The copy must start with what the shared block held; then the new token is added.",
-    "release_shared": "A block returns to self.free when its last holder lets go, not before.",
+    "own_table": "The child needs a list of its own, or its blocks appear in the "
+    "parent's table too.",
+    "references": "Count holders: 1 on allocate, +1 a block on fork, -1 when a "
+    "sequence lets a block go.",
+    "copy_on_write": "A block with more than one reference must be copied before a "
+    "sequence writes into it.",
+    "copy_contents": "The copy must start with what the shared block held; then the "
+    "new token is added.",
+    "release_shared": "A block returns to self.free when its last "
+    "holder lets go, not before.",
 }
 CHECK = Checker("Exercise 4", HINTS)
 
@@ -36,7 +45,10 @@ def check(paged_class: type, seed: int = 0) -> str:
         missing.
     """
     _Trial(paged_class, seed).run()
-    return "Exercise 4: blocks are found through the table, shared, copied on write and given back."
+    return (
+        "Exercise 4: blocks are found through the table, shared, copied on write "
+        "and given back."
+    )
 
 
 class _Trial:

@@ -14,16 +14,20 @@ from course_lib.layers import masks
 from course_lib.layers.attention.forms import attention_naive
 
 HINTS = {
-    "window_edge": "A window of W counts the query itself: at position p it sees p - W + 1 up to p.",
+    "window_edge": "A window of W counts the query itself: at position p it sees p - "
+    "W + 1 up to p.",
     "empty": "An empty slot has position -1, and no query may see it.",
     "causal": "A key after the query is hidden, also inside the window.",
-    "slot": "Position p belongs in slot p % window: the ring starts again when it is full.",
+    "slot": "Position p belongs in slot p % window: the ring "
+    "starts again when it is full.",
     "keep_last": "Of a chunk longer than the window, the last `window` tokens stay. "
     "Cut the chunk before you write: two tokens for one slot arrive in no fixed order.",
-    "old_and_new": "The first queries of a chunk still need old keys that its last tokens overwrite. "
+    "old_and_new": "The first queries of a chunk still need old keys that its last "
+    "tokens overwrite. "
     "Collect old and new entries before you write.",
     "once": "A token must come back once. Seen twice, it gets twice its weight.",
-    "constant_memory": "The ring has `window` slots for ever: write in place, do not join onto self.keys.",
+    "constant_memory": "The ring has `window` slots for ever: write in place, do not "
+    "join onto self.keys.",
     "together": "A key, its value and its position must sit in the same slot.",
 }
 CHECK = Checker("Exercise 3", HINTS)

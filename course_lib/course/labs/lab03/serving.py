@@ -17,19 +17,30 @@ from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.records import ModelSpec
 
 HINTS = {
-    "weights_first": "The weights are in memory before the first request: only what is left holds caches.",
+    "weights_first": "The weights are in memory before the first request: only what "
+    "is left holds caches.",
     "reserve": "Keep a tenth of the memory back before you divide.",
     "whole": "A request that fits nine tenths does not fit: round down.",
-    "none_fit": "Where the weights alone do not fit, the answer is 0 requests, not a negative number.",
-    "weights_once": "A step reads the weights once for the whole batch; each sequence's cache comes on top.",
-    "cache_read": "A decode step reads the cache of every sequence in the batch, besides the weights.",
-    "batch_flops": "Every sequence of the batch needs flops_per_token FLOPs of its own.",
-    "experts": "A batch meets more experts than one token does: give weights_read the batch of the step.",
-    "roofline": "A step takes the longer of its times for arithmetic and memory: not one, not the sum.",
-    "first_token": "The prefill gives the first new token: n_out tokens take n_out - 1 decode steps.",
-    "growing": "Each step sees one token more: the contexts run from n_in + 1 to n_in + n_out - 1.",
-    "prefill": "The latency starts with the prefill of the prompt: prefill_time(spec, hardware, tokens_in).",
-    "number": "Write the formula down with its units; every term must be seconds (or bytes, for memory).",
+    "none_fit": "Where the weights alone do not fit, the answer is 0 requests, not a "
+    "negative number.",
+    "weights_once": "A step reads the weights once for the whole batch; each "
+    "sequence's cache comes on top.",
+    "cache_read": "A decode step reads the cache of every sequence in the batch, "
+    "besides the weights.",
+    "batch_flops": "Every sequence of the batch needs "
+    "flops_per_token FLOPs of its own.",
+    "experts": "A batch meets more experts than one token does: give weights_read the "
+    "batch of the step.",
+    "roofline": "A step takes the longer of its times for arithmetic and memory: not "
+    "one, not the sum.",
+    "first_token": "The prefill gives the first new token: n_out tokens take n_out - "
+    "1 decode steps.",
+    "growing": "Each step sees one token more: the contexts run from n_in + 1 to n_in "
+    "+ n_out - 1.",
+    "prefill": "The latency starts with the prefill of the prompt: prefill_time(spec, "
+    "hardware, tokens_in).",
+    "number": "Write the formula down with its units; every term must be seconds (or "
+    "bytes, for memory).",
 }
 CHECK = Checker("Exercise 6", HINTS)
 

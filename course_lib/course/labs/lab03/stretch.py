@@ -13,9 +13,12 @@ from course_lib.course.labs.checking import Checker, random_sizes
 HINTS = {
     "codes": "Codes are int8, between -127 and 127.",
     "range": "The largest number of a head must become code 127: step = amax / 127.",
-    "each_head": "Every token and head has a step of its own: amax over the last axis only, kept as [... 1].",
-    "round": "Round to the nearest code before you convert; a plain conversion cuts towards zero.",
-    "zeros": "A head of zeros has step 0. Divide by 1 there instead, and get zeros back.",
+    "each_head": "Every token and head has a step of its own: amax over the last axis "
+    "only, kept as [... 1].",
+    "round": "Round to the nearest code before you convert; a plain conversion cuts "
+    "towards zero.",
+    "zeros": "A head of zeros has step 0. Divide by 1 there "
+    "instead, and get zeros back.",
     "bound": "Rounding moves a number by at most half a step.",
     "decode": "A number comes back as code * step, in float.",
 }
