@@ -23,7 +23,11 @@ from torch import Tensor
 from course_lib.layers.masks import prefix
 from course_lib.layers.positions.absolute import LearnedPositions
 from course_lib.models.embed import checked_positions
-from course_lib.models.layer_factory import initialise
+from course_lib.models.layer_factory import (
+    InitialScale,
+    initialise,
+    initialise_module,
+)
 from course_lib.models.lm import CausalLM, ModelCache
 from course_lib.specs.records import ModelSpec
 
@@ -124,7 +128,8 @@ class BlankInfillingLM(CausalLM):
     Args:
         spec: as in `CausalLM`, with `learned_positions` for the places; its layers know
             no other positions.
-        longest_span: the largest `sliding_window`.
+        longest_span: the largest `within`.
+        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
 
     Raises:
         ValueError: `longest_span` is below 1; the spec has no learned positions, or a
@@ -135,7 +140,9 @@ class BlankInfillingLM(CausalLM):
     *Source*: Du et al. 2022, arXiv:2103.10360.
     """
 
-    def __init__(self, spec: ModelSpec, longest_span: int) -> None:
+    def __init__(
+        self, spec: ModelSpec, longest_span: int, *, std: InitialScale | None = None
+    ) -> None:
         super().__init__(spec)
         if longest_span < 1:
             raise ValueError(
@@ -153,7 +160,9 @@ class BlankInfillingLM(CausalLM):
                     "are supported"
                 )
         self.within = LearnedPositions(longest_span + 1, spec.width)
-        self.within.apply(initialise)
+        self.within.apply(initialise_module)
+        if std is not None:
+            initialise(self, std)
 
     def forward(
         self,

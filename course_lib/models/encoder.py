@@ -13,7 +13,12 @@ from torch import Tensor, nn
 from course_lib.layers.feed_forward.mlp import activation_named
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
-from course_lib.models.layer_factory import build_norm, initialise
+from course_lib.models.layer_factory import (
+    InitialScale,
+    build_norm,
+    initialise,
+    initialise_module,
+)
 from course_lib.specs.records import ModelSpec
 
 
@@ -23,6 +28,7 @@ class Encoder(nn.Module):
     Args:
         spec: from `load_spec`, `spec_from_hf_config`, or written by hand; its layers
             are not causal.
+        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
 
     Raises:
         ValueError: the spec has a part that this model does not build; the message
@@ -42,7 +48,7 @@ class Encoder(nn.Module):
     (torch.Size([1, 3, 8]), torch.Size([1, 8]))
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, *, std: InitialScale | None = None) -> None:
         super().__init__()
         _check_supported(spec)
         self.spec = spec
@@ -56,7 +62,9 @@ class Encoder(nn.Module):
         self.pooler = (
             nn.Linear(spec.width, spec.width) if spec.head == "pooler" else None
         )
-        self.apply(initialise)
+        self.apply(initialise_module)
+        if std is not None:
+            initialise(self, std)
 
     def forward(
         self,
@@ -116,6 +124,7 @@ class MaskedLM(Encoder):
     Args:
         spec: one whose head is "mlm"; `spec_from_hf_config` reads it from a config of a
             `...ForMaskedLM`.
+        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
 
     Raises:
         ValueError: the spec has another head, or what `Encoder` raises.
@@ -127,7 +136,7 @@ class MaskedLM(Encoder):
     torch.Size([1, 3, 7])
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, *, std: InitialScale | None = None) -> None:
         if spec.head != "mlm":
             raise ValueError(f"head={spec.head!r}: supported is 'mlm'")
         super().__init__(spec)
@@ -136,9 +145,11 @@ class MaskedLM(Encoder):
         self.transform_norm = build_norm(spec.width, spec.transform.norm)
         self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
         for module in (self.transform, self.head):
-            initialise(module)
+            initialise_module(module)
         if spec.embeddings.tied:
             self.head.weight = self.embed.tokens.weight
+        if std is not None:
+            initialise(self, std)
 
     def forward(
         self,

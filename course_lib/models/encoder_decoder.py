@@ -17,7 +17,12 @@ from torch import Tensor, nn
 from course_lib.layers.attention.cross import EncoderKV
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
-from course_lib.models.layer_factory import build_norm, initialise
+from course_lib.models.layer_factory import (
+    InitialScale,
+    build_norm,
+    initialise,
+    initialise_module,
+)
 from course_lib.models.lm import ModelCache, build_layer_cache
 from course_lib.specs.records import ModelSpec
 
@@ -58,6 +63,7 @@ class EncoderDecoder(nn.Module):
     Args:
         spec: from `load_spec`, `spec_from_hf_config`, or written by hand; its `encoder`
             is filled.
+        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
 
     Raises:
         ValueError: the spec has a part that this model does not build; the message
@@ -87,7 +93,7 @@ class EncoderDecoder(nn.Module):
     torch.Size([1, 4])
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, *, std: InitialScale | None = None) -> None:
         super().__init__()
         _check_supported(spec)
         self.spec = spec
@@ -103,10 +109,12 @@ class EncoderDecoder(nn.Module):
             )
             setattr(self, f"{side}_norm", norm)
         self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
-        self.apply(initialise)
+        self.apply(initialise_module)
         self.embed.tokens = self.source_embed.tokens
         if spec.embeddings.tied:
             self.head.weight = self.embed.tokens.weight
+        if std is not None:
+            initialise(self, std)
         shift = torch.zeros(1, spec.vocab) if spec.embeddings.head_shift else None
         self.register_buffer("head_shift", shift)
 

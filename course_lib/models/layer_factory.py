@@ -5,6 +5,9 @@ What a spec asks for and no part builds is a ValueError that names the field: no
 left out in silence.
 """
 
+from collections.abc import Callable
+
+import torch
 from torch import nn
 
 from course_lib.layers.attention.cross import CrossAttention
@@ -29,7 +32,10 @@ from course_lib.specs.records import (
 INITIAL_STD = 0.02  # of every matrix, as GPT-2 and LLaMA start
 
 
-def initialise(module: nn.Module) -> None:
+InitialScale = float | str | Callable[[str], float]
+
+
+def initialise_module(module: nn.Module) -> None:
     """Give a matrix or a table its first random values, and a bias zeros; for
     `nn.Module.apply`.
     """
@@ -37,6 +43,43 @@ def initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=INITIAL_STD)
     if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)
+
+
+def initialise(
+    model: nn.Module, std: InitialScale, *, generator: torch.Generator | None = None
+) -> None:
+    """Draw every matrix and table anew, in the order of `model.named_parameters()`.
+    Gains, shifts and biases stay as they are.
+
+    Args:
+        model: whose parameters.
+        std: the standard deviation; "fan_in" for one over the root of the vector that a
+            matrix multiplies, each its own (for a table, of the model's width); or a
+            function from a parameter's name to its standard deviation.
+        generator: of the random numbers; torch's own when left out.
+
+    Raises:
+        ValueError: `std` is another word.
+
+    *Source*: fan-in, LeCun et al. 1998, "Efficient BackProp", section 4.6.
+
+    >>> layer = nn.Linear(400, 100)
+    >>> initialise(layer, "fan_in")
+    >>> 0.049 < layer.weight.std().item() < 0.051  # 1 / sqrt(400)
+    True
+    """
+    if isinstance(std, str) and std != "fan_in":
+        raise ValueError(
+            f"std={std!r}: allowed are a number, 'fan_in', or a function of the name"
+        )
+    for name, matrix in model.named_parameters():
+        if matrix.ndim < 2:
+            continue
+        if std == "fan_in":
+            scale = matrix.shape[-1] ** -0.5
+        else:
+            scale = std(name) if callable(std) else std
+        nn.init.normal_(matrix, std=scale, generator=generator)
 
 
 def build_norm(width: int, spec: NormSpec) -> nn.Module:

@@ -20,7 +20,12 @@ from course_lib.layers.caches.window import RingCache
 from course_lib.layers.masks import MaskMod
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
-from course_lib.models.layer_factory import build_norm, initialise
+from course_lib.models.layer_factory import (
+    InitialScale,
+    build_norm,
+    initialise,
+    initialise_module,
+)
 from course_lib.specs.records import LatentAttentionSpec, LayerSpec, ModelSpec
 
 
@@ -62,6 +67,7 @@ class CausalLM(nn.Module):
 
     Args:
         spec: from `load_spec`, `spec_from_hf_config`, or written by hand.
+        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
 
     Raises:
         ValueError: the spec has a part that this model does not build; the message
@@ -78,7 +84,7 @@ class CausalLM(nn.Module):
     torch.Size([1, 3, 7])
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, *, std: InitialScale | None = None) -> None:
         super().__init__()
         _check_supported(spec)
         self.spec = spec
@@ -90,9 +96,11 @@ class CausalLM(nn.Module):
             else nn.Identity()
         )
         self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
-        self.apply(initialise)
+        self.apply(initialise_module)
         if spec.embeddings.tied:
             self.head.weight = self.embed.tokens.weight
+        if std is not None:
+            initialise(self, std)
 
     def forward(
         self,
