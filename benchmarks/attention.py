@@ -31,7 +31,8 @@ import torch
 from torch import Tensor
 
 from course_lib.kit.timing import compare, peak_tensor_bytes
-from course_lib.layers.attention.forms import attend, attend_sdpa
+from course_lib.layers.attention.forms import attend
+from course_lib.layers.attention.layer import attend_sdpa
 from course_lib.layers.masks import causal_mask
 from course_lib.layers.positions.numbering import next_positions
 

@@ -58,7 +58,7 @@ class MaskMod:
     def mask(
         self, query_positions: Int[Tensor, "b t"], key_positions: Int[Tensor, "b s"]
     ) -> Bool[Tensor, "b t s"]:
-        """Say for each query which keys it may see; a padding query attends to nothing,
+        """Say for each query which keys it attends to; a padding query attends to nothing,
         and nothing attends to padding.
 
         *Cost*: a few comparisons a pair, b t s bytes.
@@ -166,9 +166,9 @@ def causal_mask(
     key_positions: Int[Tensor, "b s"],
     window: int | None = None,
 ) -> Bool[Tensor, "b t s"]:
-    """The mask of a decoder: for each query, the keys it may see.
+    """The mask of a decoder: for each query, the keys it attends to.
 
-    *Equation*: visible = (key >= 0) and (key <= query) and (key > query - W), the last
+    *Equation*: mask = (key >= 0) and (key <= query) and (key > query - W), the last
         only under a window.
 
     Args:
@@ -197,7 +197,7 @@ def sdpa_mask(mask: Bool[Tensor, "b t s"]) -> tuple[Bool[Tensor, "b t s"] | None
     """The least that a fused attention kernel must be told for this mask: (mask,
     causal).
 
-    (None, False) if everything is visible, as in most decode steps; (None, True) if
+    (None, False) if every query attends to every key, as in most decode steps; (None, True) if
     query i attends to the first i + 1 of as many keys, as in a prefill without padding;
     else the mask itself. On a GPU the host waits for the answer, so a model asks once a
     forward pass.

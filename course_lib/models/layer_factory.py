@@ -5,7 +5,7 @@ What a spec asks for and no part builds is a ValueError that names the field: no
 left out in silence.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -13,6 +13,11 @@ from torch import nn
 from course_lib.layers.attention.cross import CrossAttention
 from course_lib.layers.attention.latent import LatentAttention
 from course_lib.layers.attention.layer import Attention
+from course_lib.layers.caches.contiguous import ContiguousCache
+from course_lib.layers.caches.contract import Cache
+from course_lib.layers.caches.latent import LatentCache
+from course_lib.layers.caches.model_cache import ModelCache
+from course_lib.layers.caches.window import RingCache
 from course_lib.layers.feed_forward.mlp import MLP, GatedMLP
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, MaskMod, local_window
 from course_lib.layers.norms import LayerNorm, RMSNorm
@@ -24,6 +29,7 @@ from course_lib.specs.records import (
     LatentAttentionSpec,
     LayerSpec,
     Mixer,
+    ModelSpec,
     MoESpec,
     NormSpec,
     RopeSpec,
@@ -82,8 +88,10 @@ def initialise(
         nn.init.normal_(matrix, std=scale, generator=generator)
 
 
-def build_norm(width: int, spec: NormSpec) -> nn.Module:
-    """The norm that `spec` describes."""
+def build_norm(width: int, spec: NormSpec | None) -> nn.Module:
+    """The norm that `spec` describes; where there is none, the identity."""
+    if spec is None:
+        return nn.Identity()
     if spec.kind == "rmsnorm":
         return RMSNorm(width, spec.eps, offset=spec.offset)
     return LayerNorm(width, spec.eps, bias=spec.bias)
@@ -129,7 +137,7 @@ def build_mixer(
 
 
 def build_cross(width: int, layer: LayerSpec) -> CrossAttention | None:
-    """The part that reads a source, if the layer has one."""
+    """The part that attends to a source, if the layer has one."""
     if layer.cross is None:
         return None
     spec = layer.cross
@@ -157,7 +165,7 @@ def build_position_bias(spec: Mixer) -> nn.Module | None:
 
 
 def mask_mod_of(spec: AttentionSpec) -> MaskMod:
-    """Who reads whom in such a layer, its causal window aside.
+    """Which query attends to which key in such a layer, its causal window aside.
 
     >>> mask_mod_of(AttentionSpec(heads=1, kv_heads=1, head_dim=2, value_dim=2, causal=False)) is BIDIRECTIONAL
     True
@@ -165,6 +173,49 @@ def mask_mod_of(spec: AttentionSpec) -> MaskMod:
     if spec.causal:
         return CAUSAL
     return BIDIRECTIONAL if spec.window is None else local_window(spec.window // 2)
+
+
+def build_layer_cache(layer: LayerSpec, batch: int, capacity: int, **like) -> Cache:
+    """The cache that one layer needs; `like` holds dtype and device.
+
+    A layer with a window shorter than the capacity gets a ring of its window; the
+    others hold every token.
+    """
+    spec = layer.mixer
+    if isinstance(spec, LatentAttentionSpec):
+        return LatentCache(batch, capacity, spec.kv_rank, spec.rope_dim, **like)
+    if not isinstance(spec, AttentionSpec):
+        raise ValueError(
+            f"mixer={type(spec).__name__}: a cache is built for AttentionSpec and "
+            "LatentAttentionSpec"
+        )
+    sizes = spec.kv_heads, spec.head_dim, spec.value_dim
+    if spec.window is not None and spec.window < capacity:
+        return RingCache(batch, spec.window, *sizes, **like)
+    return ContiguousCache(batch, capacity, *sizes, **like)
+
+
+def build_cache(
+    layers: Sequence[LayerSpec], batch: int, capacity: int, like: torch.Tensor
+) -> ModelCache:
+    """An empty cache for a stack of layers, in the dtype and on the device of `like`.
+
+    Raises:
+        ValueError: `batch` or `capacity` is below 1.
+    """
+    kind = {"dtype": like.dtype, "device": like.device}
+    return ModelCache(
+        [build_layer_cache(layer, batch, capacity, **kind) for layer in layers]
+    )
+
+
+def check_fields(spec: ModelSpec, supported: Mapping[str, object]) -> None:
+    """Refuse a spec in which a field has another value than the one that a model
+    supports: it would be left out in silence.
+    """
+    for name, want in supported.items():
+        if (got := getattr(spec, name)) != want:
+            raise ValueError(f"{name}={got!r}: supported is {want!r}")
 
 
 def _attention(

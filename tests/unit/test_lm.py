@@ -9,11 +9,12 @@ from course_lib.costs.cache import cache_bytes
 from course_lib.costs.params import param_count
 from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.latent import LatentCache
+from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.caches.window import RingCache
 from course_lib.layers.masks import CAUSAL, prefix, same_document
 from course_lib.layers.positions.numbering import next_positions, packed_positions
 from course_lib.models.block import build_blocks
-from course_lib.models.lm import CausalLM, ModelCache
+from course_lib.models.lm import CausalLM
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.loader import load_spec
 from course_lib.specs.records import EmbeddingSpec, MoESpec
