@@ -1,7 +1,6 @@
 """The mechanism in the open: how far one layer of a Llama forward walks, counted by tools/count_hops.py."""
 
 import pytest
-
 from tools.count_hops import hops
 
 WALKS = hops()
@@ -18,6 +17,11 @@ def test_one_layer_walks_few_functions_in_few_files(walk, functions, files):
 
 def test_what_is_counted_is_the_layer():
     for found in WALKS.values():
-        assert {"Block.forward", "apply_rope", "attend_sdpa", "GatedMLP.forward"} <= {name for _, name in found}
-    assert ("layers/masks.py", "sdpa_mask") in WALKS["first"] and ("layers/masks.py", "sdpa_mask") not in WALKS["later"]
+        assert {"Block.forward", "apply_rope", "attend_sdpa", "GatedMLP.forward"} <= {
+            name for _, name in found
+        }
+    assert ("layers/masks.py", "sdpa_mask") in WALKS["first"] and (
+        "layers/masks.py",
+        "sdpa_mask",
+    ) not in WALKS["later"]
     assert ("layers/caches/contiguous.py", "ContiguousCache.update") in WALKS["later, cached"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_lib.costs.io import tiled_attention_io
-from course_lib.kit.timing import peak_tensor_bytes
+from course_lib.kit.memory import peak_tensor_bytes
 from course_lib.layers.attention.flash import flash_attention, softmax_online_naive
 from course_lib.layers.attention.forms import attend, attention_naive
 from course_lib.layers.attention.hbm_traffic import HBMTraffic
