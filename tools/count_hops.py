@@ -1,4 +1,4 @@
-"""How many functions, in how many files, does one layer of a Llama forward walk through?
+"""How many functions, in how many files, does one layer of a Llama walk through?
 
     python tools/count_hops.py
 
@@ -7,7 +7,7 @@ of a `Block` on three tokens. The first layer of a forward pass also makes what 
 layers share (rotary tables and mask); a later layer finds it made. With a cache, the
 call is a decode step of one token after them.
 
-    later     a layer that is not the first of its kind: what the limits of tests/repo hold
+    later     a layer that is not the first of its kind
     first     the first, which makes tables and mask
 """
 
@@ -15,8 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
@@ -32,7 +31,7 @@ LLAMA = {
     "num_attention_heads": 2,
     "vocab_size": 7,
 }
-LIBRARY = str(ROOT / "course_lib")
+LIBRARY = str(Path(__file__).resolve().parents[1] / "course_lib")
 Hops = list[tuple[str, str]]
 
 

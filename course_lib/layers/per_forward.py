@@ -4,8 +4,8 @@ for the model.
 Layers of one kind need the same rotary tables and the same mask. The first of them has
 them made, the others look them up:
 
-    cos, sin = per_forward.rope_tables.get(rope) or per_forward.make_rope_tables(...)
-    mask, causal, bias = per_forward.for_sdpa.get(kind) or per_forward.make_for_sdpa(...)
+    per_forward.rope_tables.get(rope) or per_forward.make_rope_tables(...)
+    per_forward.for_sdpa.get(kind) or per_forward.make_for_sdpa(...)
 
 A model makes one `PerForward` for each forward pass and hands it down. A layer called
 alone makes its own.

@@ -3,8 +3,8 @@ given the rest.
 
 Symbols: x the text; part A, x with each span replaced by one [MASK]; part B, the spans,
 each after a [START]. A attends to A in both directions; B to A, and to what of B stands
-before it. So it is a prefix language model over A and B, with p tokens in A. The spans stand
-in any order, and each token has two positions:
+before it. So it is a prefix language model over A and B, with p tokens in A. The spans
+stand in any order, and each token has two positions:
 
     x         the  quick  brown  fox  jumps           spans: "quick brown", "jumps"
     input     the  [M]  fox  [M]  [S]  jumps  [S]  quick  brown

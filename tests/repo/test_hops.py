@@ -16,12 +16,8 @@ def test_one_layer_walks_few_functions_in_few_files(walk, functions, files):
 
 
 def test_what_is_counted_is_the_layer():
-    for found in WALKS.values():
-        assert {"Block.forward", "apply_rope", "attend_sdpa", "GatedMLP.forward"} <= {
-            name for _, name in found
-        }
-    assert ("layers/masks.py", "sdpa_mask") in WALKS["first"] and (
-        "layers/masks.py",
-        "sdpa_mask",
-    ) not in WALKS["later"]
+    parts = {"Block.forward", "apply_rope", "attend_sdpa", "GatedMLP.forward"}
+    assert all(parts <= {name for _, name in found} for found in WALKS.values())
+    made = ("layers/masks.py", "sdpa_mask")
+    assert made in WALKS["first"] and made not in WALKS["later"]
     assert ("layers/caches/contiguous.py", "ContiguousCache.update") in WALKS["later, cached"]

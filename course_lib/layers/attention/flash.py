@@ -191,8 +191,8 @@ class _Tiled(torch.autograd.Function):
                     total.mul_(before).add_(share.sum(-1, keepdim=True)),
                 )
                 sums.mul_(before).add_(torch.matmul(share, v))
-            # Nothing attended to: total = 0 and sums = 0, so that any divisor gives y = 0; lse
-            # = min + log 0 = -inf.
+            # Nothing attended to: total = 0 and sums = 0, so that any divisor gives
+            # y = 0; lse = min + log 0 = -inf.
             plan.traffic.store(
                 y[:, rows],
                 _unstack(sums.div_(total.masked_fill(total == 0, 1.0)), y.shape[2]),

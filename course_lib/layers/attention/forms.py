@@ -3,8 +3,8 @@ number of KV groups.
 
 Symbols: h query heads, g KV groups, r = h / g heads in a group, k key width, v value
 width. Papers write n_h and n_kv, or H and G. g = h is multi-head, g = 1 multi-query,
-between them grouped-query attention. Query head i attends to group i // r, so the heads of a
-group lie next to each other.
+between them grouped-query attention. Query head i attends to group i // r, so the heads
+of a group lie next to each other.
 
 Forms of one function, equal in the tests: `attention_naive` (loops, the reference),
 `attend` (two einsums, readable, with weights, softcap and sinks), and beside the layer

@@ -1,6 +1,4 @@
-"""A counter of bytes moved between the large memory (HBM) and the chip, for attention in
-tiles.
-"""
+"""A counter of bytes moved between the large memory (HBM) and the chip."""
 
 from dataclasses import dataclass
 

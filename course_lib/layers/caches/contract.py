@@ -63,8 +63,8 @@ class LayerCache(Cache, Protocol):
 
 
 class RowCache:
-    """`reset`, `reorder` and `select` for a cache that counts its tokens in `length` and
-    keeps tensors with the rows of the batch on their first axis.
+    """`reset`, `reorder` and `select` for a cache that counts its tokens in `length`
+    and keeps tensors with the rows of the batch on their first axis.
 
     A subclass says which tensors those are, in `_change`.
     """

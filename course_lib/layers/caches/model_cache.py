@@ -1,4 +1,4 @@
-"""The cache of a model: one cache a layer, KV caches and recurrent states side by side."""
+"""The cache of a model: one a layer, KV caches and recurrent states side by side."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,8 +18,9 @@ class ModelCache(Sequence[Cache]):
 
     >>> from course_lib.layers.caches.contiguous import ContiguousCache
     >>> from course_lib.layers.caches.state import RecurrentState
-    >>> cache = ModelCache([RecurrentState(1, {"sum": (6,)}), ContiguousCache(1, 8, 1, 2)])
-    >>> len(cache), cache.length, cache.nbytes  # 6, and 8 slots of 2 + 2, float32 values
+    >>> state = RecurrentState(1, {"sum": (6,)})
+    >>> cache = ModelCache([state, ContiguousCache(1, 8, 1, 2)])
+    >>> len(cache), cache.length, cache.nbytes  # 6, and 8 slots of 2 + 2 numbers
     (2, 0, 152)
     """
 
