@@ -102,6 +102,16 @@ def test_softcap_bounds_the_scores():
     torch.testing.assert_close(weights, capped.softmax(-1), **TOLERANCE)
 
 
+def test_a_bias_is_added_to_the_capped_scores():
+    """Were it added before, the cap would bound it too: a distance penalty could not pass the cap."""
+    queries, keys, values = qkv(2, 1)
+    mask, cap, bias = causal(2, 5, 5), 0.5, 3 * torch.randn(2, 2, 5, 5).double()
+    scores = torch.einsum("bthk,bsgk->bhts", queries, keys) * 3**-0.5
+    capped = (cap * torch.tanh(scores / cap) + bias).masked_fill(~mask[:, None], float("-inf"))
+    weights = attend(queries, keys, values, mask, softcap=cap, bias=bias)[1]
+    torch.testing.assert_close(weights, capped.softmax(-1), **TOLERANCE)
+
+
 def test_a_sink_takes_the_weight_of_a_key_with_value_zero():
     queries, keys, values = qkv(4, 2)
     mask, sinks = causal(2, 5, 5), torch.randn(4).double()

@@ -158,6 +158,21 @@ def test_a_window_past_the_capacity_needs_no_ring():
     assert all(isinstance(layer, ContiguousCache) for layer in cache)
 
 
+def test_a_window_one_short_of_the_capacity_is_a_ring_already():
+    cache = CausalLM(spec_of(model_type="mistral", sliding_window=8)).make_cache(batch=2, capacity=9)
+    assert all(isinstance(layer, RingCache) for layer in cache)
+    assert cache.nbytes == 3 * 2 * 8 * 2 * (6 + 6) * 4
+
+
+def test_logits_are_scaled_before_they_are_capped():
+    spec = spec_of()
+    plain, both = CausalLM(spec), CausalLM(dataclasses.replace(spec, logit_scale=4.0, logit_softcap=0.5))
+    both.load_state_dict(plain.state_dict())
+    tokens = torch.randint(17, (2, 5))
+    expected = 0.5 * torch.tanh(4.0 * plain.double()(tokens) / 0.5)
+    torch.testing.assert_close(both.double()(tokens), expected, rtol=1e-10, atol=1e-12)
+
+
 def test_the_cache_has_the_dtype_of_the_model():
     model = CausalLM(spec_of())
     assert model.bfloat16().make_cache(1, 4).nbytes * 2 == model.float().make_cache(1, 4).nbytes
