@@ -47,6 +47,9 @@ class Block(nn.Module):
         position_bias: what its stack shares, see `build_blocks`.
         mixer: in place of the one that the spec describes, such as `ParallelMixers`.
 
+    A feed-forward part whose class sets `leaves_auxiliary` is given the `PerForward`,
+    too, and may leave a loss or statistics there.
+
     Raises:
         ValueError: the spec has a part this block does not build; the message names the
         field.
@@ -112,34 +115,35 @@ class Block(nn.Module):
                 "cross-attention"
             )
         per_forward = PerForward() if per_forward is None else per_forward
-        row = positions, cache, per_forward, mask_mod  # what a mixer needs beside x
-        leave = (per_forward,) if getattr(self.ffn, "leaves_auxiliary", False) else ()
+        across = positions, cache, per_forward, mask_mod  # what a mixer needs beside x
+        leaves_auxiliary = getattr(type(self.ffn), "leaves_auxiliary", False)
+        within = (per_forward,) if leaves_auxiliary else ()  # and an FFN with a router
 
-        if self.layout == "parallel":
-            normed = self.mixer_norm(x)
-            return x + self.mixer(normed, *row) + self.ffn(normed, *leave)
-
-        if self.layout == "parallel_two":
-            mixed = self.mixer(self.mixer_norm(x), *row)
-            return x + mixed + self.ffn(self.ffn_norm(x), *leave)
+        if self.layout == "pre":
+            x = x + self.mixer(self.mixer_norm(x), *across)
+            if source is not None:
+                x = x + self.cross(self.cross_norm(x), positions, source, per_forward)
+            return x + self.ffn(self.ffn_norm(x), *within)
 
         if self.layout == "post":
-            x = self.mixer_norm(x + self.mixer(x, *row))
+            x = self.mixer_norm(x + self.mixer(x, *across))
             if source is not None:
                 x = self.cross_norm(x + self.cross(x, positions, source, per_forward))
-            return self.ffn_norm(x + self.ffn(x, *leave))
+            return self.ffn_norm(x + self.ffn(x, *within))
 
         if self.layout == "sandwich":
-            x = x + self.mixer_post_norm(self.mixer(self.mixer_norm(x), *row))
+            x = x + self.mixer_post_norm(self.mixer(self.mixer_norm(x), *across))
             if source is not None:
                 found = self.cross(self.cross_norm(x), positions, source, per_forward)
                 x = x + self.cross_post_norm(found)
-            return x + self.ffn_post_norm(self.ffn(self.ffn_norm(x), *leave))
+            return x + self.ffn_post_norm(self.ffn(self.ffn_norm(x), *within))
 
-        x = x + self.mixer(self.mixer_norm(x), *row)
-        if source is not None:
-            x = x + self.cross(self.cross_norm(x), positions, source, per_forward)
-        return x + self.ffn(self.ffn_norm(x), *leave)
+        if self.layout == "parallel":
+            normed = self.mixer_norm(x)
+            return x + self.mixer(normed, *across) + self.ffn(normed, *within)
+
+        mixed = self.mixer(self.mixer_norm(x), *across)  # parallel_two
+        return x + mixed + self.ffn(self.ffn_norm(x), *within)
 
 
 class ParallelMixers(nn.Module):
