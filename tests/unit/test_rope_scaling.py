@@ -195,3 +195,10 @@ def test_plain_rope_reads_no_options():
 def test_gpt_oss_keeps_its_option_truncate():
     table = {"rope_type": "yarn", "truncate": False, "beta_fast": 32.0, "factor": 4.0, **OLD}
     assert spec_rope(rope_scaling=table).scaling["truncate"] is False
+
+
+def test_whole_numbers_serve_as_options():
+    for kind in ("yarn", "longrope"):
+        rope = rope_of(kind, factor=4, attention_factor=2)
+        assert rope.speeds(torch.float64)[1] == 2.0
+        torch.testing.assert_close(rope.frequencies(), rope_of(kind).frequencies())

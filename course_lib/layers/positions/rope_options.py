@@ -16,7 +16,7 @@ def check_scaling(
     function: Callable,
     options: Mapping[str, Any],
     dim: int,
-    theta: float,
+    theta: int | float,
 ) -> None:
     """Check the options of one type of RoPE scaling.
 

@@ -20,7 +20,8 @@ Two types look at the length seen, which is the highest position of the call plu
 dynamic and longrope. A cache holds keys that are turned already, and they keep the turn
 of the length at which they came in. Past L, a query therefore meets keys turned at other
 speeds than its own, and decoding with a cache gives other numbers than one pass over
-all tokens. That is inherent in the two methods, and `transformers` does the same.
+all tokens, where the number of later tokens changes what earlier ones get. That is
+inherent in the two methods, and `transformers` does the same.
 """
 
 import math
@@ -35,10 +36,11 @@ from course_lib.layers.positions.rope_options import check_scaling
 from course_lib.specs.frozen import FrozenMapping
 
 Half = Float[Tensor, " half"]
+Number = int | float
 FOLLOW_LENGTH = ("dynamic", "longrope")
 
 
-def linear(exponents: Half, theta: float, *, factor: float) -> tuple[Half, float]:
+def linear(exponents: Half, theta: Number, *, factor: Number) -> tuple[Half, float]:
     """Position interpolation: every pair turns `factor` times slower.
 
     *Equation*: w'_i = w_i / s
@@ -52,18 +54,18 @@ def linear(exponents: Half, theta: float, *, factor: float) -> tuple[Half, float
 
 def dynamic(
     exponents: Half,
-    theta: float,
+    theta: Number,
     *,
-    factor: float,
+    factor: Number,
     original_max_position_embeddings: int,
     length: int,
 ) -> tuple[Half, float]:
     """Dynamic NTK: a larger base, and the more so the longer the text. Up to the length
     trained on nothing changes; the fastest pair never does.
 
-    *Equation*: theta' = theta (s n / L - (s - 1))^(d / (d - 2)), w'_i = theta'^-e_i,
-        with n the length seen, at least L. The slowest pair then turns s n / L - (s - 1)
-        times slower: s times at n = (2 s - 1) / s L.
+    *Equation*: theta' = theta x^(d / (d - 2)), w'_i = theta'^-e_i, with
+        x = s n / L - (s - 1) and n the length seen, at least L. The slowest pair turns
+        x times slower.
     *Source*: u/bloc97 and u/emozilla 2023; Peng et al. 2023, sections 3.1 and 3.3,
         arXiv:2309.00071.
     *Differs from source*: n is this call's alone; `transformers` goes on with the
@@ -81,15 +83,15 @@ def dynamic(
 
 def yarn(
     exponents: Half,
-    theta: float,
+    theta: Number,
     *,
-    factor: float,
+    factor: Number,
     original_max_position_embeddings: int,
-    attention_factor: float | None = None,
-    beta_fast: float = 32.0,
-    beta_slow: float = 1.0,
-    mscale: float = 0.0,
-    mscale_all_dim: float = 0.0,
+    attention_factor: Number | None = None,
+    beta_fast: Number = 32.0,
+    beta_slow: Number = 1.0,
+    mscale: Number = 0.0,
+    mscale_all_dim: Number = 0.0,
     truncate: bool = True,
 ) -> tuple[Half, float]:
     """YaRN: pairs that turn often within L stay as they are, pairs that turn less than
@@ -128,23 +130,21 @@ def yarn(
     if attention_factor is None:
         both = (mscale, mscale_all_dim) if mscale and mscale_all_dim else (1.0, 0.0)
         attention_factor = yarn_mscale(factor, both[0]) / yarn_mscale(factor, both[1])
-    return (1 - ramp) * plain + ramp * plain / factor, attention_factor
+    return (1 - ramp) * plain + ramp * plain / factor, float(attention_factor)
 
 
-def yarn_mscale(factor: float, mscale: float = 1.0) -> float:
-    """What YaRN multiplies a query or a key with: 0.1 mscale ln s + 1, and 1 up to
-    s = 1.
-    """
+def yarn_mscale(factor: Number, mscale: Number = 1.0) -> float:
+    """What YaRN multiplies queries and keys with: 0.1 mscale ln s + 1; 1 for s = 1."""
     return 1.0 if factor <= 1 else 0.1 * mscale * math.log(factor) + 1.0
 
 
 def llama3(
     exponents: Half,
-    theta: float,
+    theta: Number,
     *,
-    factor: float,
-    low_freq_factor: float,
-    high_freq_factor: float,
+    factor: Number,
+    low_freq_factor: Number,
+    high_freq_factor: Number,
     original_max_position_embeddings: int,
 ) -> tuple[Half, float]:
     """Llama 3.1: as YaRN, with a ramp in turns in place of one in pairs, and scores left
@@ -164,20 +164,20 @@ def llama3(
     """
     plain = 1.0 / theta**exponents
     turns = original_max_position_embeddings * plain / (2 * math.pi)
-    keep = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor)
-    keep = keep.clamp(0, 1)
+    width = high_freq_factor - low_freq_factor
+    keep = ((turns - low_freq_factor) / width).clamp(0, 1)
     return (1 - keep) * plain / factor + keep * plain, 1.0
 
 
 def longrope(
     exponents: Half,
-    theta: float,
+    theta: Number,
     *,
-    short_factor: tuple[float, ...],
-    long_factor: tuple[float, ...],
-    factor: float,
+    short_factor: tuple[Number, ...],
+    long_factor: tuple[Number, ...],
+    factor: Number,
     original_max_position_embeddings: int,
-    attention_factor: float | None = None,
+    attention_factor: Number | None = None,
     length: int,
 ) -> tuple[Half, float]:
     """LongRoPE: a searched divisor for each pair, from one list up to L tokens and from
@@ -204,15 +204,15 @@ def longrope(
     if attention_factor is None:
         growth = math.log(factor) / math.log(original_max_position_embeddings)
         attention_factor = math.sqrt(1 + growth)
-    return 1.0 / (divisors * theta**exponents), attention_factor
+    return 1.0 / (divisors * theta**exponents), float(attention_factor)
 
 
 def proportional(
     exponents: Half,
-    theta: float,
+    theta: Number,
     *,
-    partial_rotary_factor: float = 1.0,
-    factor: float = 1.0,
+    partial_rotary_factor: Number = 1.0,
+    factor: Number = 1.0,
 ) -> tuple[Half, float]:
     """p-RoPE: the slowest pairs do not turn at all. Unlike a rotated share of the head
     (`Rope.dim` below the head width), it keeps the speeds and the partners of the
@@ -242,7 +242,7 @@ SCALINGS = {
 
 
 def checked_scaling(
-    scaling: Mapping[str, Any] | None, dim: int, theta: float
+    scaling: Mapping[str, Any] | None, dim: int, theta: Number
 ) -> FrozenMapping | None:
     """The scaling with its type and options checked; None for plain RoPE.
 
@@ -267,7 +267,7 @@ def checked_scaling(
 
 def scaled_speeds(
     exponents: Half,
-    theta: float,
+    theta: Number,
     scaling: Mapping[str, Any],
     length: int | None = None,
 ) -> tuple[Half, float]:
