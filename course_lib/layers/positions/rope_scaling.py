@@ -65,7 +65,7 @@ def dynamic(
 
     *Equation*: theta' = theta x^(d / (d - 2)), w'_i = theta'^-e_i, with
         x = s n / L - (s - 1) and n the length seen, at least L. The slowest pair turns
-        x times slower.
+        x times slower, which past L is so for s = 1 too.
     *Source*: u/bloc97 and u/emozilla 2023; Peng et al. 2023, sections 3.1 and 3.3,
         arXiv:2309.00071.
     *Differs from source*: n is this call's alone; `transformers` goes on with the
