@@ -55,7 +55,8 @@ def rope_spec(
     kind = inner.word("rope_type", inner.word("type", "default"))
     options = {} if kind == "default" else _options(kind, table, config)
     dim = max(1, int(head_dim * share))
-    if kind == "proportional":  # every pair of the head has a speed, the slowest zero
+    if kind == "proportional":
+        # Every pair of the head has a speed, and that of the slowest is zero.
         dim, options["partial_rotary_factor"] = head_dim, share
     return RopeSpec(
         theta=inner.number(
@@ -86,11 +87,13 @@ def _options(kind: str, table: Mapping[str, Any], config: Config) -> dict[str, A
         for key, value in table.items()
         if key not in NOT_OPTIONS and value is not None
     }
-    if kind in KEEPS_OLD_CONTEXT:  # Phi-3 has it beside the table, and there it counts
+    if kind in KEEPS_OLD_CONTEXT:
+        # Phi-3 has it beside a flat table, and there it counts before the table's.
         given = options.get(ORIGINAL) or config.count("max_position_embeddings")
         nested = any(key in config.table("rope_parameters") for key in LAYER_TYPES)
         options[ORIGINAL] = given if nested else config.count(ORIGINAL, given)
-    if kind == "dynamic":  # here the length trained on is the config's, always
+    if kind == "dynamic":
+        # The length trained on is the config's, whatever the table says.
         options[ORIGINAL] = config.count("max_position_embeddings")
     if kind in GROWS_BY_RATIO and "factor" not in options:
         longest = config.count("max_position_embeddings")

@@ -61,7 +61,8 @@ class Rope:
             raise ValueError(f"theta={self.theta}: allowed are positive numbers")
         _check_pairing(self.pairing)
         checked = checked_scaling(self.scaling, self.dim, self.theta)
-        object.__setattr__(self, "scaling", checked)  # frozen, so that it has a hash
+        # A frozen mapping has a hash, by which the layers of one kind share tables.
+        object.__setattr__(self, "scaling", checked)
 
     def frequencies(
         self,

@@ -13,14 +13,14 @@ the `factor` by which it is to grow. The YaRN paper calls the pair's index d, th
 turn often and tell neighbours apart, the last ones do not come round once.
 
 Each function returns the speeds w' and the attention factor m. Cosines and sines are
-multiplied by m: what turns of a query or key grows by m, and its part of a score by m^2.
-It is 1 except for yarn and longrope.
+multiplied by m: what turns of a query or key grows by m, and its part of a score by
+m^2. It is 1 except for yarn and longrope.
 
 Two types look at the length seen, which is the highest position of the call plus one:
 dynamic and longrope. A cache holds keys that are turned already, and they keep the turn
-of the length at which they came in. Past L, a query therefore meets keys turned at other
-speeds than its own, and decoding with a cache gives other numbers than one pass over
-all tokens, where the number of later tokens changes what earlier ones get. That is
+of the length at which they came in. Past L, a query therefore meets keys turned at
+other speeds than its own, and decoding with a cache gives other numbers than one pass
+over all tokens, where the number of later tokens changes what earlier ones get. That is
 inherent in the two methods, and `transformers` does the same.
 """
 
@@ -72,8 +72,8 @@ def dynamic(
         longest call before it, until one shorter than L resets it.
 
     >>> # n = 12 of L = 8, s = 3: 3 * 12 / 8 - 2 = 2.5, d / (d - 2) = 2, base 625
-    >>> exponents = torch.tensor([0.0, 0.5])
-    >>> dynamic(exponents, 100.0, factor=3.0, original_max_position_embeddings=8, length=12)
+    >>> ends = {"factor": 3.0, "original_max_position_embeddings": 8}
+    >>> dynamic(torch.tensor([0.0, 0.5]), 100.0, **ends, length=12)
     (tensor([1.0000, 0.0400]), 1.0)
     """
     dim, seen = 2 * len(exponents), max(length, original_max_position_embeddings)
@@ -147,18 +147,18 @@ def llama3(
     high_freq_factor: Number,
     original_max_position_embeddings: int,
 ) -> tuple[Half, float]:
-    """Llama 3.1: as YaRN, with a ramp in turns in place of one in pairs, and scores left
-    alone.
+    """Llama 3.1: as YaRN, with a ramp in turns in place of one in pairs, and m = 1.
 
     *Equation*: with turns_i = L w_i / 2 pi and
         keep_i = clamp((turns_i - low) / (high - low), 0, 1),
         w'_i = (1 - keep_i) w_i / s + keep_i w_i
     *Source*: github.com/meta-llama/llama-models, `apply_scaling` of Llama 3.1.
 
-    >>> # L = 256: 40.7, 2.55 and 0.16 turns; of the three only the second is on the ramp
+    >>> # L = 256: 40.7, 2.55 and 0.16 turns; only the second pair is on the ramp
     >>> ends = {"factor": 4.0, "original_max_position_embeddings": 256}
+    >>> ramp = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
     >>> exponents = torch.tensor([0.0, 1 / 3, 2 / 3])  # speeds 1, 1/16, 1/256
-    >>> speeds, _ = llama3(exponents, 4096.0, low_freq_factor=1.0, high_freq_factor=4.0, **ends)
+    >>> speeds, _ = llama3(exponents, 4096.0, **ramp, **ends)
     >>> (speeds * torch.tensor([1, 16, 256])).round(decimals=4)  # keep 1, 0.5155, 0
     tensor([1.0000, 0.6366, 0.2500])
     """
@@ -187,16 +187,16 @@ def longrope(
     *Source*: Ding et al. 2024, arXiv:2402.13753; m, Phi-3-mini-128k's
         `modeling_phi3.py`.
     *Differs from source*: `generate` of Phi-3 in `transformers` drops the cache at the
-        step that passes L and reads all tokens again with the long list. No cache is
-        dropped here, nor by the other models of `transformers`.
+        step that passes L and reads all tokens again with the long list; no cache is
+        dropped here.
 
     >>> exponents = torch.tensor([0.0, 0.5])  # speeds 1 and 0.1
     >>> lists = {"short_factor": (1.0, 1.0), "long_factor": (1.0, 5.0)}
     >>> ends = {"factor": 4.0, "original_max_position_embeddings": 16}
     >>> longrope(exponents, 100.0, **lists, **ends, length=16)[0]
     tensor([1.0000, 0.1000])
-    >>> speeds, attention_factor = longrope(exponents, 100.0, **lists, **ends, length=17)
-    >>> speeds, round(attention_factor, 4)  # the root of 1 + 1/2
+    >>> speeds, m = longrope(exponents, 100.0, **lists, **ends, length=17)
+    >>> speeds, round(m, 4)  # the root of 1 + 1/2
     (tensor([1.0000, 0.0200]), 1.2247)
     """
     chosen = long_factor if length > original_max_position_embeddings else short_factor
