@@ -57,7 +57,8 @@ def rope_spec(
     dim = max(1, int(head_dim * share))
     if kind == "proportional":
         # Every pair of the head has a speed, and that of the slowest is zero.
-        dim, options["partial_rotary_factor"] = head_dim, share
+        dim = head_dim
+        options["partial_rotary_factor"] = share
     return RopeSpec(
         theta=inner.number(
             "rope_theta", config.number("rope_theta", theta, above=0), above=0
