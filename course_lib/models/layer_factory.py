@@ -22,7 +22,7 @@ from course_lib.layers.feed_forward.mlp import MLP, GatedMLP
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, MaskMod, local_window
 from course_lib.layers.norms import LayerNorm, RMSNorm
 from course_lib.layers.positions.bias import AlibiBias, RelativeBias
-from course_lib.layers.positions.rope import Rope, rope_scaling_factor
+from course_lib.layers.positions.rope import Rope
 from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
@@ -103,8 +103,9 @@ def build_rope(spec: RopeSpec | None) -> Rope | None:
     """
     if spec is None:
         return None
-    factor = rope_scaling_factor(spec.scaling)
-    return Rope(dim=spec.dim, theta=spec.theta, pairing=spec.pairing, factor=factor)
+    return Rope(
+        dim=spec.dim, theta=spec.theta, pairing=spec.pairing, scaling=spec.scaling
+    )
 
 
 def build_ffn(width: int, spec: FFNSpec | MoESpec | None) -> nn.Module:
