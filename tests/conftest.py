@@ -16,7 +16,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 from jaxtyping import install_import_hook
 
-install_import_hook(["course_lib.layers", "course_lib.models"], "beartype.beartype")
+from . import shapes  # noqa: F401
+
+CHECKED = ("layers", "models", "kernels", "tasks", "train", "generate", "evaluate", "simulate", "decide", "kit")
+install_import_hook([f"course_lib.{floor}" for floor in CHECKED], "tests.shapes.checked")
 
 import random
 

@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from course_lib.layers.masks import same_document
@@ -150,9 +150,9 @@ def sample_items(
 
 
 def pad_rows(
-    rows: Sequence[Int[Tensor, "n"]], *, value: int = PAD
-) -> Int[Tensor, "b t"]:
-    """Stack rows of unlike length, filled up on the right with `value`.
+    rows: Sequence[Shaped[Tensor, " _"]], *, value: int | bool = PAD
+) -> Shaped[Tensor, "b t"]:
+    """Stack rows of unlike length and one dtype, filled up on the right with `value`.
 
     Raises:
         ValueError: there is no row.

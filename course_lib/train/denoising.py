@@ -32,7 +32,7 @@ Hole = tuple[int, int]  # first hidden place, place after the last
 
 
 def span_corruption(
-    rows: Sequence[Int[Tensor, "n"]],
+    rows: Sequence[Int[Tensor, " n"]],
     generator: torch.Generator,
     *,
     share: float = 0.15,
@@ -57,7 +57,7 @@ def span_corruption(
 
 
 def denoising(
-    rows: Sequence[Int[Tensor, "n"]],
+    rows: Sequence[Int[Tensor, " n"]],
     generator: torch.Generator,
     *,
     share: float = 0.3,
@@ -83,12 +83,12 @@ def denoising(
 
 
 def hide_spans(
-    tokens: Int[Tensor, "n"],
+    tokens: Int[Tensor, " n"],
     generator: torch.Generator,
     *,
     share: float = 0.15,
     mean: float = 3.0,
-) -> tuple[Int[Tensor, "s"], Int[Tensor, "t"]]:
+) -> tuple[Int[Tensor, " s"], Int[Tensor, " t"]]:
     """Put a sentinel in the place of each hole, and the content behind the same
     sentinel in the target.
 
@@ -134,8 +134,8 @@ def hide_spans(
 
 
 def restore_spans(
-    source: Int[Tensor, "s"], target: Int[Tensor, "t"]
-) -> Int[Tensor, "n"]:
+    source: Int[Tensor, " s"], target: Int[Tensor, " t"]
+) -> Int[Tensor, " n"]:
     """Fill the holes of `source` from `target`: the inverse of `hide_spans`.
 
     Raises:
@@ -164,12 +164,12 @@ def restore_spans(
 
 
 def infill(
-    tokens: Int[Tensor, "n"],
+    tokens: Int[Tensor, " n"],
     generator: torch.Generator,
     *,
     share: float = 0.3,
     mean: float = 3.0,
-) -> Int[Tensor, "s"]:
+) -> Int[Tensor, " s"]:
     """Replace holes by one `MASK` each, whatever their length; a hole of length 0 is a
     `MASK` put in between.
 
@@ -208,11 +208,11 @@ def infill(
 
 
 def permute_sentences(
-    tokens: Int[Tensor, "n"],
+    tokens: Int[Tensor, " n"],
     generator: torch.Generator,
     *,
     ends: Collection[int] = (ord("."),),
-) -> Int[Tensor, "n"]:
+) -> Int[Tensor, " n"]:
     """Cut after each token in `ends`, and put the pieces in a random order.
 
     A full stop inside `3.14` or `e.g.` cuts too, as in BART, which also goes by full

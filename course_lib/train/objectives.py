@@ -61,7 +61,7 @@ def causal_batch(
     return Batch(tokens[:, :-1], tokens[:, 1:], counts[:, 1:])
 
 
-def packed_batch(documents: Sequence[Int[Tensor, "n"]], length: int) -> Batch:
+def packed_batch(documents: Sequence[Int[Tensor, " _"]], length: int) -> Batch:
     """Lay documents end to end in rows of `length`: only the last row is padded.
 
     Each document stands between `BOS` and `EOS`. A token is a target only if the token
@@ -256,7 +256,7 @@ def joined_batch(pairs: Sequence[Pair]) -> Batch:
 
 
 def assistant_batch(
-    examples: Sequence[tuple[Int[Tensor, "n"], Bool[Tensor, "n"]]],
+    examples: Sequence[tuple[Int[Tensor, " n"], Bool[Tensor, " n"]]],
 ) -> Batch:
     """Train on conversations, but only on the tokens that the assistant is to write.
 
