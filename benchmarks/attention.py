@@ -4,7 +4,7 @@ anything?
 One layer's attention over n tokens, by forms that take turns in one run:
 
     naive     `attend`: the [n n] scores are written to memory
-    tiled     `flash_attention`: one tile of scores at a time, in Python over PyTorch's operators
+    tiled     `flash_attention`: one tile of scores at a time, in Python over PyTorch
     sdpa      PyTorch's fused kernel: what a user would pick
     triton    `flash_attention`: our kernel, on a GPU only
 
@@ -30,7 +30,8 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from course_lib.kit.timing import compare, peak_tensor_bytes
+from course_lib.kit.memory import peak_tensor_bytes
+from course_lib.kit.timing import compare
 from course_lib.layers.attention.forms import attend, attend_sdpa
 from course_lib.layers.masks import causal_mask
 from course_lib.layers.positions.numbering import next_positions
