@@ -18,7 +18,18 @@ from jaxtyping import install_import_hook
 
 from . import shapes  # noqa: F401
 
-CHECKED = ("layers", "models", "kernels", "tasks", "train", "generate", "evaluate", "simulate", "decide", "kit")
+CHECKED = (
+    "layers",
+    "models",
+    "kernels",
+    "tasks",
+    "train",
+    "generate",
+    "evaluate",
+    "simulate",
+    "decide",
+    "kit",
+)
 install_import_hook([f"course_lib.{floor}" for floor in CHECKED], "tests.shapes.checked")
 
 import random

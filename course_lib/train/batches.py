@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from course_lib.layers.masks import same_document
 from course_lib.layers.positions.numbering import packed_positions
-from course_lib.tasks.tokenizer import PAD
+from course_lib.tasks.special_tokens import BYTE_TOKENS
 
 Item = TypeVar("Item")
 
@@ -152,7 +152,7 @@ def sample_items(
 
 
 def pad_rows(
-    rows: Sequence[Shaped[Tensor, " _"]], *, value: int | bool = PAD
+    rows: Sequence[Shaped[Tensor, " _"]], *, value: int | bool = BYTE_TOKENS.pad
 ) -> Shaped[Tensor, "b t"]:
     """Stack rows of unlike length and one dtype, filled up on the right with `value`.
 
