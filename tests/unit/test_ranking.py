@@ -160,6 +160,12 @@ def test_wilsons_interval_covers_as_often_as_it_says_on_average():
     assert 0.945 < sum(covered) / len(covered) < 0.965 and min(covered) > 0.83
 
 
+def test_the_seed_of_a_paired_difference_decides_its_draws():
+    first, second = torch.randn(2, 30, dtype=torch.float64)
+    found = [paired_difference(first, second, seed=seed) for seed in (0, 1)]
+    assert found == [bootstrap(first - second, seed=seed) for seed in (0, 1)] and found[0] != found[1]
+
+
 ONE, EYE = torch.ones(1, 3), torch.eye(2)
 
 

@@ -233,6 +233,22 @@ def test_only_matrices_decay():
     assert torch.allclose(model.matrix, torch.full((2, 2), 1 - 0.1 * 0.5))
 
 
+def test_a_step_trains_whatever_mode_validation_left():
+    model, modes = nn.Linear(2, 1), []
+
+    def loss(module, batch):
+        modes.append(module.training)
+        return module(batch[0]).sum()
+
+    def validate(module):
+        module.eval()
+        return 0.0
+
+    batch = (torch.ones(1, 2),) * 2
+    loop.train(model, lambda g: batch, steps=3, lr=0.1, loss_fn=loss, valid_fn=validate, valid_every=1)
+    assert modes == [True] * 3
+
+
 def test_frozen_weights_stay():
     model = Bigram()
     model.embed.weight.requires_grad_(False)
