@@ -112,7 +112,7 @@ class Tokenizer:
         """Number of tokens: the width that a model's embedding needs."""
         return len(self._bytes)
 
-    def encode(self, text: str) -> Int[Tensor, "n"]:
+    def encode(self, text: str) -> Int[Tensor, " n"]:
         """Turn text into tokens, int64 [n]. No control token is added, and none can
         come out.
 
@@ -125,7 +125,7 @@ class Tokenizer:
             return as_tokens(data)
         return torch.tensor(self._engine.encode(text).ids, dtype=torch.int64)
 
-    def decode(self, tokens: Int[Tensor, "n"] | Sequence[int]) -> str:
+    def decode(self, tokens: Int[Tensor, " n"] | Sequence[int]) -> str:
         """Turn tokens into text. Control tokens and sentinels have none; broken UTF-8
         becomes U+FFFD.
 
@@ -150,7 +150,7 @@ class Tokenizer:
             raise ValueError(f"token={token}: allowed are 0 to {self.vocab - 1}")
         return self._bytes[token]
 
-    def pieces(self, tokens: Int[Tensor, "n"] | Sequence[int]) -> list[str]:
+    def pieces(self, tokens: Int[Tensor, " n"] | Sequence[int]) -> list[str]:
         """Show each token for a reader: its text, `<name>` for a control token, `<0>`
         for a sentinel.
 

@@ -21,12 +21,12 @@ from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from course_lib.layers.masks import same_document
 from course_lib.layers.positions.numbering import packed_positions
-from course_lib.tasks.tokenizer import PAD
+from course_lib.tasks.special_tokens import BYTE_TOKENS
 
 Item = TypeVar("Item")
 
@@ -152,9 +152,9 @@ def sample_items(
 
 
 def pad_rows(
-    rows: Sequence[Int[Tensor, "n"]], *, value: int = PAD
-) -> Int[Tensor, "b t"]:
-    """Stack rows of unlike length, filled up on the right with `value`.
+    rows: Sequence[Shaped[Tensor, " _"]], *, value: int | bool = BYTE_TOKENS.pad
+) -> Shaped[Tensor, "b t"]:
+    """Stack rows of unlike length and one dtype, filled up on the right with `value`.
 
     Raises:
         ValueError: there is no row.
