@@ -1,8 +1,8 @@
-"""A block: one step of the residual stream, first across the tokens of a row, then
-within each token.
+"""A Transformer block: attention across the tokens of a row, then a feed-forward
+network on each token, both added to the residual stream.
 
-Symbols: x [b t d] the stream, mixer the part that reads other tokens of the row
-(attention), cross the part that reads a source, ffn the part that reads no other token.
+Symbols: x [b t d] the residual stream, mixer the sublayer that mixes tokens of the row
+(attention), cross the cross-attention to a source, ffn the sublayer of single tokens.
 Where the norms stand:
 
     pre           x + part(norm(x))              GPT-2, BLOOM, Llama, T5
@@ -10,6 +10,17 @@ Where the norms stand:
     sandwich      x + norm(part(norm(x)))        Gemma 2 and 3, GLM-4
     parallel      x + mixer(norm(x)) + ffn(norm(x)), one norm for both     GPT-J, PaLM, Falcon-7B, Cohere
     parallel_two  the same with a norm for each                            GPT-NeoX, Falcon-40B
+
+Terms:
+    Transformer block, Transformer layer, decoder block: attention, then a feed-forward
+        network, each added to the residual stream -> Block
+    residual stream, residual connection: the vector of a token that every sublayer
+        reads and adds to -> Block.forward
+    pre-norm: x + part(norm(x)), a norm before each sublayer -> Block
+    post-norm: norm(x + part(x)), a norm after each addition -> Block
+    sandwich norm: x + norm(part(norm(x))), a norm on both sides of a sublayer -> Block
+    parallel residual, parallel block: attention and feed-forward network of the same
+        input, added together -> Block
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,17 @@
-"""The attention layer: project, say who reads whom, attend, project back.
+"""The attention layer: project to queries, keys and values, rotate, mask, attend,
+project back.
 
 Symbols: d model width, h query heads, g KV groups, k key width, v value width, t
-queries, s keys. `AttentionHeads` is what reading oneself and reading another sequence
-share; `Attention` reads the tokens it is given and those in its cache.
+queries, s keys. `AttentionHeads` is what self-attention and cross-attention share;
+`Attention` attends to the tokens it is given and to those in its cache.
+
+Terms:
+    attention layer, self-attention: projections to queries, keys and values, attention
+        within one row, projection back -> Attention
+    QKV projection, query projection, key projection: three matrices that make queries,
+        keys and values of each token -> Attention.project
+    QK norm, query-key normalisation: RMSNorm on queries and keys before they are
+        rotated and multiplied -> AttentionHeads
 """
 
 from collections.abc import Callable

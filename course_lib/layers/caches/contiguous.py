@@ -2,6 +2,10 @@
 costs one row of scores.
 
 Symbols: b batch, t new tokens, g KV groups, k key width, v value width.
+
+Terms:
+    KV cache, key-value cache, contiguous cache: the keys and values of earlier tokens,
+        kept so that a step computes only the new token's -> ContiguousCache
 """
 
 import torch

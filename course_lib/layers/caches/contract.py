@@ -1,5 +1,5 @@
-"""The cache contract: what an attention layer asks of its KV cache, and the slots that
-most caches keep.
+"""The cache interface of a layer (`update`, `length`, `nbytes`), and the slots that
+most KV caches keep.
 
 Symbols: b batch, t new tokens, s tokens a query may attend to, g KV groups, k key
 width, v value width. Papers write n for s and n_kv or G for g. A cache belongs to one
@@ -9,6 +9,10 @@ Tensors go in and out as [b t g k]. They are kept as [b g slot k]: the keys of o
 lie next to each other, so a decode step reads memory in order, and what `update` hands
 back is a view, not a copy. Caches are for inference: call the model under
 `torch.no_grad()`.
+
+Terms:
+    cache interface, cache update: the methods of every layer's cache: `update`,
+        `length`, `nbytes` -> LayerCache
 """
 
 from typing import Protocol, runtime_checkable
