@@ -1,10 +1,10 @@
 """Denoising objectives: span corruption (T5) and text infilling (BART).
 
-    the text            Thank you for inviting me to your party
-    T5, source          Thank you <0> me to your <1>
-    T5, target          <0> for inviting <1> party <2>          only what is missing, in order
-    BART, source        Thank you <mask> me to <mask> your party
-    BART, target        Thank you for inviting me to your party   the whole text
+    the text      Thank you for inviting me to your party
+    T5, source    Thank you <0> me to your <1>
+    T5, target    <0> for inviting <1> party <2>            what is missing, in order
+    BART, source  Thank you <mask> me to <mask> your party
+    BART, target  Thank you for inviting me to your party   the whole text
 
 T5 numbers its masked spans, and the target is their content, so targets are short. BART
 masks spans of unknown length (even 0), may shuffle sentences too, and its target is the
@@ -197,7 +197,8 @@ def infill(
     Raises:
         ValueError: fewer than 2 tokens, or a setting out of range.
 
-    >>> infill(torch.arange(97, 117), torch.Generator().manual_seed(3)).tolist().count(MASK)
+    >>> generator = torch.Generator().manual_seed(3)
+    >>> infill(torch.arange(97, 117), generator).tolist().count(MASK)
     4
     """
     _check(tokens, share, mean)
@@ -229,7 +230,8 @@ def permute_sentences(
     stops.
 
     >>> text = torch.tensor(list(b"One.Two.Three."))
-    >>> bytes(permute_sentences(text, torch.Generator().manual_seed(0)).tolist()).decode()
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> bytes(permute_sentences(text, generator).tolist()).decode()
     'Three.One.Two.'
     """
     cuts = [
@@ -321,7 +323,6 @@ def _split(tokens: Tensor) -> tuple[list[Tensor], list[int]]:
 def _check(tokens: Tensor, share: float, mean: float) -> None:
     if len(tokens) < 2 or not 0 < share < 1 or mean < 1:
         raise ValueError(
-            f"{len(tokens)} tokens, share={share}, mean={mean}: "
-            "allowed are 2 tokens or more, "
-            "0 < share < 1, mean >= 1"
+            f"{len(tokens)} tokens, share={share}, mean={mean}: allowed are 2 tokens "
+            "or more, 0 < share < 1, mean >= 1"
         )
