@@ -9,11 +9,10 @@ notebooks, labs and cards (`course_lib.course.terms.places`). Every name has an 
 the build.
 """
 
-import re
 from collections import Counter
 from itertools import groupby
 
-from coursepage import CourseDirective, chapter_name
+from coursepage import CourseDirective
 from docutils import nodes
 from elements import choice, element, html
 from sphinx.errors import ExtensionError
@@ -68,7 +67,10 @@ class IndexOfTerms(CourseDirective):
         self.make_labels(terms)
         rows = [(term.name, self.entry(term, course.taught(term))) for term in terms]
         rows += [
-            (name, self.see(name, term)) for term in terms for name in term.names[1:]
+            (name, self.see(name, term))
+            for term in terms
+            for name in term.names[1:]
+            if slug(name).split("-")[0] != slug(term.name).split("-")[0]
         ]
         rows.sort(key=lambda row: slug(row[0]))
         sections = [
@@ -129,18 +131,21 @@ class IndexOfTerms(CourseDirective):
         anchors = [html("span", id=f"term-{slug(name)}") for name in term.names[1:]]
         also = [html("span", ", ".join(term.names[1:]), class_="term-also")]
         lines = [
-            ("Read", self.pages(taught.pages)),
+            ("Read", self.some([self.section(place) for place in taught.pages])),
             ("Run", self.some([self.notebook(place) for place in taught.notebooks])),
             ("Do", self.some([self.exercise(place) for place in taught.labs])),
             ("Recall", self.decks(taught.cards)),
+            ("Named", self.some([self.section_or_notebook(p) for p in taught.named])),
         ]
         places = [
-            html("li", html("b", f"{verb} "), *links) for verb, links in lines if links
+            html("li", html("b", f"{verb} "), html("span", *links))
+            for verb, links in lines
+            if links
         ]
         return html(
             "article",
             html("h3", *anchors, term.name, " ", *(also if term.names[1:] else [])),
-            html("p", *in_code(term.means), "."),
+            html("p", *in_code(sentence(term.means))),
             html("p", *self.home(term), class_="term-home"),
             *([html("ul", *places, class_="term-places")] if places else []),
             id=f"term-{slug(term.name)}",
@@ -151,36 +156,29 @@ class IndexOfTerms(CourseDirective):
     def home(self, term: Term) -> list[nodes.Node | str]:
         if term.chapter:
             number = int(term.chapter.split("_")[0])
-            name = chapter_name(self.root, term.chapter)
-            return [f"Comes with chapter {name if name[0].isdigit() else number}."]
+            return [f"Comes with chapter {number}."]
         targets: list[nodes.Node | str] = []
         for target in term.targets:
             targets += [", " if targets else "", nodes.literal("", target)]
         return [*targets, " in ", nodes.literal("", term.path)]
 
-    def pages(self, places: tuple[Place, ...]) -> list[nodes.Node | str]:
-        return self.some(
-            [
-                [
-                    f"chapter {place.number}, ",
-                    self.link(
-                        place.page, *self.markdown(place.title), anchor=place.anchor
-                    ),
-                ]
-                for place in places
-            ]
-        )
+    def section(self, place: Place) -> list[nodes.Node | str]:
+        title = self.markdown(place.title)
+        link = self.link(place.page, *title, anchor=place.anchor)
+        return [f"chapter {place.number}, ", link]
+
+    def section_or_notebook(self, place: Place) -> list[nodes.Node | str]:
+        return self.section(place) if place.kind == "page" else self.notebook(place)
 
     def notebook(self, place: Place) -> list[nodes.Node | str]:
-        title = self.markdown(re.sub(r"[.?!]$", "", place.title))
+        title = self.markdown(place.title.removesuffix("."))
         return [self.link(place.page, f"{place.number} ", *title)]
 
     def exercise(self, place: Place) -> list[nodes.Node | str]:
-        """Return the link to an exercise; its heading says minutes and stars too."""
-        title = re.sub(r" *\([^()]*★[^()]*\)", "", place.title)
-        anchor = nodes.make_id(place.title)
+        """Return the link to an exercise. Its anchor is made of the whole heading."""
+        anchor = nodes.make_id(place.anchor)
         kind = "kernel lab" if "kernel" in place.page else f"lab {place.number}"
-        return [f"{kind}, ", self.link(place.page, title, anchor=anchor)]
+        return [f"{kind}, ", self.link(place.page, place.title, anchor=anchor)]
 
     def decks(self, places: tuple[Place, ...]) -> list[nodes.Node | str]:
         """Return how many cards each chapter has on a term."""
@@ -206,6 +204,17 @@ def joined(links: list[list]) -> list[nodes.Node | str]:
     for link in links:
         line += ["; " if line else "", *link]
     return line
+
+
+def sentence(text: str) -> str:
+    """Return a meaning as a sentence; a symbol at its start stays small.
+
+    >>> sentence("each row has a table"), sentence("x sigmoid(x)")
+    ('Each row has a table.', 'x sigmoid(x).')
+    """
+    word = text.split()[0]
+    plain = len(word) > 1 and word.isalpha()
+    return f"{text[0].upper() if plain else text[0]}{text[1:]}."
 
 
 def in_code(text: str) -> list[nodes.Node | str]:

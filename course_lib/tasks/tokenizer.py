@@ -19,7 +19,7 @@ Source: BPE for text, Sennrich et al. 2016, arXiv:1508.07909; over bytes, Radfor
 
 Terms:
     byte tokenizer, byte-level tokens: every byte of the text is a token -> Tokenizer
-    BPE, byte pair encoding, byte-pair encoding: frequent pairs of tokens are merged
+    BPE, byte-pair encoding: frequent pairs of tokens are merged
         into new tokens, again and again -> train_bpe
     control token, special token: a token that no text can spell: padding, begin, end,
         mask, roles -> CONTROLS

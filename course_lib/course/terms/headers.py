@@ -217,9 +217,9 @@ def homes(terms: Iterable[Term]) -> dict[str, Term]:
     found: dict[str, Term] = {}
     for term in terms:
         for name in term.names:
-            other = found.setdefault(slug(name), term)
-            if other is not term or term.names.count(name) > 1:
+            if other := found.get(slug(name)):
                 raise ValueError(
                     f"{term.where}: {name!r} has a home already: {other.where}"
                 )
+            found[slug(name)] = term
     return found

@@ -32,12 +32,17 @@ PAGES = 3  # sections at most
 
 @dataclass(frozen=True)
 class Taught:
-    """Where one term is taught, the best place of each kind first."""
+    """Where one term is taught, the best place of each kind first.
+
+    `named` are the section and the notebook that name it most often, where none is
+    about it.
+    """
 
     pages: tuple[Place, ...]
     notebooks: tuple[Place, ...]
     labs: tuple[Place, ...]
     cards: tuple[Place, ...]
+    named: tuple[Place, ...]
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,7 @@ class Course:
 
         Sections: those that a topic, a heading or a listing points to, at most 3.
         Notebooks and exercises: those that a topic or a heading points to, or that use
-        the term's code. If there is none, the section and the notebook that name the
-        term most often. Cards: those of its topics, and those whose question or answer
+        the term's code. Cards: those of its topics, and those whose question or answer
         names it.
         """
         scored = [(self._score(term, place), place) for place in self.places]
@@ -97,12 +101,13 @@ class Course:
             kind: tuple(place for score, place in pairs if score >= SURE)
             for kind, pairs in found.items()
         }
-        best = {kind: (pairs[0][1],) for kind, pairs in found.items() if pairs}
+        named = [found[kind][0][1] for kind in ("page", "notebook") if found[kind]]
         return Taught(
-            pages=sure["page"][:PAGES] or best.get("page", ()),
-            notebooks=sure["notebook"] or best.get("notebook", ()),
+            pages=sure["page"][:PAGES],
+            notebooks=sure["notebook"],
             labs=sure["lab"],
             cards=sure["card"],
+            named=tuple(place for place in named if not sure[place.kind]),
         )
 
     def _score(self, term: Term, place: Place) -> int:
