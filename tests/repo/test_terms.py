@@ -9,17 +9,6 @@ from .repository import ROOT, data, ids, matching, text
 
 FLOORS = ("layers", "kernels", "models", "tasks", "train", "generate", "evaluate", "simulate", "decide")
 FLOORS += ("costs",)
-    "layers",
-    "kernels",
-    "models",
-    "tasks",
-    "train",
-    "generate",
-    "evaluate",
-    "simulate",
-    "decide",
-    "costs",
-]
 MODULES = [
     path for path in matching(rf"course_lib/({'|'.join(FLOORS)})/.*\.py") if path.name != "__init__.py"
 ]

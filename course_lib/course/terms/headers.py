@@ -15,7 +15,7 @@ have yet stands in book/terms_to_come.yml, with the chapter that brings it.
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,7 +180,7 @@ def coming_terms(root: Path) -> tuple[Term, ...]:
     problems = [
         f"{TO_COME}: entry {number}: {problem}"
         for number, entry in enumerate(entries, start=1)
-        for problem in field_problems(entry, COMING, patterns={"chapter": r"\d\d_\w+"})
+        for problem in _coming_problems(entry)
     ]
     if problems:
         raise ValueError("\n".join(problems))
@@ -188,6 +188,13 @@ def coming_terms(root: Path) -> tuple[Term, ...]:
         Term(tuple(entry["names"]), entry["means"], (), TO_COME, 0, entry["chapter"])
         for entry in entries
     )
+
+
+def _coming_problems(entry: object) -> Iterator[str]:
+    if not isinstance(entry, Mapping):
+        yield f"{entry!r}: allowed is a mapping with {', '.join(COMING)}"
+        return
+    yield from field_problems(entry, COMING, patterns={"chapter": r"\d\d_\w+"})
 
 
 def read_terms(root: str | Path) -> tuple[Term, ...]:
