@@ -106,7 +106,7 @@ class IndexOfTerms(CourseDirective):
         return html(
             "form",
             html("div", html("label", "Find", for_="terms-find"), field),
-            html("div", *choice("terms-by-floor", "Floor", "All floors", floors)),
+            html("div", *choice("terms-by-floor", "Part", "All parts", floors)),
             html("button", "Show all", type="reset"),
             html(
                 "p",
@@ -213,7 +213,7 @@ def sentence(text: str) -> str:
     ('Each row has a table.', 'x sigmoid(x).')
     """
     word = text.split()[0]
-    plain = len(word) > 1 and word.isalpha()
+    plain = word == "a" or (len(word) > 1 and word.isalpha())
     return f"{text[0].upper() if plain else text[0]}{text[1:]}."
 
 
