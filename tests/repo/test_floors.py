@@ -12,7 +12,7 @@ import pytest
 from .repository import ids, matching, text
 
 LIMIT = 280
-TERMS = re.compile(r"\nTerms:\n(?: {4,}\S.*\n)+")  # the entries of the index are no code
+TERMS = re.compile(r"\n\nTerms:\n(?: {4,}\S.*\n)+")  # the entries of the index are no code
 MODULES = [path for path in matching(r"course_lib/.*\.py") if path.name != "__init__.py"]
 PACKAGES = [path for path in matching(r"course_lib/.*\.py") if path.name == "__init__.py"]
 IMPORT_ORDER = text("ARCHITECTURE.md").split("```floors\n")[1].split("```")[0]

@@ -30,7 +30,7 @@ GLOSSARY = """
     continuous batching, static batching, preemption, TTFT, TPOT, Mamba, Mamba-2, RWKV, gated DeltaNet,
     MoE, router, Triton kernel, QKV packing, checkpoint, Pareto front, objective J
 """
-NAMES = [name.strip() for name in GLOSSARY.split(",")]
+NAMES = [" ".join(name.split()) for name in GLOSSARY.split(",")]
 # Terms whose module is being written; the moment it is there, so is the term.
 WAITING = {
     "RoPE scaling": "course_lib/layers/positions/rope_scaling.py",
