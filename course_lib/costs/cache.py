@@ -1,5 +1,5 @@
-"""Bytes a model keeps between two decode steps: keys and values, latents, recurrent
-states.
+"""KV cache bytes: keys and values, latents and recurrent states that a model keeps
+between two decode steps.
 
 Symbols: b batch, s cached tokens, w window, g KV groups, k head width, v value width, h
 heads, l layers, r latent rank, n state. In 2 B n G d_k b L, B is the batch, n the
@@ -16,6 +16,13 @@ Two conventions have to be named, since programs differ in them:
 
 Counted is the content. Pages half filled, alignment and slots reserved ahead come on
 top.
+
+Terms:
+    cache bytes, KV cache size: 2 B n L G d_k b for keys and values; other layers keep
+        latents, windows or states -> kv_cache_bytes, cache_bytes
+    bytes per token: what one more token adds to the cache -> cache_bytes_per_token
+    score matrix: the [t s] scores of a head, if they were written to memory ->
+        score_matrix_bytes
 """
 
 from course_lib.costs.arithmetic import Number, check_count, check_positive, smaller

@@ -1,5 +1,5 @@
-"""FLOPs of a forward pass: what every token pays alone (linear), and what pairs of
-tokens pay (attention).
+"""FLOPs of a forward pass: per token (linear in the context), and per query-key pair
+(attention).
 
 A multiply-add counts as two. Counted are matrix products, convolutions and recurrences;
 left out are norms, softmax, activations, rotations and look-ups, all below one per cent
@@ -8,6 +8,12 @@ holds the two equal.
 
 Symbols: t tokens, w window, d model width, h heads, k head width, v value width, n
     state, r latent rank.
+
+Terms:
+    FLOPs per token, forward FLOPs: 2 for each weight a token meets, and 2 (d_k + d_v)
+        for each head and key it attends to -> flops_per_token, prefill_flops
+    query-key pairs, quadratic cost: how many pairs a mask leaves: t^2 / 2 causal, t W
+        in a window -> visible_pairs
 """
 
 from dataclasses import dataclass

@@ -1,12 +1,16 @@
-"""How many parameters a model has, how many of them work on one token, and where they
-are.
+"""Parameter count: how many parameters a model has, how many are active for one token,
+and where they are.
 
 Matrices are counted by `weights`; this module adds the vectors (norms, biases, decays)
-and the tables (words, positions). A tied table is counted once. The total equals the
-number of parameters of the `transformers` model of the same config.
+and the tables (token and position embeddings). A tied table is counted once. The total
+equals the number of parameters of the `transformers` model of the same config.
 
 Symbols: d model width, h heads, g KV groups, k head width, v value width, f FFN width,
     e experts, n state.
+
+Terms:
+    parameter count, total parameters, active parameters: numbers in all weights, and in
+        those that work on one token -> param_count
 """
 
 from collections import Counter

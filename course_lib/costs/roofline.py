@@ -1,5 +1,5 @@
-"""How long a pass must take: as long as its arithmetic or its memory traffic, whichever
-is longer.
+"""Roofline: a pass takes as long as its arithmetic or its memory traffic, whichever is
+longer.
 
 Prefill meets each weight once for many tokens and is bound by compute. A decode step
 meets each weight once for one token a sequence, reads the whole cache besides, and is
@@ -13,6 +13,17 @@ kernels reach.
 
 Source: Williams et al. 2009, doi 10.1145/1498765.1498785; Pope et al. 2022, arXiv
     2211.05102, section 2.
+
+Terms:
+    roofline, roofline model: a pass takes as long as its arithmetic or its memory
+        traffic, whichever is longer -> roofline_time, prefill_roofline, decode_roofline
+    arithmetic intensity, operational intensity: FLOPs for each byte moved ->
+        attention_intensity
+    memory-bound, compute-bound, bandwidth-bound: which of the two times is the longer
+        -> RooflineTime.bound
+    TPOT, time per output token, inter-token latency: seconds of one decode step ->
+        decode_step_time
+    prefill time: seconds of the pass over a prompt -> prefill_time
 """
 
 from dataclasses import dataclass

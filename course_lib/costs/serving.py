@@ -1,8 +1,15 @@
-"""A serving budget: how long a request takes, how many fit, and when the cache
-outweighs the model.
+"""Serving budget: request latency, concurrent requests, and the context at which the
+cache outweighs the weights.
 
 Symbols, here only: W weight bytes, C cache bytes of one request; M memory bytes, n_in
 prompt tokens, n_out new tokens.
+
+Terms:
+    max concurrency, concurrent requests: how many requests' caches fit beside the
+        weights -> max_concurrency, concurrent_requests
+    request latency: prefill, then one decode step for each further token, at a growing
+        context -> request_latency
+    weight memory, model size: bytes of all parameters -> weight_bytes
 """
 
 import math

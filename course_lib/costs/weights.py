@@ -1,5 +1,5 @@
-"""The weights a token is multiplied by on its way through a model: what 2N in "2N FLOPs
-per token" counts.
+"""Matrix weights that a token is multiplied by on its way through a model: the N of "2N
+FLOPs per token".
 
 A matrix of n weights costs a token 2n FLOPs, and one pass over the memory that holds it
 however many tokens share the pass. So this one count serves both sides of a roofline.
@@ -8,6 +8,12 @@ left out; `params.param_count` counts everything.
 
 Symbols: d model width, h heads, g KV groups, k head width, v value width, f FFN width,
 e experts, n state, r latent rank of the keys and values.
+
+Terms:
+    expected active experts: how many experts a batch needs, if each token's are drawn
+        evenly -> expected_active_experts
+    two FLOPs per weight, 2N rule: a token's matrix products cost twice the weights it
+        meets -> mixer_weights, ffn_weights
 """
 
 from collections import Counter

@@ -1,4 +1,9 @@
-"""From a specification to the class that builds it."""
+"""`build_model`: from a specification to the model that it describes.
+
+Terms:
+    model from a config: the class that a specification, read from a `config.json`,
+        builds -> build_model
+"""
 
 from torch import nn
 

@@ -1,10 +1,16 @@
-"""An encoder-decoder from a specification: one stack encodes the source, the other
-writes and attends to both.
+"""Encoder-decoder (T5, BART, Marian) from a specification: an encoder for the source, a
+decoder with cross-attention to it.
 
 Symbols: b batch, s tokens of the source, t tokens of the target, d model width. One
 class serves T5, BART and Marian. The encoder runs once. Each decoder layer makes its
 keys and values of the source once, too (`EncoderOutput`); from then on a step costs one
 token, and only the decoder's own cache grows.
+
+Terms:
+    encoder-decoder, sequence-to-sequence model, seq2seq: an encoder for the source, and
+        a decoder that attends to it while it writes -> EncoderDecoder
+    encoder output: the source's states, and every decoder layer's keys and values of
+        them, made once -> EncoderOutput
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,14 @@
-"""From a specification to the parts of a layer: norms, rotary positions, attention,
+"""Layer factory: from a specification to norms, rotary positions, attention and
 feed-forward networks.
 
-What a spec asks for and no part builds is a ValueError that names the field: nothing is
+A field of a spec that no layer implements is a ValueError that names it: nothing is
 left out in silence.
+
+Terms:
+    layer factory: builds norm, attention and feed-forward network of a layer from its
+        record -> build_mixer, build_ffn, build_norm
+    weight initialisation, initial scale: the standard deviation of the weights before
+        training -> initialise
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -18,6 +18,14 @@ Why the key has two parts: a turn between q and W_uk would differ with the posit
 then W_uk could not move to the query's side.
 
 Source: DeepSeek-V2, section 2.1, arXiv:2405.04434.
+
+Terms:
+    MLA, multi-head latent attention: keys and values of all heads are made from one
+        cached latent vector a token -> LatentAttention
+    decoupled RoPE, decoupled rotary key: one rotary key a token for all heads, beside
+        the part of a key without position -> LatentAttention.entries
+    absorbed MLA, weight absorption: the key's up-projection moves to the query's side,
+        and attention runs on the latents -> LatentAttention
 """
 
 import torch

@@ -1,8 +1,12 @@
-"""Weights both ways: between a model of ours and the tensors of a Hugging Face
+"""State dict both ways: between a model of ours and the tensors of a Hugging Face
 checkpoint, name by name.
 
-`names` says which tensor of theirs holds which of ours, `fused` how they lie in it. The
-numbers are copied as they stand.
+`decoder_names` and `encoder_names` pair their tensors with ours, `qkv_packing` splits
+those that hold several. The numbers are copied as they stand.
+
+Terms:
+    state dict, parameter names: a model's tensors by name, ours and Hugging Face's ->
+        load_hf_weights, hf_tensors
 """
 
 import re

@@ -2,6 +2,14 @@
 records.
 
 Symbols: n state. Widths in elements.
+
+Terms:
+    Mamba, selective state space, SSM, S6: a recurrent state whose step size, input and
+        output depend on the token -> SSMSpec
+    Mamba-2, SSD: a state space with one decay a head, whose step is a matrix product
+        over chunks -> SSMSpec
+    RWKV: a recurrent layer with a decay for each channel, in place of attention ->
+        RWKVSpec
 """
 
 from dataclasses import dataclass
