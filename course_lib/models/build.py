@@ -5,7 +5,7 @@ from torch import nn
 from course_lib.models.encoder import Encoder, MaskedLM
 from course_lib.models.encoder_decoder import EncoderDecoder
 from course_lib.models.lm import CausalLM
-from course_lib.specs.records import ModelSpec
+from course_lib.specs.records import ModelSpec, is_causal
 
 
 def build_model(spec: ModelSpec) -> nn.Module:
@@ -30,5 +30,5 @@ def build_model(spec: ModelSpec) -> nn.Module:
         return EncoderDecoder(spec)
     if spec.head == "mlm":
         return MaskedLM(spec)
-    causal = all(getattr(layer.mixer, "causal", True) for layer in spec.layers)
+    causal = all(is_causal(layer.mixer) for layer in spec.layers)
     return CausalLM(spec) if causal else Encoder(spec)

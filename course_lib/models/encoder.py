@@ -14,7 +14,7 @@ from course_lib.layers.feed_forward.mlp import activation_named
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
 from course_lib.models.layer_factory import build_norm, initialise
-from course_lib.specs.records import ModelSpec
+from course_lib.specs.records import ModelSpec, is_causal
 
 
 class Encoder(nn.Module):
@@ -175,7 +175,7 @@ def _check_supported(spec: ModelSpec) -> None:
             f"head={spec.head!r}: supported are 'none', 'pooler' and 'mlm'"
         )
     for layer in spec.layers:
-        if getattr(layer.mixer, "causal", True):
+        if is_causal(layer.mixer):
             raise ValueError(
                 "causal=True: an encoder supports only layers that see both sides"
             )

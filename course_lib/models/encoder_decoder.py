@@ -19,7 +19,7 @@ from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
 from course_lib.models.layer_factory import build_norm, initialise
 from course_lib.models.lm import ModelCache, build_layer_cache
-from course_lib.specs.records import ModelSpec
+from course_lib.specs.records import ModelSpec, is_causal
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,9 +213,9 @@ def _check_supported(spec: ModelSpec) -> None:
     for field, want in supported.items():
         if getattr(spec, field) != want:
             raise ValueError(f"{field}={getattr(spec, field)!r}: supported is {want!r}")
-    if not spec.encoder or any(layer.mixer.causal for layer in spec.encoder):
+    if not spec.encoder or any(is_causal(layer.mixer) for layer in spec.encoder):
         raise ValueError("encoder: supported is a stack whose layers see both sides")
-    if any(layer.cross is None or not layer.mixer.causal for layer in spec.layers):
+    if any(layer.cross is None or not is_causal(layer.mixer) for layer in spec.layers):
         raise ValueError(
             "layers: supported is a causal stack whose layers all have cross-attention"
         )

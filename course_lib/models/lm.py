@@ -21,7 +21,13 @@ from course_lib.layers.masks import MaskMod
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
 from course_lib.models.layer_factory import build_norm, initialise
-from course_lib.specs.records import LatentAttentionSpec, LayerSpec, ModelSpec
+from course_lib.specs.records import (
+    AttentionSpec,
+    LatentAttentionSpec,
+    LayerSpec,
+    ModelSpec,
+    is_causal,
+)
 
 
 class ModelCache(Sequence[LayerCache]):
@@ -188,10 +194,17 @@ class CausalLM(nn.Module):
 def build_layer_cache(
     layer: LayerSpec, batch: int, capacity: int, **like
 ) -> LayerCache:
-    """The cache that one layer needs; `like` holds dtype and device."""
+    """The cache that one layer needs; `like` holds dtype and device.
+
+    Raises:
+        ValueError: the mixer is neither attention nor latent attention; the message
+            names its record.
+    """
     spec = layer.mixer
     if isinstance(spec, LatentAttentionSpec):
         return LatentCache(batch, capacity, spec.kv_rank, spec.rope_dim, **like)
+    if not isinstance(spec, AttentionSpec):
+        raise ValueError(f"mixer={type(spec).__name__}: no cache is built for it")
     entry = {
         "kv_heads": spec.kv_heads,
         "head_dim": spec.head_dim,
@@ -212,7 +225,7 @@ def _check_supported(spec: ModelSpec) -> None:
     if spec.embeddings.token_types:
         raise ValueError(f"token_types={spec.embeddings.token_types}: supported is 0")
     for layer in spec.layers:
-        if not getattr(layer.mixer, "causal", True):
+        if not is_causal(layer.mixer):
             raise ValueError(
                 "causal=False: a causal language model supports only causal layers"
             )

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from course_lib.costs.cache import cache_bytes, cache_bytes_per_token, token_elements
+from course_lib.costs.cache import cache_bytes, cache_bytes_per_token
+from course_lib.costs.mixers.dispatch import token_elements
 from course_lib.specs.records import LatentAttentionSpec
 from tests.parity.tiny_cost_models import ENCODER_DECODERS, FAMILIES, WINDOW, build, run
 

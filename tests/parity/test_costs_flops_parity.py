@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_lib.costs.flops import attention_flops_per_pair, flops_per_token, prefill_flops, recurrence_flops
-from course_lib.costs.weights import conv_channels
+from course_lib.costs.flops import flops_per_token, prefill_flops
+from course_lib.costs.mixers.dispatch import attention_flops_per_pair, recurrence_flops
+from course_lib.costs.mixers.state_space import conv_channels
 from course_lib.specs.records import AttentionSpec, LatentAttentionSpec, SSMSpec
 from tests.parity.tiny_cost_models import ENCODER_DECODERS, FAMILIES, WINDOW, build, run
 
