@@ -12,7 +12,7 @@ from course_lib.costs.cache import (
 from course_lib.costs.mixers.dispatch import state_elements, token_elements
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.loader import list_specs, load_spec
-from course_lib.specs.records import AttentionSpec, SSMSpec
+from course_lib.specs.records import AttentionSpec, GatedDeltaNetSpec, SSMSpec
 from tests.unit.costs_models import (
     BERT,
     DEEPSEEK_67B,

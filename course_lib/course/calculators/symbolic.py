@@ -3,17 +3,17 @@
 `symbolic(spec)` gives a model of the same structure: the same kinds of layers, each
 once with the number of such layers as a symbol, and every size a symbol. A cost
 function that is called with it gives the formula of all models of that structure.
-`filled` puts numbers back. What no cost reads (rotations, scales, caps) is left out.
+`filled.filled` puts numbers back. What no cost reads (rotations, scales, caps) is left
+out.
 
 Equal numbers in the same place share a symbol: a window of 4,096 in all windowed layers
 is one input. A value head that is as wide as a key head is written d_k.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
-from typing import Any
 
 import sympy
 
@@ -255,35 +255,3 @@ def _count_input(kind: LayerSpec, kinds: Mapping[LayerSpec, int]) -> Input:
     return count_of_layers(
         tag, ", ".join(word for word, kept in zip(words, differs, strict=True) if kept)
     )
-
-
-def filled(spec: Any, values: Mapping[str, float]) -> Any:
-    """Return a structure with numbers in the place of its symbols.
-
-    Args: `spec` a `SymbolicModel.spec`, or a part of one; `values` a number for each
-        symbol's name.
-    Returns: the same record with numbers; `layers` maps each kind to its number of
-        layers.
-    Raises: KeyError if a value is missing; ValueError from the records, where numbers
-        do not go together.
-
-    >>> model = symbolic(load_spec("llama-3-8b"))
-    >>> filled(model.spec, model.values).width
-    4096
-    """
-    if isinstance(spec, sympy.Symbol):
-        return values[spec.name]
-    if isinstance(spec, MappingProxyType):
-        kinds: dict[Any, float] = {}
-        for key, count in spec.items():
-            kind = filled(key, values)
-            kinds[kind] = kinds.get(kind, 0) + filled(count, values)
-        return MappingProxyType(kinds)
-    if not is_dataclass(spec):
-        return spec
-    changed = {}
-    for field in fields(spec):
-        value = getattr(spec, field.name)
-        if isinstance(value, sympy.Symbol | MappingProxyType) or is_dataclass(value):
-            changed[field.name] = filled(value, values)
-    return replace(spec, **changed)
