@@ -18,6 +18,7 @@ from course_lib.specs.records import (
     RWKVSpec,
     SSMSpec,
 )
+from course_lib.specs.unions import of_word
 
 
 def alike(
@@ -42,7 +43,7 @@ def mixer_kind(mixer: Mixer) -> str:
         case LatentAttentionSpec():
             return "latent attention"
         case SSMSpec(kind=kind):
-            return {"mamba1": "Mamba", "mamba2": "Mamba-2"}[kind]
+            return of_word("kind", kind, {"mamba1": "Mamba", "mamba2": "Mamba-2"})
         case RWKVSpec():
             return "RWKV"
         case GatedDeltaNetSpec():
