@@ -85,7 +85,7 @@ def build_mixer(
     raise _not_built(layer.mixer)
 
 
-def _not_built(mixer: Mixer) -> ValueError:
+def _not_built(mixer: object) -> ValueError:
     return ValueError(
         f"mixer={type(mixer).__name__}: supported are AttentionSpec and "
         "LatentAttentionSpec"
