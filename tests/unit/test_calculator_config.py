@@ -8,7 +8,7 @@ import pytest
 
 from course_lib.costs.summary import summary
 from course_lib.course.calculators.config import formula, published, script
-from course_lib.course.calculators.translate import statement
+from course_lib.course.calculators.statements import statement
 from course_lib.specs.from_hf import spec_from_fields
 from tests.javascript import READER, run, static
 from tests.parity.tiny_configs import TINY, tiny_config
