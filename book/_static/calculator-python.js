@@ -48,8 +48,13 @@ globalThis.calculatorPython = (() => {
   const dict = type((value) => value instanceof Map && !(value instanceof Frozen), (...given) => {
     const named = given.at(-1) instanceof Keywords ? given.pop() : [];
     const [first = []] = given;
-    return mapped([...(first instanceof Map ? first : over(first, [0, 0])), ...named]);
+    return mapped([...(first instanceof Map ? first : items(first).map(pair)), ...named]);
   });
+  function pair(value, at) {
+    const parts = items(value);
+    if (parts.length === 2) return parts;
+    throw new ValueError(`dictionary update sequence element #${at} has length ${parts.length}; 2 is required`);
+  }
 
   /* How often each value stands in a sequence, or counts that are given; a missing one is 0. */
   class Tally extends Map {

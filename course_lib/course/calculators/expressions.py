@@ -125,7 +125,7 @@ def _bool(node: ast.BoolOp) -> str:
 
 def _binary(node: ast.BinOp) -> str:
     if type(node.op) not in COMPUTED:
-        raise refused(node.op)
+        raise refused_as(type(node.op).__name__, node)
     sides = f"{expression(node.left)}, {expression(node.right)}"
     return f"py.{COMPUTED[type(node.op)]}({sides})"
 
@@ -136,7 +136,7 @@ def _unary(node: ast.UnaryOp) -> str:
         return f"!py.truth({inner})"
     if isinstance(node.op, ast.USub):
         return f"py.neg({inner})"
-    raise refused(node.op)
+    raise refused_as(type(node.op).__name__, node)
 
 
 def _fstring(node: ast.JoinedStr) -> str:

@@ -5,18 +5,14 @@ refused when the pages are built, by its name.
 
 import ast
 import json
-import re
 from collections.abc import Iterable, Iterator
 
 BUILTINS = frozenset(
-    re.findall(
-        r"\w+",
-        """
+    """
     ValueError all any bool dict enumerate float getattr int is_symbol
     isinstance len list map math max min next object range sorted str sum tuple
     zip
-""",
-    )
+    """.split()  # noqa: SIM905
 )
 KEYWORDS = {
     "dict": None,
@@ -31,15 +27,12 @@ KEYWORDS = {
 ATTRIBUTES = frozenset(("default", "isfinite", "name", "type"))
 """Attributes of what `fields` gives, and of `math`."""
 RESERVED = frozenset(
-    re.findall(
-        r"\w+",
-        """
+    """
     arguments await case catch const debugger default delete do enum eval export
     extends function implements in instanceof interface let modules new null
     package private protected public py static super switch this throw typeof
     undefined var void Infinity NaN
-""",
-    )
+    """.split()  # noqa: SIM905
 )
 METHODS = frozenset(
     ("endswith", "get", "items", "join", "rpartition", "update", "values")
@@ -152,7 +145,9 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
     """Walk what runs on a page: no annotation, no decorator, no base class."""
     match node:
         case ast.Call(
-            func=ast.Attribute(value=ast.Call(func=ast.Name(id="super"))), args=[]
+            func=ast.Attribute(
+                value=ast.Call(func=ast.Name(id="super")), attr="__post_init__"
+            )
         ):
             return
     yield node
