@@ -1,8 +1,8 @@
-"""A pytest plugin: the slowest files start first, and a run ends by printing its CPU minutes by chapter beside
-the share that each may take (ARCHITECTURE.md, *Tests and time*).
+"""A pytest plugin: the slowest files start first, and a run ends by printing its CPU minutes by chapter
+beside the share that each may take (ARCHITECTURE.md, *Tests and time*).
 
-A report, not a test: shared machines are noisy. Each phase of a test carries the CPU seconds of this process and
-of the children it has waited for (kernels, browsers, node); the controller of pytest-xdist adds them up.
+A report, not a test: shared machines are noisy. Each phase of a test carries the CPU seconds of this process
+and of the children it has waited for (kernels, browsers, node); the controller of pytest-xdist adds them up.
 `--durations-into FILE` writes the seconds of each file, which order the next run: tests/durations.json.
 """
 
@@ -31,9 +31,12 @@ AREAS = (
     (r"course_lib/course/labs/lab(?P<chapter>\d\d)", None),
     (r"tests/repo/|course_lib/course/", "platform"),
     (r"tests/(?:unit|properties)/test_(?:cards|calculator|cli|computed_cards|curves|ledger)", "platform"),
-    (r"tests/unit/test_(?:plotting|pysource|runtime|tables|timing|translator|values|gpu_check|minutes)", "platform"),
+    (
+        r"tests/unit/test_(?:plotting|pysource|runtime|tables|timing|translator|values|gpu_check|minutes)",
+        "platform",
+    ),
 )
-"""Which area a file belongs to, by the first pattern that its path begins with; the rest is of the first chapters."""
+"""Which area a file belongs to, by the first pattern that its path begins with; the rest is of chapters 0 to 3."""
 LATER = {}
 """Files of tests/unit, properties and parity that belong to a later chapter: path -> its number."""
 KEY = "cpu_s"
@@ -58,7 +61,7 @@ def area(file: str) -> str:
 
 
 def slowest_first(items: list, seconds: dict[str, float]) -> list:
-    """Return tests by the seconds of their file, most first; a file without a figure counts as an average one.
+    """Return tests by the seconds of their file, most first; a file without a figure counts as average.
 
     Files that take the same keep their order, and so do the tests of one file.
     """
@@ -138,7 +141,9 @@ class Minutes:
 
 
 def pytest_addoption(parser):
-    parser.addoption("--durations-into", type=Path, metavar="FILE", help="write the seconds of each file there")
+    parser.addoption(
+        "--durations-into", type=Path, metavar="FILE", help="write the seconds of each file there"
+    )
 
 
 def pytest_configure(config):

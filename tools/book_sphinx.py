@@ -1,4 +1,4 @@
-"""Build the pages with plain Sphinx: the way out, should Jupyter Book 1 come to its end.
+"""Build the pages with plain Sphinx: the way out, should Jupyter Book 1 end.
 
 `jupyter-book config sphinx .` writes the conf.py that Jupyter Book works from. It lies
 in the root while `sphinx-build` runs, for its paths count from there, and goes again.

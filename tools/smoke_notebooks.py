@@ -23,8 +23,8 @@ PLACES = ("notebooks", "labs/source")
 def quickest(notebooks: Iterable[str], seconds: Mapping[str, float]) -> list[str]:
     """Return the quickest notebook of each chapter's folder.
 
-    >>> quickest(["notebooks/1/a.ipynb", "notebooks/1/b.ipynb"], {"notebooks/1/a.ipynb": 90})
-    ['notebooks/1/b.ipynb']
+    >>> quickest(["books/1/a.ipynb", "books/1/b.ipynb"], {"books/1/a.ipynb": 90})
+    ['books/1/b.ipynb']
     """
     chosen: dict[str, str] = {}
     for path in sorted(

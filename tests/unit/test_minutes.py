@@ -71,5 +71,7 @@ def test_a_run_counts_its_children_and_ends_with_the_runners_summary(workers, tm
     *before, last = done.stdout.strip().splitlines()
     assert last.startswith("2 passed")
     total = next(line for line in before if line.startswith("all of these"))
-    assert float(re.findall(r"[\d.]+", total)[0]) >= 0.03, "0.3 s of its own and 1.5 s of its child are 0.03 minutes"
+    assert float(re.findall(r"[\d.]+", total)[0]) >= 0.03, (
+        "0.3 s of its own and 1.5 s of its child are 0.03 minutes"
+    )
     assert list(json.loads(into.read_text())) == ["test_spinning.py"]
