@@ -2,6 +2,7 @@
 #
 #   PYTHON=python3.12   the Python that makes .venv (3.11 or later)
 #   TORCH_BACKEND=cpu   install torch through uv from that build (cpu, cu128, ...); without it pip decides
+#   COURSE_PROFILE=smoke   sizes for seconds; cpu and gpu are the others (course_lib/kit/runtime.py)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -51,16 +52,16 @@ test: lint pages  ## everything CI runs: ruff, book with warnings as errors, tes
 	@tools/system_package.sh '$(PY) tests/browser/chromium.py' chromium
 	$(PYTEST) $(NBVAL) --durations-into _build/durations.json tests course_lib $(wildcard notebooks labs/source)
 
-smoke: lint  ## at most 6 minutes: unit, properties, repo, a notebook a chapter and those the change touches
+smoke: lint assets  ## at most 6 minutes: unit, properties, repo, a notebook a chapter and those the change touches
 	$(PYTEST) $(NBVAL) tests/unit tests/properties tests/repo $$($(PY) tools/smoke_notebooks.py)
 
 check:  ## what CI runs: `make test`, where a skipped parity or browser test fails
 	CI=1 $(MAKE) test
 
-# What is not there yet has no target: experiments, mutants and the like join this list as they come.
-release: check book-sphinx  ## what stands outside CI: plain Sphinx, the GPU script rehearsed, other Pythons
+# Experiments, mutants and the like join this list as they come.
+release: book-sphinx  ## what stands outside CI: plain Sphinx, the GPU checks rehearsed (after make check)
 	COURSE_PROFILE=smoke $(MAKE) gpu-check
-	@echo "Python 3.12 and 3.13, macOS and Windows: .github/workflows/course.yml runs make check there on a push."
+	@echo "The other Pythons and systems: .github/workflows/course.yml runs make check there on every push."
 
 lint: $(VENV)/.test  ## ruff
 	$(PY) -m ruff check .
@@ -95,7 +96,7 @@ grade: $(VENV)/.test  ## grade a folder of submissions: make grade SUBMISSIONS=d
 gpu: $(VENV)/.test  ## run every notebook with the gpu profile; copies and times go to RESULTS=
 	COURSE_PROFILE=gpu $(PY) tools/run_notebooks.py --into $(RESULTS) $(ONLY)
 
-gpu-check:  ## the checks for a GPU, under 8 minutes; results as JSON (RESULTS=file); needs no install
+gpu-check:  ## the checks for a GPU, under 8 minutes, with the Python there is; JSON goes to RESULTS=
 	$(if $(wildcard $(PY)),$(PY),$(PYTHON)) tools/gpu_check.py $(if $(filter file,$(origin RESULTS)),,--json $(RESULTS))
 
 lock: $(VENV)/.made  ## add the pins that pyproject.toml needs to constraints.txt (UPGRADE=1: all anew)

@@ -36,7 +36,7 @@ AREAS = (
         "platform",
     ),
 )
-"""Which area a file belongs to, by the first pattern that its path begins with; the rest is of chapters 0 to 3."""
+"""Which area a file belongs to, by the first pattern its path begins with; the rest is of chapters 0 to 3."""
 LATER = {}
 """Files of tests/unit, properties and parity that belong to a later chapter: path -> its number."""
 KEY = "cpu_s"

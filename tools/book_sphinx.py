@@ -2,9 +2,11 @@
 
 `jupyter-book config sphinx .` writes the conf.py that Jupyter Book works from. It lies
 in the root while `sphinx-build` runs, for its paths count from there, and goes again.
+It does not say where our own extensions are, so they are put on Python's path.
 Warnings are errors, as in `make pages`; the site is at _build/sphinx/index.html.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,9 @@ def main() -> int:
     python = [sys.executable, "-m"]
     # jupyter_book.cli is what the command `jupyter-book` calls.
     book = "from jupyter_book.cli.main import main; main()"
+    path = os.pathsep.join(
+        filter(None, (str(ROOT / "book" / "_ext"), os.environ.get("PYTHONPATH")))
+    )
     try:
         subprocess.run(
             [sys.executable, "-c", book, "config", "sphinx", "."], cwd=ROOT, check=True
@@ -27,6 +32,7 @@ def main() -> int:
         built = subprocess.run(
             [*python, "sphinx", *STRICT, "-d", f"{OUT}/.doctrees", ".", str(OUT)],
             cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": path},
             check=False,
         )
     finally:
