@@ -3,7 +3,7 @@
 `jupyter-book config sphinx .` writes the conf.py that Jupyter Book works from. It lies
 in the root while `sphinx-build` runs, for its paths count from there, and goes again.
 It does not say where our own extensions are, so they are put on Python's path.
-Warnings are errors, as in `make pages`; the site is at _build/sphinx/index.html.
+Warnings are errors, as in `make pages`; the site is at _build/sphinx/html/index.html.
 """
 
 import os
@@ -30,14 +30,14 @@ def main() -> int:
             [sys.executable, "-c", book, "config", "sphinx", "."], cwd=ROOT, check=True
         )
         built = subprocess.run(
-            [*python, "sphinx", *STRICT, "-d", f"{OUT}/.doctrees", ".", str(OUT)],
+            [*python, "sphinx", *STRICT, "-d", f"{OUT}/doctrees", ".", f"{OUT}/html"],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": path},
             check=False,
         )
     finally:
         CONF.unlink(missing_ok=True)
-    print(f"plain Sphinx: {'built' if built.returncode == 0 else 'failed'}, {OUT}")
+    print(f"plain Sphinx: {'built' if built.returncode == 0 else 'failed'}, {OUT}/html")
     return built.returncode
 
 
