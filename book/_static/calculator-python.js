@@ -8,12 +8,12 @@ globalThis.calculatorPython = (() => {
   const { repr, text, general } = globalThis.calculatorRepr(values);
 
   /* A type, told by what it holds, and called where it makes its values. */
-  const type = (holds, call = undefined) => (call ? Object.assign(call, { holds }) : { holds });
+  const type = (__name__, holds, call = undefined) => Object.assign(call ?? {}, { __name__, holds });
 
   const DIGITS = "\\d+(?:_\\d+)*";
   const WHOLE = new RegExp(`^\\s*[+-]?${DIGITS}\\s*$`);
   const DECIMAL = new RegExp(`^\\s*[+-]?(?:${DIGITS}\\.?(?:${DIGITS})?|\\.${DIGITS})(?:[eE][+-]?${DIGITS})?\\s*$`);
-  const int = type(isInt, (value = 0) => {
+  const int = type("int", isInt, (value = 0) => {
     if (typeof value === "string") {
       if (!WHOLE.test(value)) throw new ValueError(`invalid literal for int() with base 10: ${repr(value)}`);
       const found = Number(value.replaceAll("_", ""));
@@ -23,7 +23,7 @@ globalThis.calculatorPython = (() => {
     if (Number.isNaN(Number(value))) throw new ValueError("cannot convert float NaN to integer");
     return Number.isFinite(Number(value)) ? Math.trunc(Number(value)) + 0 : fail("OverflowError", "int() of infinity");
   });
-  const float = type(isFloat, (value = 0) => {
+  const float = type("float", isFloat, (value = 0) => {
     let found = value;
     if (typeof value === "string") {
       const special = /^\s*([+-]?)(inf(?:inity)?|nan)\s*$/i.exec(value);
@@ -33,11 +33,11 @@ globalThis.calculatorPython = (() => {
     } else if (!isNumber(value)) fail("TypeError", "float() of what is no number");
     return Number.isInteger(Number(found)) ? new Float(Number(found)) : Number(found);
   });
-  const str = type((value) => typeof value === "string", (value = "") => text(value));
-  const bool = type((value) => typeof value === "boolean", (value = false) => truth(value));
-  const list = type(isList, (value = []) => items(value));
-  const tupleOf = type((value) => value instanceof Tuple, (value = []) => tuple(items(value)));
-  const Mapping = type((value) => value instanceof Map);
+  const str = type("str", (value) => typeof value === "string", (value = "") => text(value));
+  const bool = type("bool", (value) => typeof value === "boolean", (value = false) => truth(value));
+  const list = type("list", isList, (value = []) => items(value));
+  const tupleOf = type("tuple", (value) => value instanceof Tuple, (value = []) => tuple(items(value)));
+  const Mapping = type("Mapping", (value) => value instanceof Map);
 
   /* The keywords of a call, taken off its arguments; `allowed` names them and says what one is without. */
   function keywords(given, allowed) {
@@ -45,7 +45,7 @@ globalThis.calculatorPython = (() => {
     for (const name of found.keys()) if (!(name in allowed)) fail("TypeError", `no argument is named ${name}`);
     return { ...allowed, ...Object.fromEntries(found) };
   }
-  const dict = type((value) => value instanceof Map && !(value instanceof Frozen), (...given) => {
+  const dict = type("dict", (value) => value instanceof Map && !(value instanceof Frozen), (...given) => {
     const named = given.at(-1) instanceof Keywords ? given.pop() : [];
     const [first = []] = given;
     return mapped([...(first instanceof Map ? first : items(first).map(pair)), ...named]);
@@ -182,12 +182,20 @@ globalThis.calculatorPython = (() => {
     if (table) Object.defineProperty(proto, "fieldsOf", { value: { name, table, make } });
     return Object.assign(make, {
       proto,
+      __name__: name,
       holds: (value) => value?.fieldsOf?.make === make,
       checked: (self) => proto.__post_init__.call(self),
     });
   }
 
   const isinstance = (value, kinds) => [kinds].flat(Infinity).some((kind) => (kind === null ? value === null : kind.holds(value)));
+
+  const NoneType = type("NoneType", (value) => value === null);
+  const KINDS = [NoneType, bool, int, float, str, list, tupleOf];
+  function typeOf(value) {
+    const plainDict = isDict(value) ? dict : undefined;
+    return value?.fieldsOf?.make ?? KINDS.find((kind) => kind.holds(value)) ?? plainDict ?? fail("TypeError", "a type unknown here");
+  }
 
   /* The first of the largest (`sign` 1) or least (-1), of one sequence or of the arguments. */
   function most(sign, given) {
@@ -279,8 +287,8 @@ globalThis.calculatorPython = (() => {
     or: (a, b) => (truth(a) ? a : b()),
     and: (a, b) => (truth(a) ? b() : a),
     list: items,
-    Real: type(isNumber),
-    Integral: type(isInt),
+    Real: type("Real", isNumber),
+    Integral: type("Integral", isInt),
     float, int,
     Counter: (given = [], named = undefined) =>
       given instanceof Keywords ? new Tally([], given) : new Tally(given, named),
@@ -291,7 +299,7 @@ globalThis.calculatorPython = (() => {
     smaller: (a, b) => most(-1, [a, b]),
     is_symbol: () => false,
     builtins: {
-      str, bool, list, int, float, dict, tuple: tupleOf, object: () => ({}), isinstance, sorted, sum, range, next, len, getattr,
+      str, bool, list, int, float, dict, tuple: tupleOf, object: () => ({}), isinstance, type: typeOf, sorted, sum, range, next, len, getattr,
       is_symbol: () => false,
       math: { isfinite: (value) => (isNumber(value) ? Number.isFinite(Number(value)) : fail("TypeError", "isfinite() of no number")) },
       ValueError: (message) => new ValueError(message),

@@ -98,7 +98,12 @@ globalThis.calculatorValues = (() => {
 
   /* A text that equal values share, of what may be a key. */
   const texts = new WeakMap();
+  let classes = 0;
   function key(value) {
+    if (value?.__name__) {
+      if (!texts.has(value)) texts.set(value, `<${(classes += 1)}>`);
+      return texts.get(value);
+    }
     if (value === null || typeof value === "string") return JSON.stringify(value);
     if (isNumber(value)) return String(Number(value) + 0);
     if (value instanceof Tuple) return `(${value.map(key)})`;

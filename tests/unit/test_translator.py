@@ -167,6 +167,9 @@ SAME = {
         "isinstance(True, int), isinstance(1.0, int), isinstance(1.0, float), isinstance(None, int | None)",
         "isinstance(1, (str, float | int)), isinstance(1, Real)",
         "isinstance(1.0, Integral), isinstance({}, dict)",
+        "[type(x).__name__ for x in [None, True, 1, 1.0, 0.5, 'a', [], (), {}]]",
+        "type(1) == type(2), {int: 'whole', str: 'text'}[type(3)]",
+        "{int: 1}.get(type('a')), type(1.0) in {float: 1}, int.__name__",
         "isinstance(1.0 - 1.0, int), isinstance(4 / 2, float), isinstance(sum([0.5, 0.5]), float)",
         "'a/b/c'.rpartition('/'), 'abc'.rpartition('/'), ', '.join(['a', 'b']), ''.join([]), '-'.join('abc')",
         "'-'.join([1])",
@@ -400,10 +403,10 @@ def test_a_name_that_nothing_on_the_page_answers_to_is_refused(source):
 
 
 def test_what_a_module_defines_may_be_called():
-    source = "class Row:\n    width: int\n    def area(self, by):\n        return self.width * by\n"
+    source = "MOST = 3\nclass Row:\n    width: int\n    def area(self, by):\n        return self.width * by\n"
     words = Vocabulary()
     words.learn(ast.parse(source).body)
-    words.check(ast.parse("[row.area(by=row.width) for row in rows]").body[0], {"rows"})
+    words.check(ast.parse("[row.area(by=a.MOST) + row.width for row in rows]").body[0], {"rows", "a"})
     words.check(ast.parse("def g(row: list[Any]) -> Any:\n    return max(row, key=len)").body[0], ())
 
 

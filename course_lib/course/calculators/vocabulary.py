@@ -11,7 +11,7 @@ BUILTINS = frozenset(
     """
     ValueError all any bool dict enumerate float getattr int is_symbol
     isinstance len list map math max min next object range sorted str sum tuple
-    zip
+    type zip
     """.split()  # noqa: SIM905
 )
 KEYWORDS = {
@@ -24,8 +24,8 @@ KEYWORDS = {
     "zip": {"strict"},
 }
 """The keywords that a builtin takes (None: any); one that is not here takes none."""
-ATTRIBUTES = frozenset(("default", "isfinite", "name", "type"))
-"""Attributes of what `fields` gives, and of `math`."""
+ATTRIBUTES = frozenset(("__name__", "default", "isfinite", "name", "type"))
+"""Attributes of types, of what `fields` gives, and of `math`."""
 RESERVED = frozenset(
     """
     arguments await case catch const debugger default delete do enum eval export
@@ -99,6 +99,8 @@ class Vocabulary:
     def learn(self, nodes: Iterable[ast.stmt]) -> None:
         """Take in a module: its names, the fields and methods of its classes."""
         for node in nodes:
+            if isinstance(node, ast.Assign):
+                self.attributes |= {one.id for one in node.targets}
             for one in ast.walk(node):
                 match one:
                     case ast.FunctionDef(name=found) | ast.ClassDef(name=found):
