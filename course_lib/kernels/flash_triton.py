@@ -12,6 +12,8 @@ how the tests check it. The interpreter multiplies bfloat16 tiles as if they wer
 integers, so there (`WIDEN`) they are widened to float32 first.
 """
 
+from typing import no_type_check
+
 import torch
 import triton
 import triton.language as tl
@@ -27,13 +29,16 @@ LOG2_E = tl.constexpr(
 )  # exp(x) = exp2(x log2 e), and exp2 is what the hardware has
 
 
+# Triton compiles the source below, so nothing may wrap it: not even a check of types.
 @triton.jit
+@no_type_check
 def _forward(
     Q, K, V, Y, LSE,
     q_b, q_t, q_h, k_b, k_s, k_g, v_b, v_s, v_g, y_b, y_t, y_h, l_b, l_t, l_h,
     t, s, heads, heads_per_group, key_dim, value_dim, scale_log2,
     CAUSAL: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    KEY_DIM: tl.constexpr, VALUE_DIM: tl.constexpr, PRECISION: tl.constexpr, WIDEN: tl.constexpr,
+    KEY_DIM: tl.constexpr, VALUE_DIM: tl.constexpr,
+    PRECISION: tl.constexpr, WIDEN: tl.constexpr,
 ):  # fmt: skip
     # 1. Which rows of which head; offsets in 64 bits, for a long batch passes 2^31
     # elements.

@@ -11,13 +11,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.masks import prefix
-from course_lib.models.lm import CausalLM, ModelCache
+from course_lib.models.lm import CausalLM
 
 
 class PrefixLM(CausalLM):
     """Logits for the token after each given token, where the first p tokens of a row
-    see one another.
+    attend to one another.
 
     Args:
         spec: as in `CausalLM`; weights of a causal model fit.
@@ -32,10 +33,12 @@ class PrefixLM(CausalLM):
     >>> from functools import partial
     >>> from course_lib.generate.decode import cached_step, generate
     >>> from course_lib.specs.from_hf import spec_from_hf_config
-    >>> config = {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 7}
-    >>> model = PrefixLM(spec_from_hf_config(config | {"num_hidden_layers": 2, "intermediate_size": 5}))
+    >>> config = {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2}
+    >>> config |= {"num_hidden_layers": 2, "intermediate_size": 5, "vocab_size": 7}
+    >>> model = PrefixLM(spec_from_hf_config(config))
     >>> question = torch.tensor([[1, 2, 3]])
-    >>> step = cached_step(partial(model, prefix_lengths=3), model.make_cache(batch=1, capacity=8))
+    >>> cache = model.make_cache(batch=1, capacity=8)
+    >>> step = cached_step(partial(model, prefix_lengths=3), cache)
     >>> generate(step, question, max_new_tokens=4).shape
     torch.Size([1, 4])
     """
@@ -53,7 +56,8 @@ class PrefixLM(CausalLM):
 
         Args:
             tokens, positions, cache, last_only: as in `CausalLM`. With a cache, the
-                first call holds the whole prefix, for its tokens read those after them.
+                first call holds the whole prefix, for its tokens attend to those after
+                them.
             prefix_lengths: p, real tokens of the prefix; one for all rows or one a row.
 
         Raises:
@@ -102,7 +106,6 @@ def _check_whole(positions: Tensor, prefix_lengths: int | Tensor) -> None:
     if bool(cut.any()):
         row = int(cut.int().argmax())
         raise ValueError(
-            f"positions of row {row} are {int(first[row])} to {int(last[row])}: "
-            "a call with a cache has to hold the whole prefix "
-            f"of {int(lengths[row])} tokens"
+            f"positions of row {row} are {int(first[row])} to {int(last[row])}: a call "
+            f"with a cache has to hold the whole prefix of {int(lengths[row])} tokens"
         )

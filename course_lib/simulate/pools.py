@@ -12,7 +12,7 @@ request put back is the one admitted last, and its recomputation costs no time h
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from course_lib.simulate.paging import Reserve, Slots, round_up, slots_of, total
 from course_lib.simulate.workload import Request
@@ -20,6 +20,7 @@ from course_lib.simulate.workload import Request
 Held = tuple[Request, int]  # a request, and the tokens it holds
 
 
+@runtime_checkable
 class Pool(Protocol):
     """Memory of `capacity` slots that requests are given parts of, each known by a
     key.
@@ -129,7 +130,7 @@ class Stream:
         steps: decode steps until the last request ended.
         slots: slots by kind, summed over the steps; together `steps * capacity`.
         mean_batch: requests at once, mean over steps.
-        put_back: times a request lost its slots because a block was missing.
+        preempted: times a request lost its slots because a block was missing.
     """
 
     steps: int

@@ -60,8 +60,8 @@ class Corpus:
             in order of use.
     """
 
-    train: Int[Tensor, "n"]
-    valid: Int[Tensor, "m"]
+    train: Int[Tensor, " n"]
+    valid: Int[Tensor, " m"]
     train_files: tuple[str, ...]
     valid_files: tuple[str, ...]
 
@@ -83,8 +83,10 @@ def stdlib_source(
             or this installation has fewer than `max_bytes` bytes of source.
 
     >>> corpus = stdlib_source(50_000)
-    >>> len(corpus.train), len(corpus.valid), set(corpus.train_files) & set(corpus.valid_files)
-    (45000, 5000, set())
+    >>> len(corpus.train), len(corpus.valid)
+    (45000, 5000)
+    >>> set(corpus.train_files) & set(corpus.valid_files)
+    set()
     """
     if not 0 < valid_share < 1:
         raise ValueError(f"valid_share={valid_share}: allowed is above 0 and below 1")
@@ -130,7 +132,7 @@ def pydoc_topics() -> Mapping[str, str]:
     return dict(sorted(topics.items()))
 
 
-def as_tokens(text: str | bytes) -> Int[Tensor, "n"]:
+def as_tokens(text: str | bytes) -> Int[Tensor, " n"]:
     """Turn text into byte tokens, int64 [n]; a `str` is encoded as UTF-8 first.
 
     >>> as_tokens("Aé").tolist()
@@ -144,7 +146,7 @@ def as_tokens(text: str | bytes) -> Int[Tensor, "n"]:
     )
 
 
-def as_text(tokens: Int[Tensor, "n"]) -> str:
+def as_text(tokens: Int[Tensor, " n"]) -> str:
     """Turn byte tokens back into text; bytes that are not UTF-8 become the replacement
     character.
 
@@ -155,7 +157,7 @@ def as_text(tokens: Int[Tensor, "n"]) -> str:
 
 
 def sample(
-    tokens: Int[Tensor, "n"], batch: int, length: int, generator: torch.Generator
+    tokens: Int[Tensor, " n"], batch: int, length: int, generator: torch.Generator
 ) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
     """Draw `batch` windows at random places: inputs, and the same windows one token
     later.
@@ -179,7 +181,7 @@ def sample(
 
 
 def batches(
-    tokens: Int[Tensor, "n"], batch: int, length: int, generator: torch.Generator
+    tokens: Int[Tensor, " n"], batch: int, length: int, generator: torch.Generator
 ) -> Iterator[tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]]:
     """Yield `sample(tokens, batch, length, generator)` without end; arguments and
     errors as there.
@@ -189,7 +191,7 @@ def batches(
 
 
 def blocks(
-    tokens: Int[Tensor, "n"], batch: int, length: int, *, limit: int | None = None
+    tokens: Int[Tensor, " n"], batch: int, length: int, *, limit: int | None = None
 ) -> list[tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]]:
     """Cut the stream into neighbouring windows, each predicted token once: batches to
     evaluate on.

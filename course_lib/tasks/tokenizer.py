@@ -4,9 +4,9 @@ One numbering serves every task of the course, so that a model trained on one ca
 another:
 
     0 .. 255      the bytes
-    256 .. 267    control tokens: padding, begin, end, mask, separator, class, roles of a chat
+    256 .. 267    control tokens: padding, begin, end, mask, separator, class, roles
     268 .. 367    sentinels, which stand for a span that was taken out
-    368 ..        merges of a BPE, in the order in which they were learned; none for plain bytes
+    368 ..        merges of a BPE, in the order they were learned; none for plain bytes
 
 Text never becomes a control token or a sentinel: `encode` only ever writes bytes and
 merges of bytes. So what a user types cannot end a turn or open one, however it is
@@ -112,7 +112,7 @@ class Tokenizer:
         """Number of tokens: the width that a model's embedding needs."""
         return len(self._bytes)
 
-    def encode(self, text: str) -> Int[Tensor, "n"]:
+    def encode(self, text: str) -> Int[Tensor, " n"]:
         """Turn text into tokens, int64 [n]. No control token is added, and none can
         come out.
 
@@ -125,7 +125,7 @@ class Tokenizer:
             return as_tokens(data)
         return torch.tensor(self._engine.encode(text).ids, dtype=torch.int64)
 
-    def decode(self, tokens: Int[Tensor, "n"] | Sequence[int]) -> str:
+    def decode(self, tokens: Int[Tensor, " n"] | Sequence[int]) -> str:
         """Turn tokens into text. Control tokens and sentinels have none; broken UTF-8
         becomes U+FFFD.
 
@@ -150,7 +150,7 @@ class Tokenizer:
             raise ValueError(f"token={token}: allowed are 0 to {self.vocab - 1}")
         return self._bytes[token]
 
-    def pieces(self, tokens: Int[Tensor, "n"] | Sequence[int]) -> list[str]:
+    def pieces(self, tokens: Int[Tensor, " n"] | Sequence[int]) -> list[str]:
         """Show each token for a reader: its text, `<name>` for a control token, `<0>`
         for a sentinel.
 

@@ -8,8 +8,8 @@ k^R for the rotary key.
 
     c   = norm(W_down x)   [b t r]      the latent                    cached
     k_r = rope(W_rope x)   [b t p]      one rotary key for all heads  cached
-    K   = [W_uk c ; k_r]   [b t h n+p]  keys      rebuilt from the cache in the plain form,
-    V   = W_uv c           [b t h v]    values    never built in the absorbed form
+    K   = [W_uk c ; k_r]   [b t h n+p]  keys      the plain form rebuilds both from the
+    V   = W_uv c           [b t h v]    values    cache, the absorbed form neither
 
 DeepSeek-V2 and V3 cache r + p = 512 + 64 = 576 numbers a token and layer. The same keys
 and values in full are h (n + p + v) = 128 (128 + 64 + 128) = 40,960.
@@ -25,11 +25,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from course_lib.costs.flops import attention_flops_per_pair
-from course_lib.layers.attention.forms import attend_sdpa
+from course_lib.layers.attention.layer import attend_sdpa
 from course_lib.layers.caches.contract import LayerCache
 from course_lib.layers.masks import CAUSAL, MaskMod
 from course_lib.layers.norms import RMSNorm
-from course_lib.layers.positions.rope import Rope, apply_rope, once
+from course_lib.layers.per_forward import MaskKind, PerForward
+from course_lib.layers.positions.rope import Rope, apply_rope
 from course_lib.specs.records import LatentAttentionSpec
 
 
@@ -87,13 +88,9 @@ class LatentAttention(nn.Module):
             raise ValueError(
                 f"rope.dim={self.rope.dim}: allowed is rope_dim={rope_dim}"
             )
-        self.heads, self.kv_rank, self.nope_dim, self.value_dim = (
-            heads,
-            kv_rank,
-            nope_dim,
-            value_dim,
-        )
-        self.rope_dim, self.absorbed = rope_dim, absorbed
+        self.heads, self.kv_rank, self.value_dim = heads, kv_rank, value_dim
+        self.nope_dim, self.rope_dim = nope_dim, rope_dim
+        self.absorbed = absorbed
         self.scale = (nope_dim + rope_dim) ** -0.5 if scale is None else scale
         if q_rank is None:
             self.wq = nn.Linear(d, heads * (nope_dim + rope_dim), bias=False)
@@ -111,24 +108,23 @@ class LatentAttention(nn.Module):
         x: Float[Tensor, "b t d"],
         positions: Int[Tensor, "b t"],
         cache: LayerCache | None = None,
-        memo: dict | None = None,
-        *,
+        per_forward: PerForward | None = None,
         mask_mod: MaskMod | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Mix the tokens of each row; `memo` and `mask_mod` as in
+        """Mix the tokens of each row; `per_forward` and `mask_mod` as in
         `Attention.forward`.
         """
-        turn = once(
-            memo, ("rope", self.rope), lambda: self.rope.tables(positions, x.dtype)
-        )
+        per_forward = PerForward() if per_forward is None else per_forward
+        found = per_forward.rope_tables.get(self.rope)
+        turn = found or per_forward.make_rope_tables(self.rope, positions, x.dtype)
         q_nope, q_rope = self.queries(x, turn)
         entries = self.entries(x, turn)
         latent, key_positions = entries[..., : self.kv_rank], positions
         if cache is not None:
             entries, latent, key_positions = cache.update(entries, latent, positions)
         mask_mod = CAUSAL if mask_mod is None else mask_mod
-        key = ("mask", type(cache), mask_mod, None, entries.shape[1])
-        mask = once(memo, key, lambda: mask_mod.mask(positions, key_positions))
+        kind = MaskKind(mask_mod, None, None, type(cache), entries.shape[1])
+        mask = per_forward.mask(kind, positions, key_positions)
         form = self._absorbed if self.absorbed else self._plain
         return self.wo(form(q_nope, q_rope, entries, latent, mask).flatten(2))
 
@@ -197,8 +193,9 @@ def latent_decode_flops(mixer: LatentAttentionSpec, context: int) -> dict[str, i
     *Equation*: with s = context, up = 2 r h (n + v) and the cost of a pair of tokens
         from `costs.flops`,
         plain     s up + s pair            rebuild K and V of all s tokens, then attend
-        absorbed  up   + s pair_absorbed   move the query and the output, attend on the latents
-        expanded  up   + s pair            cache K and V in full instead: h (n + p + v) numbers a token
+        absorbed  up   + s pair_absorbed   move query and output, attend on the latents
+        expanded  up   + s pair            cache K and V in full instead:
+                                           h (n + p + v) numbers a token
 
     Args:
         mixer: the layer's spec.
@@ -210,7 +207,8 @@ def latent_decode_flops(mixer: LatentAttentionSpec, context: int) -> dict[str, i
     *Source*: counted from DeepSeek-V2, section 2.1, arXiv:2405.04434.
 
     >>> from course_lib.specs.loader import load_spec
-    >>> flops = latent_decode_flops(load_spec("deepseek-v3").layers[0].mixer, context=4096)
+    >>> mixer = load_spec("deepseek-v3").layers[0].mixer
+    >>> flops = latent_decode_flops(mixer, context=4096)
     >>> {form: f"{count / 1e9:.2f} GFLOP" for form, count in flops.items()}
     {'plain': '137.77 GFLOP', 'absorbed': '1.17 GFLOP', 'expanded': '0.37 GFLOP'}
     """

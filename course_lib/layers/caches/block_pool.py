@@ -5,7 +5,8 @@ Symbols: g KV heads, k key width, v value width. A *block* holds `block_size`
 consecutive tokens of one row; a row's *table* lists its blocks in order.
 
     block_size = 4, table = [7, 2, 5]
-    logical position 6  ->  block table[6 // 4] = 2, offset 6 % 4 = 2   (slot 2 * 4 + 2 = 10 of the pool)
+    logical position 6  ->  block table[6 // 4] = 2, offset 6 % 4 = 2:
+    slot 2 * 4 + 2 = 10 of the pool
 
 Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, sections 4.2 to 4.4.
 """
@@ -13,6 +14,8 @@ Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, sections 4.2 to 4.4.
 from dataclasses import dataclass
 
 import torch
+
+from course_lib.layers.caches.contract import check_sizes
 
 
 def locate(position: int, table: list[int], block_size: int) -> tuple[int, int]:
@@ -94,9 +97,7 @@ class BlockPool:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        for name, value in (("blocks", blocks), ("block_size", block_size)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: allowed are whole numbers from 1")
+        check_sizes({"blocks": blocks, "block_size": block_size})
         shape = (blocks, block_size, kv_heads)
         self.block_size = block_size
         self.keys = torch.zeros(*shape, head_dim, dtype=dtype, device=device)

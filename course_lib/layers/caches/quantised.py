@@ -4,8 +4,8 @@ Symbols: x one head's key or value (k or v numbers), q its codes, n the largest 
 step the distance between neighbouring codes. Papers write s for the step and z for the
 zero point.
 
-    symmetric   step = 2 max|x| / n,         q = round(x / step) + n / 2,     n = 254 or 14
-    asymmetric  step = (max x - min x) / n,  q = round((x - min x) / step),   n = 255 or 15
+    symmetric   step = 2 max|x| / n,         q = round(x / step) + n / 2,    n = 254, 14
+    asymmetric  step = (max x - min x) / n,  q = round((x - min x) / step),  n = 255, 15
 
     4 bits, x = [-7.0, 1.2, 3.0]: step 1, q = [0, 8, 10], back [-7, 1, 3]; no error is
     above step / 2.
@@ -19,12 +19,14 @@ always large, and so keeps the latest tokens in full precision until a group is 
 Here keys, like values, go token by token.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from course_lib.layers.caches.contract import RowCache, check_sizes, no_room
 from course_lib.layers.masks import EMPTY
 
 
@@ -32,7 +34,8 @@ def pack_nibbles(codes: UInt8[Tensor, "*axes k"]) -> UInt8[Tensor, "*axes half"]
     """Two 4-bit codes to a byte, the first in the low half; an odd last one stands
     alone.
 
-    >>> pack_nibbles(torch.tensor([1, 2, 15], dtype=torch.uint8)).tolist()  # 1 + 16 * 2, 15
+    >>> codes = torch.tensor([1, 2, 15], dtype=torch.uint8)
+    >>> pack_nibbles(codes).tolist()  # 1 + 16 * 2, 15
     [33, 15]
     """
     even = torch.nn.functional.pad(codes, (0, codes.shape[-1] % 2))
@@ -70,7 +73,8 @@ class Quantiser:
     *Source*: Liu et al. 2024, section 3, arXiv:2402.02750.
 
     >>> quantiser = Quantiser(bits=4)
-    >>> quantiser.decode(*quantiser.encode(torch.tensor([-7.0, 1.2, 3.0])), width=3).tolist()
+    >>> encoded = quantiser.encode(torch.tensor([-7.0, 1.2, 3.0]))
+    >>> quantiser.decode(*encoded, width=3).tolist()
     [-7.0, 1.0, 3.0]
     """
 
@@ -181,7 +185,7 @@ class _Store:
         )
 
 
-class QuantisedCache:
+class QuantisedCache(RowCache):
     """A contiguous layer cache that keeps codes, and hands out what they decode to.
 
     Args:
@@ -203,8 +207,10 @@ class QuantisedCache:
     *Differs from source*: one scale for each token and head, for keys too; nothing
         stays in full precision.
 
-    >>> QuantisedCache(1, 10, kv_heads=2, head_dim=64).nbytes, 10 * 2 * (64 + 64 + 2 * 4)
-    (2720, 2720)
+    >>> QuantisedCache(1, 10, kv_heads=2, head_dim=64).nbytes
+    2720
+    >>> 10 * 2 * (64 + 64 + 2 * 4)
+    2720
     """
 
     def __init__(
@@ -219,19 +225,27 @@ class QuantisedCache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        for name, value in (("batch", batch), ("capacity", capacity)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: allowed are whole numbers from 1")
+        check_sizes({"batch": batch, "capacity": capacity})
         shape = (batch, capacity, kv_heads)
         self.keys = _Store(shape, head_dim, quantiser, dtype, device)
         self.values = _Store(shape, value_dim or head_dim, quantiser, dtype, device)
         self.positions = torch.full((batch, capacity), EMPTY, device=device)
-        self.capacity, self.length = capacity, 0
+        self.capacity = capacity
+
+    @property
+    def batch(self) -> int:
+        """Rows b."""
+        return len(self.positions)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the codes and scales, for all of the capacity."""
         return self.keys.nbytes + self.values.nbytes
+
+    def _change(self, change: Callable[[Tensor], Tensor]) -> None:
+        self.positions = change(self.positions)
+        for store in (self.keys, self.values):
+            store.codes, store.scales = change(store.codes), change(store.scales)
 
     def update(
         self,
@@ -250,11 +264,7 @@ class QuantisedCache:
         """
         start, stop = self.length, self.length + keys.shape[1]
         if stop > self.capacity:
-            room = self.capacity - start
-            raise ValueError(
-                f"{keys.shape[1]} new tokens: allowed are at most {room} (capacity "
-                f"{self.capacity})"
-            )
+            raise no_room(keys.shape[1], start, self.capacity)
         for name, new, store in (
             ("keys", keys, self.keys),
             ("values", values, self.values),

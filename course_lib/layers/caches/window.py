@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from course_lib.layers.caches.contract import Entries, Slots
+from course_lib.layers.caches.contiguous import Slots
+from course_lib.layers.caches.contract import Entries, check_sizes
 
 
 class RingCache(Slots):
@@ -22,9 +23,9 @@ class RingCache(Slots):
         1             0  1  -  -   0 1
         2             0  1  2  -   0 1 2
         3             0  1  2  3   0 1 2 3
-        4             4  1  2  3   4 1 2 3           out of order: the mask goes by position
+        4             4  1  2  3   4 1 2 3         out of order: masks go by position
         5             4  5  2  3   4 5 2 3
-        6 7 8         8  5  6  7   4 5 2 3 6 7 8     query 6 still needs 3, which 7 overwrites
+        6 7 8         8  5  6  7   4 5 2 3 6 7 8   query 6 needs 3, which 7 overwrites
 
     A single token reads its slots in place. A longer chunk gets the old window and the
     new tokens side by side (a copy), and its tokens are stored after.
@@ -61,8 +62,7 @@ class RingCache(Slots):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        if window < 1:
-            raise ValueError(f"window={window}: allowed are whole numbers from 1")
+        check_sizes({"window": window})
         super().__init__(batch, window, kv_heads, head_dim, value_dim, dtype, device)
         self.window = window
 

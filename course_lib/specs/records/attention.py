@@ -19,7 +19,8 @@ class RopeSpec(Sized):
 
     `pairing` "rotate_half" turns (x_i, x_{i + dim/2}); "interleaved" turns (x_{2i},
     x_{2i+1}). `scaling` holds the options of a context extension, its `rope_type`
-    ("linear", "llama3", "yarn", ...) among them.
+    ("linear", "llama3", "yarn", ...) among them. With "proportional", `dim` is the
+    whole head and the option `partial_rotary_factor` the share of pairs that turn.
     """
 
     theta: float
