@@ -33,7 +33,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from course_lib.layers.caches.contract import RowCache, check_sizes, no_room
+from course_lib.layers.caches.contract import Entries, RowCache, check_sizes, no_room
 from course_lib.layers.masks import EMPTY
 
 
@@ -259,7 +259,7 @@ class QuantisedCache(RowCache):
         keys: Float[Tensor, "b t g k"],
         values: Float[Tensor, "b t g v"],
         positions: Int[Tensor, "b t"],
-    ) -> tuple[Float[Tensor, "b s g k"], Float[Tensor, "b s g v"], Int[Tensor, "b s"]]:
+    ) -> Entries:
         """Encode the new tokens, and decode all s stored ones; the new ones too come
         back rounded.
 
@@ -272,10 +272,8 @@ class QuantisedCache(RowCache):
         start, stop = self.length, self.length + keys.shape[1]
         if stop > self.capacity:
             raise no_room(keys.shape[1], start, self.capacity)
-        for name, new, store in (
-            ("keys", keys, self.keys),
-            ("values", values, self.values),
-        ):
+        for name, new in (("keys", keys), ("values", values)):
+            store = getattr(self, name)
             want = (*store.codes[:, start:stop].shape[:3], store.width)
             if new.shape != want:
                 raise ValueError(
