@@ -13,6 +13,12 @@ alone makes its own.
 A layer may also leave values beside the stream: a loss that balances experts, a
 router's statistics. They lie under the number of the layer that is running, and the
 model hands them out.
+
+Terms:
+    per-forward cache, PerForward: rotary tables and masks that the layers of one
+        forward pass share, made once -> PerForward
+    auxiliary values, auxiliary output: losses and statistics that a layer leaves beside
+        the residual stream -> Auxiliary, PerForward.add_loss
 """
 
 from dataclasses import dataclass, field

@@ -1,5 +1,5 @@
-"""Masked spans ("holes"): where to damage a text, in spans of given or of random lengths,
-none touching another.
+"""Masked spans ("holes"): where to damage a text, in spans of given or of random
+lengths, none touching another.
 
 Symbols: n tokens, h of them masked in k holes. Take the masked tokens out: what is kept
 has n - h + 1 seams, and each hole closes into another one.

@@ -33,9 +33,6 @@ GLOSSARY = """
 NAMES = [" ".join(name.split()) for name in GLOSSARY.split(",")]
 # Terms whose module is being written; the moment it is there, so is the term.
 WAITING = {
-    "RoPE scaling": "course_lib/layers/positions/rope_scaling.py",
-    "YaRN": "course_lib/layers/positions/rope_scaling.py",
-    "recurrent state": "course_lib/layers/caches/state.py",
     "gated DeltaNet": "course_lib/costs/mixers/delta_rule.py",
 }
 

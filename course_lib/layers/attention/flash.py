@@ -15,8 +15,6 @@ Terms:
         score matrix in memory -> flash_attention
     online softmax: a softmax summed key by key, rescaled whenever a larger score comes
         -> softmax_online_naive
-    HBM traffic: bytes that attention loads from and stores to the large memory ->
-        HBMTraffic
 """
 
 from collections.abc import Iterator

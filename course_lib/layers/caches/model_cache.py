@@ -1,4 +1,9 @@
-"""The cache of a model: one a layer, KV caches and recurrent states side by side."""
+"""Model cache: one cache a layer, KV caches and recurrent states side by side.
+
+Terms:
+    model cache: one cache or state for each layer, of whatever kind it needs ->
+        ModelCache
+"""
 
 from collections.abc import Iterator, Sequence
 

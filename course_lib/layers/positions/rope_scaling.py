@@ -22,6 +22,17 @@ of the length at which they came in. Past L, a query therefore meets keys turned
 other speeds than its own, and decoding with a cache gives other numbers than one pass
 over all tokens, where the number of later tokens changes what earlier ones get. That is
 inherent in the two methods, and `transformers` does the same.
+
+Terms:
+    RoPE scaling, context extension: rotary turns slowed down, so that a model works
+        past the length it was trained on -> scaled_speeds, SCALINGS
+    YaRN: pairs that turn often keep their speed, slow ones are slowed by the factor,
+        and scores are rescaled -> yarn
+    position interpolation, linear scaling: every pair turns slower by the same factor
+        -> linear
+    dynamic NTK, NTK-aware scaling: the base grows with the length seen -> dynamic
+    LongRoPE: a factor of its own for each pair, one list below the trained length and
+        one beyond -> longrope
 """
 
 import math
