@@ -10,8 +10,8 @@ Terms:
 """
 
 from course_lib.costs.hardware import load_hardware
+from course_lib.costs.latency import request_latency
 from course_lib.costs.roofline import prefill_time
-from course_lib.costs.serving import request_latency
 from course_lib.decide.selection import Criteria, Weights
 from course_lib.specs.loader import load_spec
 

@@ -15,10 +15,10 @@ router's statistics. They lie under the number of the layer that is running, and
 model hands them out.
 
 Terms:
-    per-forward cache, PerForward: rotary tables and masks that the layers of one
-        forward pass share, made once -> PerForward
-    auxiliary values, auxiliary output: losses and statistics that a layer leaves beside
-        the residual stream -> Auxiliary, PerForward.add_loss
+    per-forward cache: rotary tables and masks of one forward pass, made once for all
+        layers -> PerForward
+    auxiliary loss, router statistics: values that layers leave beside the residual
+        stream -> Auxiliary
 """
 
 from dataclasses import dataclass, field

@@ -29,7 +29,7 @@ from course_lib.models.layer_factory import (
     initialise,
     initialise_module,
 )
-from course_lib.specs.records import ModelSpec
+from course_lib.specs.records import ModelSpec, is_causal
 
 
 class Encoder(nn.Module):
@@ -192,7 +192,7 @@ def _check_supported(spec: ModelSpec) -> None:
             f"head={spec.head!r}: supported are 'none', 'pooler' and 'mlm'"
         )
     for layer in spec.layers:
-        if getattr(layer.mixer, "causal", True):
+        if is_causal(layer.mixer):
             raise ValueError(
                 "causal=True: an encoder supports only layers that attend to both sides"
             )

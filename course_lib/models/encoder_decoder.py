@@ -33,7 +33,7 @@ from course_lib.models.layer_factory import (
     initialise,
     initialise_module,
 )
-from course_lib.specs.records import ModelSpec
+from course_lib.specs.records import ModelSpec, is_causal
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,11 +218,11 @@ def _check_supported(spec: ModelSpec) -> None:
     """Refuse what this model would leave out in silence."""
     supported = {"head": "lm", "logit_softcap": None, "patches": None, "vision": None}
     check_fields(spec, supported)
-    if not spec.encoder or any(layer.mixer.causal for layer in spec.encoder):
+    if not spec.encoder or any(is_causal(layer.mixer) for layer in spec.encoder):
         raise ValueError(
             "encoder: supported is a stack whose layers attend to both sides"
         )
-    if any(layer.cross is None or not layer.mixer.causal for layer in spec.layers):
+    if any(layer.cross is None or not is_causal(layer.mixer) for layer in spec.layers):
         raise ValueError(
             "layers: supported is a causal stack whose layers all have cross-attention"
         )

@@ -32,7 +32,7 @@ from course_lib.models.layer_factory import (
     initialise,
     initialise_module,
 )
-from course_lib.specs.records import ModelSpec
+from course_lib.specs.records import ModelSpec, is_causal
 
 Logits = Float[Tensor, "b out vocab"]
 
@@ -174,7 +174,7 @@ def _check_supported(spec: ModelSpec) -> None:
     if spec.embeddings.token_types:
         raise ValueError(f"token_types={spec.embeddings.token_types}: supported is 0")
     for layer in spec.layers:
-        if not getattr(layer.mixer, "causal", True):
+        if not is_causal(layer.mixer):
             raise ValueError(
                 "causal=False: a causal language model supports only causal layers"
             )

@@ -5,8 +5,8 @@ word, which stands for a span. It takes them as an argument, so it serves any to
 by default they are those of `tasks.tokenizer`.
 
 Terms:
-    reserved tokens, SpecialTokens: the tokens that an objective writes (padding, mask,
-        sentinels), given to it so that it serves any tokenizer -> SpecialTokens
+    special tokens, control tokens: the numbers a tokenizer keeps for padding, masks,
+        ends -> SpecialTokens
 """
 
 from dataclasses import dataclass

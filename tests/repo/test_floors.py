@@ -11,7 +11,7 @@ import pytest
 
 from .repository import ids, matching, text
 
-LIMIT = 280
+LIMIT = 300  # 250 lines of code, and the terms of the header
 TERMS = re.compile(r"\n\nTerms:\n(?: {4,}\S.*\n)+")  # the entries of the index are no code
 MODULES = [path for path in matching(r"course_lib/.*\.py") if path.name != "__init__.py"]
 PACKAGES = [path for path in matching(r"course_lib/.*\.py") if path.name == "__init__.py"]

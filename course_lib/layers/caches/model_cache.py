@@ -1,8 +1,8 @@
-"""Model cache: one cache a layer, KV caches and recurrent states side by side.
+"""The cache of a model: one a layer, KV caches and recurrent states side by side.
 
 Terms:
-    model cache: one cache or state for each layer, of whatever kind it needs ->
-        ModelCache
+    model cache, past key values: one cache for each layer, KV caches and recurrent
+        states alike -> ModelCache
 """
 
 from collections.abc import Iterator, Sequence

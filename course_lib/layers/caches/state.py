@@ -1,4 +1,4 @@
-"""Recurrent state of a layer: what a state space, a linear attention or a short
+"""The recurrent state of a layer: what a state space, a linear attention or a short
 convolution keeps in place of keys and values.
 
 Symbols: b batch. Mamba keeps the state h [b d n] and the last inputs of its convolution
@@ -6,8 +6,8 @@ Symbols: b batch. Mamba keeps the state h [b d n] and the last inputs of its con
 layer's own. The bytes do not grow with the text.
 
 Terms:
-    recurrent state: named tensors of fixed size that a layer keeps in place of keys and
-        values -> RecurrentState
+    recurrent state, SSM state, convolution state: named tensors that a layer keeps in
+        place of keys and values -> RecurrentState
 """
 
 from collections.abc import Callable, Mapping

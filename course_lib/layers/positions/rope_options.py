@@ -1,11 +1,12 @@
-"""RoPE scaling options: which of them a type takes, and which values are allowed.
+"""The options of RoPE scaling: which of them a type takes, and which values are
+allowed.
 
 A type's function says which options it has: a keyword without a default must be given.
 `length` is no option of a config, but what a forward pass sees.
 
 Terms:
-    RoPE scaling options: which options of a `config.json` a type of scaling takes, and
-        their allowed values -> check_scaling
+    RoPE scaling options: which options a type takes, and their allowed values ->
+        check_scaling
 """
 
 import inspect

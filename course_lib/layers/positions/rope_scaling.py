@@ -24,15 +24,16 @@ over all tokens, where the number of later tokens changes what earlier ones get.
 inherent in the two methods, and `transformers` does the same.
 
 Terms:
-    RoPE scaling, context extension: rotary turns slowed down, so that a model works
-        past the length it was trained on -> scaled_speeds, SCALINGS
-    YaRN: pairs that turn often keep their speed, slow ones are slowed by the factor,
-        and scores are rescaled -> yarn
-    position interpolation, linear scaling: every pair turns slower by the same factor
-        -> linear
-    dynamic NTK, NTK-aware scaling: the base grows with the length seen -> dynamic
-    LongRoPE: a factor of its own for each pair, one list below the trained length and
-        one beyond -> longrope
+    RoPE scaling, context extension, position interpolation: slower turns, so that a
+        trained model can be used past its length -> scaled_speeds, linear
+    dynamic NTK, NTK-aware scaling: a base that grows with the length seen -> dynamic
+    YaRN: fast pairs stay, slow pairs are interpolated, a ramp between them, and scores
+        grow a little -> yarn
+    llama3 scaling: bands of wavelengths: short ones stay, long ones are divided ->
+        llama3
+    LongRoPE: a factor for each pair, one list up to the length trained on, another
+        beyond -> longrope
+    proportional RoPE, p-RoPE: only the fast share of the pairs turns -> proportional
 """
 
 import math

@@ -26,6 +26,7 @@ from course_lib.models.checkpoints.decoder_names import (
 )
 from course_lib.models.checkpoints.encoder_names import PAIRED_TABLES, PAIRED_VARIANTS
 from course_lib.models.checkpoints.qkv_packing import PACKINGS, Packing
+from course_lib.specs.records import FFNSpec
 
 SUFFIXES = (".weight", ".bias", "")
 
@@ -199,11 +200,9 @@ def table_of(model: nn.Module) -> Table:
             f"family={family!r}: names are known for {', '.join(sorted(tables))}"
         )
     variants = {**VARIANTS, **PAIRED_VARIANTS}
-    kinds = {
-        kind
-        for layer in model.spec.layers
-        for kind in (layer.norm_layout, getattr(layer.ffn, "kind", ""))
-    }
+    kinds = {layer.norm_layout for layer in model.spec.layers}
+    ffns = (layer.ffn for layer in model.spec.layers)
+    kinds |= {ffn.kind for ffn in ffns if isinstance(ffn, FFNSpec)}
     first = (row for kind in sorted(kinds) for row in variants.get((family, kind), ()))
     return (*first, *tables[family])
 
