@@ -1,8 +1,7 @@
 """Quantised KV cache: 8 or 4 bits per number, and one scale for each token's head.
 
 Symbols: x one head's key or value (k or v numbers), q its codes, n the largest code,
-step the distance between neighbouring codes. Papers write s for the step and z for the
-zero point.
+step the distance between codes. Papers write s for step and z for the zero point.
 
     symmetric   step = 2 max|x| / n,         q = round(x / step) + n / 2,    n = 254, 14
     asymmetric  step = (max x - min x) / n,  q = round((x - min x) / step),  n = 255, 15
