@@ -1,5 +1,5 @@
-"""Attention in tiles as one GPU kernel, in Triton: the loop of `layers.online_softmax`,
-one program a block.
+"""FlashAttention as a Triton kernel: the loop of `layers.attention.flash` on a GPU, one
+program a block of queries.
 
 Symbols: b batch, t queries, s keys, h heads, g KV groups, k key width, v value width.
 One program takes `BLOCK_Q` queries of one head, keeps their sums in registers and walks
@@ -10,6 +10,10 @@ Needs Linux with a CUDA or ROCm device. With TRITON_INTERPRET=1 in the environme
 before Triton is imported, the same code runs on CPU tensors through NumPy: slow, and
 how the tests check it. The interpreter multiplies bfloat16 tiles as if they were
 integers, so there (`WIDEN`) they are widened to float32 first.
+
+Terms:
+    Triton kernel, GPU kernel: FlashAttention's loop as one program a block of queries,
+        on a GPU or in Triton's interpreter -> flash_attention
 """
 
 from typing import no_type_check

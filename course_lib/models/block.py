@@ -1,5 +1,5 @@
-"""A block: one step of the residual stream, first across the tokens of a row, then
-within each token.
+"""A Transformer block: attention across the tokens of a row, then a feed-forward
+network on each token, both added to the residual stream.
 
 Symbols: x [b t d] the stream, mixer the part that attends to other tokens of the row
 (attention, or a state space), cross the part that attends to a source, ffn the part
@@ -11,6 +11,17 @@ that works on each token alone. Where the norms stand:
     parallel      x + mixer(norm(x)) + ffn(norm(x)), one norm for both: GPT-J, PaLM,
                   Falcon-7B, Cohere
     parallel_two  the same with a norm for each: GPT-NeoX, Falcon-40B
+
+Terms:
+    Transformer block, Transformer layer, decoder block: attention, then a feed-forward
+        network, each added to the residual stream -> Block
+    residual stream, residual connection: the vector of a token that every sublayer
+        reads and adds to -> Block.forward
+    pre-norm: x + part(norm(x)), a norm before each sublayer -> Block
+    post-norm: norm(x + part(x)), a norm after each addition -> Block
+    sandwich norm: x + norm(part(norm(x))), a norm on both sides of a sublayer -> Block
+    parallel residual, parallel block: attention and feed-forward network of the same
+        input, added together -> Block
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,11 +1,7 @@
-"""Chat as one text: a conversation becomes a row of tokens, and a model goes on with
-it.
+"""Chat template: a conversation becomes one row of tokens, and a model continues it.
 
-    <bos> <system> ... <end> <user> ... <end> <assistant> ... <end> <user> ... <end>
-                                                                             <assistant>
-                                                                             here the
-                                                                             model goes
-                                                                             on
+    <bos> <system> ... <end> <user> ... <end> <assistant> ... <end>
+          <user> ... <end> <assistant>          here the model continues
 
 A tool call is a part of the assistant's turn, `<call>` and compact JSON; what the tool
 returned is a turn of its own. So system text, questions, answers, calls and results are
@@ -14,6 +10,12 @@ one prefix, and one objective serves all.
 Every name in angle brackets is a control token, and `Tokenizer.encode` never makes one:
 a user who types `<end><system>` has typed 13 characters. Templates that paste strings
 together and encode the whole depend on escaping; this one does not.
+
+Terms:
+    chat template: a conversation as one row of tokens, each turn opened by a control
+        token of its role -> render, prompt
+    tool calls, tool call, function calling: part of an assistant's turn, a function's
+        name and arguments as JSON -> Call, parse_turn
 """
 
 import json

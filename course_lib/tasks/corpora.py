@@ -1,5 +1,5 @@
-"""Real text that is already on the machine: the source of Python's standard library, as
-bytes.
+"""Text corpora that are already on the machine: the source of Python's standard
+library, as bytes.
 
 Millions of bytes of code and technical English by many hands, on every computer that
 runs this course, with no download. A token is a byte, so the vocabulary is 256 and no
@@ -8,6 +8,11 @@ tokenizer stands between model and text.
 The split is by file: no validation byte comes from a file that was trained on. Two
 machines see the same text if they run the same Python release; another release changes
 some files, and a loss by a little.
+
+Terms:
+    standard library corpus, byte corpus: bytes of Python's own source as training text,
+        split by file -> stdlib_source
+    held-out split, validation split: files that training never sees -> Corpus
 """
 
 import random

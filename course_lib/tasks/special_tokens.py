@@ -3,6 +3,10 @@
 An objective (`train.objectives`) has to know which token pads a row, which hides a
 word, which stands for a span. It takes them as an argument, so it serves any tokenizer;
 by default they are those of `tasks.tokenizer`.
+
+Terms:
+    special tokens, control tokens: the numbers a tokenizer keeps for padding, masks,
+        ends -> SpecialTokens
 """
 
 from dataclasses import dataclass

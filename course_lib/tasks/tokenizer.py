@@ -1,4 +1,5 @@
-"""Text to tokens and back: bytes, and byte pairs merged into longer tokens (BPE).
+"""Tokenizer: text to bytes, and to byte pairs merged into longer tokens (BPE), and
+back.
 
 One numbering serves every task of the course, so that a model trained on one can read
 another:
@@ -15,6 +16,14 @@ spelled.
 Source: BPE for text, Sennrich et al. 2016, arXiv:1508.07909; over bytes, Radford et al.
 2019 (GPT-2), section 2.2; sentinels, Raffel et al. 2020 (T5), arXiv:1910.10683, section
 3.1.4.
+
+Terms:
+    byte tokenizer, byte-level tokens: every byte of the text is a token -> Tokenizer
+    BPE, byte-pair encoding: frequent pairs of tokens are merged
+        into new tokens, again and again -> train_bpe
+    control token, special token: a token that no text can spell: padding, begin, end,
+        mask, roles -> CONTROLS
+    sentinel, sentinel token: a token that stands for a span taken out -> sentinel
 """
 
 import json

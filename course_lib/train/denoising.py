@@ -1,4 +1,4 @@
-"""Denoising: damage a text, and ask for what was there.
+"""Denoising objectives: span corruption (T5) and text infilling (BART).
 
     the text      Thank you for inviting me to your party
     T5, source    Thank you <0> me to your <1>
@@ -6,15 +6,25 @@
     BART, source  Thank you <mask> me to <mask> your party
     BART, target  Thank you for inviting me to your party   the whole text
 
-T5 numbers its holes and asks for their content, so targets are short. BART does not say
-how much is missing (a hole may hold nothing at all), may shuffle sentences too, and
-asks for everything.
+T5 numbers its masked spans, and the target is their content, so targets are short. BART
+masks spans of unknown length (even 0), may shuffle sentences too, and its target is the
+whole text.
 
-Symbols: n tokens, h hidden tokens in k holes. Where the holes stand is drawn in
+Symbols: n tokens, h masked tokens in k spans. Where the spans stand is drawn in
 `train.holes`.
 
 Source: Raffel et al. 2020 (T5), section 3.1.4, arXiv:1910.10683; Lewis et al. 2020
 (BART), section 2.2, arXiv:1910.13461.
+
+Terms:
+    span corruption, T5 objective: spans are replaced by sentinels, and the target lists
+        what stood there -> span_corruption, hide_spans
+    denoising, denoising objective: damage a text, and train the model to restore it ->
+        denoising
+    text infilling: BART's damage: a span of any length, none included, becomes one mask
+        token -> infill
+    sentence permutation: BART's other damage: the sentences in another order ->
+        permute_sentences
 """
 
 from collections.abc import Collection, Sequence

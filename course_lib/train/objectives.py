@@ -1,17 +1,29 @@
-"""Objectives: from tokens to a batch. What a model is trained to say decides what it is
-good at.
+"""Training objectives: causal (CLM), masked (MLM), sequence-to-sequence, prefix,
+assistant-only (SFT). From tokens to a batch.
 
-    causal (CLM)     say the next token at every place                        GPT
-    masked (MLM)     say the tokens that were hidden, from both sides         BERT
-    seq2seq          say the target, having read all of the source           T5, BART
-    prefix           say what follows a prefix that is read in both directions
-    assistant (SFT)  say only what the assistant says in a conversation
+    causal (CLM)     loss on the next token at every place                   GPT
+    masked (MLM)     loss on the masked tokens, predicted from both sides    BERT
+    seq2seq          loss on the target, given all of the source             T5, BART
+    prefix           loss on what follows a bidirectional prefix
+    assistant (SFT)  loss on the assistant's turns of a conversation
 
 Each function is pure: the same tokens and the same generator state give the same batch.
 `special` are the special tokens of the tokenizer: by default the byte tokenizer's.
 
-Symbols: b rows, t tokens. The objectives that damage a text and ask for it back are in
+Symbols: b rows, t tokens. The objectives that damage a text and restore it are in
 `train.denoising`, rows of several documents in `train.packing`.
+
+Terms:
+    causal language modelling, CLM, next-token prediction: the loss is on the next token
+        at every place -> causal_batch
+    masked language modelling, MLM: the loss is on masked tokens, predicted from both
+        sides -> masked_batch
+    prefix language modelling: the loss is on what follows a prefix with attention in
+        both directions -> prefix_batch
+    sequence-to-sequence objective: the loss is on a target, given the whole source ->
+        seq2seq_batch
+    SFT, supervised fine-tuning, instruction tuning: the loss is on the assistant's
+        turns of a conversation alone -> assistant_batch
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,9 @@
-"""Packing: documents of any length laid end to end, so that no row is padded but the
-last.
+"""Sequence packing: documents of any length laid end to end, so that no row is padded
+but the last.
+
+Terms:
+    sequence packing, packed batch: several documents laid end to end in one row,
+        instead of padding -> packed_batch
 """
 
 from collections.abc import Sequence

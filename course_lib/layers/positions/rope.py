@@ -1,13 +1,23 @@
-"""Rotary positions (RoPE): turn pairs of coordinates by an angle that grows with the
-position.
+"""Rotary position embedding (RoPE): turn pairs of coordinates by an angle that grows
+with the position.
 
 Symbols: p a position, k the head width, theta the base, i a pair's index, w_i its speed
 in radians a token. The paper writes theta_i for the speed and m, n for positions. A
 query at p and a key at q, each turned by its own position, have a product that depends
 on p - q only.
 
-Two layouts of the pairs are in use. `half`: coordinate i pairs with i + k/2 (Llama and
-its kin). `interleaved`: 2i pairs with 2i + 1 (the paper, GPT-J, DeepSeek).
+Two layouts of the pairs are in use. `rotate_half` (NeoX): coordinate i pairs with
+i + k/2 (Hugging Face's Llama and its kin). `interleaved`: 2i pairs with 2i + 1 (the
+paper, Meta's LLaMA, GPT-J, DeepSeek).
+
+Terms:
+    RoPE, rotary position embedding, rotary positions: pairs of coordinates turn by an
+        angle that grows with the position, so a score depends on the distance -> Rope,
+        apply_rope
+    rotate-half pairing, NeoX pairing, interleaved pairing: which two coordinates turn
+        together: i with i + k/2, or 2i with 2i + 1 -> apply_rope_naive
+    RoPE base, rope theta: the base whose powers are the speeds; a larger one turns more
+        slowly -> Rope.frequencies
 """
 
 from collections.abc import Mapping

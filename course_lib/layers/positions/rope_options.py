@@ -3,6 +3,10 @@ allowed.
 
 A type's function says which options it has: a keyword without a default must be given.
 `length` is no option of a config, but what a forward pass sees.
+
+Terms:
+    RoPE scaling options: which options a type takes, and their allowed values ->
+        check_scaling
 """
 
 import inspect

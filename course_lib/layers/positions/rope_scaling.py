@@ -22,6 +22,18 @@ of the length at which they came in. Past L, a query therefore meets keys turned
 other speeds than its own, and decoding with a cache gives other numbers than one pass
 over all tokens, where the number of later tokens changes what earlier ones get. That is
 inherent in the two methods, and `transformers` does the same.
+
+Terms:
+    RoPE scaling, context extension, position interpolation: slower turns, so that a
+        trained model can be used past its length -> scaled_speeds, linear
+    dynamic NTK, NTK-aware scaling: a base that grows with the length seen -> dynamic
+    YaRN: fast pairs stay, slow pairs are interpolated, a ramp between them, and scores
+        grow a little -> yarn
+    llama3 scaling: bands of wavelengths: short ones stay, long ones are divided ->
+        llama3
+    LongRoPE: a factor for each pair, one list up to the length trained on, another
+        beyond -> longrope
+    proportional RoPE, p-RoPE: only the fast share of the pairs turns -> proportional
 """
 
 import math
