@@ -150,16 +150,26 @@ def sample_items(
 
 
 def pad_rows(
-    rows: Sequence[Int[Tensor, "n"]], *, value: int = PAD
+    rows: Sequence[Int[Tensor, "n"]], *, value: int = PAD, side: str = "right"
 ) -> Int[Tensor, "b t"]:
-    """Stack rows of unlike length, filled up on the right with `value`.
+    """Stack rows of unlike length, filled up with `value`.
+
+    Args:
+        rows: one or more.
+        value: of the padding.
+        side: "right" to train, or "left": all rows end together, to write on from there.
 
     Raises:
-        ValueError: there is no row.
+        ValueError: there is no row, or the side is another word.
 
-    >>> pad_rows([torch.tensor([1, 2, 3]), torch.tensor([4])], value=0).tolist()
-    [[1, 2, 3], [4, 0, 0]]
+    >>> rows = [torch.tensor([1, 2, 3]), torch.tensor([4])]
+    >>> pad_rows(rows, value=0).tolist(), pad_rows(rows, value=0, side="left").tolist()
+    ([[1, 2, 3], [4, 0, 0]], [[1, 2, 3], [0, 0, 4]])
     """
     if not rows:
         raise ValueError("rows is empty: allowed is one row or more")
-    return nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
+    if side not in ("left", "right"):
+        raise ValueError(f"side={side!r}: allowed are 'left' and 'right'")
+    return nn.utils.rnn.pad_sequence(
+        list(rows), batch_first=True, padding_value=value, padding_side=side
+    )
