@@ -1,4 +1,4 @@
-"""Left out of collection: what needs Triton, on a system for which none is published."""
+"""Left out of collection: what needs Triton, where no Triton is published."""
 
 from importlib.util import find_spec
 

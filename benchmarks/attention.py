@@ -4,7 +4,7 @@ anything?
 One layer's attention over n tokens, by forms that take turns in one run:
 
     naive     `attend`: the [n n] scores are written to memory
-    tiled     `flash_attention`: one tile of scores at a time, in Python over PyTorch's operators
+    tiled     `flash_attention`: one tile of scores at a time, in Python over PyTorch
     sdpa      PyTorch's fused kernel: what a user would pick
     triton    `flash_attention`: our kernel, on a GPU only
 

@@ -7,7 +7,7 @@ one run:
     generate   `transformers` generate, greedy, given its filled cache
     loop       a bare loop over the `transformers` forward pass and cache
     whole      `course_lib.generate.decode.generate` over `CausalLM`
-    ours       the same, after `slice_linears`: its matrix-vector products use every thread
+    ours       the same, after `slice_linears`: matrix-vector products use every thread
 
 The number to read is the ratio: how many times faster a round of ours was than the same
 round of theirs, as a median over rounds. In the small model most of a step is Python

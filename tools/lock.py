@@ -1,7 +1,7 @@
 """Write constraints.txt: one pinned version of every package, for every platform and
 Python we support.
 
-    make lock              keep every pin, add what pyproject.toml asks for and has no pin yet
+    make lock              keep every pin, add what pyproject.toml asks for without one
     make lock UPGRADE=1    resolve everything anew
 
 Runs `uv pip compile --universal` over all extras of pyproject.toml. The file

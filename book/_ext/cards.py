@@ -39,7 +39,8 @@ class Deck(CardDirective):
     optional_arguments = 1
 
     def run(self):
-        self.env.note_reread()  # a call may return something else, though no file of this page changed
+        # A call may return something else, though no file of this page changed.
+        self.env.note_reread()
         cards = load(self.root)
         chapters = list(dict.fromkeys(card.chapter for card in cards))
         if self.arguments:
@@ -76,7 +77,8 @@ class Quiz(CardDirective):
     """A form that makes a quiz, and the cards it draws from."""
 
     def run(self):
-        self.env.note_reread()  # a call may return something else, though no file of this page changed
+        # A call may return something else, though no file of this page changed.
+        self.env.note_reread()
         cards = load(self.root)
         names = {card.chapter: chapter_name(self.root, card.chapter) for card in cards}
         source = html("template", *map(self.article, cards), class_="quiz-cards")

@@ -1,8 +1,8 @@
 """The claims ledger on the page, made from book/claims/*.yml while the book is built.
 
     ```{ledger-summary}          counts by verdict; answered claims of each chapter
-    ```{ledger}                  every claim with verdict, reason and evidence, and a filter
-    ```{ledger} 03_kv_cache      the claims of one chapter in short, each linked to the ledger
+    ```{ledger}                  every claim: verdict, reason, evidence; with a filter
+    ```{ledger} 03_kv_cache      one chapter's claims in short, linked to the ledger
 
 A call is called, and a tagged cell's recorded numbers are read, at that moment. A file
 that is not in order stops the build. Evidence that is not there is a warning, and the
@@ -87,7 +87,8 @@ def looked_up(
 def in_words(counts: dict[str, int]) -> str:
     """Return counts as prose.
 
-    >>> in_words({"holds": 6, "holds-with-qualification": 1, "wrong-or-outdated": 0, "cannot-be-verified": 0})
+    >>> counts = dict.fromkeys(("wrong-or-outdated", "cannot-be-verified"), 0)
+    >>> in_words(counts | {"holds": 6, "holds-with-qualification": 1})
     '7 claims. Holds: 6. Holds with a qualification: 1.'
     """
     total = sum(counts.values())
@@ -141,7 +142,8 @@ class Ledger(LedgerDirective):
     def run(self):
         claims, _ = self.data()
         if not self.arguments:
-            self.env.note_reread()  # a call may return something else, though no file of this page changed
+            # A call may return something else, though no file of this page changed.
+            self.env.note_reread()
             return self.in_full(claims)
         chapter = self.arguments[0]
         chosen = [claim for claim in claims if claim.chapter == chapter]

@@ -1,6 +1,6 @@
 """The `{measured}` role: a number in prose, read from the notebook that measured it.
 
-    {measured}`03_kv_cache/02_cache_budget:kv_32k`          10 GiB, linked to the notebook
+    {measured}`03_kv_cache/02_cache_budget:kv_32k`          10 GiB, with a link
     {measured}`03_kv_cache/02_cache_budget:kv_32k|.1f`      10.0, formatted, no unit
 
 A name that the notebook does not record is a build warning, and the build treats

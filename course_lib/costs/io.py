@@ -61,7 +61,8 @@ def stepwise_attention_io(
         `bytes_per_element` is not above 0.
     Source: Dao et al. 2022, algorithm 0 and theorem 2, arXiv 2205.14135.
 
-    >>> stepwise_attention_io(queries=1024, keys=1024, key_dim=64, value_dim=64).total_bytes / 2**20
+    >>> io = stepwise_attention_io(queries=1024, keys=1024, key_dim=64, value_dim=64)
+    >>> io.total_bytes / 2**20
     8.5
     """
     groups = heads if kv_heads is None else kv_heads

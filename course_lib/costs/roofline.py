@@ -70,7 +70,8 @@ def roofline_time(
     Raises: ValueError if `flops` or `bytes_moved` is not above 0, or `devices` is no
         whole number above 0.
 
-    >>> device = Hardware("toy", peak_flops=100.0, bandwidth_bytes_per_s=10.0, memory_bytes=1)
+    >>> rates = {"peak_flops": 100.0, "bandwidth_bytes_per_s": 10.0}
+    >>> device = Hardware("toy", memory_bytes=1, **rates)
     >>> roofline_time(flops=50, bytes_moved=20, hardware=device).time_s
     2.0
     """

@@ -44,7 +44,8 @@ def rerankers() -> dict[str, Criteria]:
         dollars of the devices for these seconds.
 
     >>> {name: round(each.latency_s, 4) for name, each in rerankers().items()}
-    {'encoder, one pass': 0.0085, '8B, one pass': 0.1824, '70B, one pass': 1.7799, '70B, 20 tokens': 2.0012}
+    {'encoder, one pass': 0.0085, '8B, one pass': 0.1824,
+     '70B, one pass': 1.7799, '70B, 20 tokens': 2.0012}
     """
     device = load_hardware(DEVICE)
     one_pass = {"encoder": "bert-large", "8B": "llama-3.1-8b", "70B": "llama-3.1-70b"}

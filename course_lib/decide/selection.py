@@ -83,7 +83,8 @@ def objective(
     Source: for what a weighted sum cannot reach, Messac et al. 2000, Optimization and
         Engineering 1, 171-188.
 
-    >>> prices = {"usd_per_error": 2, "usd_per_second": 0.01, "usd_per_usd": 1, "usd_per_incident": 1000}
+    >>> prices = {"usd_per_error": 2, "usd_per_second": 0.01}
+    >>> prices |= {"usd_per_usd": 1, "usd_per_incident": 1000}
     >>> objective(error=0.05, latency_s=3, cost_usd=0.02, risk=0.00001, **prices)
     0.16
     """
@@ -117,7 +118,8 @@ def tie_weight(
 
     >>> careful = Criteria(error=0.02, latency_s=1, cost_usd=0.05, risk=0)
     >>> cheap = Criteria(error=0.04, latency_s=1, cost_usd=0.01, risk=0)
-    >>> round(tie_weight(careful, cheap, Weights(usd_per_error=0, usd_per_second=0), "error"), 9)
+    >>> weights = Weights(usd_per_error=0, usd_per_second=0)
+    >>> round(tie_weight(careful, cheap, weights, "error"), 9)
     2.0
     """
     if criterion not in PRICE_OF:
@@ -162,10 +164,11 @@ def winner(
     >>> fast = Criteria(error=0.10, latency_s=0.2, cost_usd=0.001, risk=0)
     >>> right = Criteria(error=0.02, latency_s=4.0, cost_usd=0.050, risk=0)
     >>> both = {"fast": fast, "right": right}
-    >>> [winner(both, Weights(usd_per_error=price, usd_per_second=0.001)) for price in (0.1, 1.0)]
-    ['fast', 'right']
-    >>> winner(both, Weights(usd_per_error=1.0, usd_per_second=0.001), {"latency_s": 1.0})
+    >>> winner(both, Weights(usd_per_error=0.1, usd_per_second=0.001))
     'fast'
+    >>> dear_errors = Weights(usd_per_error=1.0, usd_per_second=0.001)
+    >>> winner(both, dear_errors), winner(both, dear_errors, {"latency_s": 1.0})
+    ('right', 'fast')
     """
     if not candidates:
         raise ValueError("candidates={}: one or more are allowed")

@@ -7,7 +7,8 @@ is 0 if it does not answer the query.
 
     scores   0.2  0.9  0.5        order    b  c  a
     gains    1    0    1          ranked   0  1  1
-    reciprocal rank 1/2     recall at 2: 1/2     nDCG at 3: (1/log2 3 + 1/log2 4) / (1/log2 2 + 1/log2 3)
+    reciprocal rank 1/2     recall at 2: 1/2
+    nDCG at 3: (1/log2 3 + 1/log2 4) / (1/log2 2 + 1/log2 3)
 
 Ties are broken against the model: of equal scores the document with the smaller gain
 stands first. So a model that gives every document the same score finds nothing.
@@ -27,7 +28,8 @@ def ranked_gains(
         ValueError: the shapes differ, a score is not a number, a gain is negative, or a
         query has no gain.
 
-    >>> ranked_gains(torch.tensor([[0.2, 0.9, 0.5]]), torch.tensor([[1.0, 0.0, 2.0]])).tolist()
+    >>> scores, gains = torch.tensor([[0.2, 0.9, 0.5]]), torch.tensor([[1.0, 0.0, 2.0]])
+    >>> ranked_gains(scores, gains).tolist()
     [[0.0, 2.0, 1.0]]
     """
     if scores.shape != gains.shape:

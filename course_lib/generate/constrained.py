@@ -45,7 +45,8 @@ class GrammarSampler:
 
     >>> from course_lib.generate.sampling import greedy
     >>> sampler = GrammarSampler(greedy, Tokenizer(), max_new_tokens=4)
-    >>> likes_a_bracket = torch.zeros(1, 368).index_fill(1, torch.tensor([ord("[")]), 1.0)
+    >>> likes_a_bracket = torch.zeros(1, 368)
+    >>> likes_a_bracket[0, ord("[")] = 1.0
     >>> bytes(int(sampler(likes_a_bracket)) for _ in range(4)).decode()
     '[[]]'
     """

@@ -6,8 +6,9 @@ Symbols: b batch, t tokens of a pass, n new tokens. A *step* is any function fro
 What a step remembers between its calls is its own affair, and that is the whole
 difference between decoding with a cache and without:
 
-    recomputing_step   pass i runs over all tokens so far      n tokens cost about n^2 / 2 token passes
-    cached_step        pass i runs over one token and a cache  n tokens cost n token passes
+    recomputing_step   pass i runs over all tokens so far: n tokens cost about n^2 / 2
+                       token passes
+    cached_step        pass i runs over one token and a cache: n tokens cost n passes
 
 Source: Pope et al. 2022, section 2, arXiv:2211.05102, for the two phases.
 """
@@ -107,8 +108,10 @@ def generate(
     *Differs from source*: `transformers` returns the prompt too, and fills up with its
         padding token.
 
-    >>> counts = lambda tokens, positions: torch.nn.functional.one_hot((tokens + 1) % 5, 5).float()
-    >>> generate(counts, torch.tensor([[0, 1], [3, 3]]), max_new_tokens=4, eos=4).tolist()
+    >>> from torch.nn.functional import one_hot
+    >>> counts = lambda tokens, positions: one_hot((tokens + 1) % 5, 5).float()
+    >>> prompts = torch.tensor([[0, 1], [3, 3]])
+    >>> generate(counts, prompts, max_new_tokens=4, eos=4).tolist()
     [[2, 3, 4], [4, 4, 4]]
     """
     if max_new_tokens < 1:

@@ -4,12 +4,12 @@ A state is a stack: the symbols that still have to come, the nearest first. A by
 either is what the nearest symbol wants, and then other symbols take its place, or it is
 not allowed:
 
-    value                     {  ->  members                 opens an object
-    members                   "  ->  chars : value more      a first key, or } to close
-    chars : value more        "  ->  : value more            the key ends
-    : value more              :  ->  value more
-    value more                7  ->  digits fraction exponent more
-    digits fraction exponent more    }  ->  (nothing)        the number and the object are done
+    value                          {  ->  members             opens an object
+    members                        "  ->  chars : value more  a first key, or } to close
+    chars : value more             "  ->  : value more        the key ends
+    : value more                   :  ->  value more
+    value more                     7  ->  digits fraction exponent more
+    digits fraction exponent more  }  ->  (nothing)           number and object are done
 
 Three symbols may come to nothing: more digits, a fraction, an exponent. If the nearest
 symbol is one, the next byte may also be what the symbol after it wants. Every other

@@ -110,7 +110,8 @@ def sample(
 ) -> Int[Tensor, " b"]:
     """One token a row with probability softmax(z), from the given random stream.
 
-    >>> sample(torch.tensor([[0.0, float("-inf")]]), torch.Generator().manual_seed(0)).tolist()
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> sample(torch.tensor([[0.0, float("-inf")]]), generator).tolist()
     [0]
     """
     return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator).squeeze(-1)

@@ -33,7 +33,8 @@ def _forward(
     q_b, q_t, q_h, k_b, k_s, k_g, v_b, v_s, v_g, y_b, y_t, y_h, l_b, l_t, l_h,
     t, s, heads, heads_per_group, key_dim, value_dim, scale_log2,
     CAUSAL: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    KEY_DIM: tl.constexpr, VALUE_DIM: tl.constexpr, PRECISION: tl.constexpr, WIDEN: tl.constexpr,
+    KEY_DIM: tl.constexpr, VALUE_DIM: tl.constexpr,
+    PRECISION: tl.constexpr, WIDEN: tl.constexpr,
 ):  # fmt: skip
     # 1. Which rows of which head; offsets in 64 bits, for a long batch passes 2^31
     # elements.

@@ -13,7 +13,8 @@ def call_named(name: str, arguments: Mapping[str, object]) -> object:
         ValueError: if there is no such function, or if it raises.
 
     >>> call_named("course_lib.costs.cache.kv_cache_bytes", dict(
-    ...     batch=1, tokens=1, kv_heads=8, head_dim=128, layers=80, bytes_per_element=2))
+    ...     batch=1, tokens=1, kv_heads=8, head_dim=128, layers=80,
+    ...     bytes_per_element=2))
     327680
     """
     module, _, function = name.rpartition(".")

@@ -40,7 +40,8 @@ def read_list(path: Path, name: str, noun: str) -> list:
         node = loader.get_single_node()
         repeated = list(_repeated(node))
         found = loader.construct_document(node) if node else None
-    except Exception as error:  # PyYAML also leaks KeyError, IndexError and AttributeError for odd tags
+    # PyYAML also leaks KeyError, IndexError and AttributeError for odd tags.
+    except Exception as error:
         raise ValueError(
             f"{name}: not readable as YAML: {' '.join(str(error).split())}"
         ) from error

@@ -7,7 +7,11 @@ meaning alone. Text stays at or above 11 points on a page 700 px wide.
 
     fig, ax = plt.subplots()
     ...
-    show(fig, alt="Cache bytes grow linearly with context, to 10 GiB at 32K tokens.", name="cache_growth")
+    show(
+        fig,
+        alt="Cache bytes grow linearly with context, to 10 GiB at 32K tokens.",
+        name="cache_growth",
+    )
 
 `name` files the output under that name in the notebook, so that a page of the book can
 show the very same figure; `show` must then be the last expression of its cell.
@@ -199,8 +203,7 @@ def _check_text(fig: Figure) -> None:
         size = page_points(text.get_fontsize(), width)
         if text.get_visible() and text.get_text().strip() and size < SMALLEST_PT:
             raise ValueError(
-                f"text {text.get_text()!r} would stand at {size:.1f} pt on a "
-                f"{PAGE_PX} px page: allowed is "
-                f"{SMALLEST_PT:.0f} pt or more; enlarge it, or narrow the figure (at "
-                f"most {WIDTH_IN:.0f} in)"
+                f"text {text.get_text()!r} would stand at {size:.1f} pt on a {PAGE_PX} "
+                f"px page: allowed is {SMALLEST_PT:.0f} pt or more; enlarge it, or "
+                f"narrow the figure (at most {WIDTH_IN:.0f} in)"
             )

@@ -144,7 +144,8 @@ def compare(
         ValueError: if there are fewer than two alternatives, `baseline` is not one of
             them, `repeats` < 1 or `warmup` < 0.
 
-    >>> run = compare({"long": lambda: sum(range(90_000)), "short": lambda: sum(range(900))})
+    >>> works = {"long": lambda: sum(range(90_000)), "short": lambda: sum(range(900))}
+    >>> run = compare(works)
     >>> run.speedup("short") > 1, run.speedup("long")
     (True, 1.0)
     """

@@ -152,9 +152,8 @@ def same_document(documents: Int[Tensor, "b t"]) -> MaskMod:
         got = query.shape[1], key.shape[2]
         if got != (documents.shape[1],) * 2:
             raise ValueError(
-                f"documents has {documents.shape[1]} tokens a row: "
-                f"(queries, keys) are {got}, "
-                "and packed rows are read whole, without a cache"
+                f"documents has {documents.shape[1]} tokens a row: (queries, keys) are "
+                f"{got}, and packed rows are read whole, without a cache"
             )
         return documents[:, :, None] == documents[:, None, :]
 
@@ -186,7 +185,8 @@ def causal_mask(
     *Source*: causal, Vaswani et al. 2017, arXiv:1706.03762; window, Beltagy et al.
         2020, arXiv:2004.05150.
 
-    >>> causal_mask(torch.tensor([[3]]), torch.tensor([[4, 1, 2, 3]]), window=2).tolist()
+    >>> queries, keys = torch.tensor([[3]]), torch.tensor([[4, 1, 2, 3]])
+    >>> causal_mask(queries, keys, window=2).tolist()
     [[[False, False, True, True]]]
     """
     mask_mod = CAUSAL if window is None else CAUSAL & sliding_window(window)

@@ -6,11 +6,11 @@ each after a [START]. A sees A in both directions. B sees A, and what of B stand
 it. So it is a prefix language model over A and B, with p tokens in A. The spans stand
 in any order, and each token has two positions:
 
-    x            the  quick  brown  fox  jumps             spans: "quick brown", "jumps"
-    input        the  [M]  fox  [M]  [S]  jumps  [S]  quick  brown
-    place         0    1    2    3    3    3      1    1      1        in A; in B, that of the span's [MASK]
-    within        0    0    0    0    1    2      1    2      3        0 in A; in B, counted from 1
-    target        -    -    -    -  jumps  [E]  quick  brown  [E]
+    x         the  quick  brown  fox  jumps           spans: "quick brown", "jumps"
+    input     the  [M]  fox  [M]  [S]  jumps  [S]  quick  brown
+    place      0    1    2    3    3    3      1    1      1     in B, that of its [M]
+    within     0    0    0    0    1    2      1    2      3     in B, counted from 1
+    target     -    -    -    -  jumps  [E]  quick  brown  [E]
 """
 
 from collections.abc import Sequence
@@ -79,7 +79,8 @@ def blank_out(
     *Source*: Du et al. 2022, sections 2.1 and 2.2, arXiv:2103.10360.
 
     >>> text = torch.tensor([10, 11, 12, 13, 14])
-    >>> blanks = blank_out(text, [(1, 3), (4, 5)], mask_id=1, start_id=2, end_id=3, order=[1, 0])
+    >>> ids = {"mask_id": 1, "start_id": 2, "end_id": 3}
+    >>> blanks = blank_out(text, [(1, 3), (4, 5)], **ids, order=[1, 0])
     >>> blanks.tokens.tolist(), blanks.places.tolist()
     ([10, 1, 13, 1, 2, 14, 2, 11, 12], [0, 1, 2, 3, 3, 3, 1, 1, 1])
     >>> blanks.within.tolist(), blanks.targets[blanks.predicted].tolist()

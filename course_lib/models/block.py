@@ -8,8 +8,9 @@ Where the norms stand:
     pre           x + part(norm(x))              GPT-2, BLOOM, Llama, T5
     post          norm(x + part(x))              the first transformer, BERT, BART
     sandwich      x + norm(part(norm(x)))        Gemma 2 and 3, GLM-4
-    parallel      x + mixer(norm(x)) + ffn(norm(x)), one norm for both     GPT-J, PaLM, Falcon-7B, Cohere
-    parallel_two  the same with a norm for each                            GPT-NeoX, Falcon-40B
+    parallel      x + mixer(norm(x)) + ffn(norm(x)), one norm for both: GPT-J, PaLM,
+                  Falcon-7B, Cohere
+    parallel_two  the same with a norm for each: GPT-NeoX, Falcon-40B
 """
 
 from collections.abc import Callable, Sequence

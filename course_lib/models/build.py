@@ -25,8 +25,9 @@ def build_model(spec: ModelSpec, *, std: InitialScale | None = None) -> nn.Modul
 
     >>> import torch
     >>> from course_lib.specs.loader import load_spec
+    >>> specs = [load_spec(name) for name in ("t5-base", "bert-base", "gpt2")]
     >>> with torch.device("meta"):
-    ...     [type(build_model(load_spec(name))).__name__ for name in ("t5-base", "bert-base", "gpt2")]
+    ...     [type(build_model(spec)).__name__ for spec in specs]
     ['EncoderDecoder', 'Encoder', 'CausalLM']
     """
     if spec.encoder:

@@ -40,8 +40,9 @@ class Encoder(nn.Module):
         arXiv:1907.11692 (RoBERTa); Warner et al. 2024, arXiv:2412.13663 (ModernBERT).
 
     >>> from course_lib.specs.from_hf import spec_from_hf_config
-    >>> config = {"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 7}
-    >>> config |= {"num_hidden_layers": 2, "intermediate_size": 5, "max_position_embeddings": 16}
+    >>> config = {"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2}
+    >>> config |= {"num_hidden_layers": 2, "intermediate_size": 5, "vocab_size": 7}
+    >>> config |= {"max_position_embeddings": 16}
     >>> model = Encoder(spec_from_hf_config(config))
     >>> states = model(torch.tensor([[1, 2, 3]]))
     >>> states.shape, model.pooled(states).shape
@@ -130,8 +131,9 @@ class MaskedLM(Encoder):
         ValueError: the spec has another head, or what `Encoder` raises.
 
     >>> from course_lib.specs.from_hf import spec_from_hf_config
-    >>> config = {"model_type": "modernbert", "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 7}
-    >>> config |= {"num_hidden_layers": 2, "intermediate_size": 5, "architectures": ["ModernBertForMaskedLM"]}
+    >>> config = {"architectures": ["ModernBertForMaskedLM"], "vocab_size": 7}
+    >>> config |= {"model_type": "modernbert", "num_hidden_layers": 2}
+    >>> config |= {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 5}
     >>> MaskedLM(spec_from_hf_config(config))(torch.tensor([[1, 2, 3]])).shape
     torch.Size([1, 3, 7])
     """

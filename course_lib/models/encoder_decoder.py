@@ -76,8 +76,9 @@ class EncoderDecoder(nn.Module):
         Junczys-Dowmunt et al. 2018, arXiv:1804.00344 (Marian).
 
     >>> from course_lib.specs.from_hf import spec_from_hf_config
-    >>> config = {"model_type": "t5", "d_model": 8, "d_kv": 4, "d_ff": 5, "num_heads": 2}
-    >>> model = EncoderDecoder(spec_from_hf_config(config | {"num_layers": 2, "vocab_size": 7}))
+    >>> config = {"model_type": "t5", "d_model": 8, "d_kv": 4, "d_ff": 5}
+    >>> config |= {"num_heads": 2, "num_layers": 2, "vocab_size": 7}
+    >>> model = EncoderDecoder(spec_from_hf_config(config))
     >>> source, target = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[0, 5]])
     >>> model(source, target).shape
     torch.Size([1, 2, 7])
@@ -88,7 +89,8 @@ class EncoderDecoder(nn.Module):
     >>> from course_lib.generate.decode import cached_step, generate
     >>> with torch.no_grad():
     ...     encoded = model.encode(source)
-    >>> step = cached_step(partial(model.decode, encoded), model.make_cache(batch=1, capacity=8))
+    >>> cache = model.make_cache(batch=1, capacity=8)
+    >>> step = cached_step(partial(model.decode, encoded), cache)
     >>> generate(step, torch.tensor([[0]]), max_new_tokens=4).shape
     torch.Size([1, 4])
     """

@@ -159,7 +159,8 @@ def build_position_bias(spec: Mixer) -> nn.Module | None:
 def mask_mod_of(spec: AttentionSpec) -> MaskMod:
     """Who reads whom in such a layer, its causal window aside.
 
-    >>> mask_mod_of(AttentionSpec(heads=1, kv_heads=1, head_dim=2, value_dim=2, causal=False)) is BIDIRECTIONAL
+    >>> widths = {"heads": 1, "kv_heads": 1, "head_dim": 2, "value_dim": 2}
+    >>> mask_mod_of(AttentionSpec(**widths, causal=False)) is BIDIRECTIONAL
     True
     """
     if spec.causal:

@@ -77,8 +77,9 @@ class CausalLM(nn.Module):
         a token.
 
     >>> from course_lib.specs.from_hf import spec_from_hf_config
-    >>> config = {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 7}
-    >>> spec = spec_from_hf_config(config | {"num_hidden_layers": 2, "intermediate_size": 5})
+    >>> config = {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2}
+    >>> config |= {"num_hidden_layers": 2, "intermediate_size": 5, "vocab_size": 7}
+    >>> spec = spec_from_hf_config(config)
     >>> model = CausalLM(spec)
     >>> model(torch.tensor([[1, 2, 3]])).shape
     torch.Size([1, 3, 7])

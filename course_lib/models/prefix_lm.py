@@ -32,10 +32,12 @@ class PrefixLM(CausalLM):
     >>> from functools import partial
     >>> from course_lib.generate.decode import cached_step, generate
     >>> from course_lib.specs.from_hf import spec_from_hf_config
-    >>> config = {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 7}
-    >>> model = PrefixLM(spec_from_hf_config(config | {"num_hidden_layers": 2, "intermediate_size": 5}))
+    >>> config = {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2}
+    >>> config |= {"num_hidden_layers": 2, "intermediate_size": 5, "vocab_size": 7}
+    >>> model = PrefixLM(spec_from_hf_config(config))
     >>> question = torch.tensor([[1, 2, 3]])
-    >>> step = cached_step(partial(model, prefix_lengths=3), model.make_cache(batch=1, capacity=8))
+    >>> cache = model.make_cache(batch=1, capacity=8)
+    >>> step = cached_step(partial(model, prefix_lengths=3), cache)
     >>> generate(step, question, max_new_tokens=4).shape
     torch.Size([1, 4])
     """
@@ -102,7 +104,6 @@ def _check_whole(positions: Tensor, prefix_lengths: int | Tensor) -> None:
     if bool(cut.any()):
         row = int(cut.int().argmax())
         raise ValueError(
-            f"positions of row {row} are {int(first[row])} to {int(last[row])}: "
-            "a call with a cache has to hold the whole prefix "
-            f"of {int(lengths[row])} tokens"
+            f"positions of row {row} are {int(first[row])} to {int(last[row])}: a call "
+            f"with a cache has to hold the whole prefix of {int(lengths[row])} tokens"
         )

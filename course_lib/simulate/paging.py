@@ -93,7 +93,8 @@ def contiguous_slots(requests: Sequence[Request], reserve: Reserve) -> Slots:
     """Slots that requests are given over their lives when each holds one stretch from
     its first step.
 
-    >>> contiguous_slots([Request(prompt=7, output=2)], reserve_longest(16)).share("used")
+    >>> requests = [Request(prompt=7, output=2)]
+    >>> contiguous_slots(requests, reserve_longest(16)).share("used")
     0.46875
     """
     lives = ((r, step) for r in requests for step in range(r.output))

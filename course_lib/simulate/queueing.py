@@ -29,7 +29,6 @@ def mean_wait(*, rate_per_s: float, service_s: float, variation: float) -> float
     if min(rate_per_s, service_s, variation) < 0 or load >= 1:
         raise ValueError(
             f"rate_per_s={rate_per_s}, service_s={service_s}, variation={variation}: "
-            "allowed are 0 or more, "
-            "with rate_per_s * service_s below 1"
+            "allowed are 0 or more, with rate_per_s * service_s below 1"
         )
     return load / (1 - load) * (1 + variation) / 2 * service_s

@@ -3,8 +3,10 @@ time.
 
 Three schedulers over the same accelerator:
 
-    static          take a batch, pad it to its longest prompt and answer, return all when the last ends
-    static-packed   the same without padding: a request costs its own prompt, memory and context
+    static          take a batch, pad it to its longest prompt and answer, return all
+                    when the last ends
+    static-packed   the same without padding: a request costs its own prompt, memory
+                    and context
     continuous      after every step, let finished requests go and waiting ones in
 
 A step takes what the caller's functions say, so one simulation serves a roofline model,
@@ -72,18 +74,17 @@ def simulate(
     Cost: at most one event for each new token and one for each arrival, so a run always
         ends.
 
-    >>> engine = Engine(prefill_s=lambda n: 1.0, step_s=lambda b, n: 1.0, cache_bytes=lambda n: n,
-    ...                 memory_bytes=100, max_batch=2)
-    >>> queue = [Request(prompt=5, output=2), Request(prompt=5, output=8), Request(prompt=5, output=2)]
+    >>> engine = Engine(prefill_s=lambda n: 1.0, step_s=lambda b, n: 1.0,
+    ...                 cache_bytes=lambda n: n, memory_bytes=100, max_batch=2)
+    >>> queue = [Request(prompt=5, output=n) for n in (2, 8, 2)]
     >>> simulate(queue, engine, policy="static").end_s, simulate(queue, engine).end_s
     (11.0, 10.0)
     """
     if not requests or policy not in POLICIES or engine.max_batch < 1:
         raise ValueError(
             f"requests={len(requests)}, policy={policy!r}, "
-            f"max_batch={engine.max_batch}: "
-            "allowed are one request or more, a policy of "
-            f"{POLICIES}, and max_batch >= 1"
+            f"max_batch={engine.max_batch}: allowed are one request or more, a policy "
+            f"of {POLICIES}, and max_batch >= 1"
         )
     for request in requests:
         _check_fits(request, engine)
@@ -255,6 +256,5 @@ def _check_fits(request: Request, engine: Engine) -> None:
     if tokens < request.final or engine.cache_bytes(tokens) > engine.memory_bytes:
         raise ValueError(
             f"requests: {request} with {tokens} tokens reserved; allowed are "
-            f"{request.final} or more, "
-            f"whose cache fits in {engine.memory_bytes} bytes"
+            f"{request.final} or more, whose cache fits in {engine.memory_bytes} bytes"
         )

@@ -76,8 +76,9 @@ def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
         ValueError: if the file cannot be read as a JSON mapping, the `model_type` is
             unknown, or a field is missing or of the wrong kind (the message names it).
 
-    >>> sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3}
-    >>> spec = spec_from_hf_config({"model_type": "llama", "intermediate_size": 5, "vocab_size": 7, **sizes})
+    >>> config = {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2}
+    >>> config |= {"num_hidden_layers": 3, "intermediate_size": 5, "vocab_size": 7}
+    >>> spec = spec_from_hf_config(config)
     >>> len(spec.layers), spec.layers[0].mixer.head_dim
     (3, 4)
     """

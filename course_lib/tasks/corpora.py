@@ -83,8 +83,10 @@ def stdlib_source(
             or this installation has fewer than `max_bytes` bytes of source.
 
     >>> corpus = stdlib_source(50_000)
-    >>> len(corpus.train), len(corpus.valid), set(corpus.train_files) & set(corpus.valid_files)
-    (45000, 5000, set())
+    >>> len(corpus.train), len(corpus.valid)
+    (45000, 5000)
+    >>> set(corpus.train_files) & set(corpus.valid_files)
+    set()
     """
     if not 0 < valid_share < 1:
         raise ValueError(f"valid_share={valid_share}: allowed is above 0 and below 1")

@@ -1,7 +1,9 @@
 """Retrieval and ranking over real documentation: which text goes on after this summary?
 
-    query       "Read the logging configuration from a ConfigParser-format file."      a docstring's summary
-    document    "This can be called several times from an application, ..."            the rest of it
+    query       a docstring's summary
+                "Read the logging configuration from a ConfigParser-format file."
+    document    the rest of it
+                "This can be called several times from an application, ..."
 
 Queries of the language reference are its topics' titles. What answers a query is known
 exactly, one document each. It is a stand-in for search over a company's own pages, with

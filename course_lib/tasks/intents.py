@@ -95,7 +95,8 @@ def intents(classes: int = 12) -> Intents:
 def package(docstring: Docstring) -> str:
     """Return the top of the module's name, without the underscore of an inner module.
 
-    >>> [package(Docstring(module, "", "", "")) for module in ("email.mime.text", "_pydecimal")]
+    >>> modules = ("email.mime.text", "_pydecimal")
+    >>> [package(Docstring(module, "", "", "")) for module in modules]
     ['email', 'pydecimal']
     """
     return docstring.module.split(".")[0].lstrip("_")

@@ -1,8 +1,8 @@
 """Recall from the context: the next token is one that stood after this token before.
 
-    induction            7 2 9 4 | 7 2 9 4             a text, then the same text again
-    ... varying periods  7 2 9 | 7 2 9 | 7 2           each row after its own number
-    associative recall   a 5 c 3 b 8 | c 3 a 5         keys with values, then some again
+    induction            7 2 9 4 | 7 2 9 4        a text, then the same text again
+    ... varying periods  7 2 9 | 7 2 9 | 7 2      each row after its own number
+    associative recall   a 5 c 3 b 8 | c 3 a 5    keys with values, then some keys again
 
 What is asked can be told from the text alone and from nothing that training taught, so
 these tasks measure

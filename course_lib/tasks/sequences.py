@@ -5,9 +5,9 @@ A task draws a source text and knows its target. Which side of the split a sourc
 belongs to is decided by its own hash, one in ten for `valid`, so no source is ever in
 both, whatever the seed or the number drawn.
 
-    reversal          mode -> edom          position t of the target reads position n - 1 - t
+    reversal          mode -> edom          target position t reads position n - 1 - t
     sorting           mode -> demo          every target position reads the whole source
-    transliteration   ναύπλιο -> náfplio    nearly in step; what is written depends on the neighbours
+    transliteration   ναύπλιο -> náfplio    nearly in step; its neighbours decide
 """
 
 import hashlib
@@ -132,7 +132,8 @@ def sample_pairs(
     *Cost*: about ten draws a pair for "valid".
 
     >>> sample_pairs(reversal(), 2)
-    [Pair(source='azuzsgp', target='pgszuza'), Pair(source='lnjlzbvwkh', target='hkwvbzljnl')]
+    [Pair(source='azuzsgp', target='pgszuza'),
+     Pair(source='lnjlzbvwkh', target='hkwvbzljnl')]
     """
     if count < 1:
         raise ValueError(f"count={count}: allowed are whole numbers from 1")

@@ -4,9 +4,9 @@ One numbering serves every task of the course, so that a model trained on one ca
 another:
 
     0 .. 255      the bytes
-    256 .. 267    control tokens: padding, begin, end, mask, separator, class, roles of a chat
+    256 .. 267    control tokens: padding, begin, end, mask, separator, class, roles
     268 .. 367    sentinels, which stand for a span that was taken out
-    368 ..        merges of a BPE, in the order in which they were learned; none for plain bytes
+    368 ..        merges of a BPE, in the order they were learned; none for plain bytes
 
 Text never becomes a control token or a sentinel: `encode` only ever writes bytes and
 merges of bytes. So what a user types cannot end a turn or open one, however it is

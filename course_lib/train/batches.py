@@ -4,9 +4,10 @@ counts.
     inputs    [b t]   tokens the model reads (the decoder's, where there are two sides)
     targets   [b t]   the token to be said at each place
     mask      [b t]   True where the loss counts
-    positions [b t]   place of each input in its row, -1 at padding; None where no input could see padding
-    source    [b s]   tokens of the encoder, in sequence-to-sequence batches, and their places:
-    source_positions  as for the inputs
+    positions [b t]   place of each input in its row, -1 at padding; None where no
+                      input could see padding
+    source    [b s]   tokens of the encoder, in sequence-to-sequence batches
+    source_positions  [b s], their places, as for the inputs
     prefix    [b]     how many inputs are read in both directions, in prefix batches
     segments  [b t]   the document each input belongs to, in packed batches
 
@@ -72,8 +73,9 @@ def masked_loss(
 
     *Cost*: one softmax over the vocabulary for each counted place, none for the others.
 
-    >>> logits = torch.zeros(1, 2, 4)
-    >>> round(masked_loss(logits, torch.tensor([[1, 3]]), torch.tensor([[True, False]])).item(), 4)  # ln 4
+    >>> targets, mask = torch.tensor([[1, 3]]), torch.tensor([[True, False]])
+    >>> loss = masked_loss(torch.zeros(1, 2, 4), targets, mask)
+    >>> round(loss.item(), 4)  # ln 4
     1.3863
     """
     if not bool(mask.any()):

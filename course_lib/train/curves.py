@@ -82,8 +82,9 @@ def loss_summary(
 
     Args and errors as for `loss_figure`.
 
-    >>> loss_summary({"MLM": History([5.5, 3.0], {2: 3.1})}, window=1)
-    'Loss in nats a token against updates. MLM: from 5.50 to 3.00 in 2 updates, validation 3.10 at the end.'
+    >>> said = loss_summary({"MLM": History([5.5, 3.0], {2: 3.1})}, window=1)
+    >>> said.removeprefix("Loss in nats a token against updates. ")
+    'MLM: from 5.50 to 3.00 in 2 updates, validation 3.10 at the end.'
     """
     _check(runs)
     parts = []

@@ -1,10 +1,10 @@
 """Denoising: damage a text, and ask for what was there.
 
-    the text            Thank you for inviting me to your party
-    T5, source          Thank you <0> me to your <1>
-    T5, target          <0> for inviting <1> party <2>          only what is missing, in order
-    BART, source        Thank you <mask> me to <mask> your party
-    BART, target        Thank you for inviting me to your party   the whole text
+    the text      Thank you for inviting me to your party
+    T5, source    Thank you <0> me to your <1>
+    T5, target    <0> for inviting <1> party <2>            what is missing, in order
+    BART, source  Thank you <mask> me to <mask> your party
+    BART, target  Thank you for inviting me to your party   the whole text
 
 T5 numbers its holes and asks for their content, so targets are short. BART does not say
 how much is missing (a hole may hold nothing at all), may shuffle sentences too, and
@@ -187,7 +187,8 @@ def infill(
     Raises:
         ValueError: fewer than 2 tokens, or a setting out of range.
 
-    >>> infill(torch.arange(97, 117), torch.Generator().manual_seed(3)).tolist().count(MASK)
+    >>> generator = torch.Generator().manual_seed(3)
+    >>> infill(torch.arange(97, 117), generator).tolist().count(MASK)
     4
     """
     _check(tokens, share, mean)
@@ -219,7 +220,8 @@ def permute_sentences(
     stops.
 
     >>> text = torch.tensor(list(b"One.Two.Three."))
-    >>> bytes(permute_sentences(text, torch.Generator().manual_seed(0)).tolist()).decode()
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> bytes(permute_sentences(text, generator).tolist()).decode()
     'Three.One.Two.'
     """
     cuts = [
@@ -311,7 +313,6 @@ def _split(tokens: Tensor) -> tuple[list[Tensor], list[int]]:
 def _check(tokens: Tensor, share: float, mean: float) -> None:
     if len(tokens) < 2 or not 0 < share < 1 or mean < 1:
         raise ValueError(
-            f"{len(tokens)} tokens, share={share}, mean={mean}: "
-            "allowed are 2 tokens or more, "
-            "0 < share < 1, mean >= 1"
+            f"{len(tokens)} tokens, share={share}, mean={mean}: allowed are 2 tokens "
+            "or more, 0 < share < 1, mean >= 1"
         )

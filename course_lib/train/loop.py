@@ -59,7 +59,8 @@ def learning_rate(
     Source: cosine decay without restarts, Loshchilov and Hutter, arXiv 1608.03983, eq.
         5.
 
-    >>> [round(learning_rate(s, steps=6, peak=1.0, warmup=2, floor=0.0), 3) for s in range(6)]
+    >>> schedule = {"steps": 6, "peak": 1.0, "warmup": 2, "floor": 0.0}
+    >>> [round(learning_rate(step, **schedule), 3) for step in range(6)]
     [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
     """
     if step < warmup:

@@ -140,7 +140,8 @@ def masked_batch(
     the number per row is fixed as in their `create_pretraining_data.py`, which counts
     its control tokens into the row's length.
 
-    >>> batch = masked_batch(torch.arange(97, 117)[None], 368, torch.Generator().manual_seed(0))
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> batch = masked_batch(torch.arange(97, 117)[None], 368, generator)
     >>> int(batch.mask.sum()), bool((batch.inputs != batch.targets)[~batch.mask].any())
     (3, False)
     """
@@ -247,8 +248,10 @@ def joined_batch(pairs: Sequence[Pair]) -> Batch:
         ValueError: there is no pair.
 
     >>> batch = joined_batch([(torch.tensor([1, 2]), torch.tensor([3]))])
-    >>> batch.inputs.tolist(), batch.targets.tolist(), batch.mask.int().tolist(), batch.prefix.tolist()
-    ([[1, 2, 260, 3]], [[2, 260, 3, 258]], [[0, 0, 1, 1]], [3])
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[1, 2, 260, 3]], [[2, 260, 3, 258]])
+    >>> batch.mask.int().tolist(), batch.prefix.tolist()
+    ([[0, 0, 1, 1]], [3])
     """
     between, end = torch.tensor([SEP]), torch.tensor([EOS])
     rows = pad_rows([torch.cat([x, between, y, end]) for x, y in pairs])

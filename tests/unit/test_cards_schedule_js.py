@@ -1,6 +1,7 @@
 """The page schedules a card as the terminal does, for the same reviews.
 
-`cards/schedule.js` runs over the vendored ts-fsrs in node; `course_lib.course.cards.schedule` over Python's `fsrs`.
+`cards/schedule.js` runs over the vendored ts-fsrs in node; `course_lib.course.cards.schedule` over
+Python's `fsrs`.
 """
 
 from datetime import UTC, datetime, timedelta

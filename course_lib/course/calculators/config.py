@@ -19,8 +19,8 @@ ROOTS = ("course_lib.specs.from_hf", "course_lib.costs.summary")
 """The two modules that the page calls; what these import is translated before them."""
 BUILTINS = (
     "ValueError, all, any, bool, dict, enumerate, float, getattr, int, is_symbol, "
-    "isinstance, len, list, map,"
-    " math, max, min, next, object, range, sorted, str, sum, tuple, zip"
+    "isinstance, len, list, map, math, max, min, next, object, range, sorted, str, "
+    "sum, tuple, zip"
 )
 LEFT_OUT = (
     "FrozenMapping",

@@ -38,7 +38,7 @@ def list_models() -> tuple[str, ...]:
     """Names of the models that calculators offer: language models that are one stack of
     layers.
 
-    >>> "llama-3-8b" in list_models(), "t5-base" in list_models(), "bert-base" in list_models()
+    >>> tuple(name in list_models() for name in ("llama-3-8b", "t5-base", "bert-base"))
     (True, False, False)
     """
     specs = [load_spec(name) for name in list_specs()]

@@ -90,7 +90,8 @@ def _one_line(what: object) -> str:
 def problems(entry: object) -> Iterator[str]:
     """Yield what is wrong with one entry, field by field.
 
-    >>> list(problems({"id": "a", "kind": "recall", "topics": ["t"], "section": "s", "question": "?"}))
+    >>> entry = {"id": "a", "kind": "recall", "topics": ["t"], "section": "s"}
+    >>> list(problems(entry | {"question": "?"}))
     ['answer: missing']
     """
     if not isinstance(entry, dict):

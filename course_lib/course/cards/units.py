@@ -129,8 +129,10 @@ def read_number(text: str, unit: str) -> float:
     A comma before groups of exactly three digits separates thousands; any other single
     comma is decimal.
 
-    >>> read_number("40", "GiB"), read_number("40,960 MiB", "GiB"), read_number("1.5e3", "tokens")
-    (40.0, 40.0, 1500.0)
+    >>> read_number("40", "GiB"), read_number("40,960 MiB", "GiB")
+    (40.0, 40.0)
+    >>> read_number("1.5e3", "tokens")
+    1500.0
     >>> read_number("1,024", ""), read_number("1,5", ""), read_number("0,125", "")
     (1024.0, 1.5, 0.125)
     """

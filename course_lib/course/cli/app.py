@@ -2,8 +2,10 @@
 
 exit code   meaning
 0           done
-1           the answer is no: a check failed, not one request fits, the machine is not as it should be
-2           the input was refused, or something it names is missing; the message says what is allowed
+1           the answer is no: a check failed, not one request fits, the machine is not
+            as it should be
+2           the input was refused, or something it names is missing; the message says
+            what is allowed
 130         a quiz was interrupted by Ctrl-C; every review given before it is kept
 """
 
@@ -16,9 +18,9 @@ from course_lib.course.cli import cards, doctor, fit, kv, lab, quiz, spec
 from course_lib.course.cli.console import plainly, say
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 the answer is no (a check failed, not one request fits, "
-    "the machine is not as it "
-    "should be); 2 the input was refused; 130 a quiz was interrupted."
+    "Exit codes: 0 done; 1 the answer is no (a check failed, not one request fits, the "
+    "machine is not as it should be); 2 the input was refused; 130 a quiz was "
+    "interrupted."
 )
 
 app = typer.Typer(

@@ -199,6 +199,6 @@ def gpu_text(gpu: Mapping[str, Any], context: int) -> str:
     requests = plural(gpu["max_concurrency_requests"], "request")
     return (
         f"On {gpu['devices']} x {gpu['name']} ({memory}, {gpu['reserve_share']:.0%} "
-        "kept back): "
-        f"weights {weights}, and room for {requests} of {count_text(context)} tokens."
+        f"kept back): weights {weights}, and room for {requests} of "
+        f"{count_text(context)} tokens."
     )

@@ -20,7 +20,8 @@ LABS = Path(__file__).resolve().parents[3] / "labs"
 FOLDER = Path("my_labs")
 PASSED, NOT_ATTEMPTED = "passed", "not attempted"
 FAILED_CHECK = re.compile(
-    r"CheckFailed: (?P<what>.*?)\n  expected: (?P<expected>.*?)\n  got:      (?P<got>.*?)"
+    r"CheckFailed: (?P<what>.*?)"
+    r"\n  expected: (?P<expected>.*?)\n  got:      (?P<got>.*?)"
     r"\n  hint \((?P<hint_name>\w+)\): (?P<hint>.*)",
     re.DOTALL,
 )

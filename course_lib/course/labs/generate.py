@@ -3,8 +3,8 @@
 A source notebook in `labs/source` holds the solutions and the hidden tests, marked as
 nbgrader marks them:
 
-    ### BEGIN SOLUTION ... ### END SOLUTION            in a cell with nbgrader metadata solution=true
-    ### BEGIN HIDDEN TESTS ... ### END HIDDEN TESTS    in a cell with nbgrader metadata grade=true
+    ### BEGIN SOLUTION ... ### END SOLUTION            in a cell marked solution=true
+    ### BEGIN HIDDEN TESTS ... ### END HIDDEN TESTS    in a cell marked grade=true
 
 The student version is what nbgrader's own `generate_assignment` would release: the same
 preprocessors in the same order, without its database. It is committed, and a test

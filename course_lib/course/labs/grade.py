@@ -7,7 +7,8 @@ check that failed with its hint.
 
     status      meaning
     graded      every check ran to its end
-    timeout     a cell ran past --cell-timeout, or the submission past --timeout; the rest was still graded
+    timeout     a cell ran past --cell-timeout, or the submission past --timeout;
+                the rest was still graded
     died        a cell killed its kernel; the rest was still graded
     flood       a cell printed more than the limit; the rest was still graded
     unreadable  the file is not a notebook, or not one of this lab

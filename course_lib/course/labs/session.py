@@ -40,8 +40,10 @@ KEPT_ENVIRONMENT = (
 )
 PRELUDE = """
 import sys
-exit = quit = sys.exit  # IPython's own versions would stop the kernel after the cell, and blame the next one
-get_ipython().InteractiveTB.set_mode("Minimal")  # nobody reads the tracebacks, and long ones are slow to make
+# IPython's own exit would stop the kernel after the cell, and blame the next one.
+exit = quit = sys.exit
+# Nobody reads the tracebacks, and long ones are slow to make.
+get_ipython().InteractiveTB.set_mode("Minimal")
 try:
     import resource
     resource.setrlimit(resource.RLIMIT_DATA, ({memory}, {memory}))

@@ -3,8 +3,10 @@
 A student's notebook comes back with cells deleted, copied, moved or edited. `restore`
 builds the list of code cells to run, in the order of the lab's source:
 
-    given and check cells    always from the source, hidden tests included, wherever the student put theirs
-    solution cells           every version the student left, in their order, so that the last one counts
+    given and check cells    always from the source, hidden tests included, wherever
+                             the student put theirs
+    solution cells           every version the student left, in their order, so that
+                             the last one counts
     the student's own cells  after the lab cell that they followed
 
 Symbols: a *lab cell* is one with an nbgrader id; the source gives each a role: given,
@@ -71,7 +73,8 @@ def read_submission(path: Path) -> NotebookNode:
         raise
     except RecursionError:
         raise Unreadable("the file is nested too deeply") from None
-    except Exception as error:  # whatever a broken file provokes is this file's reason, not the run's end
+    # Whatever a broken file provokes is this file's reason, not the run's end.
+    except Exception as error:
         raise Unreadable(
             f"the file is not a notebook ({type(error).__name__}: {str(error)[:120]})"
         ) from None

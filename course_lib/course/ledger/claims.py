@@ -119,7 +119,8 @@ def read_claims(
 def problems(entry: object) -> Iterator[str]:
     """Yield what is wrong with one entry, field by field.
 
-    >>> list(problems({"id": "a", "claim": "b", "reason": "c", "verdict": "holds", "source": 2}))
+    >>> entry = {"id": "a", "claim": "b", "reason": "c", "verdict": "holds"}
+    >>> list(problems(entry | {"source": 2}))
     ['evidence: missing', 'source=2: allowed is a mapping']
     """
     if not isinstance(entry, dict):

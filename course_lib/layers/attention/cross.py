@@ -54,7 +54,8 @@ class CrossAttention(AttentionHeads):
 
     >>> import torch
     >>> layer = CrossAttention(8, heads=4, kv_heads=4, head_dim=2)
-    >>> source = layer.encoder_kv(torch.zeros(1, 5, 8), torch.tensor([[0, 1, 2, -1, -1]]))
+    >>> source_positions = torch.tensor([[0, 1, 2, -1, -1]])
+    >>> source = layer.encoder_kv(torch.zeros(1, 5, 8), source_positions)
     >>> layer(torch.zeros(1, 3, 8), torch.tensor([[0, 1, 2]]), source).shape
     torch.Size([1, 3, 8])
     """

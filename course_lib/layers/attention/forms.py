@@ -86,8 +86,9 @@ def attend(
         arXiv:1911.02150; softcap, Gemma 2, arXiv:2408.00118; sinks, gpt-oss model card,
         arXiv:2508.10925.
 
-    >>> q, k, v = torch.zeros(1, 1, 4, 2), torch.zeros(1, 2, 1, 2), torch.tensor([0.0, 8.0])
-    >>> y, weights = attend(q, k, v.reshape(1, 2, 1, 1), torch.ones(1, 1, 2, dtype=torch.bool))
+    >>> q, k = torch.zeros(1, 1, 4, 2), torch.zeros(1, 2, 1, 2)
+    >>> v = torch.tensor([0.0, 8.0]).reshape(1, 2, 1, 1)
+    >>> y, weights = attend(q, k, v, torch.ones(1, 1, 2, dtype=torch.bool))
     >>> y.flatten().tolist(), tuple(weights.shape)
     ([4.0, 4.0, 4.0, 4.0], (1, 4, 1, 2))
     """

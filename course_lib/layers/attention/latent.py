@@ -8,8 +8,8 @@ k^R for the rotary key.
 
     c   = norm(W_down x)   [b t r]      the latent                    cached
     k_r = rope(W_rope x)   [b t p]      one rotary key for all heads  cached
-    K   = [W_uk c ; k_r]   [b t h n+p]  keys      rebuilt from the cache in the plain form,
-    V   = W_uv c           [b t h v]    values    never built in the absorbed form
+    K   = [W_uk c ; k_r]   [b t h n+p]  keys      the plain form rebuilds both from the
+    V   = W_uv c           [b t h v]    values    cache, the absorbed form neither
 
 DeepSeek-V2 and V3 cache r + p = 512 + 64 = 576 numbers a token and layer. The same keys
 and values in full are h (n + p + v) = 128 (128 + 64 + 128) = 40,960.
@@ -197,8 +197,9 @@ def latent_decode_flops(mixer: LatentAttentionSpec, context: int) -> dict[str, i
     *Equation*: with s = context, up = 2 r h (n + v) and the cost of a pair of tokens
         from `costs.flops`,
         plain     s up + s pair            rebuild K and V of all s tokens, then attend
-        absorbed  up   + s pair_absorbed   move the query and the output, attend on the latents
-        expanded  up   + s pair            cache K and V in full instead: h (n + p + v) numbers a token
+        absorbed  up   + s pair_absorbed   move query and output, attend on the latents
+        expanded  up   + s pair            cache K and V in full instead:
+                                           h (n + p + v) numbers a token
 
     Args:
         mixer: the layer's spec.
@@ -210,7 +211,8 @@ def latent_decode_flops(mixer: LatentAttentionSpec, context: int) -> dict[str, i
     *Source*: counted from DeepSeek-V2, section 2.1, arXiv:2405.04434.
 
     >>> from course_lib.specs.loader import load_spec
-    >>> flops = latent_decode_flops(load_spec("deepseek-v3").layers[0].mixer, context=4096)
+    >>> mixer = load_spec("deepseek-v3").layers[0].mixer
+    >>> flops = latent_decode_flops(mixer, context=4096)
     >>> {form: f"{count / 1e9:.2f} GFLOP" for form, count in flops.items()}
     {'plain': '137.77 GFLOP', 'absorbed': '1.17 GFLOP', 'expanded': '0.37 GFLOP'}
     """

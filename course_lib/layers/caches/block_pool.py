@@ -5,7 +5,8 @@ Symbols: g KV heads, k key width, v value width. A *block* holds `block_size`
 consecutive tokens of one row; a row's *table* lists its blocks in order.
 
     block_size = 4, table = [7, 2, 5]
-    logical position 6  ->  block table[6 // 4] = 2, offset 6 % 4 = 2   (slot 2 * 4 + 2 = 10 of the pool)
+    logical position 6  ->  block table[6 // 4] = 2, offset 6 % 4 = 2:
+    slot 2 * 4 + 2 = 10 of the pool
 
 Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, sections 4.2 to 4.4.
 """

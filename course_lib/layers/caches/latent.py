@@ -33,7 +33,8 @@ class LatentCache:
     *Cost*: b * capacity * (r + p) * bytes an element, from the start.
     *Source*: DeepSeek-V2, section 2.1.4 and table 1, arXiv:2405.04434.
 
-    >>> LatentCache(1, 1, kv_rank=512, rope_dim=64, dtype=torch.bfloat16).nbytes  # 576 numbers
+    >>> cache = LatentCache(1, 1, kv_rank=512, rope_dim=64, dtype=torch.bfloat16)
+    >>> cache.nbytes  # 576 numbers
     1152
     """
 

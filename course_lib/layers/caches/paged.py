@@ -10,7 +10,8 @@ A *block* holds `block_size` consecutive tokens of one row. A row's *table* list
 blocks in order.
 
     block_size = 4, table = [7, 2, 5]
-    logical position 6  ->  block table[6 // 4] = 2, offset 6 % 4 = 2   (slot 2 * 4 + 2 = 10 of the pool)
+    logical position 6  ->  block table[6 // 4] = 2, offset 6 % 4 = 2:
+    slot 2 * 4 + 2 = 10 of the pool
     10 tokens hold 3 blocks = 12 slots: 2 are waste, and a row can never waste
     block_size or more.
 

@@ -4,8 +4,8 @@ Symbols: x one head's key or value (k or v numbers), q its codes, n the largest 
 step the distance between neighbouring codes. Papers write s for the step and z for the
 zero point.
 
-    symmetric   step = 2 max|x| / n,         q = round(x / step) + n / 2,     n = 254 or 14
-    asymmetric  step = (max x - min x) / n,  q = round((x - min x) / step),   n = 255 or 15
+    symmetric   step = 2 max|x| / n,         q = round(x / step) + n / 2,    n = 254, 14
+    asymmetric  step = (max x - min x) / n,  q = round((x - min x) / step),  n = 255, 15
 
     4 bits, x = [-7.0, 1.2, 3.0]: step 1, q = [0, 8, 10], back [-7, 1, 3]; no error is
     above step / 2.
@@ -32,7 +32,8 @@ def pack_nibbles(codes: UInt8[Tensor, "*axes k"]) -> UInt8[Tensor, "*axes half"]
     """Two 4-bit codes to a byte, the first in the low half; an odd last one stands
     alone.
 
-    >>> pack_nibbles(torch.tensor([1, 2, 15], dtype=torch.uint8)).tolist()  # 1 + 16 * 2, 15
+    >>> codes = torch.tensor([1, 2, 15], dtype=torch.uint8)
+    >>> pack_nibbles(codes).tolist()  # 1 + 16 * 2, 15
     [33, 15]
     """
     even = torch.nn.functional.pad(codes, (0, codes.shape[-1] % 2))
@@ -70,7 +71,8 @@ class Quantiser:
     *Source*: Liu et al. 2024, section 3, arXiv:2402.02750.
 
     >>> quantiser = Quantiser(bits=4)
-    >>> quantiser.decode(*quantiser.encode(torch.tensor([-7.0, 1.2, 3.0])), width=3).tolist()
+    >>> encoded = quantiser.encode(torch.tensor([-7.0, 1.2, 3.0]))
+    >>> quantiser.decode(*encoded, width=3).tolist()
     [-7.0, 1.0, 3.0]
     """
 
@@ -203,8 +205,10 @@ class QuantisedCache:
     *Differs from source*: one scale for each token and head, for keys too; nothing
         stays in full precision.
 
-    >>> QuantisedCache(1, 10, kv_heads=2, head_dim=64).nbytes, 10 * 2 * (64 + 64 + 2 * 4)
-    (2720, 2720)
+    >>> QuantisedCache(1, 10, kv_heads=2, head_dim=64).nbytes
+    2720
+    >>> 10 * 2 * (64 + 64 + 2 * 4)
+    2720
     """
 
     def __init__(

@@ -22,9 +22,9 @@ class RingCache(Slots):
         1             0  1  -  -   0 1
         2             0  1  2  -   0 1 2
         3             0  1  2  3   0 1 2 3
-        4             4  1  2  3   4 1 2 3           out of order: the mask goes by position
+        4             4  1  2  3   4 1 2 3         out of order: masks go by position
         5             4  5  2  3   4 5 2 3
-        6 7 8         8  5  6  7   4 5 2 3 6 7 8     query 6 still needs 3, which 7 overwrites
+        6 7 8         8  5  6  7   4 5 2 3 6 7 8   query 6 needs 3, which 7 overwrites
 
     A single token reads its slots in place. A longer chunk gets the old window and the
     new tokens side by side (a copy), and its tokens are stored after.

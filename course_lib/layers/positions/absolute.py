@@ -39,7 +39,8 @@ def sinusoidal(
     *Cost*: no parameters, b t d numbers.
     *Source*: Vaswani et al. 2017, section 3.5, arXiv:1706.03762.
 
-    >>> [sinusoidal(torch.tensor([[0]]), 4, layout=layout).flatten().tolist() for layout in LAYOUTS]
+    >>> first = torch.tensor([[0]])
+    >>> [sinusoidal(first, 4, layout=name).flatten().tolist() for name in LAYOUTS]
     [[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
     """
     if width < 1:

@@ -144,7 +144,8 @@ def apply_rope(
     *Source*: Su et al. 2021, eq. 34, arXiv:2104.09864.
 
     >>> cos, sin = Rope(dim=2).tables(torch.tensor([[0, 1]]))
-    >>> turned = apply_rope(torch.tensor([1.0, 0.0]).expand(1, 2, 1, 2), cos, sin)[0, 1, 0]
+    >>> x = torch.tensor([1.0, 0.0]).expand(1, 2, 1, 2)
+    >>> turned = apply_rope(x, cos, sin)[0, 1, 0]
     >>> [round(number, 4) for number in turned.tolist()]  # cos 1, sin 1
     [0.5403, 0.8415]
     """

@@ -151,7 +151,10 @@ VARIANTS: Mapping[
 }
 # Buffers that checkpoints carry: masks, rotary speeds and Marian's sines, which a model
 # of ours works out.
-NOT_WEIGHTS = r"\.(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$|\.embed_positions(\.weight)?$|position_ids$"
+NOT_WEIGHTS = (
+    r"\.(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$"
+    r"|\.embed_positions(\.weight)?$|position_ids$"
+)
 OTHER_NAMES = {
     "embed_out.weight": "lm_head.weight"
 }  # in files of GPT-NeoX; `transformers` reads both

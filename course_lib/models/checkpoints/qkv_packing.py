@@ -4,10 +4,11 @@ Symbols: g KV groups, r query heads a group, k head width. Weights are [out in] 
     side, biases [out].
 
     same      one tensor, as it stands
-    stacked   the rows of one after those of the other       [queries; keys; values]
+    stacked   the rows of one after those of the other     [queries; keys; values]
     columns   the same, but stored as [in out] (GPT-2's Conv1D)
-    grouped   group by group: r queries, its key, its value   [g (r + 2) k], which is one head at a time when
-              g = h (GPT-NeoX, BLOOM) and queries, key, value when g = 1 (Falcon-7B)
+    grouped   group by group: r queries, its key, its value  [g (r + 2) k]; which is
+              one head at a time when g = h (GPT-NeoX, BLOOM), and queries, key, value
+              when g = 1 (Falcon-7B)
 """
 
 from collections.abc import Callable, Sequence

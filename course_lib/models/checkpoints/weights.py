@@ -126,9 +126,11 @@ def hf_tensors(
 
     >>> from course_lib.models.lm import CausalLM
     >>> from course_lib.specs.from_hf import spec_from_hf_config
-    >>> sizes = {"n_embd": 4, "n_head": 2, "n_layer": 1, "n_positions": 8, "vocab_size": 7}
-    >>> tensors = hf_tensors(CausalLM(spec_from_hf_config({"model_type": "gpt2", **sizes})))
-    >>> tensors["transformer.h.0.attn.c_attn.weight"].shape  # [in, out] of queries, keys and values
+    >>> config = {"model_type": "gpt2", "n_embd": 4, "n_head": 2, "n_layer": 1}
+    >>> config |= {"n_positions": 8, "vocab_size": 7}
+    >>> tensors = hf_tensors(CausalLM(spec_from_hf_config(config)))
+    >>> # [in, out] of queries, keys and values
+    >>> tensors["transformer.h.0.attn.c_attn.weight"].shape
     torch.Size([4, 12])
     """
     source = (

@@ -20,7 +20,8 @@ from course_lib.specs.records import (
 )
 from course_lib.specs.rotary import LAYER_TYPES, rope_spec
 
-LONGEST_PAUSE = 3  # ModernBERT: every third layer sees the whole text, where the config says nothing
+# ModernBERT: every third layer sees the whole text, where the config says nothing.
+LONGEST_PAUSE = 3
 
 
 def bert(config: Config) -> ModelSpec:

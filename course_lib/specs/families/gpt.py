@@ -25,9 +25,8 @@ def gpt2(config: Config) -> ModelSpec:
         "scale_attn_weights", True
     ):
         raise ValueError(
-            "config fields 'scale_attn_by_inverse_layer_idx' and "
-            "'scale_attn_weights': only false and true, "
-            "as GPT-2 has them, are supported"
+            "config fields 'scale_attn_by_inverse_layer_idx' and 'scale_attn_weights': "
+            "only false and true, as GPT-2 has them, are supported"
         )
     width = config.count("n_embd")
     norm = layer_norm(config.number("layer_norm_epsilon", 1e-5))

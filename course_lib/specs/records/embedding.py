@@ -33,6 +33,9 @@ class EmbeddingSpec(Sized):
     head_shift: bool = False
 
 
+PLAIN = EmbeddingSpec()  # a table of words and nothing else; the head has its own
+
+
 @dataclass(frozen=True, kw_only=True)
 class TransformSpec(Sized):
     """What a masked model does to a vector before it scores the words:

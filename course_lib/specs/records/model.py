@@ -15,7 +15,7 @@ from typing import Literal
 from course_lib.specs.frozen import Sized
 from course_lib.specs.provenance import NOTHING_PUBLISHED, Published, Source
 from course_lib.specs.records.attention import AttentionSpec, LatentAttentionSpec
-from course_lib.specs.records.embedding import EmbeddingSpec, TransformSpec
+from course_lib.specs.records.embedding import PLAIN, EmbeddingSpec, TransformSpec
 from course_lib.specs.records.feed_forward import FFNSpec, MoESpec
 from course_lib.specs.records.norm import NormSpec
 from course_lib.specs.records.recurrent import RWKVSpec, SSMSpec
@@ -57,7 +57,7 @@ class ModelSpec(Sized):
     vocab: int = 0
     layers: tuple[LayerSpec, ...]
     encoder: tuple[LayerSpec, ...] = ()
-    embeddings: EmbeddingSpec = EmbeddingSpec()
+    embeddings: EmbeddingSpec = PLAIN
     final_norm: NormSpec | None = None
     head: Literal["lm", "mlm", "pooler", "classifier", "projection", "none"] = "lm"
     transform: TransformSpec | None = None

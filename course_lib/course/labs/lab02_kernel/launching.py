@@ -84,8 +84,7 @@ def launch(kernel: Callable, grid: tuple[int, ...], *arguments, **constants) -> 
     if not (triton.knobs.runtime.interpret and isinstance(tl.max, InterpretedFunction)):
         raise ValueError(
             "TRITON_INTERPRET was not 1 when Triton was imported: checks run kernels "
-            "on the CPU, and 1 is "
-            "allowed; restart the notebook's kernel and run its "
+            "on the CPU, and 1 is allowed; restart the notebook's kernel and run its "
             "first cell before all others"
         )
     try:

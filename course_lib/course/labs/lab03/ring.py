@@ -23,8 +23,7 @@ HINTS = {
     "keep_last": "Of a chunk longer than the window, the last `window` tokens stay. "
     "Cut the chunk before you write: two tokens for one slot arrive in no fixed order.",
     "old_and_new": "The first queries of a chunk still need old keys that its last "
-    "tokens overwrite. "
-    "Collect old and new entries before you write.",
+    "tokens overwrite. Collect old and new entries before you write.",
     "once": "A token must come back once. Seen twice, it gets twice its weight.",
     "constant_memory": "The ring has `window` slots for ever: write in place, do not "
     "join onto self.keys.",
