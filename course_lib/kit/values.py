@@ -125,16 +125,7 @@ def read_values(notebook: str | Path) -> Mapping[str, Value]:
 def cell_values(cell: Mapping) -> list[Value]:
     """Return the values recorded in the stored outputs of one notebook cell."""
     bundles = (output.get("data", {}) for output in cell.get("outputs", []))
-    return [
-        Value(**fields)
-        for bundle in bundles
-        for fields in _listed(bundle.get(MIME, []))
-    ]
-
-
-def _listed(payload: list | dict) -> list:
-    """One value alone: how notebooks stored it until they are converted."""
-    return [payload] if isinstance(payload, dict) else payload
+    return [Value(**fields) for bundle in bundles for fields in bundle.get(MIME, [])]
 
 
 def _significant(value: float, digits: int) -> str:

@@ -159,7 +159,7 @@ def pad_rows(
     Args:
         rows: one or more.
         value: of the padding.
-        side: "right" to train, or "left": all rows end together, to write on from there.
+        side: "right" to train; "left" to write on, as all rows then end together.
 
     Raises:
         ValueError: there is no row, or the side is another word.
