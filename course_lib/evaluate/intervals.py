@@ -1,14 +1,12 @@
 """How sure a mean is: Student's t for few runs, the bootstrap for many queries, Wilson
 for a share.
 
-Three seeds of a model: `student_interval`, and `paired_interval` for two models on the
-same seeds. It takes the runs as draws from a normal distribution, which nothing checks
-on three of them. How many seeds are enough: `evaluate.seeds`.
+Three seeds of a model: `student_interval`, or `paired_interval` for two models on the
+same seeds. It takes runs as normal, which three cannot show (see `evaluate.seeds`).
 
-A score measured on n queries would come out otherwise on n others. The bootstrap draws
-n of the measured values with replacement, again and again, and looks at how the mean
-moves. It says nothing about another training seed, another corpus or a biased sample:
-those are not in the values.
+A score on n queries would come out otherwise on n others. The bootstrap draws n of the
+values with replacement, again and again, and looks at how the mean moves. It says
+nothing about another seed, another corpus or a biased sample: those are not in them.
 
 Of 40 values that are all 0, every resample is 0 too, and the bootstrap is sure of it.
 Wilson's interval is not: it is made for counts, and holds at none and at all.
@@ -51,6 +49,11 @@ class Interval:
         """Return half the width: what stands behind the plus-minus sign."""
         return (self.high - self.low) / 2
 
+    @property
+    def plus_minus(self) -> tuple[float, float]:
+        """Return (mean, half the width), as a table prints them."""
+        return self.mean, self.half
+
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
 
@@ -89,11 +92,9 @@ def paired_interval(
     *,
     confidence: float = 0.95,
 ) -> Interval:
-    """Return the mean of `first - second` with its t-interval: two models on the same
-    seeds.
+    """Return the mean of `first - second` with its t-interval, seed by seed.
 
-    What a seed does to both (order of the data, initial weights of shared parts) drops
-    out of the differences.
+    What a seed does to both, such as the order of the data, drops out.
 
     Raises:
         ValueError: the two have unlike lengths; and what `student_interval` raises.
@@ -115,7 +116,7 @@ def unpaired_interval(
 
     *Equation*: the standard error is sqrt(a + b) with a = s1^2 / n1 and b = s2^2 / n2,
     and the degrees of freedom are (a + b)^2 / (a^2 / (n1 - 1) + b^2 / (n2 - 1)). The
-    variances may differ, and so may the numbers of runs; `count` is all of them.
+    variances may differ, and so may the numbers of runs; `count` is their sum.
 
     Raises:
         ValueError: as for `student_interval`.

@@ -70,6 +70,7 @@ def test_the_t_interval_of_three_by_hand():
     found = student_interval([1.0, 2.0, 3.0])
     assert (found.mean, found.count, found.confidence) == (2.0, 3, 0.95)
     assert found.half == pytest.approx(0.95 * math.sqrt(2 / 0.0975) / math.sqrt(3), rel=1e-12)
+    assert found.plus_minus == (found.mean, found.half)
     assert found.high - found.mean == pytest.approx(found.mean - found.low, rel=1e-12)
 
 
