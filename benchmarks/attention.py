@@ -30,7 +30,8 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from course_lib.kit.timing import compare, peak_tensor_bytes
+from course_lib.kit.memory import peak_tensor_bytes
+from course_lib.kit.timing import compare
 from course_lib.layers.attention.forms import attend, attend_sdpa
 from course_lib.layers.masks import causal_mask
 from course_lib.layers.positions.numbering import next_positions

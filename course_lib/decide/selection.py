@@ -2,10 +2,11 @@
 the Pareto front.
 
 The sum adds up only in one unit. Here it is US dollars a request, so that each weight
-is a price somebody can
-name: of a wrong answer, of a second of waiting, of a dollar of spending, of an
-incident. Symbols: J the objective; lambda_q, lambda_l, lambda_c, lambda_r its weights
-(q quality, l latency, c cost, r risk).
+is a price somebody can name: of a wrong answer, of a second of waiting, of a dollar of
+spending, of an incident.
+
+Symbols: J the objective; lambda_q, lambda_l, lambda_c, lambda_r its weights (q quality,
+l latency, c cost, r risk).
 
 A weighted sum is a convention. It cannot express a limit, and it never picks a
 candidate in a dent of the Pareto front; `winner` takes limits apart from weights, and

@@ -8,7 +8,8 @@ A profile is a promise about time, not about results:
     gpu     the default with a CUDA device: sizes at which the guide's claims show best
 
 `COURSE_PROFILE` chooses; unset, the hardware does. A size that depends on the profile
-is written once, as `scale(smoke=..., cpu=..., gpu=...)`, in the notebook that uses it.
+is written once, as `by_profile(smoke=..., cpu=..., gpu=...)`, in the notebook that uses
+it.
 """
 
 import os
@@ -24,6 +25,7 @@ PROFILES = ("smoke", "cpu", "gpu")
 VARIABLE = "COURSE_PROFILE"
 
 Size = TypeVar("Size")
+Device = torch.device | str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,3 +131,11 @@ def setup(seed: int = 0) -> Runtime:
         profile=chosen,
         seed=seed,
     )
+
+
+def synchronise(device: Device = None) -> None:
+    """Wait until the device has done everything it was given; nothing to do on the
+    CPU.
+    """
+    if device is not None and torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,29 +1,23 @@
-"""Time, memory and bandwidth, measured so that the number can be trusted.
+"""Time and bandwidth, measured so that the number can be trusted.
 
 - A time is the median of repeats after a warm-up, with the device's queue drained
   before both readings.
 - Two alternatives are compared inside one run, turn by turn, so that a machine that
   slows down slows both. The figure to quote is their ratio: it travels between machines
   better than either time.
-- A peak is the bytes of tensors that one call held at once beyond what was there before
-  it. On CUDA the allocator reports it. On the CPU every tensor an operator returns is
-  followed until it is freed; scratch space inside one operator is not seen, nor is
-  anything that is not a tensor. (A process' resident size would count both, but it also
-  keeps what the C allocator does not hand back, so a second call reads 0.)
 """
 
 import statistics
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from course_lib.kit.memory import peak_tensor_bytes
+from course_lib.kit.runtime import Device, synchronise
 
 Work = Callable[[], object]
-Device = torch.device | str | None
 
 
 @dataclass(frozen=True)
@@ -77,14 +71,6 @@ class Bandwidth:
     bytes_per_s: float
     moved_bytes: int
     timing: Timing
-
-
-def synchronise(device: Device = None) -> None:
-    """Wait until the device has done everything it was given; nothing to do on the
-    CPU.
-    """
-    if device is not None and torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def measure(
@@ -215,61 +201,6 @@ def measure_bandwidth(
     timing = measure(work, repeats=repeats, warmup=warmup, device=device)
     moved = source.nbytes * (1 if target is None else 2)
     return Bandwidth(moved / timing.median_s, moved, timing)
-
-
-def peak_tensor_bytes(fn: Work, device: Device = None) -> int:
-    """Return the tensor bytes that one call of `fn` holds at once beyond those held
-    before it.
-    """
-    if device is None or torch.device(device).type != "cuda":
-        with _LiveBytes() as live:
-            fn()
-        return live.peak
-    synchronise(device)
-    before = torch.cuda.memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    fn()
-    synchronise(device)
-    return torch.cuda.max_memory_allocated(device) - before
-
-
-class _LiveBytes(TorchDispatchMode):
-    """Follow the storages that operators return, from birth to release."""
-
-    def __init__(self):
-        super().__init__()
-        self.now = self.peak = 0
-        self.known: set[int] = set()
-
-    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        for storage in _storages((args, kwargs)):
-            self._follow(storage, 0)
-        result = operator(*args, **kwargs)
-        for storage in _storages(result):
-            self._follow(storage, storage.nbytes())
-        return result
-
-    def _follow(self, storage: torch.UntypedStorage, size: int) -> None:
-        address = storage._cdata
-        if address in self.known:
-            return
-        self.known.add(address)
-        self.now += size
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._release, address, size)
-
-    def _release(self, address: int, size: int) -> None:
-        self.known.discard(address)
-        self.now -= size
-
-
-def _storages(tree: object) -> list[torch.UntypedStorage]:
-    return [
-        leaf.untyped_storage()
-        for leaf in tree_leaves(tree)
-        if isinstance(leaf, torch.Tensor)
-    ]
 
 
 def _seconds(fn: Work, device: Device) -> float:

@@ -10,8 +10,8 @@ T5 numbers its holes and asks for their content, so targets are short. BART does
 how much is missing (a hole may hold nothing at all), may shuffle sentences too, and
 asks for everything.
 
-Symbols: n tokens, h hidden tokens in k holes. A layout says where the holes are and how
-    long each is.
+Symbols: n tokens, h hidden tokens in k holes. Where the holes stand is drawn in
+`train.holes`.
 
 Source: Raffel et al. 2020 (T5), section 3.1.4, arXiv:1910.10683; Lewis et al. 2020
 (BART), section 2.2, arXiv:1910.13461.
@@ -26,9 +26,8 @@ from torch import Tensor
 
 from course_lib.tasks.tokenizer import FIRST_SENTINEL, MASK, SENTINELS, sentinel
 from course_lib.train.batches import Batch
+from course_lib.train.holes import layout, place_holes, poisson_lengths
 from course_lib.train.objectives import seq2seq_batch
-
-Hole = tuple[int, int]  # first hidden place, place after the last
 
 
 def span_corruption(
@@ -194,9 +193,9 @@ def infill(
     _check(tokens, share, mean)
     hidden = min(max(round(len(tokens) * share), 1), len(tokens) - 1)
     kept = len(tokens) - hidden
-    lengths = _poisson_lengths(hidden, mean, kept + 1, generator)
+    lengths = poisson_lengths(hidden, mean, kept + 1, generator)
     out, end = [], 0
-    for start, stop in _place(
+    for start, stop in place_holes(
         [length for length in lengths if length], kept, generator
     ):
         out += [tokens[end:start], torch.tensor([MASK])]
@@ -233,68 +232,6 @@ def permute_sentences(
     return torch.cat(
         [pieces[i] for i in torch.randperm(len(pieces), generator=generator).tolist()]
     )
-
-
-def layout(
-    length: int, hidden: int, holes: int, generator: torch.Generator
-) -> list[Hole]:
-    """Draw where `holes` holes stand that hide `hidden` of `length` tokens; all layouts
-    are equally likely.
-
-    Take the hidden tokens out: the rest has length - hidden + 1 seams, and each hole
-    closes into another one, so holes never touch. Their lengths come from cutting the
-    hidden tokens at holes - 1 places.
-
-    Raises:
-        ValueError: that many holes do not fit.
-
-    >>> layout(10, 4, 2, torch.Generator().manual_seed(0))
-    [(0, 3), (4, 5)]
-    """
-    if not 1 <= holes <= min(hidden, length - hidden + 1):
-        raise ValueError(
-            f"holes={holes}: allowed are 1 to {min(hidden, length - hidden + 1)}"
-        )
-    cuts = [
-        0,
-        *(cut + 1 for cut in _different(holes - 1, hidden - 1, generator)),
-        hidden,
-    ]
-    return _place(
-        [stop - start for start, stop in pairwise(cuts)], length - hidden, generator
-    )
-
-
-def _place(lengths: Sequence[int], kept: int, generator: torch.Generator) -> list[Hole]:
-    """Put holes of these lengths, in this order, at different seams of the `kept`
-    tokens.
-    """
-    holes, before = [], 0
-    for seam, length in zip(
-        _different(len(lengths), kept + 1, generator), lengths, strict=True
-    ):
-        holes.append((seam + before, seam + before + length))
-        before += length
-    return holes
-
-
-def _different(count: int, below: int, generator: torch.Generator) -> list[int]:
-    """Draw `count` different numbers under `below`, in order."""
-    return sorted(torch.randperm(below, generator=generator)[:count].tolist())
-
-
-def _poisson_lengths(
-    total: int, mean: float, most: int, generator: torch.Generator
-) -> list[int]:
-    """Draw lengths that sum to `total`; at most `most` of them above 0, so the last may
-    have to be long.
-    """
-    lengths: list[int] = []
-    while rest := total - sum(lengths):
-        drawn = int(torch.poisson(torch.tensor(mean), generator=generator))
-        last = len(lengths) - lengths.count(0) == most - 1
-        lengths.append(rest if drawn and last else min(drawn, rest))
-    return lengths
 
 
 def _split(tokens: Tensor) -> tuple[list[Tensor], list[int]]:

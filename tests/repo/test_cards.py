@@ -6,8 +6,9 @@ import re
 import pytest
 import yaml
 
+from course_lib.course.cards.form import FIELDS, problems
 from course_lib.course.cards.quiz import shown_order
-from course_lib.course.cards.reader import FIELDS, problems, read_cards
+from course_lib.course.cards.reader import read_cards
 from course_lib.course.cards.schema import Choice, Computed, Match, Order, Predict, Recall
 from course_lib.course.cards.units import UNITS, read_number
 from course_lib.course.cards.variants import variants

@@ -8,8 +8,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from course_lib.course.cards.form import FIELDS, problems
 from course_lib.course.cards.quiz import choose, fnv1a, generator, pick, shown_order, shuffled
-from course_lib.course.cards.reader import FIELDS, problems, read_cards
+from course_lib.course.cards.reader import read_cards
 from course_lib.course.cards.schema import KINDS
 from course_lib.course.cards.units import UNITS, convert, from_base, read_number
 from course_lib.course.cards.variants import MOST, combinations, variants

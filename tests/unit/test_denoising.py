@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from course_lib.tasks.tokenizer import BOS, EOS, FIRST_SENTINEL, MASK, PAD, Tokenizer, sentinel
 from course_lib.train import denoising
+from course_lib.train.holes import layout, poisson_lengths
 
 texts = st.lists(st.integers(0, 255), min_size=2, max_size=60).map(torch.tensor)
 seeds = st.integers(0, 2**31)
@@ -75,7 +76,7 @@ def all_layouts(length, hidden, holes):
 def test_every_layout_is_as_likely(length, hidden, holes):
     """Each count is binomial: 5 standard deviations."""
     possible, draws, generator = all_layouts(length, hidden, holes), 10_000, stream()
-    counts = Counter(tuple(denoising.layout(length, hidden, holes, generator)) for _ in range(draws))
+    counts = Counter(tuple(layout(length, hidden, holes, generator)) for _ in range(draws))
     assert set(counts) == set(possible)
     share = 1 / len(possible)
     bound = 5 * (draws * share * (1 - share)) ** 0.5 + 1e-9
@@ -96,7 +97,7 @@ def test_hole_lengths_are_poisson():
     """The share of empty holes is exp(-3), and filled ones hide 3 / (1 - exp(-3)) on average."""
     generator, counts = stream(), Counter()
     for _ in range(300):  # the last length of a run is cut, so it is left out
-        counts.update(denoising._poisson_lengths(300, 3.0, 10_000, generator)[:-1])
+        counts.update(poisson_lengths(300, 3.0, 10_000, generator)[:-1])
     total = sum(counts.values())
     expected = torch.distributions.Poisson(3.0).log_prob(torch.arange(8.0)).exp().tolist()
     for length, share in enumerate(expected):
@@ -188,8 +189,8 @@ def test_batches_are_damaged_as_asked():
         (lambda: denoising.hide_spans(torch.arange(3000) % 256, stream()), "index=100"),
         (lambda: denoising.hide_spans(torch.arange(9), stream(), share=0.9, mean=1.0), "holes=8"),
         (lambda: denoising.infill(torch.arange(9), stream(), share=0.0), "share=0.0"),
-        (lambda: denoising.layout(5, 2, 3, stream()), "holes=3"),
-        (lambda: denoising.layout(5, 2, 0, stream()), "holes=0"),
+        (lambda: layout(5, 2, 3, stream()), "holes=3"),
+        (lambda: layout(5, 2, 0, stream()), "holes=0"),
     ],
 )
 def test_bad_input_is_named(call, names):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from course_lib.tasks.recall import induction
 from course_lib.tasks.tokenizer import BOS, CLS, EOS, FIRST_MERGE, MASK, PAD, SEP
 from course_lib.train import objectives
+from course_lib.train.packing import packed_batch
 
 tokens = st.lists(st.integers(0, 255), min_size=0, max_size=9)
 VOCAB = 400
@@ -52,14 +53,14 @@ def plain_packing(documents, length):
 
 @given(st.lists(tokens, min_size=1, max_size=5), st.integers(1, 12))
 def test_packing_equals_the_plain_form(documents, length):
-    batch = objectives.packed_batch([torch.tensor(d).long() for d in documents], length)
+    batch = packed_batch([torch.tensor(d).long() for d in documents], length)
     parts = zip(*(part.tolist() for part in (*batch[:3], batch.segments)), strict=True)
     assert [list(zip(*row, strict=True)) for row in parts] == plain_packing(documents, length)
 
 
 @given(st.lists(tokens, min_size=1, max_size=5), st.integers(1, 12))
 def test_packing_says_every_token_of_every_document_once(documents, length):
-    batch = objectives.packed_batch([torch.tensor(d).long() for d in documents], length)
+    batch = packed_batch([torch.tensor(d).long() for d in documents], length)
     said = batch.targets[batch.mask].tolist()
     assert said == [t for d in documents for t in (*d, EOS)]
 
@@ -167,8 +168,8 @@ def test_the_stream_decides():
     [
         (lambda: objectives.causal_batch(torch.ones(2, 1).long()), "tokens has shape"),
         (lambda: objectives.causal_batch(torch.ones(2, 3).long(), torch.ones(2, 2).bool()), "counts has"),
-        (lambda: objectives.packed_batch([], 3), "0 documents"),
-        (lambda: objectives.packed_batch([torch.ones(2).long()], 0), "length=0"),
+        (lambda: packed_batch([], 3), "0 documents"),
+        (lambda: packed_batch([torch.ones(2).long()], 0), "length=0"),
         (lambda: objectives.masked_batch(torch.ones(1, 3).long(), VOCAB, stream(), share=0.0), "share=0.0"),
         (lambda: objectives.masked_batch(torch.ones(1, 3).long(), 256, stream()), "vocab=256"),
         (lambda: objectives.seq2seq_batch([]), "rows is empty"),

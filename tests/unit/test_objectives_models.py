@@ -23,7 +23,8 @@ from course_lib.train.batches import (
 )
 from course_lib.train.denoising import span_corruption
 from course_lib.train.loop import train
-from course_lib.train.objectives import causal_batch, joined_batch, masked_batch, packed_batch, seq2seq_batch
+from course_lib.train.objectives import causal_batch, joined_batch, masked_batch, seq2seq_batch
+from course_lib.train.packing import packed_batch
 
 VOCAB = Tokenizer().vocab
 LLAMA = {"model_type": "llama", "hidden_size": 24, "num_attention_heads": 3, "num_hidden_layers": 2}

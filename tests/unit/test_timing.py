@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from course_lib.kit import timing
+from course_lib.kit.memory import peak_tensor_bytes
 
 
 class Clock:
@@ -78,28 +79,26 @@ def chain(length):
 
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_a_chain_holds_two_tensors_at_once_whatever_its_length(length):
-    assert timing.peak_tensor_bytes(chain(length)) == 2 * KILO
+    assert peak_tensor_bytes(chain(length)) == 2 * KILO
 
 
 def test_what_was_there_before_is_not_counted():
     held = torch.zeros(1000)
-    assert timing.peak_tensor_bytes(lambda: held.add_(1.0).view(10, 100).mul_(2.0)) == 0
-    assert timing.peak_tensor_bytes(lambda: held + 1.0) == KILO
+    assert peak_tensor_bytes(lambda: held.add_(1.0).view(10, 100).mul_(2.0)) == 0
+    assert peak_tensor_bytes(lambda: held + 1.0) == KILO
 
 
 def test_views_share_their_storage():
-    assert (
-        timing.peak_tensor_bytes(lambda: [torch.zeros(1000).view(10, 100)[i] for i in range(3)]) == KILO * 3
-    )
+    assert peak_tensor_bytes(lambda: [torch.zeros(1000).view(10, 100)[i] for i in range(3)]) == KILO * 3
     base = []
-    assert timing.peak_tensor_bytes(lambda: base.append(torch.zeros(1000).view(2, 500).t())) == KILO
+    assert peak_tensor_bytes(lambda: base.append(torch.zeros(1000).view(2, 500).t())) == KILO
 
 
 def test_what_autograd_saves_is_counted():
     x = torch.zeros(1000, requires_grad=True)
-    assert timing.peak_tensor_bytes(lambda: x.exp().exp().exp()) == 3 * KILO
+    assert peak_tensor_bytes(lambda: x.exp().exp().exp()) == 3 * KILO
     with torch.no_grad():
-        assert timing.peak_tensor_bytes(lambda: x.exp().exp().exp()) == 2 * KILO
+        assert peak_tensor_bytes(lambda: x.exp().exp().exp()) == 2 * KILO
 
 
 def test_the_peak_is_found_only_on_request():

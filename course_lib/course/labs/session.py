@@ -28,16 +28,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from course_lib.course.labs.submission import Step
 
-KEPT_ENVIRONMENT = (
-    "PATH",
-    "VIRTUAL_ENV",
-    "PYTHONPATH",
-    "LD_LIBRARY_PATH",
-    "SYSTEMROOT",
-    "LANG",
-    "TMPDIR",
-    "TEMP",
-)
+KEPT_ENVIRONMENT = ["PATH", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH"]
+KEPT_ENVIRONMENT += ["SYSTEMROOT", "LANG", "TMPDIR", "TEMP"]
 PRELUDE = """
 import sys
 # IPython's own exit would stop the kernel after the cell, and blame the next one.
@@ -162,10 +154,8 @@ class Session:
             return Outcome("timeout", f"no end after {self.client.timeout} s")
         except DeadKernelError:
             if self.client.received > self.limits.output_bytes:
-                return Outcome(
-                    "flood",
-                    f"more than {self.limits.output_bytes // 2**20} MiB of output",
-                )
+                most = f"{self.limits.output_bytes // 2**20} MiB"
+                return Outcome("flood", f"more than {most} of output")
             return Outcome(
                 "died", "the kernel died (os._exit, a crash, or out of memory)"
             )
@@ -206,12 +196,8 @@ async def run_steps(
             for step in steps:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    outcomes.append(
-                        Outcome(
-                            "late",
-                            f"the submission's {limits.total_s:.0f} s were used up",
-                        )
-                    )
+                    late = f"the submission's {limits.total_s:.0f} s were used up"
+                    outcomes.append(Outcome("late", late))
                     on_outcome(outcomes[-1])
                     continue
                 if session is None:
