@@ -129,7 +129,7 @@ class Stream:
         steps: decode steps until the last request ended.
         slots: slots by kind, summed over the steps; together `steps * capacity`.
         mean_batch: requests at once, mean over steps.
-        put_back: times a request lost its slots because a block was missing.
+        preempted: times a request lost its slots because a block was missing.
     """
 
     steps: int
