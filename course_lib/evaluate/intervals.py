@@ -1,18 +1,26 @@
-"""How sure a mean is: Student's t for few runs, the bootstrap for many queries, Wilson
-for a share.
+"""Confidence intervals: Student's t for few runs, the bootstrap for many queries,
+Wilson's interval for a share.
 
 Three seeds of a model: `student_interval`, or `paired_interval` for two models on the
 same seeds. It takes runs as normal, which three cannot show (see `evaluate.seeds`).
 
-A score on n queries would come out otherwise on n others. The bootstrap draws n of the
-values with replacement, again and again, and looks at how the mean moves. It says
-nothing about another seed, another corpus or a biased sample: those are not in them.
-
+The bootstrap draws n of the n values with replacement, again and again, and looks at how
+the mean moves. It says nothing about another seed or corpus: those are not in them.
 Of 40 values that are all 0, every resample is 0 too, and the bootstrap is sure of it.
 Wilson's interval is not: it is made for counts, and holds at none and at all.
 
 Source: Student 1908; unequal variances, Welch 1947, Biometrika 34; Efron 1979;
     percentile interval, Efron and Tibshirani 1993, chapter 13; Wilson 1927.
+
+Terms:
+    t interval, Student's t: the interval of a mean of few runs -> student_interval
+    paired t interval: of the difference, seed by seed -> paired_interval
+    Welch's t interval: of runs that share no seed -> unpaired_interval
+    bootstrap interval, bootstrap, confidence interval: how far a mean moves when the
+        measured values are drawn again, with replacement -> bootstrap
+    paired difference, paired bootstrap: the interval of the difference between two
+        systems on the same items -> paired_difference
+    Wilson interval: an interval for a share, which holds at none and at all -> wilson
 """
 
 from collections.abc import Sequence
@@ -70,10 +78,6 @@ def student_interval(
     and t the quantile (1 + confidence) / 2 of Student's t with n - 1 degrees of
     freedom.
 
-    Args:
-        samples: one number a run, at least two.
-        confidence: above 0 and below 1.
-
     Raises:
         ValueError: fewer than 2 values, one that is not finite, or the confidence is
         out of range.
@@ -97,7 +101,7 @@ def paired_interval(
     What a seed does to both, such as the order of the data, drops out.
 
     Raises:
-        ValueError: the two have unlike lengths; and what `student_interval` raises.
+        ValueError: unlike lengths, or what `student_interval` raises.
 
     >>> print(paired_interval([1.1, 2.1, 3.2], [1.0, 2.0, 3.0]))
     0.133 [-0.010, 0.277]
@@ -129,10 +133,8 @@ def unpaired_interval(
     a, b = (values.var().item() / len(values) for values in (first, second))
     spread = a**2 / (len(first) - 1) + b**2 / (len(second) - 1)
     freedom = (a + b) ** 2 / spread if spread else len(first) + len(second) - 2
-    difference = (first.mean() - second.mean()).item()
-    return _around(
-        difference, sqrt(a + b), freedom, torch.cat([first, second]), confidence
-    )
+    mean, both = (first.mean() - second.mean()).item(), torch.cat([first, second])
+    return _around(mean, sqrt(a + b), freedom, both, confidence)
 
 
 def bootstrap(
@@ -187,9 +189,8 @@ def paired_difference(
     """Return the mean of `first - second` with its interval: two models on the same
     queries.
 
-    Pairs are drawn together, so what makes a query hard for both drops out; the
-    interval is narrower than the two single ones suggest. The difference is clear if 0
-    lies outside.
+    Pairs are drawn together, so what makes a query hard for both drops out. The
+    difference is clear if 0 lies outside.
 
     Raises:
         ValueError: the two have unlike lengths; and what `bootstrap` raises.

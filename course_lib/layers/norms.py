@@ -1,4 +1,4 @@
-"""Norms: keep the size of a token's vector in hand before each sublayer.
+"""RMSNorm and LayerNorm: rescale each token's vector before or after a sublayer.
 
 Symbols: x a token's vector of d numbers, gamma the learned gain, beta the learned
 shift, eps a floor under the variance. The RMSNorm paper writes g for gamma. Both norms
@@ -6,6 +6,12 @@ act on the last axis only.
 
 `rms_norm_naive` and `layer_norm_naive` write the equations out; the modules call
 PyTorch's kernels.
+
+Terms:
+    RMSNorm, root mean square norm: divides a vector by its root mean square, then
+        multiplies by a learned gain -> RMSNorm, rms_norm_naive
+    LayerNorm, layer normalisation: subtracts the mean, divides by the standard
+        deviation, then applies a learned gain and shift -> LayerNorm, layer_norm_naive
 """
 
 import torch
@@ -66,10 +72,11 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.full((width,), 1.0 - offset))
 
     def forward(self, x: Float[Tensor, "*axes d"]) -> Float[Tensor, "*axes d"]:
-        gain = _at_least_float32(self.weight)
+        wide = torch.promote_types(x.dtype, torch.float32)
+        gain = self.weight.to(wide)
         if self.offset:
             gain = gain + self.offset
-        return F.rms_norm(_at_least_float32(x), gain.shape, gain, self.eps).to(x.dtype)
+        return F.rms_norm(x.to(wide), gain.shape, gain, self.eps).to(x.dtype)
 
 
 class LayerNorm(nn.Module):
@@ -104,10 +111,6 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*axes d"]) -> Float[Tensor, "*axes d"]:
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _check_width(width: int) -> None:

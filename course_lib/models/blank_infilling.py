@@ -1,16 +1,22 @@
 """Blank infilling (GLM): cut spans out of a text, then write them one after another,
-having read the rest.
+given the rest.
 
 Symbols: x the text; part A, x with each span replaced by one [MASK]; part B, the spans,
-each after a [START]. A sees A in both directions. B sees A, and what of B stands before
-it. So it is a prefix language model over A and B, with p tokens in A. The spans stand
-in any order, and each token has two positions:
+each after a [START]. A attends to A in both directions; B to A, and to what of B stands
+before it. So it is a prefix language model over A and B, with p tokens in A. The spans
+stand in any order, and each token has two positions:
 
     x         the  quick  brown  fox  jumps           spans: "quick brown", "jumps"
     input     the  [M]  fox  [M]  [S]  jumps  [S]  quick  brown
     place      0    1    2    3    3    3      1    1      1     in B, that of its [M]
     within     0    0    0    0    1    2      1    2      3     in B, counted from 1
     target     -    -    -    -  jumps  [E]  quick  brown  [E]
+
+Terms:
+    blank infilling, GLM objective: spans are cut out and written after the text, one
+        after another -> blank_out, BlankInfillingLM
+    2D positions, intra-span positions: GLM's two positions a token: where its span
+        stood, and its place inside the span -> Blanks
 """
 
 from collections.abc import Sequence
@@ -20,6 +26,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.masks import prefix
 from course_lib.layers.positions.absolute import LearnedPositions
 from course_lib.models.embed import checked_positions
@@ -28,7 +35,7 @@ from course_lib.models.layer_factory import (
     initialise,
     initialise_module,
 )
-from course_lib.models.lm import CausalLM, ModelCache
+from course_lib.models.lm import CausalLM
 from course_lib.specs.records import ModelSpec
 
 

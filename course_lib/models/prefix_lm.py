@@ -1,23 +1,28 @@
-"""A prefix language model: a causal model whose first p tokens read one another in both
-directions.
+"""Prefix language model (prefix LM): a causal model whose first p tokens attend to one
+another in both directions.
 
 Symbols: b batch, t tokens, p tokens of the prefix. The weights are those of a causal
 model; only the mask differs. With p = 0 it is the causal model, with p = t an encoder.
-What the model is asked stands in the prefix, what it answers is written after it, token
-by token, from the cache.
+The prompt is the prefix; the answer is written after it, token by token, from the
+cache.
+
+Terms:
+    prefix LM, prefix language model, PrefixLM: bidirectional over a prompt, causal over
+        the answer -> PrefixLM
 """
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.masks import prefix
-from course_lib.models.lm import CausalLM, ModelCache
+from course_lib.models.lm import CausalLM
 
 
 class PrefixLM(CausalLM):
     """Logits for the token after each given token, where the first p tokens of a row
-    see one another.
+    attend to one another.
 
     Args:
         spec: as in `CausalLM`; weights of a causal model fit.
@@ -55,7 +60,8 @@ class PrefixLM(CausalLM):
 
         Args:
             tokens, positions, cache, last_only: as in `CausalLM`. With a cache, the
-                first call holds the whole prefix, for its tokens read those after them.
+                first call holds the whole prefix, for its tokens attend to those after
+                them.
             prefix_lengths: p, real tokens of the prefix; one for all rows or one a row.
 
         Raises:

@@ -9,11 +9,12 @@ from course_lib.costs.cache import cache_bytes
 from course_lib.costs.params import param_count
 from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.latent import LatentCache
+from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.caches.window import RingCache
 from course_lib.layers.masks import CAUSAL, prefix, same_document
 from course_lib.layers.positions.numbering import next_positions, packed_positions
 from course_lib.models.block import build_blocks
-from course_lib.models.lm import CausalLM, ModelCache
+from course_lib.models.lm import CausalLM
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.loader import load_spec
 from course_lib.specs.records import EmbeddingSpec, MoESpec
@@ -157,6 +158,21 @@ def test_a_window_past_the_capacity_needs_no_ring():
     assert all(isinstance(layer, ContiguousCache) for layer in cache)
 
 
+def test_a_window_one_short_of_the_capacity_is_a_ring_already():
+    cache = CausalLM(spec_of(model_type="mistral", sliding_window=8)).make_cache(batch=2, capacity=9)
+    assert all(isinstance(layer, RingCache) for layer in cache)
+    assert cache.nbytes == 3 * 2 * 8 * 2 * (6 + 6) * 4
+
+
+def test_logits_are_scaled_before_they_are_capped():
+    spec = spec_of()
+    plain, both = CausalLM(spec), CausalLM(dataclasses.replace(spec, logit_scale=4.0, logit_softcap=0.5))
+    both.load_state_dict(plain.state_dict())
+    tokens = torch.randint(17, (2, 5))
+    expected = 0.5 * torch.tanh(4.0 * plain.double()(tokens) / 0.5)
+    torch.testing.assert_close(both.double()(tokens), expected, rtol=1e-10, atol=1e-12)
+
+
 def test_the_cache_has_the_dtype_of_the_model():
     model = CausalLM(spec_of())
     assert model.bfloat16().make_cache(1, 4).nbytes * 2 == model.float().make_cache(1, 4).nbytes
@@ -166,15 +182,10 @@ def test_latent_layers_get_latent_caches():
     spec = load_spec("deepseek-v3")
     dense = dataclasses.replace(spec, layers=spec.layers[:1], vocab=5)
     with torch.device("meta"):
-        model = CausalLM(dataclasses.replace(dense, layers=(without_scaling(dense.layers[0]),)))
+        model = CausalLM(dense)
     cache = model.make_cache(batch=1, capacity=3)
     assert [type(layer) for layer in cache] == [LatentCache]
     assert cache.nbytes == 3 * 576 * 4
-
-
-def without_scaling(layer):
-    rope = dataclasses.replace(layer.mixer.rope, scaling=None)
-    return dataclasses.replace(layer, mixer=dataclasses.replace(layer.mixer, rope=rope))
 
 
 def test_a_full_cache_is_refused():
@@ -241,7 +252,7 @@ def test_an_unsupported_layer_is_refused_by_field():
             CausalLM(changed_layer(**changes))
 
 
-def test_a_rope_scaling_of_a_later_chapter_is_refused():
-    scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
-    with pytest.raises(ValueError, match="'llama3': supported are default, linear"):
+def test_an_unknown_rope_scaling_is_refused():
+    scaling = {"rope_type": "axial", "factor": 8.0}
+    with pytest.raises(ValueError, match="'axial': supported are default, linear"):
         CausalLM(spec_of(rope_scaling=scaling, max_position_embeddings=64))

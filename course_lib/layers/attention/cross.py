@@ -4,6 +4,12 @@ values from another.
 Symbols: t queries, s tokens of the source, g KV groups, k key width, v value width. The
 source does not grow while text is decoded. Its keys and values are made once and serve
 every step.
+
+Terms:
+    cross-attention, encoder-decoder attention: queries of one sequence attend to keys
+        and values of another -> CrossAttention
+    encoder keys and values, cross-attention cache: a source's keys and values, made
+        once and used at every step -> EncoderKV, CrossAttention.encoder_kv
 """
 
 from dataclasses import dataclass
@@ -13,7 +19,7 @@ from torch import Tensor
 
 from course_lib.layers.attention.layer import AttentionHeads
 from course_lib.layers.masks import BIDIRECTIONAL
-from course_lib.layers.positions.rope import once
+from course_lib.layers.per_forward import MaskKind, PerForward
 
 
 @dataclass(frozen=True)
@@ -71,12 +77,16 @@ class CrossAttention(AttentionHeads):
         x: Float[Tensor, "b t d"],
         positions: Int[Tensor, "b t"],
         source: EncoderKV,
-        memo: dict | None = None,
+        per_forward: PerForward | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Let each token read the source; `memo` lives for one forward pass (see
-        `positions.once`).
+        """Let each token attend to the source; `per_forward`: what the layers of this
+        forward pass share.
         """
-        return self.wo(self._read(x, positions, source, memo)[0].flatten(2))
+        kind = MaskKind(BIDIRECTIONAL, None, None, EncoderKV, source.keys.shape[1])
+        per_forward = PerForward() if per_forward is None else per_forward
+        qkv = self.queries(x), source.keys, source.values
+        y, _ = self.mix(qkv, kind, positions, source.positions, per_forward)
+        return self.wo(y.flatten(2))
 
     def weights(
         self,
@@ -85,14 +95,7 @@ class CrossAttention(AttentionHeads):
         source: EncoderKV,
     ) -> Float[Tensor, "b h t s"]:
         """How much each query takes from each token of the source."""
-        return self._read(x, positions, source, None, with_weights=True)[1]
-
-    def _read(self, x, positions, source, memo, with_weights=False):
-        kind = ("source", BIDIRECTIONAL, source.keys.shape[1])
-        mask = once(
-            memo,
-            ("mask", *kind),
-            lambda: BIDIRECTIONAL.mask(positions, source.positions),
-        )
+        kind = MaskKind(BIDIRECTIONAL, None, None, EncoderKV, source.keys.shape[1])
         qkv = self.queries(x), source.keys, source.values
-        return self.attend(qkv, mask, memo, kind, with_weights=with_weights)
+        places = positions, source.positions
+        return self.mix(qkv, kind, *places, PerForward(), with_weights=True)[1]

@@ -1,4 +1,4 @@
-"""Attention in tiles: the [t s] scores are worked out a block at a time, and none is
+"""FlashAttention (reference): the [t s] scores are computed tile by tile, and none is
 kept.
 
 Symbols: t queries, s keys, z a score, m the largest score so far, l the sum of exp(z -
@@ -7,9 +7,14 @@ writes N for t = s, and B_r x B_c for a tile. A larger maximum m' rescales what 
 summed before it by exp(m - m'); that is all "online" means.
 
 `softmax_online_naive` is the recurrence, one key at a time. `flash_attention` walks
-over tiles. Its backward
-pass works the scores out again from q, k and the one saved number a row, lse: memory is
-O(t + s), not O(t s).
+over tiles. Its backward pass recomputes the scores from q, k and the one saved number a
+row, lse: memory is O(t + s), not O(t s).
+
+Terms:
+    FlashAttention, tiled attention: attention one tile of scores at a time, with no
+        score matrix in memory -> flash_attention
+    online softmax: a softmax summed key by key, rescaled whenever a larger score comes
+        -> softmax_online_naive
 """
 
 from collections.abc import Iterator
@@ -21,27 +26,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from course_lib.layers.attention.forms import queries_per_kv_head
+from course_lib.layers.attention.hbm_traffic import HBMTraffic
 from course_lib.layers.masks import CAUSAL, MaskMod
-
-
-@dataclass
-class HBMTraffic:
-    """Bytes that the forward tiles load from the large memory and store there;
-    positions are not counted.
-    """
-
-    read_bytes: int = 0
-    written_bytes: int = 0
-
-    def load(self, tile: Tensor) -> Tensor:
-        """Count a tile that is read, and give it back."""
-        self.read_bytes += tile.nbytes
-        return tile
-
-    def store(self, place: Tensor, tile: Tensor) -> None:
-        """Put a finished tile into its place in memory, and count it."""
-        place.copy_(tile)
-        self.written_bytes += place.nbytes
 
 
 def softmax_online_naive(
@@ -153,8 +139,8 @@ class _Plan:
     traffic: HBMTraffic
 
     def tiles(self, rows: slice, keys: int) -> Iterator[tuple[slice, Tensor | None]]:
-        """For a block of queries, the blocks of keys some of them see, and the pairs
-        they do not.
+        """For a block of queries, the blocks of keys that some of them attend to, and
+        the pairs in which nobody does.
         """
         for start in range(0, keys, self.block_k):
             columns = slice(start, min(start + self.block_k, keys))
@@ -210,8 +196,8 @@ class _Tiled(torch.autograd.Function):
                     total.mul_(before).add_(share.sum(-1, keepdim=True)),
                 )
                 sums.mul_(before).add_(torch.matmul(share, v))
-            # Nothing seen: total = 0 and sums = 0, so that any divisor gives y = 0; lse
-            # = min + log 0 = -inf.
+            # Nothing attended to: total = 0 and sums = 0, so that any divisor gives
+            # y = 0; lse = min + log 0 = -inf.
             plan.traffic.store(
                 y[:, rows],
                 _unstack(sums.div_(total.masked_fill(total == 0, 1.0)), y.shape[2]),
@@ -242,7 +228,7 @@ class _Tiled(torch.autograd.Function):
             level = level.masked_fill(
                 level == float("-inf"), 0.0
             )  # exp(-inf - 0) = 0: no weight, no gradient
-            # 2. The softmax's Jacobian needs one number a row: sum_j a_j (dy . V_j) =
+            # The softmax's Jacobian needs one number a row: sum_j a_j (dy . V_j) =
             # dy . y.
             centre = (d_out * out).sum(-1, keepdim=True) - d_level
             for columns, hidden in plan.tiles(rows, keys.shape[1]):
@@ -263,7 +249,7 @@ class _Tiled(torch.autograd.Function):
 
 
 def _stack(x: Tensor, groups: int) -> Tensor:
-    """[b n h k] -> [b g r*n k]: the rows of the heads that read one group, below each
+    """[b n h k] -> [b g r*n k]: the rows of the heads of one group, below each
     other.
     """
     return (

@@ -18,19 +18,26 @@ Why the key has two parts: a turn between q and W_uk would differ with the posit
 then W_uk could not move to the query's side.
 
 Source: DeepSeek-V2, section 2.1, arXiv:2405.04434.
+
+Terms:
+    MLA, multi-head latent attention: keys and values of all heads are made from one
+        cached latent vector a token -> LatentAttention
+    decoupled RoPE, decoupled rotary key: one rotary key a token for all heads, beside
+        the part of a key without position -> LatentAttention.entries
+    absorbed MLA, weight absorption: the key's up-projection moves to the query's side,
+        and attention runs on the latents -> LatentAttention
 """
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.costs.flops import attention_flops_per_pair
-from course_lib.layers.attention.forms import attend_sdpa
+from course_lib.layers.attention.layer import attend_sdpa
 from course_lib.layers.caches.contract import LayerCache
 from course_lib.layers.masks import CAUSAL, MaskMod
 from course_lib.layers.norms import RMSNorm
-from course_lib.layers.positions.rope import Rope, apply_rope, once
-from course_lib.specs.records import LatentAttentionSpec
+from course_lib.layers.per_forward import MaskKind, PerForward
+from course_lib.layers.positions.rope import Rope, apply_rope
 
 
 class LatentAttention(nn.Module):
@@ -57,7 +64,7 @@ class LatentAttention(nn.Module):
         ValueError: `rope.dim` is not `rope_dim`.
 
     *Cost*: cache r + p numbers a token. FLOPs of one decode step: see
-        `latent_decode_flops`.
+        `costs.mixers.latent.latent_decode_flops`.
     *Source*: DeepSeek-V2, section 2.1 and appendix C, arXiv:2405.04434.
 
     >>> layer = LatentAttention(8, 2, kv_rank=6, nope_dim=4, rope_dim=2, value_dim=4)
@@ -87,13 +94,9 @@ class LatentAttention(nn.Module):
             raise ValueError(
                 f"rope.dim={self.rope.dim}: allowed is rope_dim={rope_dim}"
             )
-        self.heads, self.kv_rank, self.nope_dim, self.value_dim = (
-            heads,
-            kv_rank,
-            nope_dim,
-            value_dim,
-        )
-        self.rope_dim, self.absorbed = rope_dim, absorbed
+        self.heads, self.kv_rank, self.value_dim = heads, kv_rank, value_dim
+        self.nope_dim, self.rope_dim = nope_dim, rope_dim
+        self.absorbed = absorbed
         self.scale = (nope_dim + rope_dim) ** -0.5 if scale is None else scale
         if q_rank is None:
             self.wq = nn.Linear(d, heads * (nope_dim + rope_dim), bias=False)
@@ -111,24 +114,23 @@ class LatentAttention(nn.Module):
         x: Float[Tensor, "b t d"],
         positions: Int[Tensor, "b t"],
         cache: LayerCache | None = None,
-        memo: dict | None = None,
-        *,
+        per_forward: PerForward | None = None,
         mask_mod: MaskMod | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Mix the tokens of each row; `memo` and `mask_mod` as in
+        """Mix the tokens of each row; `per_forward` and `mask_mod` as in
         `Attention.forward`.
         """
-        turn = once(
-            memo, ("rope", self.rope), lambda: self.rope.tables(positions, x.dtype)
-        )
+        per_forward = PerForward() if per_forward is None else per_forward
+        found = per_forward.rope_tables.get(self.rope)
+        turn = found or per_forward.make_rope_tables(self.rope, positions, x.dtype)
         q_nope, q_rope = self.queries(x, turn)
         entries = self.entries(x, turn)
         latent, key_positions = entries[..., : self.kv_rank], positions
         if cache is not None:
             entries, latent, key_positions = cache.update(entries, latent, positions)
         mask_mod = CAUSAL if mask_mod is None else mask_mod
-        key = ("mask", type(cache), mask_mod, None, entries.shape[1])
-        mask = once(memo, key, lambda: mask_mod.mask(positions, key_positions))
+        kind = MaskKind(mask_mod, None, None, type(cache), entries.shape[1])
+        mask = per_forward.mask(kind, positions, key_positions)
         form = self._absorbed if self.absorbed else self._plain
         return self.wo(form(q_nope, q_rope, entries, latent, mask).flatten(2))
 
@@ -188,41 +190,3 @@ class LatentAttention(nn.Module):
             scale=self.scale,
         )
         return torch.einsum("bthr,hvr->bthv", mixed, w_uv)
-
-
-def latent_decode_flops(mixer: LatentAttentionSpec, context: int) -> dict[str, int]:
-    """FLOPs of one token's step through one layer, past the projections that every form
-    has.
-
-    *Equation*: with s = context, up = 2 r h (n + v) and the cost of a pair of tokens
-        from `costs.flops`,
-        plain     s up + s pair            rebuild K and V of all s tokens, then attend
-        absorbed  up   + s pair_absorbed   move query and output, attend on the latents
-        expanded  up   + s pair            cache K and V in full instead:
-                                           h (n + p + v) numbers a token
-
-    Args:
-        mixer: the layer's spec.
-        context: s, tokens in the cache, the new one among them.
-
-    Returns:
-        FLOPs by form.
-
-    *Source*: counted from DeepSeek-V2, section 2.1, arXiv:2405.04434.
-
-    >>> from course_lib.specs.loader import load_spec
-    >>> mixer = load_spec("deepseek-v3").layers[0].mixer
-    >>> flops = latent_decode_flops(mixer, context=4096)
-    >>> {form: f"{count / 1e9:.2f} GFLOP" for form, count in flops.items()}
-    {'plain': '137.77 GFLOP', 'absorbed': '1.17 GFLOP', 'expanded': '0.37 GFLOP'}
-    """
-    up = 2 * mixer.kv_rank * mixer.heads * (mixer.nope_dim + mixer.value_dim)
-    full, on_latents = (
-        context * attention_flops_per_pair(mixer),
-        context * attention_flops_per_pair(mixer, absorbed=True),
-    )
-    return {
-        "plain": context * up + full,
-        "absorbed": up + on_latents,
-        "expanded": up + full,
-    }

@@ -1,5 +1,5 @@
-"""The storage behind a paged cache: blocks of token slots, a free list and reference
-counts.
+"""Block pool and block table: the storage behind a paged cache, blocks of token slots,
+a free list and reference counts.
 
 Symbols: g KV heads, k key width, v value width. A *block* holds `block_size`
 consecutive tokens of one row; a row's *table* lists its blocks in order.
@@ -9,11 +9,21 @@ consecutive tokens of one row; a row's *table* lists its blocks in order.
     slot 2 * 4 + 2 = 10 of the pool
 
 Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, sections 4.2 to 4.4.
+
+Terms:
+    block pool, free list: memory cut into blocks of equal size, any of them for any row
+        -> BlockPool
+    block table, page table: a row's blocks in order; position i is slot i mod size of
+        block table[i // size] -> locate
+    reference count: how many rows use a block; at 0 it returns to the free list ->
+        BlockPool.share, BlockPool.release
 """
 
 from dataclasses import dataclass
 
 import torch
+
+from course_lib.layers.caches.contract import check_sizes
 
 
 def locate(position: int, table: list[int], block_size: int) -> tuple[int, int]:
@@ -95,9 +105,7 @@ class BlockPool:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        for name, value in (("blocks", blocks), ("block_size", block_size)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: allowed are whole numbers from 1")
+        check_sizes({"blocks": blocks, "block_size": block_size})
         shape = (blocks, block_size, kv_heads)
         self.block_size = block_size
         self.keys = torch.zeros(*shape, head_dim, dtype=dtype, device=device)

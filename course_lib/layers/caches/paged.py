@@ -1,5 +1,5 @@
-"""A paged KV cache: fixed-size blocks from a shared pool, a block table per row,
-copy-on-write sharing.
+"""Paged KV cache (PagedAttention): fixed-size blocks from a shared pool, a block table
+per row, copy-on-write sharing of prefixes.
 
 Contiguous storage reserves the longest request for every row. Pages reserve what a row
 has, rounded up to one block, and two rows with the same beginning can point at the same
@@ -19,6 +19,14 @@ Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, sections 4.2 to 4.4.
 Differs from source: one pool serves one layer (a server keeps one table for all
 layers), attention reads a gathered copy instead of running over the blocks in place,
 and there is no eviction or swapping.
+
+Terms:
+    paged attention, PagedAttention, paged cache: a KV cache in fixed-size blocks,
+        allocated as a text grows and found through a block table -> PagedCache
+    prefix sharing, shared prefix, prefix caching: rows that begin alike point at the
+        same blocks -> PagedCache.fork
+    copy-on-write: a shared block is copied when one of its rows writes into it ->
+        PagedCache.fork
 """
 
 from collections import Counter
@@ -28,9 +36,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from course_lib.layers.caches.block_pool import BlockPool, SlotCount
+from course_lib.layers.caches.contract import RowCache, check_rows, check_sizes
 
 
-class PagedCache:
+class PagedCache(RowCache):
     """A layer cache whose rows grow by blocks, may have different lengths, and can
     share a prefix.
 
@@ -56,11 +65,15 @@ class PagedCache:
     """
 
     def __init__(self, pool: BlockPool, batch: int = 1) -> None:
-        if batch < 1:
-            raise ValueError(f"batch={batch}: allowed are whole numbers from 1")
+        check_sizes({"batch": batch})
         self.pool = pool
         self.tables: list[list[int]] = [[] for _ in range(batch)]
         self.lengths: list[int] = [0] * batch
+
+    @property
+    def batch(self) -> int:
+        """Rows b."""
+        return len(self.tables)
 
     @property
     def length(self) -> int:
@@ -164,6 +177,27 @@ class PagedCache:
         for block in self.tables[row]:
             self.pool.release(block)
         self.tables[row], self.lengths[row] = [], 0
+
+    def reset(self) -> None:
+        """Empty every row and release its blocks."""
+        for row in range(self.batch):
+            self.free(row)
+
+    def select(self, rows: Int[Tensor, " n"]) -> None:
+        """Keep these rows, in this order. No token is copied: a row named twice is
+        shared as by `fork`, and the blocks of a row not named are released.
+
+        Raises:
+            ValueError: there are none, or one is not in the batch.
+        """
+        check_rows(rows, self.batch)
+        dropped, kept = self.tables, rows.tolist()
+        self.tables = [list(dropped[row]) for row in kept]
+        self.lengths = [self.lengths[row] for row in kept]
+        for block in (block for table in self.tables for block in table):
+            self.pool.share(block)
+        for block in (block for table in dropped for block in table):
+            self.pool.release(block)
 
     def _require_row(self, row: int) -> None:
         if not 0 <= row < len(self.tables):

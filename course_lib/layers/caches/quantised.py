@@ -1,4 +1,4 @@
-"""A quantised KV cache: 8 or 4 bits a number, and one scale for each token's head.
+"""Quantised KV cache: 8 or 4 bits per number, and one scale for each token's head.
 
 Symbols: x one head's key or value (k or v numbers), q its codes, n the largest code,
 step the distance between neighbouring codes. Papers write s for the step and z for the
@@ -17,14 +17,23 @@ Source: Liu et al. 2024, KIVI, arXiv:2402.02750, section 3.
 Differs from source: KIVI quantises keys by channel, because a few key channels are
 always large, and so keeps the latest tokens in full precision until a group is full.
 Here keys, like values, go token by token.
+
+Terms:
+    quantised cache, quantized cache, int8 cache, int4 cache: keys and values as 8- or
+        4-bit codes, with a scale for each token's head -> QuantisedCache
+    scale and zero point, asymmetric quantisation: the distance between neighbouring
+        codes, and the number that code 0 stands for -> Quantiser
+    int4 packing, nibbles: two 4-bit codes in a byte -> pack_nibbles, unpack_nibbles
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from course_lib.layers.caches.contract import RowCache, check_sizes, no_room
 from course_lib.layers.masks import EMPTY
 
 
@@ -183,7 +192,7 @@ class _Store:
         )
 
 
-class QuantisedCache:
+class QuantisedCache(RowCache):
     """A contiguous layer cache that keeps codes, and hands out what they decode to.
 
     Args:
@@ -223,19 +232,27 @@ class QuantisedCache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        for name, value in (("batch", batch), ("capacity", capacity)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: allowed are whole numbers from 1")
+        check_sizes({"batch": batch, "capacity": capacity})
         shape = (batch, capacity, kv_heads)
         self.keys = _Store(shape, head_dim, quantiser, dtype, device)
         self.values = _Store(shape, value_dim or head_dim, quantiser, dtype, device)
         self.positions = torch.full((batch, capacity), EMPTY, device=device)
-        self.capacity, self.length = capacity, 0
+        self.capacity = capacity
+
+    @property
+    def batch(self) -> int:
+        """Rows b."""
+        return len(self.positions)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the codes and scales, for all of the capacity."""
         return self.keys.nbytes + self.values.nbytes
+
+    def _change(self, change: Callable[[Tensor], Tensor]) -> None:
+        self.positions = change(self.positions)
+        for store in (self.keys, self.values):
+            store.codes, store.scales = change(store.codes), change(store.scales)
 
     def update(
         self,
@@ -254,11 +271,7 @@ class QuantisedCache:
         """
         start, stop = self.length, self.length + keys.shape[1]
         if stop > self.capacity:
-            room = self.capacity - start
-            raise ValueError(
-                f"{keys.shape[1]} new tokens: allowed are at most {room} (capacity "
-                f"{self.capacity})"
-            )
+            raise no_room(keys.shape[1], start, self.capacity)
         for name, new, store in (
             ("keys", keys, self.keys),
             ("values", values, self.values),

@@ -2,13 +2,18 @@
 tokens overwrite.
 
 Symbols: b batch, t new tokens, g KV groups, k key width, v value width, W window.
+
+Terms:
+    rolling buffer cache, rolling buffer, ring buffer, windowed cache: W slots for a
+        sliding window; position p overwrites slot p mod W -> RingCache
 """
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from course_lib.layers.caches.contract import Entries, Slots
+from course_lib.layers.caches.contiguous import Slots
+from course_lib.layers.caches.contract import Entries, check_sizes
 
 
 class RingCache(Slots):
@@ -61,8 +66,7 @@ class RingCache(Slots):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        if window < 1:
-            raise ValueError(f"window={window}: allowed are whole numbers from 1")
+        check_sizes({"window": window})
         super().__init__(batch, window, kv_heads, head_dim, value_dim, dtype, device)
         self.window = window
 
