@@ -4,9 +4,9 @@ Wilson's interval for a share.
 Three seeds of a model: `student_interval`, or `paired_interval` for two models on the
 same seeds. It takes runs as normal, which three cannot show (see `evaluate.seeds`).
 
-The bootstrap draws n of the n values with replacement, again and again, and looks at how
-the mean moves. It says nothing about another seed or corpus: those are not in them.
-Of 40 values that are all 0, every resample is 0 too, and the bootstrap is sure of it.
+The bootstrap draws n of the n values with replacement, again and again, and looks how
+the mean moves. It says nothing about another seed or corpus: those are not in them. Of
+40 values that are all 0, every resample is 0 too, and the bootstrap is sure of it.
 Wilson's interval is not: it is made for counts, and holds at none and at all.
 
 Source: Student 1908; unequal variances, Welch 1947, Biometrika 34; Efron 1979;

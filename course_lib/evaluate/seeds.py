@@ -6,6 +6,13 @@ many seeds can see at all; `seeds_needed` turns that round.
 
 Source: two one-sided tests, Schuirmann 1987, Journal of Pharmacokinetics and
     Biopharmaceutics 15; power, Cohen 1988, chapter 2.
+
+Terms:
+    equivalence test, TOST, two one-sided tests: equal within a margin -> equivalence
+    statistical power, power analysis, sample size: the seeds that a difference needs
+        -> seeds_needed
+    minimum detectable effect: the smallest difference that so many seeds see
+        -> detectable_difference
 """
 
 from collections.abc import Sequence

@@ -7,6 +7,11 @@ distribution; for 30 values 2.05.
 Symbols: t deviation of a mean, divided by its standard error; v degrees of freedom.
 
 Source: Student 1908, Biometrika 6.
+
+Terms:
+    Student's t distribution, t quantile: deviations of a mean in estimated standard
+        errors -> t_quantile
+    noncentral t: how often an interval leaves out 0 when it should -> t_power
 """
 
 from math import atan, exp, inf, isfinite, lgamma, pi, sqrt, tan

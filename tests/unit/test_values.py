@@ -55,7 +55,7 @@ def test_a_name_recorded_twice_is_refused(tmp_path, recorded):
         ({"y": 1, "x": float("nan")}, "x=nan"),
         ({"x": (float("inf"), "s")}, "x=inf"),
         ({"x": True}, "x=True"),
-        ({"x": "7"}, "x='7'"),
+        ({"x": ("7", "s")}, "x='7'"),
         ({"x": ()}, r"x=\(\)"),
         ({"x": (1, "s", 2, 3)}, "x=.*number, unit, digits"),
         ({"x": (1.0, 2)}, "x: unit=2"),
