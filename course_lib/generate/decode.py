@@ -31,17 +31,18 @@ from course_lib.generate.sampling import greedy
 from course_lib.layers.positions.numbering import next_positions
 
 Step = Callable[[Tensor, Tensor], Tensor]
+Model = Callable[..., Tensor]  # a model, or one whose encoder or prefix is given already
 Choose = Callable[[Tensor], Tensor]
 
 
-def cached_step(model: nn.Module, cache: object) -> Step:
+def cached_step(model: Model, cache: object) -> Step:
     """A step that keeps keys and values in `cache` (from `model.make_cache`), so that
     only new tokens run.
     """
     return lambda tokens, positions: model(tokens, positions, cache, last_only=True)
 
 
-def recomputing_step(model: nn.Module) -> Step:
+def recomputing_step(model: Model) -> Step:
     """A step that remembers the tokens alone and runs all of them every time: the
     reference.
     """

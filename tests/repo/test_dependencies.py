@@ -21,7 +21,6 @@ AS_PACKAGE = {
 }
 """Where an import has another name than what brings it."""
 USED_OTHERWISE = {
-    "beartype": ("tests/conftest.py", "beartype.beartype"),
     "ipykernel": ("course_lib/course/labs/session.py", "kernel"),
     "jupyterlab": ("README.md", "jupyter lab"),
     "nbval": ("Makefile", "--nbval-lax"),

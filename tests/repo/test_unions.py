@@ -28,12 +28,12 @@ from course_lib.layers.positions.absolute import sinusoidal
 from course_lib.models.build import build_model
 from course_lib.models.layer_factory import (
     build_ffn,
+    build_layer_cache,
     build_mixer,
     build_norm,
     build_position_bias,
     mask_mod_of,
 )
-from course_lib.models.lm import build_layer_cache
 from course_lib.specs.records import (
     AttentionSpec,
     EmbeddingSpec,
