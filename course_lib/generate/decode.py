@@ -25,13 +25,13 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from course_lib.generate.sampling import greedy
 from course_lib.layers.positions.numbering import next_positions
 
 Step = Callable[[Tensor, Tensor], Tensor]
-Model = Callable[..., Tensor]  # a model, or one whose encoder or prefix is given already
+Model = Callable[..., Tensor]  # or a model whose source or prefix is given already
 Choose = Callable[[Tensor], Tensor]
 
 
