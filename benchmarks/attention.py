@@ -32,7 +32,8 @@ from torch import Tensor
 
 from course_lib.kit.memory import peak_tensor_bytes
 from course_lib.kit.timing import compare
-from course_lib.layers.attention.forms import attend, attend_sdpa
+from course_lib.layers.attention.forms import attend
+from course_lib.layers.attention.layer import attend_sdpa
 from course_lib.layers.masks import causal_mask
 from course_lib.layers.positions.numbering import next_positions
 

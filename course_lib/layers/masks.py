@@ -58,8 +58,8 @@ class MaskMod:
     def mask(
         self, query_positions: Int[Tensor, "b t"], key_positions: Int[Tensor, "b s"]
     ) -> Bool[Tensor, "b t s"]:
-        """Say for each query which keys it may see; a padding query attends to nothing,
-        and nothing attends to padding.
+        """Say for each query which keys it attends to; a padding query attends to
+        nothing, and nothing attends to padding.
 
         *Cost*: a few comparisons a pair, b t s bytes.
         """
@@ -153,7 +153,7 @@ def same_document(documents: Int[Tensor, "b t"]) -> MaskMod:
         if got != (documents.shape[1],) * 2:
             raise ValueError(
                 f"documents has {documents.shape[1]} tokens a row: (queries, keys) are "
-                f"{got}, and packed rows are read whole, without a cache"
+                f"{got}, and packed rows are given whole, without a cache"
             )
         return documents[:, :, None] == documents[:, None, :]
 
@@ -165,9 +165,9 @@ def causal_mask(
     key_positions: Int[Tensor, "b s"],
     window: int | None = None,
 ) -> Bool[Tensor, "b t s"]:
-    """The mask of a decoder: for each query, the keys it may see.
+    """The mask of a decoder: for each query, the keys it attends to.
 
-    *Equation*: visible = (key >= 0) and (key <= query) and (key > query - W), the last
+    *Equation*: mask = (key >= 0) and (key <= query) and (key > query - W), the last
         only under a window.
 
     Args:
@@ -197,10 +197,10 @@ def sdpa_mask(mask: Bool[Tensor, "b t s"]) -> tuple[Bool[Tensor, "b t s"] | None
     """The least that a fused attention kernel must be told for this mask: (mask,
     causal).
 
-    (None, False) if everything is visible, as in most decode steps; (None, True) if
-    query i attends to the first i + 1 of as many keys, as in a prefill without padding;
-    else the mask itself. On a GPU the host waits for the answer, so a model asks once a
-    forward pass.
+    (None, False) if every query attends to every key, as in most decode steps; (None,
+    True) if query i attends to the first i + 1 of as many keys, as in a prefill without
+    padding; else the mask itself. On a GPU the host waits for the answer, so a model
+    asks once a forward pass.
 
     >>> full = torch.ones(1, 3, 3, dtype=torch.bool)
     >>> sdpa_mask(full[:, :1]), sdpa_mask(full.tril())

@@ -66,10 +66,11 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.full((width,), 1.0 - offset))
 
     def forward(self, x: Float[Tensor, "*axes d"]) -> Float[Tensor, "*axes d"]:
-        gain = _at_least_float32(self.weight)
+        wide = torch.promote_types(x.dtype, torch.float32)
+        gain = self.weight.to(wide)
         if self.offset:
             gain = gain + self.offset
-        return F.rms_norm(_at_least_float32(x), gain.shape, gain, self.eps).to(x.dtype)
+        return F.rms_norm(x.to(wide), gain.shape, gain, self.eps).to(x.dtype)
 
 
 class LayerNorm(nn.Module):
@@ -104,10 +105,6 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*axes d"]) -> Float[Tensor, "*axes d"]:
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _check_width(width: int) -> None:

@@ -1,10 +1,10 @@
 """Blank infilling (GLM): cut spans out of a text, then write them one after another,
-having read the rest.
+given the rest.
 
 Symbols: x the text; part A, x with each span replaced by one [MASK]; part B, the spans,
-each after a [START]. A sees A in both directions. B sees A, and what of B stands before
-it. So it is a prefix language model over A and B, with p tokens in A. The spans stand
-in any order, and each token has two positions:
+each after a [START]. A attends to A in both directions; B to A, and to what of B stands
+before it. So it is a prefix language model over A and B, with p tokens in A. The spans
+stand in any order, and each token has two positions:
 
     x         the  quick  brown  fox  jumps           spans: "quick brown", "jumps"
     input     the  [M]  fox  [M]  [S]  jumps  [S]  quick  brown
@@ -20,11 +20,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.masks import prefix
 from course_lib.layers.positions.absolute import LearnedPositions
 from course_lib.models.embed import checked_positions
-from course_lib.models.layer_factory import initialise
-from course_lib.models.lm import CausalLM, ModelCache
+from course_lib.models.layer_factory import (
+    InitialScale,
+    initialise,
+    initialise_module,
+)
+from course_lib.models.lm import CausalLM
 from course_lib.specs.records import ModelSpec
 
 
@@ -125,7 +130,8 @@ class BlankInfillingLM(CausalLM):
     Args:
         spec: as in `CausalLM`, with `learned_positions` for the places; its layers know
             no other positions.
-        longest_span: the largest `sliding_window`.
+        longest_span: the largest `within`.
+        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
 
     Raises:
         ValueError: `longest_span` is below 1; the spec has no learned positions, or a
@@ -136,7 +142,9 @@ class BlankInfillingLM(CausalLM):
     *Source*: Du et al. 2022, arXiv:2103.10360.
     """
 
-    def __init__(self, spec: ModelSpec, longest_span: int) -> None:
+    def __init__(
+        self, spec: ModelSpec, longest_span: int, *, std: InitialScale | None = None
+    ) -> None:
         super().__init__(spec)
         if longest_span < 1:
             raise ValueError(
@@ -154,7 +162,9 @@ class BlankInfillingLM(CausalLM):
                     "are supported"
                 )
         self.within = LearnedPositions(longest_span + 1, spec.width)
-        self.within.apply(initialise)
+        self.within.apply(initialise_module)
+        if std is not None:
+            initialise(self, std)
 
     def forward(
         self,

@@ -1,9 +1,9 @@
 """A block: one step of the residual stream, first across the tokens of a row, then
 within each token.
 
-Symbols: x [b t d] the stream, mixer the part that reads other tokens of the row
-(attention), cross the part that reads a source, ffn the part that reads no other token.
-Where the norms stand:
+Symbols: x [b t d] the stream, mixer the part that attends to other tokens of the row
+(attention, or a state space), cross the part that attends to a source, ffn the part
+that works on each token alone. Where the norms stand:
 
     pre           x + part(norm(x))              GPT-2, BLOOM, Llama, T5
     post          norm(x + part(x))              the first transformer, BERT, BART
@@ -13,14 +13,15 @@ Where the norms stand:
     parallel_two  the same with a norm for each: GPT-NeoX, Falcon-40B
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from course_lib.layers.attention.cross import EncoderKV
-from course_lib.layers.caches.contract import LayerCache
+from course_lib.layers.caches.contract import Cache
 from course_lib.layers.masks import MaskMod
+from course_lib.layers.per_forward import PerForward
 from course_lib.models.layer_factory import (
     build_cross,
     build_ffn,
@@ -44,6 +45,7 @@ class Block(nn.Module):
         spec: the layer; its mixer, cross-attention, feed-forward part, norms and their
             places.
         position_bias: what its stack shares, see `build_blocks`.
+        mixer: in place of the one that the spec describes, such as `ParallelMixers`.
 
     Raises:
         ValueError: the spec has a part this block does not build; the message names the
@@ -55,7 +57,12 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, width: int, spec: LayerSpec, position_bias: nn.Module | None = None
+        self,
+        width: int,
+        spec: LayerSpec,
+        position_bias: nn.Module | None = None,
+        *,
+        mixer: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.layout = spec.norm_layout
@@ -67,28 +74,27 @@ class Block(nn.Module):
             raise ValueError(
                 f"cross is set: with norm_layout={self.layout!r} only None is supported"
             )
-        self.mixer = build_mixer(width, spec, position_bias)
+        self.mixer = build_mixer(width, spec, position_bias) if mixer is None else mixer
         self.cross, self.ffn = build_cross(width, spec), build_ffn(width, spec.ffn)
-        for part in ("mixer", "cross", "ffn"):
-            if getattr(self, part) is None or (
-                part == "ffn" and self.layout == "parallel"
-            ):
-                continue
-            bare = part == "mixer" and not spec.mixer_norm
-            setattr(
-                self,
-                f"{part}_norm",
-                nn.Identity() if bare else build_norm(width, spec.norm),
-            )
-            if self.layout == "sandwich":
-                setattr(self, f"{part}_post_norm", build_norm(width, spec.norm))
+        sandwich = self.layout == "sandwich"
+        self.mixer_norm = build_norm(width, spec.norm if spec.mixer_norm else None)
+        if sandwich:
+            self.mixer_post_norm = build_norm(width, spec.norm)
+        if self.cross is not None:
+            self.cross_norm = build_norm(width, spec.norm)
+        if self.cross is not None and sandwich:
+            self.cross_post_norm = build_norm(width, spec.norm)
+        if self.layout != "parallel":
+            self.ffn_norm = build_norm(width, spec.norm)
+        if sandwich:
+            self.ffn_post_norm = build_norm(width, spec.norm)
 
     def forward(
         self,
         x: Float[Tensor, "b t d"],
         positions: Int[Tensor, "b t"],
-        cache: LayerCache | None = None,
-        memo: dict | None = None,
+        cache: Cache | None = None,
+        per_forward: PerForward | None = None,
         *,
         mask_mod: MaskMod | None = None,
         source: EncoderKV | None = None,
@@ -96,49 +102,124 @@ class Block(nn.Module):
         """Add the parts to the stream.
 
         Args:
-            x, positions, cache, memo, mask_mod: as in `Attention.forward`.
-            source: what the cross-attention reads, from its `read`; needed where there
-                is one.
+            x, positions, cache, per_forward, mask_mod: as in `Attention.forward`.
+            source: what the cross-attention attends to, from its `encoder_kv`; needed
+                where there is one.
         """
         if (self.cross is None) != (source is None):
             raise ValueError(
-                f"source={source}: a block reads one if, and only if, it has "
+                f"source={source}: a block takes one if, and only if, it has "
                 "cross-attention"
             )
+        per_forward = PerForward() if per_forward is None else per_forward
+        row = positions, cache, per_forward, mask_mod  # what a mixer needs beside x
+        leave = (per_forward,) if getattr(self.ffn, "leaves_auxiliary", False) else ()
 
-        def mixed(inner: Tensor) -> Tensor:
-            return self.mixer(inner, positions, cache, memo, mask_mod=mask_mod)
-
-        if self.layout.startswith("parallel"):
+        if self.layout == "parallel":
             normed = self.mixer_norm(x)
-            return (
-                x
-                + mixed(normed)
-                + self.ffn(normed if self.layout == "parallel" else self.ffn_norm(x))
-            )
-        x = self._add("mixer", mixed, x)
-        if self.cross is not None:
-            x = self._add(
-                "cross", lambda inner: self.cross(inner, positions, source, memo), x
-            )
-        return self._add("ffn", self.ffn, x)
+            return x + self.mixer(normed, *row) + self.ffn(normed, *leave)
 
-    def _add(self, name: str, part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """One sublayer, with its norms where the layout wants them."""
-        norm = getattr(self, f"{name}_norm")
+        if self.layout == "parallel_two":
+            mixed = self.mixer(self.mixer_norm(x), *row)
+            return x + mixed + self.ffn(self.ffn_norm(x), *leave)
+
         if self.layout == "post":
-            return norm(x + part(x))
-        change = part(norm(x))
-        return x + (
-            getattr(self, f"{name}_post_norm")(change)
-            if self.layout == "sandwich"
-            else change
+            x = self.mixer_norm(x + self.mixer(x, *row))
+            if source is not None:
+                x = self.cross_norm(x + self.cross(x, positions, source, per_forward))
+            return self.ffn_norm(x + self.ffn(x, *leave))
+
+        if self.layout == "sandwich":
+            x = x + self.mixer_post_norm(self.mixer(self.mixer_norm(x), *row))
+            if source is not None:
+                found = self.cross(self.cross_norm(x), positions, source, per_forward)
+                x = x + self.cross_post_norm(found)
+            return x + self.ffn_post_norm(self.ffn(self.ffn_norm(x), *leave))
+
+        x = x + self.mixer(self.mixer_norm(x), *row)
+        if source is not None:
+            x = x + self.cross(self.cross_norm(x), positions, source, per_forward)
+        return x + self.ffn(self.ffn_norm(x), *leave)
+
+
+class ParallelMixers(nn.Module):
+    """Several mixers side by side in one block: each is given the same x, and what they
+    return is combined.
+
+    Args:
+        mixers: each called as `Attention` is.
+        combine: from the list of their outputs to one, such as their sum or mean.
+
+    Raises:
+        ValueError: later, a cache that does not hold one for each mixer (a `ModelCache`
+        of them does).
+
+    *Source*: Dong et al. 2024, section 2.1, arXiv:2411.13676 (Hymba: attention heads
+        beside state space heads).
+    """
+
+    def __init__(
+        self,
+        mixers: Sequence[nn.Module],
+        combine: Callable[[list[Tensor]], Tensor] = sum,
+    ) -> None:
+        super().__init__()
+        self.mixers, self.combine = nn.ModuleList(mixers), combine
+
+    def forward(
+        self,
+        x: Float[Tensor, "b t d"],
+        positions: Int[Tensor, "b t"],
+        cache: Sequence[Cache] | None = None,
+        per_forward: PerForward | None = None,
+        mask_mod: MaskMod | None = None,
+    ) -> Float[Tensor, "b t d"]:
+        """Mix the tokens of each row, once with each mixer."""
+        caches = [None] * len(self.mixers) if cache is None else cache
+        if len(caches) != len(self.mixers):
+            raise ValueError(
+                f"cache holds {len(caches)}: allowed is one for each of the "
+                f"{len(self.mixers)} mixers"
+            )
+        parts = zip(self.mixers, caches, strict=True)
+        return self.combine(
+            [mixer(x, positions, own, per_forward, mask_mod) for mixer, own in parts]
         )
 
 
-def build_blocks(width: int, layers: Sequence[LayerSpec]) -> nn.ModuleList:
+class SharedBlock(nn.Module):
+    """A place in the stack at which another layer's block runs again: the same weights,
+    a cache of its own.
+
+    The block is kept in a list, out of PyTorch's sight, so that the state dict holds
+    its weights once.
+
+    *Source*: Glorioso et al. 2024, section 2, arXiv:2405.16712 (Zamba).
+    """
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        self.shares = [block]
+
+    def forward(self, *inputs, **options) -> Float[Tensor, "b t d"]:
+        """As `Block.forward`."""
+        return self.shares[0](*inputs, **options)
+
+
+def build_blocks(
+    width: int, layers: Sequence[LayerSpec], *, shared: Mapping[int, int] | None = None
+) -> nn.ModuleList:
     """A stack of blocks. The first layer's position bias serves all of them, as in T5
     and BLOOM.
+
+    Args:
+        width: d.
+        layers: the specs, in order.
+        shared: which layers run an earlier one's block, as {layer: earlier}.
+
+    Raises:
+        ValueError: a layer shares one that is not earlier, shares itself, or has
+        another spec.
 
     >>> from course_lib.specs.loader import load_spec
     >>> import torch
@@ -148,5 +229,17 @@ def build_blocks(width: int, layers: Sequence[LayerSpec]) -> nn.ModuleList:
     >>> blocks[0].mixer.position_bias is blocks[11].mixer.position_bias
     True
     """
-    shared = build_position_bias(layers[0].mixer)
-    return nn.ModuleList(Block(width, layer, shared) for layer in layers)
+    shared, bias = shared or {}, build_position_bias(layers[0].mixer)
+    blocks: list[nn.Module] = []
+    for index, layer in enumerate(layers):
+        earlier = shared.get(index)
+        if earlier is None:
+            blocks.append(Block(width, layer, bias))
+        elif earlier in shared or not 0 <= earlier < index or layers[earlier] != layer:
+            raise ValueError(
+                f"shared={dict(shared)}: allowed for layer {index} is an earlier one "
+                "with the same spec and a block of its own"
+            )
+        else:
+            blocks.append(SharedBlock(blocks[earlier]))
+    return nn.ModuleList(blocks)

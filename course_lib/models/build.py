@@ -4,17 +4,20 @@ from torch import nn
 
 from course_lib.models.encoder import Encoder, MaskedLM
 from course_lib.models.encoder_decoder import EncoderDecoder
+from course_lib.models.layer_factory import InitialScale
 from course_lib.models.lm import CausalLM
 from course_lib.specs.records import ModelSpec
 
 
-def build_model(spec: ModelSpec) -> nn.Module:
+def build_model(spec: ModelSpec, *, std: InitialScale | None = None) -> nn.Module:
     """A fresh model of the kind that the spec describes.
 
     Args:
         spec: with an `encoder`, of an `EncoderDecoder`; with the head "mlm", of a
             `MaskedLM`; with layers that are not causal, of an `Encoder`; else of a
             `CausalLM`.
+        std: the first scale of every matrix: a number, "fan_in", or a function of its
+            name, as in `initialise`; 0.02 when left out.
 
     Raises:
         ValueError: the spec has a part that the class does not build; the message names
@@ -28,8 +31,8 @@ def build_model(spec: ModelSpec) -> nn.Module:
     ['EncoderDecoder', 'Encoder', 'CausalLM']
     """
     if spec.encoder:
-        return EncoderDecoder(spec)
+        return EncoderDecoder(spec, std=std)
     if spec.head == "mlm":
-        return MaskedLM(spec)
+        return MaskedLM(spec, std=std)
     causal = all(getattr(layer.mixer, "causal", True) for layer in spec.layers)
-    return CausalLM(spec) if causal else Encoder(spec)
+    return CausalLM(spec, std=std) if causal else Encoder(spec, std=std)

@@ -16,7 +16,7 @@ from course_lib.specs.records import EmbeddingSpec
 
 
 class Embedding(nn.Module):
-    """From tokens to the vectors that the first layer reads.
+    """From tokens to the vectors that enter the first layer.
 
     *Equation*: x = norm(scale * tokens[token] + positions[p] + segments[segment]).
 

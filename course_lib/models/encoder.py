@@ -1,5 +1,5 @@
-"""An encoder from a specification: every token reads every other, in both directions.
-BERT and its kin.
+"""An encoder from a specification: every token attends to every other, in both
+directions. BERT and its kin.
 
 Symbols: b batch, t tokens, d model width, l layers. One class serves BERT, RoBERTa and
 ModernBERT; what differs between them is in the specification. There is no cache: a new
@@ -11,18 +11,26 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from course_lib.layers.feed_forward.mlp import activation_named
+from course_lib.layers.per_forward import PerForward
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
-from course_lib.models.layer_factory import build_norm, initialise
+from course_lib.models.layer_factory import (
+    InitialScale,
+    build_norm,
+    check_fields,
+    initialise,
+    initialise_module,
+)
 from course_lib.specs.records import ModelSpec
 
 
 class Encoder(nn.Module):
-    """A vector for each token, which has read the whole text.
+    """A vector for each token, made from the whole text.
 
     Args:
         spec: from `load_spec`, `spec_from_hf_config`, or written by hand; its layers
             are not causal.
+        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
 
     Raises:
         ValueError: the spec has a part that this model does not build; the message
@@ -43,21 +51,19 @@ class Encoder(nn.Module):
     (torch.Size([1, 3, 8]), torch.Size([1, 8]))
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, *, std: InitialScale | None = None) -> None:
         super().__init__()
         _check_supported(spec)
         self.spec = spec
         self.embed = Embedding(spec.vocab, spec.width, spec.embeddings)
         self.blocks = build_blocks(spec.width, spec.layers)
-        self.final_norm = (
-            build_norm(spec.width, spec.final_norm)
-            if spec.final_norm
-            else nn.Identity()
-        )
+        self.final_norm = build_norm(spec.width, spec.final_norm)
         self.pooler = (
             nn.Linear(spec.width, spec.width) if spec.head == "pooler" else None
         )
-        self.apply(initialise)
+        self.apply(initialise_module)
+        if std is not None:
+            initialise(self, std)
 
     def forward(
         self,
@@ -71,7 +77,7 @@ class Encoder(nn.Module):
             tokens: the text.
             positions: their places in each row, -1 for padding on either side
                 (`masks.positions_from_padding`); 0 to t - 1 when left out.
-            types: each token's segment, where the model has segments; 0 for all when
+            segments: each token's segment, where the model has segments; 0 for all when
                 left out.
 
         Raises:
@@ -90,9 +96,9 @@ class Encoder(nn.Module):
         all.
         """
         positions = checked_positions(tokens, positions)
-        states, memo = [self.embed(tokens, positions, segments)], {}
+        states, per_forward = [self.embed(tokens, positions, segments)], PerForward()
         for block in self.blocks:
-            states.append(block(states[-1], positions, None, memo))
+            states.append(block(states[-1], positions, None, per_forward))
         return states
 
     def pooled(self, states: Float[Tensor, "b t d"]) -> Float[Tensor, "b d"]:
@@ -109,14 +115,15 @@ class Encoder(nn.Module):
 
 
 class MaskedLM(Encoder):
-    """An encoder that says for each place which word belongs there: how BERT is
+    """An encoder that scores for each place which token belongs there: how BERT is
     trained.
 
-    *Equation*: logits = W_words norm(act(W x)) + b.
+    *Equation*: logits = W_tokens norm(act(W x)) + b.
 
     Args:
         spec: one whose head is "mlm"; `spec_from_hf_config` reads it from a config of a
             `...ForMaskedLM`.
+        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
 
     Raises:
         ValueError: the spec has another head, or what `Encoder` raises.
@@ -129,7 +136,7 @@ class MaskedLM(Encoder):
     torch.Size([1, 3, 7])
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, *, std: InitialScale | None = None) -> None:
         if spec.head != "mlm":
             raise ValueError(f"head={spec.head!r}: supported is 'mlm'")
         super().__init__(spec)
@@ -138,9 +145,11 @@ class MaskedLM(Encoder):
         self.transform_norm = build_norm(spec.width, spec.transform.norm)
         self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
         for module in (self.transform, self.head):
-            initialise(module)
+            initialise_module(module)
         if spec.embeddings.tied:
             self.head.weight = self.embed.tokens.weight
+        if std is not None:
+            initialise(self, std)
 
     def forward(
         self,
@@ -169,9 +178,7 @@ def _check_supported(spec: ModelSpec) -> None:
         "logit_scale": 1.0,
         "logit_softcap": None,
     }
-    for field, want in supported.items():
-        if getattr(spec, field) != want:
-            raise ValueError(f"{field}={getattr(spec, field)!r}: supported is {want!r}")
+    check_fields(spec, supported)
     if spec.head not in ("none", "pooler", "mlm"):
         raise ValueError(
             f"head={spec.head!r}: supported are 'none', 'pooler' and 'mlm'"
@@ -179,7 +186,7 @@ def _check_supported(spec: ModelSpec) -> None:
     for layer in spec.layers:
         if getattr(layer.mixer, "causal", True):
             raise ValueError(
-                "causal=True: an encoder supports only layers that see both sides"
+                "causal=True: an encoder supports only layers that attend to both sides"
             )
         if layer.cross is not None:
             raise ValueError(

@@ -1,5 +1,5 @@
-"""An encoder-decoder from a specification: one stack reads the source, the other writes
-and reads both.
+"""An encoder-decoder from a specification: one stack encodes the source, the other
+writes and attends to both.
 
 Symbols: b batch, s tokens of the source, t tokens of the target, d model width. One
 class serves T5, BART and Marian. The encoder runs once. Each decoder layer makes its
@@ -15,17 +15,24 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from course_lib.layers.attention.cross import EncoderKV
+from course_lib.layers.caches.model_cache import ModelCache
+from course_lib.layers.per_forward import PerForward
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
-from course_lib.models.layer_factory import build_norm, initialise
-from course_lib.models.lm import ModelCache, build_layer_cache
+from course_lib.models.layer_factory import (
+    InitialScale,
+    build_cache,
+    build_norm,
+    check_fields,
+    initialise,
+    initialise_module,
+)
 from course_lib.specs.records import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)
 class EncoderOutput(Sequence[EncoderKV]):
-    """A source that the encoder has read: its vectors, and what each decoder layer
-    keeps of them.
+    """An encoded source: its vectors, and what each decoder layer keeps of them.
 
     Attributes:
         states: the encoder's vectors [b s d].
@@ -53,11 +60,12 @@ class EncoderOutput(Sequence[EncoderKV]):
 
 
 class EncoderDecoder(nn.Module):
-    """Logits for the token after each given target token, having read a source.
+    """Logits for the token after each given target token, given a source.
 
     Args:
         spec: from `load_spec`, `spec_from_hf_config`, or written by hand; its `encoder`
             is filled.
+        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
 
     Raises:
         ValueError: the spec has a part that this model does not build; the message
@@ -89,7 +97,7 @@ class EncoderDecoder(nn.Module):
     torch.Size([1, 4])
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, *, std: InitialScale | None = None) -> None:
         super().__init__()
         _check_supported(spec)
         self.spec = spec
@@ -97,18 +105,15 @@ class EncoderDecoder(nn.Module):
         self.embed = Embedding(spec.vocab, spec.width, spec.embeddings)
         self.encoder = build_blocks(spec.width, spec.encoder)
         self.decoder = build_blocks(spec.width, spec.layers)
-        for side in ("encoder", "decoder"):
-            norm = (
-                build_norm(spec.width, spec.final_norm)
-                if spec.final_norm
-                else nn.Identity()
-            )
-            setattr(self, f"{side}_norm", norm)
+        self.encoder_norm = build_norm(spec.width, spec.final_norm)
+        self.decoder_norm = build_norm(spec.width, spec.final_norm)
         self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
-        self.apply(initialise)
+        self.apply(initialise_module)
         self.embed.tokens = self.source_embed.tokens
         if spec.embeddings.tied:
             self.head.weight = self.embed.tokens.weight
+        if std is not None:
+            initialise(self, std)
         shift = torch.zeros(1, spec.vocab) if spec.embeddings.head_shift else None
         self.register_buffer("head_shift", shift)
 
@@ -131,7 +136,7 @@ class EncoderDecoder(nn.Module):
     def encode(
         self, source: Int[Tensor, "b s"], positions: Int[Tensor, "b s"] | None = None
     ) -> EncoderOutput:
-        """Read the source.
+        """Encode the source.
 
         Args:
             source: its tokens.
@@ -143,9 +148,9 @@ class EncoderDecoder(nn.Module):
             a learned table.
         """
         positions = checked_positions(source, positions)
-        x, memo = self.source_embed(source, positions), {}
+        x, per_forward = self.source_embed(source, positions), PerForward()
         for block in self.encoder:
-            x = block(x, positions, None, memo)
+            x = block(x, positions, None, per_forward)
         states = self.encoder_norm(x)
         return EncoderOutput(
             states,
@@ -161,8 +166,8 @@ class EncoderDecoder(nn.Module):
         *,
         last_only: bool = False,
     ) -> Float[Tensor, "b out vocab"]:
-        """Score the vocabulary after each token, which reads the source and the target
-        so far.
+        """Score the vocabulary after each token, which attends to the source and to
+        the target so far.
 
         Args:
             encoded: from `encode`.
@@ -184,10 +189,10 @@ class EncoderDecoder(nn.Module):
         positions = checked_positions(
             tokens, positions, 0 if cache is None else cache.length
         )
-        x, memo = self.embed(tokens, positions), {}
-        kept = cache or [None] * len(self.decoder)
-        for block, source, layer_cache in zip(self.decoder, encoded, kept, strict=True):
-            x = block(x, positions, layer_cache, memo, source=source)
+        x, per_forward = self.embed(tokens, positions), PerForward()
+        caches = [None] * len(self.decoder) if cache is None else cache
+        for block, source, own in zip(self.decoder, encoded, caches, strict=True):
+            x = block(x, positions, own, per_forward, source=source)
         logits = self.head(
             self.decoder_norm(x[:, -1:] if last_only else x) * self.spec.logit_scale
         )
@@ -200,23 +205,17 @@ class EncoderDecoder(nn.Module):
         Raises:
             ValueError: `batch` or `capacity` is below 1.
         """
-        like = {"dtype": self.head.weight.dtype, "device": self.head.weight.device}
-        return ModelCache(
-            [
-                build_layer_cache(layer, batch, capacity, **like)
-                for layer in self.spec.layers
-            ]
-        )
+        return build_cache(self.spec.layers, batch, capacity, self.head.weight)
 
 
 def _check_supported(spec: ModelSpec) -> None:
     """Refuse what this model would leave out in silence."""
     supported = {"head": "lm", "logit_softcap": None, "patches": None, "vision": None}
-    for field, want in supported.items():
-        if getattr(spec, field) != want:
-            raise ValueError(f"{field}={getattr(spec, field)!r}: supported is {want!r}")
+    check_fields(spec, supported)
     if not spec.encoder or any(layer.mixer.causal for layer in spec.encoder):
-        raise ValueError("encoder: supported is a stack whose layers see both sides")
+        raise ValueError(
+            "encoder: supported is a stack whose layers attend to both sides"
+        )
     if any(layer.cross is None or not layer.mixer.causal for layer in spec.layers):
         raise ValueError(
             "layers: supported is a causal stack whose layers all have cross-attention"

@@ -5,11 +5,19 @@ What a spec asks for and no part builds is a ValueError that names the field: no
 left out in silence.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
 from torch import nn
 
 from course_lib.layers.attention.cross import CrossAttention
 from course_lib.layers.attention.latent import LatentAttention
 from course_lib.layers.attention.layer import Attention
+from course_lib.layers.caches.contiguous import ContiguousCache
+from course_lib.layers.caches.contract import Cache
+from course_lib.layers.caches.latent import LatentCache
+from course_lib.layers.caches.model_cache import ModelCache
+from course_lib.layers.caches.window import RingCache
 from course_lib.layers.feed_forward.mlp import MLP, GatedMLP
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, MaskMod, local_window
 from course_lib.layers.norms import LayerNorm, RMSNorm
@@ -21,6 +29,7 @@ from course_lib.specs.records import (
     LatentAttentionSpec,
     LayerSpec,
     Mixer,
+    ModelSpec,
     MoESpec,
     NormSpec,
     RopeSpec,
@@ -29,7 +38,10 @@ from course_lib.specs.records import (
 INITIAL_STD = 0.02  # of every matrix, as GPT-2 and LLaMA start
 
 
-def initialise(module: nn.Module) -> None:
+InitialScale = float | str | Callable[[str], float]
+
+
+def initialise_module(module: nn.Module) -> None:
     """Give a matrix or a table its first random values, and a bias zeros; for
     `nn.Module.apply`.
     """
@@ -39,8 +51,47 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def build_norm(width: int, spec: NormSpec) -> nn.Module:
-    """The norm that `spec` describes."""
+def initialise(
+    model: nn.Module, std: InitialScale, *, generator: torch.Generator | None = None
+) -> None:
+    """Draw every matrix and table anew, in the order of `model.named_parameters()`.
+    Gains, shifts and biases stay as they are.
+
+    Args:
+        model: whose parameters.
+        std: the standard deviation; "fan_in" for one over the root of the vector that a
+            matrix multiplies, each its own (for a table, of the model's width); or a
+            function from a parameter's name to its standard deviation.
+        generator: of the random numbers; torch's own when left out.
+
+    Raises:
+        ValueError: `std` is another word.
+
+    *Source*: fan-in, LeCun et al. 1998, "Efficient BackProp", section 4.6.
+
+    >>> layer = nn.Linear(400, 100)
+    >>> initialise(layer, "fan_in")
+    >>> 0.049 < layer.weight.std().item() < 0.051  # 1 / sqrt(400)
+    True
+    """
+    if isinstance(std, str) and std != "fan_in":
+        raise ValueError(
+            f"std={std!r}: allowed are a number, 'fan_in', or a function of the name"
+        )
+    for name, matrix in model.named_parameters():
+        if matrix.ndim < 2:
+            continue
+        if std == "fan_in":
+            scale = matrix.shape[-1] ** -0.5
+        else:
+            scale = std(name) if callable(std) else std
+        nn.init.normal_(matrix, std=scale, generator=generator)
+
+
+def build_norm(width: int, spec: NormSpec | None) -> nn.Module:
+    """The norm that `spec` describes; where there is none, the identity."""
+    if spec is None:
+        return nn.Identity()
     if spec.kind == "rmsnorm":
         return RMSNorm(width, spec.eps, offset=spec.offset)
     return LayerNorm(width, spec.eps, bias=spec.bias)
@@ -86,7 +137,7 @@ def build_mixer(
 
 
 def build_cross(width: int, layer: LayerSpec) -> CrossAttention | None:
-    """The part that reads a source, if the layer has one."""
+    """The part that attends to a source, if the layer has one."""
     if layer.cross is None:
         return None
     spec = layer.cross
@@ -114,7 +165,7 @@ def build_position_bias(spec: Mixer) -> nn.Module | None:
 
 
 def mask_mod_of(spec: AttentionSpec) -> MaskMod:
-    """Who reads whom in such a layer, its causal window aside.
+    """Which query attends to which key in such a layer, its causal window aside.
 
     >>> widths = {"heads": 1, "kv_heads": 1, "head_dim": 2, "value_dim": 2}
     >>> mask_mod_of(AttentionSpec(**widths, causal=False)) is BIDIRECTIONAL
@@ -123,6 +174,49 @@ def mask_mod_of(spec: AttentionSpec) -> MaskMod:
     if spec.causal:
         return CAUSAL
     return BIDIRECTIONAL if spec.window is None else local_window(spec.window // 2)
+
+
+def build_layer_cache(layer: LayerSpec, batch: int, capacity: int, **like) -> Cache:
+    """The cache that one layer needs; `like` holds dtype and device.
+
+    A layer with a window shorter than the capacity gets a ring of its window; the
+    others hold every token.
+    """
+    spec = layer.mixer
+    if isinstance(spec, LatentAttentionSpec):
+        return LatentCache(batch, capacity, spec.kv_rank, spec.rope_dim, **like)
+    if not isinstance(spec, AttentionSpec):
+        raise ValueError(
+            f"mixer={type(spec).__name__}: a cache is built for AttentionSpec and "
+            "LatentAttentionSpec"
+        )
+    sizes = spec.kv_heads, spec.head_dim, spec.value_dim
+    if spec.window is not None and spec.window < capacity:
+        return RingCache(batch, spec.window, *sizes, **like)
+    return ContiguousCache(batch, capacity, *sizes, **like)
+
+
+def build_cache(
+    layers: Sequence[LayerSpec], batch: int, capacity: int, like: torch.Tensor
+) -> ModelCache:
+    """An empty cache for a stack of layers, in the dtype and on the device of `like`.
+
+    Raises:
+        ValueError: `batch` or `capacity` is below 1.
+    """
+    kind = {"dtype": like.dtype, "device": like.device}
+    return ModelCache(
+        [build_layer_cache(layer, batch, capacity, **kind) for layer in layers]
+    )
+
+
+def check_fields(spec: ModelSpec, supported: Mapping[str, object]) -> None:
+    """Refuse a spec in which a field has another value than the one that a model
+    supports: it would be left out in silence.
+    """
+    for name, want in supported.items():
+        if (got := getattr(spec, name)) != want:
+            raise ValueError(f"{name}={got!r}: supported is {want!r}")
 
 
 def _attention(

@@ -7,54 +7,26 @@ GPT-NeoX, BLOOM, Falcon, PaLM, Cohere, Llama, Mistral, Qwen2, Qwen3, Gemma 2 and
 them is in the specification, not in the code.
 """
 
-from collections.abc import Iterator, Sequence
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.layers.caches.contiguous import ContiguousCache
-from course_lib.layers.caches.contract import LayerCache
-from course_lib.layers.caches.latent import LatentCache
-from course_lib.layers.caches.window import RingCache
+from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.masks import MaskMod
+from course_lib.layers.per_forward import Auxiliary, PerForward
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
-from course_lib.models.layer_factory import build_norm, initialise
-from course_lib.specs.records import LatentAttentionSpec, LayerSpec, ModelSpec
+from course_lib.models.layer_factory import (
+    InitialScale,
+    build_cache,
+    build_norm,
+    check_fields,
+    initialise,
+    initialise_module,
+)
+from course_lib.specs.records import ModelSpec
 
-
-class ModelCache(Sequence[LayerCache]):
-    """One cache a layer, in the order of the layers.
-
-    >>> cache = ModelCache([ContiguousCache(1, 8, 1, 2), RingCache(1, 4, 1, 2)])
-    >>> len(cache), cache.length, cache.nbytes  # (8 + 4) slots of 2 + 2 float32 values
-    (2, 0, 192)
-    """
-
-    def __init__(self, layers: Sequence[LayerCache]) -> None:
-        if not layers:
-            raise ValueError("layers is empty: a model cache needs at least one layer")
-        self._layers = tuple(layers)
-
-    def __getitem__(self, index: int) -> LayerCache:
-        return self._layers[index]
-
-    def __len__(self) -> int:
-        return len(self._layers)
-
-    def __iter__(self) -> Iterator[LayerCache]:
-        return iter(self._layers)
-
-    @property
-    def length(self) -> int:
-        """Tokens appended so far in each row, padding included."""
-        return self._layers[0].length
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the keys and values of all layers take."""
-        return sum(layer.nbytes for layer in self._layers)
+Logits = Float[Tensor, "b out vocab"]
 
 
 class CausalLM(nn.Module):
@@ -62,6 +34,7 @@ class CausalLM(nn.Module):
 
     Args:
         spec: from `load_spec`, `spec_from_hf_config`, or written by hand.
+        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
 
     Raises:
         ValueError: the spec has a part that this model does not build; the message
@@ -79,21 +52,19 @@ class CausalLM(nn.Module):
     torch.Size([1, 3, 7])
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, *, std: InitialScale | None = None) -> None:
         super().__init__()
         _check_supported(spec)
         self.spec = spec
         self.embed = Embedding(spec.vocab, spec.width, spec.embeddings)
         self.blocks = build_blocks(spec.width, spec.layers)
-        self.final_norm = (
-            build_norm(spec.width, spec.final_norm)
-            if spec.final_norm
-            else nn.Identity()
-        )
+        self.final_norm = build_norm(spec.width, spec.final_norm)
         self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
-        self.apply(initialise)
+        self.apply(initialise_module)
         if spec.embeddings.tied:
             self.head.weight = self.embed.tokens.weight
+        if std is not None:
+            initialise(self, std)
 
     def forward(
         self,
@@ -103,7 +74,8 @@ class CausalLM(nn.Module):
         *,
         mask_mod: MaskMod | None = None,
         last_only: bool = False,
-    ) -> Float[Tensor, "b out vocab"]:
+        return_auxiliary: bool = False,
+    ) -> Logits | tuple[Logits, Auxiliary]:
         """Score the vocabulary after each token.
 
         Args:
@@ -117,9 +89,12 @@ class CausalLM(nn.Module):
                 layer's window holds on top. The same in every call of a decode, and a
                 prefix all in one call.
             last_only: score after the last token alone, as a prefill needs.
+            return_auxiliary: also return what layers leave beside the stream, such as
+                losses that balance experts.
 
         Returns:
-            logits [b t vocab], or [b 1 vocab] with `last_only`.
+            logits [b t vocab], or [b 1 vocab] with `last_only`; with `return_auxiliary`
+            (logits, auxiliary).
 
         Raises:
             ValueError: `positions` has another shape than `tokens`, or `cache` has
@@ -127,13 +102,16 @@ class CausalLM(nn.Module):
                 beyond a learned table.
         """
         positions = self._positions(tokens, positions, cache)
-        return self.run(
+        per_forward = PerForward()
+        logits = self.run(
             self.embed(tokens, positions),
             positions,
             cache,
             mask_mod=mask_mod,
             last_only=last_only,
+            per_forward=per_forward,
         )
+        return (logits, per_forward.auxiliary) if return_auxiliary else logits
 
     def run(
         self,
@@ -143,13 +121,14 @@ class CausalLM(nn.Module):
         *,
         mask_mod: MaskMod | None = None,
         last_only: bool = False,
-    ) -> Float[Tensor, "b out vocab"]:
+        per_forward: PerForward | None = None,
+    ) -> Logits:
         """The same from the vectors that enter the first layer."""
-        memo: dict = {}
-        for block, kept in zip(
-            self.blocks, cache or [None] * len(self.blocks), strict=True
-        ):
-            x = block(x, positions, kept, memo, mask_mod=mask_mod)
+        per_forward = PerForward() if per_forward is None else per_forward
+        caches = [None] * len(self.blocks) if cache is None else cache
+        for layer, (block, own) in enumerate(zip(self.blocks, caches, strict=True)):
+            per_forward.layer = layer
+            x = block(x, positions, own, per_forward, mask_mod=mask_mod)
         logits = self.head(self.final_norm(x[:, -1:] if last_only else x))
         if self.spec.logit_scale != 1.0:
             logits = logits * self.spec.logit_scale
@@ -166,13 +145,7 @@ class CausalLM(nn.Module):
         Raises:
             ValueError: `batch` or `capacity` is below 1.
         """
-        like = {"dtype": self.head.weight.dtype, "device": self.head.weight.device}
-        return ModelCache(
-            [
-                build_layer_cache(layer, batch, capacity, **like)
-                for layer in self.spec.layers
-            ]
-        )
+        return build_cache(self.spec.layers, batch, capacity, self.head.weight)
 
     def _positions(
         self, tokens: Tensor, positions: Tensor | None, cache: ModelCache | None
@@ -186,30 +159,10 @@ class CausalLM(nn.Module):
         )
 
 
-def build_layer_cache(
-    layer: LayerSpec, batch: int, capacity: int, **like
-) -> LayerCache:
-    """The cache that one layer needs; `like` holds dtype and device."""
-    spec = layer.mixer
-    if isinstance(spec, LatentAttentionSpec):
-        return LatentCache(batch, capacity, spec.kv_rank, spec.rope_dim, **like)
-    entry = {
-        "kv_heads": spec.kv_heads,
-        "head_dim": spec.head_dim,
-        "value_dim": spec.value_dim,
-        **like,
-    }
-    if spec.window is not None and spec.window < capacity:
-        return RingCache(batch, spec.window, **entry)
-    return ContiguousCache(batch, capacity, **entry)
-
-
 def _check_supported(spec: ModelSpec) -> None:
     """Refuse what this model would leave out in silence."""
     supported = {"encoder": (), "head": "lm", "patches": None, "vision": None}
-    for field, want in supported.items():
-        if getattr(spec, field) != want:
-            raise ValueError(f"{field}={getattr(spec, field)!r}: supported is {want!r}")
+    check_fields(spec, supported)
     if spec.embeddings.token_types:
         raise ValueError(f"token_types={spec.embeddings.token_types}: supported is 0")
     for layer in spec.layers:

@@ -11,13 +11,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.masks import prefix
-from course_lib.models.lm import CausalLM, ModelCache
+from course_lib.models.lm import CausalLM
 
 
 class PrefixLM(CausalLM):
     """Logits for the token after each given token, where the first p tokens of a row
-    see one another.
+    attend to one another.
 
     Args:
         spec: as in `CausalLM`; weights of a causal model fit.
@@ -55,7 +56,8 @@ class PrefixLM(CausalLM):
 
         Args:
             tokens, positions, cache, last_only: as in `CausalLM`. With a cache, the
-                first call holds the whole prefix, for its tokens read those after them.
+                first call holds the whole prefix, for its tokens attend to those after
+                them.
             prefix_lengths: p, real tokens of the prefix; one for all rows or one a row.
 
         Raises:

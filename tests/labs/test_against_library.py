@@ -56,7 +56,8 @@ for first, last in ((0, 3), (3, 4), (4, 7)):
     assert all(torch.equal(a, b) for a, b in zip(ours.append(k, v), want))
 """,
     "grouped": """
-from course_lib.layers.attention.forms import attend, attend_sdpa
+from course_lib.layers.attention.forms import attend
+from course_lib.layers.attention.layer import attend_sdpa
 q, (k, v) = torch.randn(2, 3, 6, 4).double(), torch.randn(2, 2, 5, 2, 4).double()
 mask = torch.ones(2, 3, 5, dtype=torch.bool).tril(2)
 got = grouped_attention(q, k, v, mask)

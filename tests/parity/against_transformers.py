@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedConfig
 from transformers import modeling_rope_utils as rope_utils
 
+from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.models.checkpoints.weights import load_hf_weights
-from course_lib.models.lm import CausalLM, ModelCache
+from course_lib.models.lm import CausalLM
 from course_lib.specs.from_hf import spec_from_hf_config
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}

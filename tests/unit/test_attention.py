@@ -4,10 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from course_lib.layers.attention.forms import attend, attend_sdpa, attention_naive
-from course_lib.layers.attention.layer import Attention
+from course_lib.layers.attention.forms import attend, attention_naive
+from course_lib.layers.attention.layer import Attention, attend_sdpa
 from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.masks import BIDIRECTIONAL, causal_mask
+from course_lib.layers.per_forward import PerForward
 from course_lib.layers.positions.bias import AlibiBias, RelativeBias
 from course_lib.layers.positions.numbering import next_positions
 from course_lib.layers.positions.rope import Rope
@@ -101,6 +102,16 @@ def test_softcap_bounds_the_scores():
     torch.testing.assert_close(weights, capped.softmax(-1), **TOLERANCE)
 
 
+def test_a_bias_is_added_to_the_capped_scores():
+    """Were it added before, the cap would bound it too: a distance penalty could not pass the cap."""
+    queries, keys, values = qkv(2, 1)
+    mask, cap, bias = causal(2, 5, 5), 0.5, 3 * torch.randn(2, 2, 5, 5).double()
+    scores = torch.einsum("bthk,bsgk->bhts", queries, keys) * 3**-0.5
+    capped = (cap * torch.tanh(scores / cap) + bias).masked_fill(~mask[:, None], float("-inf"))
+    weights = attend(queries, keys, values, mask, softcap=cap, bias=bias)[1]
+    torch.testing.assert_close(weights, capped.softmax(-1), **TOLERANCE)
+
+
 def test_a_sink_takes_the_weight_of_a_key_with_value_zero():
     queries, keys, values = qkv(4, 2)
     mask, sinks = causal(2, 5, 5), torch.randn(4).double()
@@ -153,25 +164,25 @@ def test_qk_norm_takes_the_size_of_queries_and_keys_away(qk_norm):
     torch.testing.assert_close(small[1], large[1], rtol=1e-8, atol=1e-8)
 
 
-def test_a_memo_changes_nothing_and_is_filled():
+def test_what_a_forward_pass_shares_changes_nothing_and_is_filled():
     layer = Attention(8, heads=4, kv_heads=2, head_dim=6, rope=Rope(dim=6), window=2)
-    x, positions, memo = torch.randn(1, 4, 8), next_positions(0, 1, 4), {}
+    x, positions, shared = torch.randn(1, 4, 8), next_positions(0, 1, 4), PerForward()
     plain = layer(x, positions)
-    assert torch.equal(layer(x, positions, None, memo), plain)
-    assert torch.equal(layer(x, positions, None, memo), plain)
-    assert memo
+    assert torch.equal(layer(x, positions, None, shared), plain)
+    assert torch.equal(layer(x, positions, None, shared), plain)
+    assert len(shared.rope_tables) == len(shared.masks) == len(shared.for_sdpa) == 1
 
 
-def test_layers_that_share_a_memo_keep_apart_what_is_their_own():
+def test_layers_that_share_a_forward_pass_keep_apart_what_is_their_own():
     own = [
         *({}, {"window": 2}, {"mask_mod": BIDIRECTIONAL}),
         *({"rope": Rope(dim=6)}, {"rope": Rope(dim=6, theta=50.0)}),
         *({"position_bias": AlibiBias(4)}, {"position_bias": RelativeBias(4, buckets=4, max_distance=9)}),
     ]
-    x, positions, memo = torch.randn(1, 5, 8), next_positions(0, 1, 5), {}
+    x, positions, shared = torch.randn(1, 5, 8), next_positions(0, 1, 5), PerForward()
     for options in own:
         layer = Attention(8, heads=4, kv_heads=2, head_dim=6, **options)
-        assert torch.equal(layer(x, positions, None, memo), layer(x, positions))
+        assert torch.equal(layer(x, positions, None, shared), layer(x, positions))
 
 
 @pytest.mark.parametrize("kv_heads", [0, 3, 8])

@@ -5,7 +5,7 @@ import torch
 from sympy import Symbol, symbols
 
 from course_lib.costs.io import largest_block_q, stepwise_attention_io, tiled_attention_io
-from course_lib.layers.attention.flash import HBMTraffic
+from course_lib.layers.attention.hbm_traffic import HBMTraffic
 
 SHAPE = {"queries": 6, "keys": 10, "key_dim": 3, "value_dim": 5}
 

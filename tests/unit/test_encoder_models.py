@@ -127,7 +127,7 @@ def test_the_class_that_fits(config, kind):
         (Encoder, BERT, {"logit_softcap": 3.0}, "logit_softcap=3.0"),
         (Encoder, T5, {}, r"encoder=\("),
         (MaskedLM, BERT, {}, "head='pooler': supported is 'mlm'"),
-        (EncoderDecoder, LLAMA, {}, "encoder: supported is a stack whose layers see both sides"),
+        (EncoderDecoder, LLAMA, {}, "encoder: supported is a stack whose layers attend to both sides"),
         (EncoderDecoder, T5, {"head": "none"}, "head='none'"),
     ],
 )

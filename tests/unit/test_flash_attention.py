@@ -7,8 +7,10 @@ import torch
 
 from course_lib.costs.io import tiled_attention_io
 from course_lib.kit.memory import peak_tensor_bytes
-from course_lib.layers.attention.flash import HBMTraffic, flash_attention, softmax_online_naive
-from course_lib.layers.attention.forms import attend, attend_sdpa, attention_naive
+from course_lib.layers.attention.flash import flash_attention, softmax_online_naive
+from course_lib.layers.attention.forms import attend, attention_naive
+from course_lib.layers.attention.hbm_traffic import HBMTraffic
+from course_lib.layers.attention.layer import attend_sdpa
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, local_window, prefix, sliding_window
 from course_lib.layers.positions.numbering import next_positions, positions_from_padding
 

@@ -11,6 +11,7 @@ from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.contract import LayerCache
 from course_lib.layers.caches.latent import LatentCache
 from course_lib.layers.caches.paged import PagedCache
+from course_lib.layers.masks import prefix
 from course_lib.layers.positions.numbering import positions_from_padding
 from course_lib.layers.positions.rope import Rope, apply_rope_naive
 from course_lib.specs.records import LatentAttentionSpec, NormSpec, RopeSpec
@@ -31,7 +32,7 @@ def inputs(batch=2, tokens=9, seed=1):
     return x, torch.arange(tokens).expand(batch, -1)
 
 
-def mla_naive(mla, x, positions):
+def mla_naive(mla, x, positions, prefix_length=0):
     """The paper's equations, one head and one query at a time."""
     turn = lambda part: apply_rope_naive(part, positions, mla.rope)  # noqa: E731
     q = mla.wq(x) if hasattr(mla, "wq") else mla.wq_up(mla.q_norm(mla.wq_down(x)))
@@ -46,7 +47,7 @@ def mla_naive(mla, x, positions):
             for t in range(x.shape[1]):
                 if positions[b, t] < 0:
                     continue
-                seen = (positions[b] >= 0) & (positions[b] <= positions[b, t])
+                seen = (positions[b] >= 0) & (positions[b] <= max(positions[b, t], prefix_length - 1))
                 keys, values = latent[b, seen] @ up[h, :N].T, latent[b, seen] @ up[h, N:].T
                 scores = keys @ q[b, t, h, :N] + k_rope[b, seen] @ q_rope[t]
                 out[b, t, h] = torch.softmax(scores * (N + P) ** -0.5, dim=0) @ values
@@ -60,6 +61,14 @@ def test_both_forms_are_the_equations(q_rank, absorbed):
     positions = positions_from_padding(torch.tensor([[1] * 9, [0] * 3 + [1] * 6]))
     real = positions >= 0
     assert_close(mla(x, positions)[real], mla_naive(mla, x, positions)[real], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("absorbed", [False, True])
+def test_a_mask_of_the_call_takes_the_place_of_the_causal_one(absorbed):
+    mla, (x, positions) = layer(absorbed=absorbed), inputs()
+    got = mla(x, positions, mask_mod=prefix(4))
+    assert_close(got, mla_naive(mla, x, positions, prefix_length=4), rtol=1e-10, atol=1e-12)
+    assert not torch.allclose(got[:, 0], mla(x, positions)[:, 0])
 
 
 @pytest.mark.parametrize("q_rank", [None, 8])

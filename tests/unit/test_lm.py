@@ -9,11 +9,12 @@ from course_lib.costs.cache import cache_bytes
 from course_lib.costs.params import param_count
 from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.latent import LatentCache
+from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.caches.window import RingCache
 from course_lib.layers.masks import CAUSAL, prefix, same_document
 from course_lib.layers.positions.numbering import next_positions, packed_positions
 from course_lib.models.block import build_blocks
-from course_lib.models.lm import CausalLM, ModelCache
+from course_lib.models.lm import CausalLM
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.loader import load_spec
 from course_lib.specs.records import EmbeddingSpec, MoESpec
@@ -155,6 +156,21 @@ def test_windowed_layers_get_rings_and_the_others_do_not():
 def test_a_window_past_the_capacity_needs_no_ring():
     cache = CausalLM(spec_of(model_type="mistral", sliding_window=9)).make_cache(batch=2, capacity=9)
     assert all(isinstance(layer, ContiguousCache) for layer in cache)
+
+
+def test_a_window_one_short_of_the_capacity_is_a_ring_already():
+    cache = CausalLM(spec_of(model_type="mistral", sliding_window=8)).make_cache(batch=2, capacity=9)
+    assert all(isinstance(layer, RingCache) for layer in cache)
+    assert cache.nbytes == 3 * 2 * 8 * 2 * (6 + 6) * 4
+
+
+def test_logits_are_scaled_before_they_are_capped():
+    spec = spec_of()
+    plain, both = CausalLM(spec), CausalLM(dataclasses.replace(spec, logit_scale=4.0, logit_softcap=0.5))
+    both.load_state_dict(plain.state_dict())
+    tokens = torch.randint(17, (2, 5))
+    expected = 0.5 * torch.tanh(4.0 * plain.double()(tokens) / 0.5)
+    torch.testing.assert_close(both.double()(tokens), expected, rtol=1e-10, atol=1e-12)
 
 
 def test_the_cache_has_the_dtype_of_the_model():

@@ -37,6 +37,13 @@ def test_tanh_gelu_is_close_to_gelu_but_not_it():
     assert 0 < gap < 1e-3
 
 
+@pytest.mark.parametrize("name", ["gelu_fast", "gelu_new", "gelu_pytorch_tanh"])
+def test_names_of_the_tanh_gelu(name):
+    x = torch.linspace(-3, 3, 41).double()
+    inner = (2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)
+    torch.testing.assert_close(ACTIVATIONS[name](x), 0.5 * x * (1 + torch.tanh(inner)), **TOLERANCE)
+
+
 @pytest.mark.parametrize("layer", [MLP, GatedMLP])
 def test_unknown_activation_is_refused(layer):
     with pytest.raises(ValueError, match=r"activation='swish9'.*silu"):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_lib.layers.positions.rope import Rope, apply_rope, apply_rope_naive, once, rope_scaling_factor
+from course_lib.layers.positions.rope import Rope, apply_rope, apply_rope_naive, rope_scaling_factor
 
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -68,10 +68,3 @@ def test_rope_wider_than_the_head_is_refused():
     cos, sin = Rope(dim=6).tables(torch.tensor([[0]]))
     with pytest.raises(ValueError, match="rope dim=6"):
         apply_rope(torch.zeros(1, 1, 1, 4), cos, sin)
-
-
-def test_once_computes_again_without_a_memo():
-    calls = []
-    for memo in (None, None, {}):
-        once(memo, ("key",), lambda: calls.append(1))
-    assert len(calls) == 3

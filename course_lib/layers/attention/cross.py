@@ -13,7 +13,7 @@ from torch import Tensor
 
 from course_lib.layers.attention.layer import AttentionHeads
 from course_lib.layers.masks import BIDIRECTIONAL
-from course_lib.layers.positions.rope import once
+from course_lib.layers.per_forward import MaskKind, PerForward
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,16 @@ class CrossAttention(AttentionHeads):
         x: Float[Tensor, "b t d"],
         positions: Int[Tensor, "b t"],
         source: EncoderKV,
-        memo: dict | None = None,
+        per_forward: PerForward | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Let each token read the source; `memo` lives for one forward pass (see
-        `positions.once`).
+        """Let each token attend to the source; `per_forward`: what the layers of this
+        forward pass share.
         """
-        return self.wo(self._read(x, positions, source, memo)[0].flatten(2))
+        kind = MaskKind(BIDIRECTIONAL, None, None, EncoderKV, source.keys.shape[1])
+        per_forward = PerForward() if per_forward is None else per_forward
+        qkv = self.queries(x), source.keys, source.values
+        y, _ = self.mix(qkv, kind, positions, source.positions, per_forward)
+        return self.wo(y.flatten(2))
 
     def weights(
         self,
@@ -85,14 +89,7 @@ class CrossAttention(AttentionHeads):
         source: EncoderKV,
     ) -> Float[Tensor, "b h t s"]:
         """How much each query takes from each token of the source."""
-        return self._read(x, positions, source, None, with_weights=True)[1]
-
-    def _read(self, x, positions, source, memo, with_weights=False):
-        kind = ("source", BIDIRECTIONAL, source.keys.shape[1])
-        mask = once(
-            memo,
-            ("mask", *kind),
-            lambda: BIDIRECTIONAL.mask(positions, source.positions),
-        )
+        kind = MaskKind(BIDIRECTIONAL, None, None, EncoderKV, source.keys.shape[1])
         qkv = self.queries(x), source.keys, source.values
-        return self.attend(qkv, mask, memo, kind, with_weights=with_weights)
+        places = positions, source.positions
+        return self.mix(qkv, kind, *places, PerForward(), with_weights=True)[1]

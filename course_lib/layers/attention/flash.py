@@ -1,5 +1,5 @@
-"""Attention in tiles: the [t s] scores are worked out a block at a time, and none is
-kept.
+"""FlashAttention (reference): attention in tiles; the [t s] scores are worked out a
+block at a time, and none is kept.
 
 Symbols: t queries, s keys, z a score, m the largest score so far, l the sum of exp(z -
 m) so far, y the weighted sum of values so far, lse = m + log l. FlashAttention's paper
@@ -21,27 +21,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from course_lib.layers.attention.forms import queries_per_kv_head
+from course_lib.layers.attention.hbm_traffic import HBMTraffic
 from course_lib.layers.masks import CAUSAL, MaskMod
-
-
-@dataclass
-class HBMTraffic:
-    """Bytes that the forward tiles load from the large memory and store there;
-    positions are not counted.
-    """
-
-    read_bytes: int = 0
-    written_bytes: int = 0
-
-    def load(self, tile: Tensor) -> Tensor:
-        """Count a tile that is read, and give it back."""
-        self.read_bytes += tile.nbytes
-        return tile
-
-    def store(self, place: Tensor, tile: Tensor) -> None:
-        """Put a finished tile into its place in memory, and count it."""
-        place.copy_(tile)
-        self.written_bytes += place.nbytes
 
 
 def softmax_online_naive(
@@ -153,8 +134,8 @@ class _Plan:
     traffic: HBMTraffic
 
     def tiles(self, rows: slice, keys: int) -> Iterator[tuple[slice, Tensor | None]]:
-        """For a block of queries, the blocks of keys some of them see, and the pairs
-        they do not.
+        """For a block of queries, the blocks of keys that some of them attend to, and
+        the pairs in which nobody does.
         """
         for start in range(0, keys, self.block_k):
             columns = slice(start, min(start + self.block_k, keys))
@@ -210,8 +191,8 @@ class _Tiled(torch.autograd.Function):
                     total.mul_(before).add_(share.sum(-1, keepdim=True)),
                 )
                 sums.mul_(before).add_(torch.matmul(share, v))
-            # Nothing seen: total = 0 and sums = 0, so that any divisor gives y = 0; lse
-            # = min + log 0 = -inf.
+            # Nothing attended to: total = 0 and sums = 0, so that any divisor gives
+            # y = 0; lse = min + log 0 = -inf.
             plan.traffic.store(
                 y[:, rows],
                 _unstack(sums.div_(total.masked_fill(total == 0, 1.0)), y.shape[2]),
@@ -242,7 +223,7 @@ class _Tiled(torch.autograd.Function):
             level = level.masked_fill(
                 level == float("-inf"), 0.0
             )  # exp(-inf - 0) = 0: no weight, no gradient
-            # 2. The softmax's Jacobian needs one number a row: sum_j a_j (dy . V_j) =
+            # The softmax's Jacobian needs one number a row: sum_j a_j (dy . V_j) =
             # dy . y.
             centre = (d_out * out).sum(-1, keepdim=True) - d_level
             for columns, hidden in plan.tiles(rows, keys.shape[1]):
@@ -263,7 +244,7 @@ class _Tiled(torch.autograd.Function):
 
 
 def _stack(x: Tensor, groups: int) -> Tensor:
-    """[b n h k] -> [b g r*n k]: the rows of the heads that read one group, below each
+    """[b n h k] -> [b g r*n k]: the rows of the heads of one group, below each
     other.
     """
     return (

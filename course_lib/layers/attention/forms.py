@@ -3,17 +3,17 @@ number of KV groups.
 
 Symbols: h query heads, g KV groups, r = h / g heads in a group, k key width, v value
 width. Papers write n_h and n_kv, or H and G. g = h is multi-head, g = 1 multi-query,
-between them grouped-query attention. Query head i reads group i // r, so the heads of a
-group lie next to each other.
+between them grouped-query attention. Query head i attends to group i // r, so the heads
+of a group lie next to each other.
 
-Three forms of one function, equal in the tests: `attention_naive` (loops, the
-reference), `attend` (two einsums, readable, with weights, softcap and sinks) and
-`attend_sdpa` (PyTorch's kernel, the fast one). Each takes a mask, which says who reads
-whom, and a bias that a position adds to the scores (`position_bias`).
+Forms of one function, equal in the tests: `attention_naive` (loops, the reference),
+`attend` (two einsums, readable, with weights, softcap and sinks), and beside the layer
+that uses it `layer.attend_sdpa` (PyTorch's kernel, the fast one). Each takes a mask,
+which says which query attends to which key, and a bias that a position adds to the
+scores (`positions.bias`).
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -70,7 +70,7 @@ def attend(
         mask: True where a query attends to a key.
         scale, softcap: factor on the scores, 1 / sqrt(k) when left out; c, the largest
             score in size.
-        sinks: one learned score a head that joins the softmax and reads no value.
+        sinks: one learned score a head that joins the softmax and has no value.
         bias: added to each head's scores, as ALiBi and T5 do.
 
     Returns:
@@ -103,68 +103,11 @@ def attend(
     if bias is not None:
         scores = scores + bias.unflatten(1, (groups, -1))
     weights = _softmax(scores.masked_fill(~seen, torch.finfo(scores.dtype).min), sinks)
-    weights = weights.masked_fill(~seen, 0.0)  # only changes the rows that see nothing
+    weights = weights.masked_fill(
+        ~seen, 0.0
+    )  # only changes rows that attend to nothing
     y = torch.einsum("bgrts,bsgv->btgrv", weights, values)
     return y.flatten(2, 3), weights.flatten(1, 2)
-
-
-def attend_sdpa(
-    queries: Float[Tensor, "b t h k"],
-    keys: Float[Tensor, "b s g k"],
-    values: Float[Tensor, "b s g v"],
-    mask: Bool[Tensor, "b t s"] | None = None,
-    *,
-    causal: bool = False,
-    scale: float | None = None,
-    bias: Float[Tensor, "b h t s"] | None = None,
-) -> Float[Tensor, "b t h v"]:
-    """The same through PyTorch's fused kernel, which never writes the [t s] scores to
-    memory.
-
-    One new query (t = 1) is the decode step: the r heads of a group become r queries of
-    one head, so that the kernel walks the keys of a group once. Without a mask every
-    query attends to every key, or, if `causal` and t > 1, query i the first i + 1 keys
-    (the kernel then skips the upper half). `sdpa_mask` says which will do. A bias goes
-    to the kernel in the mask's place, minus infinity where a query does not see a key.
-
-    *Source*: Dao et al. 2022, arXiv:2205.14135, through
-        `torch.nn.functional.scaled_dot_product_attention`.
-    """
-    batch, length, heads, width = queries.shape
-    groups, in_group = keys.shape[2], queries_per_kv_head(heads, keys.shape[2])
-    keys, values, added = (
-        keys.transpose(1, 2),
-        values.transpose(1, 2),
-        _additive(mask, bias, causal),
-    )
-    causal = causal and bias is None
-    if length == 1:
-        queries = queries.reshape(batch, groups, in_group, width)
-        if added is not None:  # [b 1 1 s] or [b h 1 s]: as many rows as queries
-            added = added.expand(-1, heads, -1, -1).reshape(batch, groups, in_group, -1)
-        y = F.scaled_dot_product_attention(queries, keys, values, added, scale=scale)
-        return y.reshape(batch, 1, heads, -1)
-    y = F.scaled_dot_product_attention(
-        queries.transpose(1, 2),
-        keys,
-        values,
-        added,
-        is_causal=causal,
-        scale=scale,
-        enable_gqa=in_group > 1,
-    )
-    return y.transpose(1, 2)
-
-
-def _additive(mask: Tensor | None, bias: Tensor | None, causal: bool) -> Tensor | None:
-    """What the kernel is told: the mask, or the bias with minus infinity where nothing
-    is seen.
-    """
-    if bias is None:
-        return None if mask is None else mask[:, None]
-    if causal:
-        mask = torch.ones_like(bias[:, 0], dtype=torch.bool).tril()
-    return bias if mask is None else bias.masked_fill(~mask[:, None], float("-inf"))
 
 
 def queries_per_kv_head(heads: int, kv_heads: int) -> int:

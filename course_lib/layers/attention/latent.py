@@ -25,11 +25,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from course_lib.costs.flops import attention_flops_per_pair
-from course_lib.layers.attention.forms import attend_sdpa
+from course_lib.layers.attention.layer import attend_sdpa
 from course_lib.layers.caches.contract import LayerCache
 from course_lib.layers.masks import CAUSAL, MaskMod
 from course_lib.layers.norms import RMSNorm
-from course_lib.layers.positions.rope import Rope, apply_rope, once
+from course_lib.layers.per_forward import MaskKind, PerForward
+from course_lib.layers.positions.rope import Rope, apply_rope
 from course_lib.specs.records import LatentAttentionSpec
 
 
@@ -87,13 +88,9 @@ class LatentAttention(nn.Module):
             raise ValueError(
                 f"rope.dim={self.rope.dim}: allowed is rope_dim={rope_dim}"
             )
-        self.heads, self.kv_rank, self.nope_dim, self.value_dim = (
-            heads,
-            kv_rank,
-            nope_dim,
-            value_dim,
-        )
-        self.rope_dim, self.absorbed = rope_dim, absorbed
+        self.heads, self.kv_rank, self.value_dim = heads, kv_rank, value_dim
+        self.nope_dim, self.rope_dim = nope_dim, rope_dim
+        self.absorbed = absorbed
         self.scale = (nope_dim + rope_dim) ** -0.5 if scale is None else scale
         if q_rank is None:
             self.wq = nn.Linear(d, heads * (nope_dim + rope_dim), bias=False)
@@ -111,24 +108,23 @@ class LatentAttention(nn.Module):
         x: Float[Tensor, "b t d"],
         positions: Int[Tensor, "b t"],
         cache: LayerCache | None = None,
-        memo: dict | None = None,
-        *,
+        per_forward: PerForward | None = None,
         mask_mod: MaskMod | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Mix the tokens of each row; `memo` and `mask_mod` as in
+        """Mix the tokens of each row; `per_forward` and `mask_mod` as in
         `Attention.forward`.
         """
-        turn = once(
-            memo, ("rope", self.rope), lambda: self.rope.tables(positions, x.dtype)
-        )
+        per_forward = PerForward() if per_forward is None else per_forward
+        found = per_forward.rope_tables.get(self.rope)
+        turn = found or per_forward.make_rope_tables(self.rope, positions, x.dtype)
         q_nope, q_rope = self.queries(x, turn)
         entries = self.entries(x, turn)
         latent, key_positions = entries[..., : self.kv_rank], positions
         if cache is not None:
             entries, latent, key_positions = cache.update(entries, latent, positions)
         mask_mod = CAUSAL if mask_mod is None else mask_mod
-        key = ("mask", type(cache), mask_mod, None, entries.shape[1])
-        mask = once(memo, key, lambda: mask_mod.mask(positions, key_positions))
+        kind = MaskKind(mask_mod, None, None, type(cache), entries.shape[1])
+        mask = per_forward.mask(kind, positions, key_positions)
         form = self._absorbed if self.absorbed else self._plain
         return self.wo(form(q_nope, q_rope, entries, latent, mask).flatten(2))
 

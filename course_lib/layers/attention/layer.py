@@ -1,24 +1,73 @@
-"""The attention layer: project, say who reads whom, attend, project back.
+"""The attention layer: project, turn, look up the cache, mask, attend, project back.
 
 Symbols: d model width, h query heads, g KV groups, k key width, v value width, t
-queries, s keys. `AttentionHeads` is what reading oneself and reading another sequence
-share; `Attention` reads the tokens it is given and those in its cache.
+queries, s keys. `AttentionHeads` is what self-attention and cross-attention share;
+`Attention` attends to the tokens it is given and to those in its cache. `attend_sdpa`
+is the fast one of the forms of attention (the others: `forms`).
 """
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from course_lib.layers.attention.forms import attend, attend_sdpa, queries_per_kv_head
+from course_lib.layers.attention.forms import attend, queries_per_kv_head
 from course_lib.layers.caches.contract import LayerCache
-from course_lib.layers.masks import CAUSAL, MaskMod, sdpa_mask, sliding_window
+from course_lib.layers.masks import CAUSAL, MaskMod, sliding_window
 from course_lib.layers.norms import RMSNorm
-from course_lib.layers.positions.rope import Rope, apply_rope, once
+from course_lib.layers.per_forward import MaskKind, PerForward
+from course_lib.layers.positions.rope import Rope, apply_rope
 
 QK_NORMS = ("none", "head", "width")
+
+
+def attend_sdpa(
+    queries: Float[Tensor, "b t h k"],
+    keys: Float[Tensor, "b s g k"],
+    values: Float[Tensor, "b s g v"],
+    mask: Bool[Tensor, "b t s"] | None = None,
+    *,
+    causal: bool = False,
+    scale: float | None = None,
+    bias: Float[Tensor, "b h t s"] | None = None,
+) -> Float[Tensor, "b t h v"]:
+    """Attention through PyTorch's fused kernel (SDPA), which never writes the [t s]
+    scores to memory.
+
+    One new query (t = 1) is the decode step: the r heads of a group become r queries of
+    one head, so that the kernel walks the keys of a group once. Without a mask every
+    query attends to every key, or, if `causal` and t > 1, query i to the first i + 1
+    keys (the kernel then skips the upper half). `sdpa_mask` says which will do. A bias
+    goes to the kernel in the mask's place, minus infinity where a query does not attend
+    to a key.
+
+    *Source*: Dao et al. 2022, arXiv:2205.14135, through
+        `torch.nn.functional.scaled_dot_product_attention`.
+    """
+    batch, length, heads, width = queries.shape
+    groups, in_group = keys.shape[2], heads // keys.shape[2]
+    keys, values = keys.transpose(1, 2), values.transpose(1, 2)
+    added = None if mask is None else mask[:, None]
+    if bias is not None:
+        if causal:
+            mask = torch.ones_like(bias[:, 0], dtype=torch.bool).tril()
+        added = bias if mask is None else bias.masked_fill(~mask[:, None], -torch.inf)
+    if length == 1:
+        queries = queries.reshape(batch, groups, in_group, width)
+        if added is not None:  # [b 1 1 s] or [b h 1 s]: as many rows as queries
+            added = added.expand(-1, heads, -1, -1).reshape(batch, groups, in_group, -1)
+        y = F.scaled_dot_product_attention(queries, keys, values, added, scale=scale)
+        return y.reshape(batch, 1, heads, -1)
+    y = F.scaled_dot_product_attention(
+        queries.transpose(1, 2),
+        keys,
+        values,
+        added,
+        is_causal=causal and bias is None,
+        scale=scale,
+        enable_gqa=in_group > 1,
+    )
+    return y.transpose(1, 2)
 
 
 class AttentionHeads(nn.Module):
@@ -53,12 +102,8 @@ class AttentionHeads(nn.Module):
             raise ValueError(f"qk_norm={qk_norm!r}: allowed are {', '.join(QK_NORMS)}")
         value_dim = head_dim if value_dim is None else value_dim
         source_width = d if source_width is None else source_width
-        self.heads, self.kv_heads, self.head_dim, self.value_dim = (
-            heads,
-            kv_heads,
-            head_dim,
-            value_dim,
-        )
+        self.heads, self.kv_heads = heads, kv_heads
+        self.head_dim, self.value_dim = head_dim, value_dim
         self.softcap, self.qk_norm = softcap, qk_norm
         self.scale = head_dim**-0.5 if scale is None else scale
         self.wq = nn.Linear(d, heads * head_dim, bias=bias_qkv)
@@ -73,53 +118,45 @@ class AttentionHeads(nn.Module):
 
     def queries(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t h k"]:
         """The queries of the tokens, normed where the layer norms them, not turned."""
-        return self._normed(self.wq(x), "q_norm")
+        q = self.q_norm(self.wq(x)) if self.qk_norm == "width" else self.wq(x)
+        q = q.unflatten(-1, (-1, self.head_dim))
+        return self.q_norm(q) if self.qk_norm == "head" else q
 
     def keys(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s g k"]:
         """The keys of the tokens, normed where the layer norms them, not turned."""
-        return self._normed(self.wk(x), "k_norm")
+        k = self.k_norm(self.wk(x)) if self.qk_norm == "width" else self.wk(x)
+        k = k.unflatten(-1, (-1, self.head_dim))
+        return self.k_norm(k) if self.qk_norm == "head" else k
 
     def values(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s g v"]:
         """The values of the tokens."""
         return self.wv(x).unflatten(-1, (-1, self.value_dim))
 
-    def _normed(self, projected: Tensor, norm: str) -> Tensor:
-        if self.qk_norm == "width":
-            projected = getattr(self, norm)(projected)
-        projected = projected.unflatten(-1, (-1, self.head_dim))
-        return getattr(self, norm)(projected) if self.qk_norm == "head" else projected
-
-    def attend(
+    def mix(
         self,
         qkv: tuple[Tensor, Tensor, Tensor],
-        mask: Bool[Tensor, "b t s"],
-        memo: dict | None,
-        kind: tuple,
+        kind: MaskKind,
+        positions: Int[Tensor, "b t"],
+        key_positions: Int[Tensor, "b s"],
+        per_forward: PerForward,
         *,
-        bias: Callable[[], Tensor] | None = None,
         with_weights: bool = False,
     ) -> tuple[Float[Tensor, "b t h v"], Float[Tensor, "b h t s"] | None]:
-        """Outputs, and weights when asked or when the form at hand makes them.
-
-        `kind` names the mask and the bias in `memo`: layers of one kind share what the
-        kernel is told.
+        """Attend by SDPA, or by the form with softcap, sinks and weights where one of
+        them is wanted. The weights are None where SDPA does it.
         """
-        if with_weights or self.softcap is not None or self.sinks is not None:
-            options = {
-                "scale": self.scale,
-                "softcap": self.softcap,
-                "sinks": self.sinks,
-            }
-            return attend(*qkv, mask, bias=None if bias is None else bias(), **options)
-        if bias is not None:
-            hidden = once(
-                memo,
-                ("bias", *kind),
-                lambda: bias().masked_fill(~mask[:, None], float("-inf")),
+        if self.softcap is None and self.sinks is None and not with_weights:
+            found = per_forward.for_sdpa.get(kind)
+            mask, causal, bias = found or per_forward.make_for_sdpa(
+                kind, positions, key_positions, qkv[0].dtype
             )
-            return attend_sdpa(*qkv, scale=self.scale, bias=hidden), None
-        mask, causal = once(memo, ("simplest", *kind), lambda: sdpa_mask(mask))
-        return attend_sdpa(*qkv, mask, causal=causal, scale=self.scale), None
+            options = {"causal": causal, "scale": self.scale, "bias": bias}
+            return attend_sdpa(*qkv, mask, **options), None
+        mask, bias = per_forward.mask(kind, positions, key_positions), None
+        if kind.position_bias is not None:
+            bias = kind.position_bias(positions, key_positions).to(qkv[0].dtype)
+        options = {"scale": self.scale, "softcap": self.softcap, "sinks": self.sinks}
+        return attend(*qkv, mask, bias=bias, **options)
 
 
 class Attention(AttentionHeads):
@@ -170,21 +207,17 @@ class Attention(AttentionHeads):
         **options,
     ) -> None:
         super().__init__(d, heads, kv_heads, head_dim, **options)
-        self.mask_mod, self.window, self.rope, self.position_bias = (
-            mask_mod,
-            window,
-            rope,
-            position_bias,
-        )
-        self._within = None if window is None else sliding_window(window)
+        if window is not None:
+            sliding_window(window)  # refuses a wrong number here, not in the first call
+        self.mask_mod, self.window = mask_mod, window
+        self.rope, self.position_bias = rope, position_bias
 
     def forward(
         self,
         x: Float[Tensor, "b t d"],
         positions: Int[Tensor, "b t"],
         cache: LayerCache | None = None,
-        memo: dict | None = None,
-        *,
+        per_forward: PerForward | None = None,
         mask_mod: MaskMod | None = None,
     ) -> Float[Tensor, "b t d"]:
         """Mix the tokens of each row.
@@ -192,11 +225,23 @@ class Attention(AttentionHeads):
         Args:
             x: the tokens. positions: where each stands in its row, -1 for padding.
             cache: what earlier calls have left; it takes in the new tokens.
-            memo: a dict for one forward pass (see `positions.once`).
+            per_forward: what the layers of this forward pass share.
             mask_mod: which query attends to which key in this call, in place of the
                 layer's own.
         """
-        return self.wo(self._read(x, positions, cache, memo, mask_mod)[0].flatten(2))
+        per_forward = PerForward() if per_forward is None else per_forward
+        queries, keys, values = self.project(x, positions, per_forward)
+        key_positions = positions
+        if cache is not None:
+            keys, values, key_positions = cache.update(keys, values, positions)
+        mask_mod = self.mask_mod if mask_mod is None else mask_mod
+        shared = self.window, self.position_bias, type(cache), keys.shape[1]
+        y, _ = self.mix(
+            (queries, keys, values),
+            MaskKind(mask_mod, *shared),
+            *(positions, key_positions, per_forward),
+        )
+        return self.wo(y.flatten(2))
 
     def weights(
         self,
@@ -206,13 +251,20 @@ class Attention(AttentionHeads):
         mask_mod: MaskMod | None = None,
     ) -> Float[Tensor, "b h t t"]:
         """How much each query takes from each key of the same `x`, without a cache."""
-        return self._read(x, positions, None, None, mask_mod, with_weights=True)[1]
+        mask_mod = self.mask_mod if mask_mod is None else mask_mod
+        shared = self.window, self.position_bias, type(None), x.shape[1]
+        return self.mix(
+            self.project(x, positions),
+            MaskKind(mask_mod, *shared),
+            *(positions, positions, PerForward()),
+            with_weights=True,
+        )[1]
 
     def project(
         self,
         x: Float[Tensor, "b t d"],
         positions: Int[Tensor, "b t"],
-        memo: dict | None = None,
+        per_forward: PerForward | None = None,
     ) -> tuple[
         Float[Tensor, "b t h k"], Float[Tensor, "b t g k"], Float[Tensor, "b t g v"]
     ]:
@@ -222,43 +274,7 @@ class Attention(AttentionHeads):
         q, k, v = self.queries(x), self.keys(x), self.values(x)
         if self.rope is None:
             return q, k, v
-        cos, sin = once(
-            memo, ("rope", self.rope), lambda: self.rope.tables(positions, x.dtype)
-        )
-        return (
-            apply_rope(q, cos, sin, self.rope.pairing),
-            apply_rope(k, cos, sin, self.rope.pairing),
-            v,
-        )
-
-    def _read(self, x, positions, cache, memo, mask_mod, with_weights=False):
-        queries, keys, values = self.project(x, positions, memo)
-        mask_mod, key_positions = (
-            self.mask_mod if mask_mod is None else mask_mod,
-            positions,
-        )
-        if cache is not None:
-            keys, values, key_positions = cache.update(keys, values, positions)
-        kind = (type(cache), mask_mod, self.window, keys.shape[1])
-        whole = mask_mod if self._within is None else mask_mod & self._within
-        mask = once(memo, ("mask", *kind), lambda: whole.mask(positions, key_positions))
-        bias = None
-        if self.position_bias is not None:
-            kind = (
-                *kind,
-                self.position_bias,
-            )  # layers that share the module share the bias
-            bias = partial(self._bias, positions, key_positions, x.dtype)
-        return self.attend(
-            (queries, keys, values),
-            mask,
-            memo,
-            kind,
-            bias=bias,
-            with_weights=with_weights,
-        )
-
-    def _bias(
-        self, positions: Tensor, key_positions: Tensor, dtype: torch.dtype
-    ) -> Tensor:
-        return self.position_bias(positions, key_positions).to(dtype)
+        per_forward = PerForward() if per_forward is None else per_forward
+        found, pairing = per_forward.rope_tables.get(self.rope), self.rope.pairing
+        cos, sin = found or per_forward.make_rope_tables(self.rope, positions, x.dtype)
+        return apply_rope(q, cos, sin, pairing), apply_rope(k, cos, sin, pairing), v

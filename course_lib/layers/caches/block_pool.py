@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import torch
 
+from course_lib.layers.caches.contract import check_sizes
+
 
 def locate(position: int, table: list[int], block_size: int) -> tuple[int, int]:
     """Physical place of one logical position.
@@ -95,9 +97,7 @@ class BlockPool:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        for name, value in (("blocks", blocks), ("block_size", block_size)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: allowed are whole numbers from 1")
+        check_sizes({"blocks": blocks, "block_size": block_size})
         shape = (blocks, block_size, kv_heads)
         self.block_size = block_size
         self.keys = torch.zeros(*shape, head_dim, dtype=dtype, device=device)

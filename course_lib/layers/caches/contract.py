@@ -1,45 +1,58 @@
-"""The cache contract: what an attention layer asks of its KV cache, and the slots that
-most caches keep.
+"""The cache contract: what a model asks of any layer's cache, and what an attention
+layer asks of its KV cache.
 
 Symbols: b batch, t new tokens, s tokens a query may attend to, g KV groups, k key
 width, v value width. Papers write n for s and n_kv or G for g. A cache belongs to one
 layer.
 
-Tensors go in and out as [b t g k]. They are kept as [b g slot k]: the keys of one group
-lie next to each other, so a decode step reads memory in order, and what `update` hands
-back is a view, not a copy. Caches are for inference: call the model under
-`torch.no_grad()`.
+    all            length, nbytes, reset, reorder, select
+    KV caches      update(keys, values, positions) -> what the new tokens attend to
+    RecurrentState named tensors in place of tokens (`state`)
+
+Caches are for inference: call the model under `torch.no_grad()`.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-
-from course_lib.layers.masks import EMPTY
 
 Entries = tuple[Float[Tensor, "b s g k"], Float[Tensor, "b s g v"], Int[Tensor, "b s"]]
 
 
 @runtime_checkable
-class LayerCache(Protocol):
-    """What a layer asks of its cache.
-
-    `update` takes the new keys, values and positions. It returns what *these* queries
-    may need to see, with positions (-1 for a slot that holds nothing), and it keeps
-    what *later* queries need.
-    """
+class Cache(Protocol):
+    """What a model asks of the cache of any layer."""
 
     @property
     def length(self) -> int:
-        """Tokens appended so far in each row, with the padding that the cache
+        """Tokens taken in so far in each row, with the padding that the cache
         stores.
         """
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that the keys and values take, filled or not."""
+        """Bytes of memory that the contents take, filled or not."""
+
+    def reset(self) -> None:
+        """Forget all tokens; the memory stays."""
+
+    def reorder(self, rows: Int[Tensor, " b"]) -> None:
+        """Let row i go on from what row `rows[i]` held: the step of a beam search."""
+
+    def select(self, rows: Int[Tensor, " n"]) -> None:
+        """Keep these rows, in this order: the others have left the batch."""
+
+
+@runtime_checkable
+class LayerCache(Cache, Protocol):
+    """What an attention layer asks of its cache.
+
+    `update` takes the new keys, values and positions. It returns what *these* queries
+    may need to attend to, with positions (-1 for a slot that holds nothing), and it
+    keeps what *later* queries need.
+    """
 
     def update(
         self,
@@ -49,73 +62,76 @@ class LayerCache(Protocol):
     ) -> Entries: ...
 
 
-class Slots:
-    """Preallocated slots: keys [b g slot k], values [b g slot v], positions [b
-    slot].
+class RowCache:
+    """`reset`, `reorder` and `select` for a cache that counts its tokens in `length`
+    and keeps tensors with the rows of the batch on their first axis.
+
+    A subclass says which tensors those are, in `_change`.
     """
 
-    def __init__(
-        self,
-        batch: int,
-        slots: int,
-        kv_heads: int,
-        head_dim: int,
-        value_dim: int | None = None,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-    ) -> None:
-        value_dim = head_dim if value_dim is None else value_dim
-        sizes = {
-            "batch": batch,
-            "kv_heads": kv_heads,
-            "head_dim": head_dim,
-            "value_dim": value_dim,
-        }
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name}={size}: allowed are whole numbers from 1")
-        self.length = 0
-        self._keys = torch.zeros(
-            batch, kv_heads, slots, head_dim, dtype=dtype, device=device
-        )
-        self._values = torch.zeros(
-            batch, kv_heads, slots, value_dim, dtype=dtype, device=device
-        )
-        self._positions = torch.full(
-            (batch, slots), EMPTY, dtype=torch.long, device=device
-        )
+    length: int = 0
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of the key and value slots, filled or not."""
-        return self._keys.nbytes + self._values.nbytes
+    def batch(self) -> int:
+        """Rows b."""
+        raise NotImplementedError
 
-    def _check(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
-        batch, groups, _, width = self._keys.shape
-        new = keys.shape[1]
-        for name, got, want in (
-            ("keys", keys.shape, (batch, new, groups, width)),
-            ("values", values.shape, (batch, new, groups, self._values.shape[-1])),
-            ("positions", positions.shape, (batch, new)),
-        ):
-            if got != want:
-                raise ValueError(
-                    f"{name} has shape {tuple(got)}: this cache takes {want}"
-                )
+    def _change(self, change: Callable[[Tensor], Tensor]) -> None:
+        """Put `change(tensor)` in the place of each tensor."""
+        raise NotImplementedError
 
-    def _write(
-        self, slot: int, keys: Tensor, values: Tensor, positions: Tensor
-    ) -> None:
-        """Put the given tokens into the slots from `slot` on."""
-        end = slot + keys.shape[1]
-        self._keys[:, :, slot:end] = keys.transpose(1, 2)
-        self._values[:, :, slot:end] = values.transpose(1, 2)
-        self._positions[:, slot:end] = positions
+    def reset(self) -> None:
+        """Forget all tokens; the memory stays."""
+        self.length = 0
 
-    def _read(self, end: int) -> Entries:
-        """A view of the first `end` slots."""
-        keys, values = (
-            self._keys[:, :, :end].transpose(1, 2),
-            self._values[:, :, :end].transpose(1, 2),
+    def reorder(self, rows: Int[Tensor, " b"]) -> None:
+        """Let row i go on from what row `rows[i]` held: the step of a beam search.
+
+        Raises:
+            ValueError: there are more or fewer `rows` than the batch has, or one is not
+            in it.
+        """
+        if len(rows) != self.batch:
+            raise ValueError(
+                f"rows has {len(rows)} numbers: allowed is one for each of the "
+                f"{self.batch} rows"
+            )
+        self.select(rows)
+
+    def select(self, rows: Int[Tensor, " n"]) -> None:
+        """Keep these rows, in this order: the others have left the batch.
+
+        Raises:
+            ValueError: there are none, or one is not in the batch.
+        """
+        check_rows(rows, self.batch)
+        self._change(lambda kept: kept[rows])
+
+
+def check_rows(rows: Int[Tensor, " n"], batch: int) -> None:
+    """Refuse rows that are not in the batch, or none at all."""
+    wrong = [row for row in rows.tolist() if not 0 <= row < batch]
+    if wrong or not len(rows):
+        raise ValueError(
+            f"rows={rows.tolist()}: allowed are one or more of 0 to {batch - 1}"
         )
-        return keys, values, self._positions[:, :end]
+
+
+def check_sizes(sizes: Mapping[str, int]) -> None:
+    """Refuse a size below 1, by its name.
+
+    >>> check_sizes({"batch": 1, "capacity": 0})
+    Traceback (most recent call last):
+    ValueError: capacity=0: allowed are whole numbers from 1
+    """
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name}={size}: allowed are whole numbers from 1")
+
+
+def no_room(new: int, length: int, capacity: int) -> ValueError:
+    """What is raised when `new` tokens do not fit after `length` earlier ones."""
+    return ValueError(
+        f"{new} new tokens: allowed are at most {capacity - length} "
+        f"(capacity {capacity})"
+    )

@@ -4,15 +4,17 @@ together.
 Symbols: b batch, r latent width (`kv_rank`), p width of the rotary key (`rope_dim`).
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from course_lib.layers.caches.contract import Entries
+from course_lib.layers.caches.contract import Entries, RowCache, check_sizes, no_room
 from course_lib.layers.masks import EMPTY
 
 
-class LatentCache:
+class LatentCache(RowCache):
     """A layer cache for MLA: the latent and the rotary key of each token side by side,
     and nothing else.
 
@@ -47,16 +49,9 @@ class LatentCache:
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        sizes = {
-            "batch": batch,
-            "capacity": capacity,
-            "kv_rank": kv_rank,
-            "rope_dim": rope_dim,
-        }
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name}={size}: allowed are whole numbers from 1")
-        self.capacity, self.kv_rank, self.length = capacity, kv_rank, 0
+        check_sizes({"batch": batch, "capacity": capacity})
+        check_sizes({"kv_rank": kv_rank, "rope_dim": rope_dim})
+        self.capacity, self.kv_rank = capacity, kv_rank
         self._entries = torch.zeros(
             batch, capacity, 1, kv_rank + rope_dim, dtype=dtype, device=device
         )
@@ -65,9 +60,18 @@ class LatentCache:
         )
 
     @property
+    def batch(self) -> int:
+        """Rows b."""
+        return len(self._entries)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the latents and rotary keys, filled or not."""
         return self._entries.nbytes
+
+    def _change(self, change: Callable[[Tensor], Tensor]) -> None:
+        self._entries = change(self._entries)
+        self._positions = change(self._positions)
 
     def update(
         self,
@@ -87,11 +91,7 @@ class LatentCache:
                 f"{self.kv_rank}"
             )
         if stop > self.capacity:
-            room = self.capacity - start
-            raise ValueError(
-                f"{want[1]} new tokens: allowed are at most {room} (capacity "
-                f"{self.capacity})"
-            )
+            raise no_room(want[1], start, self.capacity)
         self._entries[:, start:stop], self._positions[:, start:stop] = keys, positions
         self.length, stored = stop, self._entries[:, :stop]
         return stored, stored[..., : self.kv_rank], self._positions[:, :stop]

@@ -28,9 +28,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from course_lib.layers.caches.block_pool import BlockPool, SlotCount
+from course_lib.layers.caches.contract import RowCache, check_rows, check_sizes
 
 
-class PagedCache:
+class PagedCache(RowCache):
     """A layer cache whose rows grow by blocks, may have different lengths, and can
     share a prefix.
 
@@ -56,11 +57,15 @@ class PagedCache:
     """
 
     def __init__(self, pool: BlockPool, batch: int = 1) -> None:
-        if batch < 1:
-            raise ValueError(f"batch={batch}: allowed are whole numbers from 1")
+        check_sizes({"batch": batch})
         self.pool = pool
         self.tables: list[list[int]] = [[] for _ in range(batch)]
         self.lengths: list[int] = [0] * batch
+
+    @property
+    def batch(self) -> int:
+        """Rows b."""
+        return len(self.tables)
 
     @property
     def length(self) -> int:
@@ -164,6 +169,27 @@ class PagedCache:
         for block in self.tables[row]:
             self.pool.release(block)
         self.tables[row], self.lengths[row] = [], 0
+
+    def reset(self) -> None:
+        """Empty every row and release its blocks."""
+        for row in range(self.batch):
+            self.free(row)
+
+    def select(self, rows: Int[Tensor, " n"]) -> None:
+        """Keep these rows, in this order. No token is copied: a row named twice is
+        shared as by `fork`, and the blocks of a row not named are released.
+
+        Raises:
+            ValueError: there are none, or one is not in the batch.
+        """
+        check_rows(rows, self.batch)
+        dropped, kept = self.tables, rows.tolist()
+        self.tables = [list(dropped[row]) for row in kept]
+        self.lengths = [self.lengths[row] for row in kept]
+        for block in (block for table in self.tables for block in table):
+            self.pool.share(block)
+        for block in (block for table in dropped for block in table):
+            self.pool.release(block)
 
     def _require_row(self, row: int) -> None:
         if not 0 <= row < len(self.tables):

@@ -19,12 +19,14 @@ always large, and so keeps the latest tokens in full precision until a group is 
 Here keys, like values, go token by token.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from course_lib.layers.caches.contract import RowCache, check_sizes, no_room
 from course_lib.layers.masks import EMPTY
 
 
@@ -183,7 +185,7 @@ class _Store:
         )
 
 
-class QuantisedCache:
+class QuantisedCache(RowCache):
     """A contiguous layer cache that keeps codes, and hands out what they decode to.
 
     Args:
@@ -223,19 +225,27 @@ class QuantisedCache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        for name, value in (("batch", batch), ("capacity", capacity)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: allowed are whole numbers from 1")
+        check_sizes({"batch": batch, "capacity": capacity})
         shape = (batch, capacity, kv_heads)
         self.keys = _Store(shape, head_dim, quantiser, dtype, device)
         self.values = _Store(shape, value_dim or head_dim, quantiser, dtype, device)
         self.positions = torch.full((batch, capacity), EMPTY, device=device)
-        self.capacity, self.length = capacity, 0
+        self.capacity = capacity
+
+    @property
+    def batch(self) -> int:
+        """Rows b."""
+        return len(self.positions)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the codes and scales, for all of the capacity."""
         return self.keys.nbytes + self.values.nbytes
+
+    def _change(self, change: Callable[[Tensor], Tensor]) -> None:
+        self.positions = change(self.positions)
+        for store in (self.keys, self.values):
+            store.codes, store.scales = change(store.codes), change(store.scales)
 
     def update(
         self,
@@ -254,11 +264,7 @@ class QuantisedCache:
         """
         start, stop = self.length, self.length + keys.shape[1]
         if stop > self.capacity:
-            room = self.capacity - start
-            raise ValueError(
-                f"{keys.shape[1]} new tokens: allowed are at most {room} (capacity "
-                f"{self.capacity})"
-            )
+            raise no_room(keys.shape[1], start, self.capacity)
         for name, new, store in (
             ("keys", keys, self.keys),
             ("values", values, self.values),

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from course_lib.layers.caches.contract import Entries, Slots
+from course_lib.layers.caches.contiguous import Slots
+from course_lib.layers.caches.contract import Entries, check_sizes
 
 
 class RingCache(Slots):
@@ -61,8 +62,7 @@ class RingCache(Slots):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        if window < 1:
-            raise ValueError(f"window={window}: allowed are whole numbers from 1")
+        check_sizes({"window": window})
         super().__init__(batch, window, kv_heads, head_dim, value_dim, dtype, device)
         self.window = window
 

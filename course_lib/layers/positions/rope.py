@@ -10,9 +10,9 @@ Two layouts of the pairs are in use. `half`: coordinate i pairs with i + k/2 (Ll
 its kin). `interleaved`: 2i pairs with 2i + 1 (the paper, GPT-J, DeepSeek).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -20,7 +20,6 @@ from torch import Tensor
 
 PAIRINGS = ("rotate_half", "interleaved")
 SCALINGS = ("default", "linear")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,23 +175,6 @@ def apply_rope_naive(
         out[..., first] = x[..., first] * cos - x[..., second] * sin
         out[..., second] = x[..., second] * cos + x[..., first] * sin
     return out
-
-
-def once(memo: dict | None, key: tuple, compute: Callable[[], T]) -> T:
-    """`compute()`, or what it gave earlier in this forward pass.
-
-    Every layer of one kind needs the same tables and the same mask. A model passes one
-    dict down the layers; a layer called alone passes None and computes.
-
-    >>> memo = {}
-    >>> once(memo, ("a",), lambda: 1), once(memo, ("a",), lambda: 2)
-    (1, 1)
-    """
-    if memo is None:
-        return compute()
-    if key not in memo:
-        memo[key] = compute()
-    return memo[key]
 
 
 def _to_pairs(first: Tensor, second: Tensor, pairing: str) -> Tensor:
