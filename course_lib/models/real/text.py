@@ -72,7 +72,7 @@ class RealTokenizer:
 
     def pieces(self, tokens: Int[Tensor, "n"] | Sequence[int]) -> list[str]:
         """The text of each token by itself, for a reader."""
-        return [self.decode([token], controls=True) for token in tokens]
+        return [self.decode([int(token)], controls=True) for token in tokens]
 
     def chat_text(self, turns: Sequence[Turn], *, open_turn: bool = True) -> str:
         """A conversation as the one text that the model was trained on.
