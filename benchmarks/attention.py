@@ -20,16 +20,17 @@ The script stops if two forms give different outputs.
 """
 
 import argparse
-import json
-import os
-import platform
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import torch
 from torch import Tensor
 
+from benchmarks import report
 from course_lib.kit.memory import peak_tensor_bytes
 from course_lib.kit.timing import compare
 from course_lib.layers.attention.forms import attend
@@ -117,22 +118,8 @@ def check_equal(runs: dict[str, Callable[[], Tensor]], tolerance: float) -> None
             )
 
 
-def machine(given: argparse.Namespace) -> dict:
-    """What a reader needs to know of the machine."""
-    on_gpu = torch.device(given.device).type == "cuda"
-    return {
-        "processor": torch.cuda.get_device_name(given.device)
-        if on_gpu
-        else platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": given.threads,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = report.parser(__doc__, rounds=5)
     parser.add_argument("--tokens", nargs="+", type=int, default=TOKENS)
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--kv-heads", type=int, default=4)
@@ -141,13 +128,11 @@ def main() -> None:
     parser.add_argument("--block-k", type=int, default=256)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32", choices=TOLERANCE)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="also write the results there"
-    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    facts = report.machine(given.threads, given.device)
+    names = ("heads", "kv_heads", "head_dim", "block_q", "block_k", "dtype", "rounds")
+    settings = {name: getattr(given, name) for name in names}
     rows = []
     for causal in (False, True):
         for tokens in given.tokens:
@@ -161,19 +146,7 @@ def main() -> None:
                     f"{row['peak_bytes_per_token'][name]:9,} B a token",
                     flush=True,
                 )
-            if (
-                given.json
-            ):  # after every row, so that a run cut short leaves what it measured
-                write(given, rows)
-
-
-def write(given: argparse.Namespace, rows: list[dict]) -> None:
-    """Put the rows so far, the settings and the machine's facts into the file."""
-    names = ("heads", "kv_heads", "head_dim", "block_q", "block_k", "dtype", "rounds")
-    settings = {name: getattr(given, name) for name in names}
-    report = {"machine": machine(given), "settings": settings, "rows": rows}
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(json.dumps(report, indent=2) + "\n")
+            report.write(given.json, facts, settings, rows)
 
 
 if __name__ == "__main__":

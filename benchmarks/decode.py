@@ -21,22 +21,21 @@ as the formula says.
     python benchmarks/decode.py --json benchmarks/results/decode.json
 """
 
-import argparse
 import copy
-import json
 import os
-import platform
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-import transformers
 from torch import Tensor
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
+from benchmarks import report
 from course_lib.costs.cache import kv_cache_bytes
 from course_lib.generate.decode import cached_step, generate
 from course_lib.generate.matvec import slice_linears
@@ -188,20 +187,8 @@ def held_bytes_per_token(model: CausalLM) -> int:
     return model.make_cache(1, 2).nbytes - model.make_cache(1, 1).nbytes
 
 
-def machine(threads: int) -> dict:
-    """What a reader needs to know of the machine."""
-    return {
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = report.parser(__doc__, rounds=7)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument(
         "--contexts", nargs="+", type=int, default=CONTEXTS, metavar="TOKENS"
@@ -209,13 +196,15 @@ def main() -> None:
     parser.add_argument(
         "--new-tokens", type=int, default=24, help="tokens of one timed run"
     )
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="also write the results there"
-    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    facts = report.machine(given.threads, "cpu", "transformers")
+    settings = {
+        "new_tokens": given.new_tokens,
+        "rounds": given.rounds,
+        "dtype": "float32",
+        "models": MODELS,
+    }
     rows = []
     print(
         "ms a token                 generate   loop  whole   ours    ours against "
@@ -232,23 +221,7 @@ def main() -> None:
                 f"{row['ours_against_generate']:.2f}x, {row['ours_against_loop']:.2f}x"
             )
             print(f"{name:8} context {context:5}    {times}    {ratios}", flush=True)
-            if (
-                given.json
-            ):  # after every row, so that a run cut short leaves what it measured
-                write(given, rows)
-
-
-def write(given: argparse.Namespace, rows: list[dict]) -> None:
-    """Put the rows so far, the settings and the machine's facts into the file."""
-    settings = {
-        "new_tokens": given.new_tokens,
-        "rounds": given.rounds,
-        "dtype": "float32",
-        "models": MODELS,
-    }
-    report = {"machine": machine(given.threads), "settings": settings, "rows": rows}
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(json.dumps(report, indent=2) + "\n")
+            report.write(given.json, facts, settings, rows)
 
 
 if __name__ == "__main__":

@@ -11,19 +11,21 @@ theirs, as a median over rounds. Above 1 ours is faster. Run it on an idle machi
 
 The script stops if the two give different logits.
 
-    python -m benchmarks.forward --json benchmarks/results/forward.json
+    python benchmarks/forward.py --json benchmarks/results/forward.json
 """
 
-import argparse
-import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from benchmarks.decode import MODELS, build, machine
+from benchmarks import report
+from benchmarks.decode import MODELS, build
 from course_lib.kit.timing import compare
 from course_lib.layers.positions.numbering import positions_from_padding
 
@@ -101,19 +103,15 @@ def benchmark(name: str, kind: str, tokens: int, rounds: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = report.parser(__doc__, rounds=7)
     parser.add_argument(
         "--models", nargs="+", choices=MODELS, default=["small", "medium"]
     )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--tokens", nargs="+", type=int, default=TOKENS)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="also write the results there"
-    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    facts = report.machine(given.threads, "cpu", "transformers")
     settings = {
         "rounds": given.rounds,
         "dtype": "float32",
@@ -132,14 +130,7 @@ def main() -> None:
                 times = "".join(f"{ms:10.2f}" for ms in row["ms"].values())
                 print(f"{name:8} {kind:8} {BATCH} x {tokens:5}    {times}    ", end="")
                 print(f"{row['ours_against_transformers']:.2f}x", flush=True)
-                if given.json:
-                    report = {
-                        "machine": machine(given.threads),
-                        "settings": settings,
-                        "rows": rows,
-                    }
-                    given.json.parent.mkdir(parents=True, exist_ok=True)
-                    given.json.write_text(json.dumps(report, indent=2) + "\n")
+                report.write(given.json, facts, settings, rows)
 
 
 if __name__ == "__main__":

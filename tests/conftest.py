@@ -1,8 +1,9 @@
 """What every test runs under: no network, one thread a worker, fixed seeds, shapes checked as declared.
 
-jaxtyping's import hook makes beartype check every annotated call in `course_lib.layers` and
-`course_lib.models`: a tensor of the wrong shape fails the test that passed it. The hook has to be in place
-before those modules are imported, so it stands at the top.
+jaxtyping's import hook makes beartype check every annotated call on the floors in `CHECKED`: a tensor of the
+wrong shape fails the test that passed it. The hook has to be in place before those modules are imported, so
+it stands at the top. `specs` and `costs` are left out, for the calculators call them with symbols where
+numbers are declared; so is `course`, which declares no shapes. Notebooks run without the hook, as readers do.
 """
 
 # ruff: noqa: E402
@@ -16,7 +17,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 from jaxtyping import install_import_hook
 
-install_import_hook(["course_lib.layers", "course_lib.models"], "beartype.beartype")
+from . import shapes  # noqa: F401
+
+CHECKED = (
+    "kit",
+    "layers",
+    "kernels",
+    "models",
+    "tasks",
+    "train",
+    "generate",
+    "evaluate",
+    "simulate",
+    "decide",
+)
+install_import_hook([f"course_lib.{floor}" for floor in CHECKED], "tests.shapes.checked")
 
 import random
 

@@ -12,7 +12,7 @@ globalThis.calculatorMaths = (() => {
   }
 
   /* The sum over t = first .. last of the larger of two times, each straight between the windows:
-     course_lib.costs.serving.sum_of_steps. */
+     course_lib.costs.latency.sum_of_steps. */
   function sumOfSteps(one, other, first, last, windows) {
     if (last < first) return 0;
     const inside = windows.filter((window) => first <= window && window < last);

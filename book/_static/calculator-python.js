@@ -154,6 +154,7 @@ globalThis.calculatorPython = (() => {
     if (table) Object.defineProperty(proto, "fieldsOf", { value: { name, table, make } });
     return Object.assign(make, {
       proto,
+      __name__: name,
       holds: (value) => value?.fieldsOf?.make === make,
       checked: (self) => proto.__post_init__.call(self),
     });
@@ -192,7 +193,8 @@ globalThis.calculatorPython = (() => {
     is_symbol: () => false,
     builtins: {
       str, bool: callable(bool, truth), list, object: () => ({}), isinstance,
-      int: toInt, float: toFloat, is_symbol: () => false, math: { isfinite: Number.isFinite },
+      int: toInt, float: toFloat, is_symbol: () => false,
+      type: (value) => value?.fieldsOf?.make ?? { __name__: value === null ? "NoneType" : typeof value }, math: { isfinite: Number.isFinite },
       tuple: callable(list, items),
       ValueError: (message) => new ValueError(message),
       len: (whole) => whole.size ?? whole.length,

@@ -1,11 +1,15 @@
-"""Arithmetic that runs on numbers and on SymPy symbols alike, and the checks of the
-numbers.
+"""Symbolic or numeric arithmetic: cost formulas that run on numbers and on SymPy
+symbols alike, and the checks of the numbers.
 
 Every core formula of this package is plain arithmetic. Called with numbers it gives a
 number; called with SymPy symbols it gives the expression, which a page prints as LaTeX
 and runs as JavaScript. Sums and products work on both by themselves. Minimum and
 maximum do not, so they live here. SymPy is imported only once a symbol is seen: the
 package needs none of it.
+
+Terms:
+    symbolic cost, traced formula: a cost function called with symbols returns its
+        formula -> Number, smaller, larger
 """
 
 import math

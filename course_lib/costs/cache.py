@@ -1,9 +1,11 @@
-"""Bytes a model keeps between two decode steps: keys and values, latents, recurrent
-states.
+"""KV cache bytes: keys and values, latents and recurrent states that a model keeps
+between two decode steps.
 
-Symbols: b batch, s cached tokens, w window, g KV groups, k head width, v value width, h
-heads, l layers, r latent rank, n state. In 2 B n G d_k b L, B is the batch, n the
-tokens, and b the bytes per element.
+Symbols: b batch, s cached tokens, w window, g KV groups, k head width, l layers. In
+2 B n G d_k b L, B is the batch, n the tokens, and b the bytes per element.
+
+What a layer keeps for a token, or in a state, is said by its mixer's file in `mixers`;
+this module sums over the layers.
 
 Two conventions have to be named, since programs differ in them:
 
@@ -16,18 +18,20 @@ Two conventions have to be named, since programs differ in them:
 
 Counted is the content. Pages half filled, alignment and slots reserved ahead come on
 top.
+
+Terms:
+    cache bytes, KV cache size: 2 B n L G d_k b for keys and values; other layers keep
+        latents, windows or states -> kv_cache_bytes, cache_bytes
+    bytes per token: what one more token adds to the cache -> cache_bytes_per_token
+    score matrix: the [t s] scores of a head, if they were written to memory ->
+        score_matrix_bytes
 """
 
 from course_lib.costs.arithmetic import Number, check_count, check_positive, smaller
-from course_lib.costs.weights import conv_channels, unique_layers
-from course_lib.specs.records import (
-    AttentionSpec,
-    LatentAttentionSpec,
-    Mixer,
-    ModelSpec,
-    RWKVSpec,
-    SSMSpec,
-)
+from course_lib.costs.mixers.attention import key_value_elements
+from course_lib.costs.mixers.dispatch import state_elements, token_elements
+from course_lib.costs.stack import unique_layers
+from course_lib.specs.records import Mixer, ModelSpec, window_of
 
 
 def kv_cache_bytes(
@@ -84,47 +88,6 @@ def score_matrix_bytes(
     return batch * heads * tokens * tokens * bytes_per_element
 
 
-def token_elements(mixer: Mixer, *, latent: bool = True) -> int:
-    """Elements one layer keeps for each cached token.
-
-    *Equation*: g (k + v); latent attention r + p, or h (n + p + v) with `latent=False`.
-    None for a recurrent layer, and none for attention without a causal mask, which
-    nothing is decoded from.
-
-    Args: `mixer` the spec; `latent` whether latent attention keeps its latent.
-    Returns: elements per token and layer.
-    Source: DeepSeek-AI 2024, arXiv 2405.04434, section 2.1.4.
-    """
-    match mixer:
-        case AttentionSpec(kv_heads=g, head_dim=k, value_dim=v, causal=True):
-            return g * (k + v)
-        case LatentAttentionSpec(
-            heads=h, kv_rank=r, nope_dim=n, rope_dim=p, value_dim=v
-        ):
-            return r + p if latent else h * (n + p + v)
-    return 0
-
-
-def state_elements(mixer: Mixer, width: int) -> tuple[int, int]:
-    """Elements one recurrent layer keeps for a sequence of any length: (accumulators,
-    last inputs).
-
-    *Equation*: a state space has inner n accumulators and conv columns of inputs to its
-    short convolution (Mamba-2 convolves B and C too). RWKV-4 has 3 width accumulators
-    (numerator, denominator, running maximum) and 2 d inputs (one for time mixing, one
-    for channel mixing). Attention: (0, 0).
-
-    Differs from source: a convolution of length c needs c - 1 past inputs;
-    `transformers` and the authors' kernels hold c, and so does this count.
-    """
-    match mixer:
-        case SSMSpec(inner=inner, state=state, conv=conv):
-            return inner * state, conv_channels(mixer) * conv
-        case RWKVSpec(width=inner):
-            return 3 * inner, 2 * width
-    return 0, 0
-
-
 def cached_tokens(mixer: Mixer, tokens: Number, *, ring: bool = False) -> Number:
     """Tokens of which one layer keeps something after `tokens` tokens.
 
@@ -134,7 +97,7 @@ def cached_tokens(mixer: Mixer, tokens: Number, *, ring: bool = False) -> Number
         slots.
     Returns: tokens.
     """
-    window = getattr(mixer, "window", None)
+    window = window_of(mixer)
     if window is None:
         return tokens
     return smaller(tokens, window if ring else window - 1)
@@ -164,7 +127,7 @@ def cache_bytes(
     Returns: bytes; 0 where no layer is causal (an encoder).
     Raises: ValueError if a count is no whole number of at least 1, or a byte width is
         not above 0.
-    Source: per mechanism, see `token_elements` and `state_elements`.
+    Source: per mechanism, see `course_lib.costs.mixers`.
     """
     source = tokens if source_tokens is None else source_tokens
     check_count(batch=batch, tokens=tokens, source_tokens=source)
@@ -178,11 +141,7 @@ def cache_bytes(
         kept = token_elements(layer.mixer, latent=latent) * cached_tokens(
             layer.mixer, tokens, ring=ring
         )
-        cross = (
-            layer.cross.kv_heads * (layer.cross.head_dim + layer.cross.value_dim)
-            if layer.cross
-            else 0
-        )
+        cross = key_value_elements(layer.cross) if layer.cross else 0
         stored += count * (kept + cross * source + inputs)
         accumulated += count * accumulators
     return batch * (stored * bytes_per_element + accumulated * state_bytes_per_element)

@@ -1,13 +1,19 @@
-"""FLOPs of a forward pass: what every token pays alone (linear), and what pairs of
-tokens pay (attention).
+"""FLOPs of a forward pass: per token (linear in the context), and per query-key pair
+(attention).
 
 A multiply-add counts as two. Counted are matrix products, convolutions and recurrences;
 left out are norms, softmax, activations, rotations and look-ups, all below one per cent
 at real widths. `torch.utils.flop_counter` draws the line in the same place, and a test
-holds the two equal.
+holds the two equal. What a pair of tokens costs in a mixer, or a step through its
+state, is said by its file in `mixers`; this module sums over the layers.
 
-Symbols: t tokens, w window, d model width, h heads, k head width, v value width, n
-    state, r latent rank.
+Symbols: t tokens, w window.
+
+Terms:
+    FLOPs per token, forward FLOPs: 2 for each weight a token meets, and 2 (d_k + d_v)
+        for each head and key it attends to -> flops_per_token, prefill_flops
+    query-key pairs, quadratic cost: how many pairs a mask leaves: t^2 / 2 causal, t W
+        in a window -> visible_pairs
 """
 
 from dataclasses import dataclass
@@ -19,22 +25,16 @@ from course_lib.costs.arithmetic import (
     is_symbol,
     smaller,
 )
-from course_lib.costs.weights import (
-    ffn_weights,
-    head_weights,
-    key_value_weights,
+from course_lib.costs.ends import head_weights, patch_flops
+from course_lib.costs.feed_forward.dispatch import ffn_weights
+from course_lib.costs.mixers.attention import key_value_weights, query_weights
+from course_lib.costs.mixers.dispatch import (
+    attention_flops_per_pair,
     mixer_weights,
-    query_weights,
-    unique_layers,
+    recurrence_flops,
 )
-from course_lib.specs.records import (
-    AttentionSpec,
-    LatentAttentionSpec,
-    Mixer,
-    ModelSpec,
-    RWKVSpec,
-    SSMSpec,
-)
+from course_lib.costs.stack import unique_layers
+from course_lib.specs.records import ModelSpec, is_causal, window_of
 
 
 @dataclass(frozen=True)
@@ -93,48 +93,6 @@ def visible_pairs(
     ) * reach
 
 
-def attention_flops_per_pair(mixer: Mixer, *, absorbed: bool = False) -> int:
-    """FLOPs of one (query, key) pair in one layer: the score, and the weighted sum of
-    values.
-
-    *Equation*: 2 h (k + v); latent attention 2 h (n + p + v), absorbed 2 h (r + p + r):
-    both products then run against the latent itself. State spaces and RWKV look at no
-    pairs: 0.
-
-    Args: `mixer` the spec; `absorbed` whether latent attention folds its up-projections
-        into query and output.
-    Returns: FLOPs.
-    Source: DeepSeek-AI 2024, DeepSeek-V2, arXiv 2405.04434, section 2.1.2.
-    """
-    match mixer:
-        case AttentionSpec(heads=h, head_dim=k, value_dim=v):
-            return 2 * h * (k + v)
-        case LatentAttentionSpec(
-            heads=h, kv_rank=r, nope_dim=n, rope_dim=p, value_dim=v
-        ):
-            return 2 * h * (r + p + r) if absorbed else 2 * h * (n + p + v)
-    return 0
-
-
-def recurrence_flops(mixer: Mixer) -> int:
-    """FLOPs of one token's step through a recurrent state, in one layer.
-
-    *Equation*: a state space updates x <- a x + b u (3 per state element) and reads c x
-    (2): 5 inner n. RWKV-4 updates numerator and denominator (5 per channel) and reads
-    their ratio (3): 8 width. Attention: 0.
-
-    Differs from source: exponentials and step sizes are left out, as softmax is.
-    Chunked kernels do more arithmetic for the same result, to spend it in matrix
-    products.
-    """
-    match mixer:
-        case SSMSpec(inner=inner, state=state):
-            return 5 * inner * state
-        case RWKVSpec(width=width):
-            return 8 * width
-    return 0
-
-
 def flops_per_token(
     spec: ModelSpec,
     context: int,
@@ -177,7 +135,7 @@ def flops_per_token_split(
         weights = mixer_weights(layer.mixer, spec.width) + ffn_weights(
             layer.ffn, spec.width
         )
-        pairs = smaller(context, getattr(layer.mixer, "window", None) or context)
+        pairs = smaller(context, window_of(layer.mixer) or context)
         attention = attention_flops_per_pair(layer.mixer, absorbed=absorbed) * pairs
         if layer.cross:
             weights += query_weights(layer.cross, spec.width)
@@ -236,7 +194,7 @@ def prefill_flops_split(
     head = (
         2 * head_weights(spec) * (logit_positions if spec.head in ("lm", "mlm") else 1)
     )
-    flops = Flops(head + _patch_flops(spec, tokens), 0)
+    flops = Flops(head + patch_flops(spec, tokens), 0)
     flops += _stack_flops(spec.layers, spec.width, tokens, source, skip_masked)
     return flops + _stack_flops(spec.encoder, spec.width, source, source, skip_masked)
 
@@ -252,8 +210,8 @@ def _stack_flops(
             * (mixer_weights(layer.mixer, width) + ffn_weights(layer.ffn, width))
         )
         linear += tokens * recurrence_flops(layer.mixer)
-        causal = skip_masked and getattr(layer.mixer, "causal", True)
-        window = getattr(layer.mixer, "window", None) if skip_masked else None
+        causal = skip_masked and is_causal(layer.mixer)
+        window = window_of(layer.mixer) if skip_masked else None
         attention = attention_flops_per_pair(layer.mixer) * visible_pairs(
             tokens, window, causal=causal
         )
@@ -263,10 +221,3 @@ def _stack_flops(
             attention += tokens * source * attention_flops_per_pair(layer.cross)
         flops += Flops(count * linear, count * attention)
     return flops
-
-
-def _patch_flops(spec: ModelSpec, tokens: int) -> int:
-    if spec.patches is None:
-        return 0
-    patches = tokens - spec.patches.class_token
-    return 2 * patches * spec.width * spec.patches.channels * spec.patches.patch**2

@@ -4,6 +4,12 @@ memory.
 The figures are the vendors', kept with their sources in `hardware.yml`. They are
 limits, not measurements: a good kernel reaches perhaps four fifths of either.
 `Hardware.derated` says what a prediction assumes.
+
+Terms:
+    accelerator, peak FLOPs, memory bandwidth: the vendor's limits of a device ->
+        Hardware, load_hardware
+    ridge point, machine balance: peak FLOPs over bandwidth: the intensity above which
+        arithmetic is the limit -> Hardware.ridge
 """
 
 from collections.abc import Mapping

@@ -1,5 +1,5 @@
-"""Bytes that attention moves between a device's large memory (HBM) and its small one
-(SRAM).
+"""IO complexity of attention: bytes moved between a device's large memory (HBM) and its
+small one (SRAM).
 
 Symbols: b batch, t queries, s keys, h heads, g KV groups, k key width, v value width, M
 elements of SRAM. FlashAttention's paper writes N for t = s, d for k = v, B_r and B_c
@@ -10,6 +10,10 @@ Theta(N d + N^2). In tiles they stay in SRAM, and only keys and values are read 
 once for each block of queries. A block has about M / d rows, so that is Theta(N^2 d^2 /
 M), fewer bytes whenever d^2 < M. What is counted is the loop of
 `course_lib.layers.attention.flash`; its `HBMTraffic` counts the same bytes as it runs.
+
+Terms:
+    IO complexity, attention IO, SRAM: bytes between large and small memory, stepwise
+        and in tiles -> stepwise_attention_io, tiled_attention_io
 """
 
 from dataclasses import dataclass

@@ -1,126 +1,44 @@
-"""How long a pass must take: as long as its arithmetic or its memory traffic, whichever
-is longer.
+"""How long prefill and a decode step must take: as long as their arithmetic or their
+memory traffic, whichever is longer (`work.roofline_time`).
 
 Prefill meets each weight once for many tokens and is bound by compute. A decode step
 meets each weight once for one token a sequence, reads the whole cache besides, and is
 bound by memory until the batch is large; at a long context, at every batch.
 
-*Equation*: T = max(FLOPs / peak, bytes / bandwidth).
+Source: Pope et al. 2022, arXiv 2211.05102, section 2.
 
-Not modelled: kernel launches, collectives between devices, activations, and overlap
-worse than perfect. So the time is a lower bound; `Hardware.derated` brings it to what
-kernels reach.
-
-Source: Williams et al. 2009, doi 10.1145/1498765.1498785; Pope et al. 2022, arXiv
-    2211.05102, section 2.
+Terms:
+    arithmetic intensity, operational intensity: FLOPs for each byte moved ->
+        attention_intensity
+    TPOT, time per output token, inter-token latency: seconds of one decode step ->
+        decode_step_time
+    prefill time: seconds of the pass over a prompt -> prefill_time
 """
 
-from dataclasses import dataclass
-
-from course_lib.costs.arithmetic import Number, check_count, check_positive, larger
-from course_lib.costs.cache import cache_bytes, token_elements
-from course_lib.costs.flops import (
-    attention_flops_per_pair,
-    flops_per_token,
-    prefill_flops,
-)
+from course_lib.costs.arithmetic import check_count, check_positive
+from course_lib.costs.cache import cache_bytes
+from course_lib.costs.ends import head_weights
+from course_lib.costs.feed_forward.dispatch import ffn_weights_read
+from course_lib.costs.flops import flops_per_token, prefill_flops
 from course_lib.costs.hardware import Hardware
-from course_lib.costs.weights import (
-    expected_active_experts,
-    ffn_weights,
-    head_weights,
-    key_value_weights,
+from course_lib.costs.mixers.attention import key_value_weights, query_weights
+from course_lib.costs.mixers.dispatch import (
+    attention_flops_per_pair,
     mixer_weights,
-    query_weights,
-    unique_layers,
+    token_elements,
 )
-from course_lib.specs.records import LayerSpec, Mixer, ModelSpec, MoESpec
-
-
-@dataclass(frozen=True)
-class RooflineTime:
-    """The two times of a pass, in seconds, and which one it waits for."""
-
-    compute_s: Number
-    memory_s: Number
-
-    @property
-    def time_s(self) -> Number:
-        """The longer of the two, in seconds."""
-        return larger(self.compute_s, self.memory_s)
-
-    @property
-    def bound(self) -> str:
-        """What the pass waits for: "compute" or "memory" (a tie counts as memory)."""
-        return "compute" if self.compute_s > self.memory_s else "memory"
-
-
-def roofline_time(
-    *, flops: Number, bytes_moved: Number, hardware: Hardware, devices: Number = 1
-) -> RooflineTime:
-    """Times of a pass from its FLOPs and bytes, split evenly over `devices` that
-    exchange nothing.
-
-    *Equation*: compute = flops / (devices peak_flops), memory = bytes_moved / (devices
-        bandwidth).
-
-    Args: `flops`; `bytes_moved`; `hardware`; `devices`. All but the name may be
-        symbols.
-    Returns: seconds of each, and the bound.
-    Raises: ValueError if `flops` or `bytes_moved` is not above 0, or `devices` is no
-        whole number above 0.
-
-    >>> rates = {"peak_flops": 100.0, "bandwidth_bytes_per_s": 10.0}
-    >>> device = Hardware("toy", memory_bytes=1, **rates)
-    >>> roofline_time(flops=50, bytes_moved=20, hardware=device).time_s
-    2.0
-    """
-    check_positive(flops=flops, bytes_moved=bytes_moved)
-    check_count(devices=devices)
-    return RooflineTime(
-        compute_s=flops / (devices * hardware.peak_flops),
-        memory_s=bytes_moved / (devices * hardware.bandwidth_bytes_per_s),
-    )
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a pass has to do: FLOPs, matrix weights read once, bytes of cache read or
-    (prefill) written.
-    """
-
-    flops: Number
-    weights_read: Number
-    cache_bytes: Number
-
-    def on(
-        self, hardware: Hardware, *, devices: Number = 1, bytes_per_weight: Number = 2
-    ) -> RooflineTime:
-        """The times of the pass on a machine.
-
-        *Equation*: `roofline_time` of the FLOPs and of weights_read bytes_per_weight +
-            cache_bytes.
-
-        Args: `hardware`, `devices` as in `roofline_time`; `bytes_per_weight`.
-        Returns: seconds of each, and the bound.
-        Raises: ValueError if `devices` is no whole number above 0, or
-            `bytes_per_weight` is not above 0.
-        """
-        check_positive(bytes_per_weight=bytes_per_weight)
-        moved = bytes_per_weight * self.weights_read + self.cache_bytes
-        return roofline_time(
-            flops=self.flops, bytes_moved=moved, hardware=hardware, devices=devices
-        )
+from course_lib.costs.stack import unique_layers
+from course_lib.costs.work import RooflineTime, Work
+from course_lib.specs.records import LayerSpec, Mixer, ModelSpec
 
 
 def weights_read(spec: ModelSpec, *, batch: int, prefill: bool = False) -> float:
     """Matrix weights a pass reads once for the whole batch.
 
-    The word table is looked up, not read through, unless it is the head too. A mixture
-    reads the experts its
-    tokens pick: `expected_active_experts` of them if the router picks evenly. A decode
-    step of an encoder-decoder reads neither the encoder nor the projections of the
-    source's keys and values; its prefill reads both.
+    The token embedding is looked up, not read through, unless it is the head too. A
+    mixture reads the experts its tokens pick: `expected_active_experts` of them if the
+    router picks evenly. A decode step of an encoder-decoder reads neither the encoder
+    nor the projections of the source's keys and values; its prefill reads both.
 
     Args: `batch` tokens of the pass, over all sequences; `prefill` whether the source
         is encoded in it.
@@ -138,13 +56,9 @@ def weights_read(spec: ModelSpec, *, batch: int, prefill: bool = False) -> float
 
 
 def _layer_read(layer: LayerSpec, width: int, batch: int, prefill: bool) -> float:
-    ffn, cross = layer.ffn, layer.cross
-    experts = (
-        expected_active_experts(ffn.experts, ffn.top_k, batch)
-        if isinstance(ffn, MoESpec)
-        else None
-    )
-    weights = mixer_weights(layer.mixer, width) + ffn_weights(ffn, width, experts)
+    cross = layer.cross
+    weights = mixer_weights(layer.mixer, width)
+    weights += ffn_weights_read(layer.ffn, width, batch)
     if cross:
         weights += query_weights(cross, width) + prefill * key_value_weights(
             cross, width

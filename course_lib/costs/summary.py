@@ -1,4 +1,9 @@
-"""What a config costs, in one record: parameters, FLOPs a token, cache."""
+"""Cost summary of a config: parameters, FLOPs per token, cache, in one record.
+
+Terms:
+    cost summary: parameters, FLOPs per token and cache of a `config.json`, in one
+        record -> summary
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

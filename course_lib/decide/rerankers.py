@@ -1,14 +1,17 @@
-"""The candidates of chapter 0: four ways to rank the passages of a query, as
+"""Rerankers, the candidates of chapter 0: four ways to rank the passages of a query, as
 `Criteria`.
 
 Seconds and dollars come from published configurations and a roofline. Errors, risks and
-prices
-are assumptions of the example: a team measures them on its own queries.
+prices are assumptions of the example: a team measures them on its own queries.
+
+Terms:
+    reranker, reranking: a second, costlier model that orders the passages which
+        retrieval found -> rerankers
 """
 
 from course_lib.costs.hardware import load_hardware
+from course_lib.costs.latency import request_latency
 from course_lib.costs.roofline import prefill_time
-from course_lib.costs.serving import request_latency
 from course_lib.decide.selection import Criteria, Weights
 from course_lib.specs.loader import load_spec
 

@@ -1,9 +1,9 @@
-"""Choosing among architectures: a weighted sum of what each one costs, hard limits, and
-the Pareto front.
+"""Choosing among architectures: the objective J (a weighted sum of costs), hard limits,
+and the Pareto front.
 
-The sum adds up only in one unit. Here it is US dollars a request, so that each weight
-is a price somebody can name: of a wrong answer, of a second of waiting, of a dollar of
-spending, of an incident.
+The sum adds up only in one unit. Here it is US dollars per request, so that each
+weight is a price somebody can name: of a wrong answer, of a second of waiting, of a
+dollar of spending, of an incident.
 
 Symbols: J the objective; lambda_q, lambda_l, lambda_c, lambda_r its weights (q quality,
 l latency, c cost, r risk).
@@ -11,6 +11,13 @@ l latency, c cost, r risk).
 A weighted sum is a convention. It cannot express a limit, and it never picks a
 candidate in a dent of the Pareto front; `winner` takes limits apart from weights, and
 `pareto_front` shows what is there to be picked.
+
+Terms:
+    objective J, weighted sum, utility: error, latency, cost and risk of a candidate in
+        one unit, dollars per request -> objective
+    Pareto front, Pareto frontier: the candidates that no other beats in every criterion
+        -> pareto_front, dominates
+    hard limit, constraint: a bound that no weight can trade away -> within, winner
 """
 
 from collections.abc import Mapping

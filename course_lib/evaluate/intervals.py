@@ -1,4 +1,4 @@
-"""How sure a mean is: the bootstrap, and Wilson's interval for a share.
+"""Confidence intervals: the bootstrap of a mean, and Wilson's interval for a share.
 
 A score measured on n queries would come out otherwise on n others. The bootstrap draws
 n of the measured values with replacement, again and again, and looks at how the mean
@@ -6,11 +6,17 @@ moves. It says nothing about another training seed, another corpus or a biased s
 those are not in the values.
 
 Of 40 values that are all 0, every resample is 0 too, and the bootstrap is sure of it.
-Wilson's interval is
-not: it is made for counts, and holds at none and at all.
+Wilson's interval is not: it is made for counts, and holds at none and at all.
 
 Source: Efron 1979; percentile interval, Efron and Tibshirani 1993, chapter 13; Wilson
     1927.
+
+Terms:
+    bootstrap interval, bootstrap, confidence interval: how far a mean moves when the
+        measured values are drawn again, with replacement -> bootstrap
+    paired difference, paired bootstrap: the interval of the difference between two
+        systems on the same items -> paired_difference
+    Wilson interval: an interval for a share, which holds at none and at all -> wilson
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Ranking metrics: how near the top the right documents stand.
+"""Ranking metrics (nDCG, MRR, recall at k): how near the top the right documents stand.
 
 Symbols: q queries, n documents, k how far down one looks. Scores [q n] are put in order
 once; every metric is then a function of the gains in that order, one number a query, so
@@ -12,6 +12,13 @@ is 0 if it does not answer the query.
 
 Ties are broken against the model: of equal scores the document with the smaller gain
 stands first. So a model that gives every document the same score finds nothing.
+
+Terms:
+    nDCG, normalised discounted cumulative gain: gains of the ranked documents,
+        discounted by log2 of the rank, over the best possible sum -> ndcg_at
+    MRR, reciprocal rank, mean reciprocal rank: 1 over the rank of the first right
+        document -> reciprocal_rank
+    recall at k: the share of the right documents among the first k -> recall_at
 """
 
 import torch

@@ -1,4 +1,5 @@
-"""Grammar-masked sampling: whatever the model would say, what comes out is JSON.
+"""Constrained decoding: tokens that a grammar does not allow are masked, so the output
+is JSON.
 
 Before each draw, the tokens that the grammar does not allow get the logit -inf. A token
 of several bytes is allowed if its bytes are, one after another. A budget of tokens is
@@ -8,6 +9,11 @@ are left is ruled out. So the text is valid even if it has to stop.
 What the mask cannot do: make the values right. And it changes probabilities: what is
 left is renormalised at each step, which is not the model's distribution over valid
 texts.
+
+Terms:
+    constrained decoding, grammar-constrained decoding, structured output, JSON mode:
+        tokens that a grammar does not allow get the logit -inf before the draw ->
+        GrammarSampler
 """
 
 import torch

@@ -1,5 +1,5 @@
-"""Decoding: read the prompt in one pass (prefill), then feed every new token back, one
-pass each (decode).
+"""Decoding: the prompt in one pass (prefill), then every new token fed back, one pass
+each (decode).
 
 Symbols: b batch, t tokens of a pass, n new tokens. A *step* is any function from
 (tokens [b t], positions [b t]) to logits [b t vocab], of which only the last are used.
@@ -11,6 +11,14 @@ difference between decoding with a cache and without:
     cached_step        pass i runs over one token and a cache: n tokens cost n passes
 
 Source: Pope et al. 2022, section 2, arXiv:2211.05102, for the two phases.
+
+Terms:
+    prefill: one pass over the whole prompt, which fills the cache and gives the first
+        new token -> prefill
+    decode, decode step, autoregressive decoding: one pass for each new token, which is
+        fed back -> decode_step, generate
+    cached decoding: a step over the new token and the cache, instead of over all tokens
+        -> cached_step, recomputing_step
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
-"""Which byte may come next: a grammar of compact JSON as a pushdown automaton.
+"""Grammar of compact JSON as a pushdown automaton: which byte may come next.
 
 A state is a stack: the symbols that still have to come, the nearest first. A byte
-either is what the nearest symbol wants, and then other symbols take its place, or it is
-not allowed:
+either matches the nearest symbol, and then other symbols take its place, or it is not
+allowed:
 
     value                          {  ->  members             opens an object
     members                        "  ->  chars : value more  a first key, or } to close
@@ -12,7 +12,7 @@ not allowed:
     digits fraction exponent more  }  ->  (nothing)           number and object are done
 
 Three symbols may come to nothing: more digits, a fraction, an exponent. If the nearest
-symbol is one, the next byte may also be what the symbol after it wants. Every other
+symbol is one, the next byte may also match the symbol after it. Every other
 symbol can be done with in one byte, so the shortest ending of a state is as long as the
 number of its symbols that must come.
 
@@ -24,6 +24,10 @@ start state says.
 Source: RFC 8259 for JSON; predictive parsing with a stack, Aho, Lam, Sethi and Ullman
 2006, section 4.4; masking the vocabulary by an automaton, Willard and Louf 2023,
 arXiv:2307.09702.
+
+Terms:
+    grammar, pushdown automaton: which byte may come next in compact JSON; the state is
+        a stack of symbols -> allowed, advance
 """
 
 from functools import lru_cache

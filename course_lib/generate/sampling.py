@@ -1,4 +1,4 @@
-"""Sampling: from the logits after a text to its next token.
+"""Sampling: greedy, temperature, top-k, top-p. From logits to the next token.
 
 Symbols: z logits [b vocab], T temperature, p the mass that top-p keeps. Temperature,
 top-k and top-p map logits to logits, with -inf where a token is ruled out, so they
@@ -9,6 +9,15 @@ then one draw.
     top_k(z, 2)                   0.73 0.27 0    0
     top_p(z, 0.9)                 0.67 0.24 0.09 0       0.64 + 0.24 is still below 0.9
     temperature(z, 0.5)           0.86 0.12 0.02 0.00    sharper
+
+Terms:
+    greedy decoding, greedy: the token with the largest logit -> greedy
+    temperature: logits divided by T; below 1 sharpens, above 1 flattens -> temperature
+    top-k: only the k largest logits may be drawn -> top_k
+    top-p, nucleus sampling: only the most probable tokens, up to a mass of p, may be
+        drawn -> top_p
+    sampling: draws the next token from the probabilities that are left -> sample,
+        Sampler
 """
 
 from dataclasses import dataclass

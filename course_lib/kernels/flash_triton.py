@@ -1,5 +1,5 @@
-"""Attention in tiles as one GPU kernel, in Triton: the loop of `layers.online_softmax`,
-one program a block.
+"""FlashAttention as a Triton kernel: the loop of `layers.attention.flash` on a GPU, one
+program a block of queries.
 
 Symbols: b batch, t queries, s keys, h heads, g KV groups, k key width, v value width.
 One program takes `BLOCK_Q` queries of one head, keeps their sums in registers and walks
@@ -10,7 +10,13 @@ Needs Linux with a CUDA or ROCm device. With TRITON_INTERPRET=1 in the environme
 before Triton is imported, the same code runs on CPU tensors through NumPy: slow, and
 how the tests check it. The interpreter multiplies bfloat16 tiles as if they were
 integers, so there (`WIDEN`) they are widened to float32 first.
+
+Terms:
+    Triton kernel, GPU kernel: FlashAttention's loop as one program a block of queries,
+        on a GPU or in Triton's interpreter -> flash_attention
 """
+
+from typing import no_type_check
 
 import torch
 import triton
@@ -27,7 +33,9 @@ LOG2_E = tl.constexpr(
 )  # exp(x) = exp2(x log2 e), and exp2 is what the hardware has
 
 
+# Triton compiles the source below, so nothing may wrap it: not even a check of types.
 @triton.jit
+@no_type_check
 def _forward(
     Q, K, V, Y, LSE,
     q_b, q_t, q_h, k_b, k_s, k_g, v_b, v_s, v_g, y_b, y_t, y_h, l_b, l_t, l_h,

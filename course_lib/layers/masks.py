@@ -15,6 +15,21 @@ combine with & (both must hold) and | (one is enough):
     BIDIRECTIONAL & local_window(n)  an encoder's local layer
     prefix(p)                      a prefix language model
     CAUSAL & same_document(ids)    several documents in one row
+
+Terms:
+    causal mask: a query attends to itself and to what stands before it, never to what
+        comes after -> CAUSAL, causal_mask
+    bidirectional mask, full attention: every token of a row attends to every token ->
+        BIDIRECTIONAL
+    sliding window, sliding-window attention, SWA, windowed layer, windowed attention: a
+        query attends to the W newest keys, its own included -> sliding_window
+    local window, local attention: a query attends to the keys at most n places away, on
+        either side -> local_window
+    prefix mask: bidirectional over the first p tokens, causal after them -> prefix
+    document mask, packed documents: several documents in one row, none of which attends
+        to another -> same_document
+    mask_mod, FlexAttention: a mask written as a comparison of a query's position with a
+        key's -> MaskMod
 """
 
 from collections.abc import Callable

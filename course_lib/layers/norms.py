@@ -1,4 +1,4 @@
-"""Norms: keep the size of a token's vector in hand before each sublayer.
+"""RMSNorm and LayerNorm: rescale each token's vector before or after a sublayer.
 
 Symbols: x a token's vector of d numbers, gamma the learned gain, beta the learned
 shift, eps a floor under the variance. The RMSNorm paper writes g for gamma. Both norms
@@ -6,6 +6,12 @@ act on the last axis only.
 
 `rms_norm_naive` and `layer_norm_naive` write the equations out; the modules call
 PyTorch's kernels.
+
+Terms:
+    RMSNorm, root mean square norm: divides a vector by its root mean square, then
+        multiplies by a learned gain -> RMSNorm, rms_norm_naive
+    LayerNorm, layer normalisation: subtracts the mean, divides by the standard
+        deviation, then applies a learned gain and shift -> LayerNorm, layer_norm_naive
 """
 
 import torch

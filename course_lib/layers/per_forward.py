@@ -13,6 +13,12 @@ alone makes its own.
 A layer may also leave values beside the stream: a loss that balances experts, a
 router's statistics. They lie under the number of the layer that is running, and the
 model hands them out.
+
+Terms:
+    per-forward cache: rotary tables and masks of one forward pass, made once for all
+        layers -> PerForward
+    auxiliary loss, router statistics: values that layers leave beside the residual
+        stream -> Auxiliary
 """
 
 from dataclasses import dataclass, field

@@ -11,6 +11,12 @@ stand in any order, and each token has two positions:
     place      0    1    2    3    3    3      1    1      1     in B, that of its [M]
     within     0    0    0    0    1    2      1    2      3     in B, counted from 1
     target     -    -    -    -  jumps  [E]  quick  brown  [E]
+
+Terms:
+    blank infilling, GLM objective: spans are cut out and written after the text, one
+        after another -> blank_out, BlankInfillingLM
+    2D positions, intra-span positions: GLM's two positions a token: where its span
+        stood, and its place inside the span -> Blanks
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,5 @@
-"""A block: one step of the residual stream, first across the tokens of a row, then
-within each token.
+"""A Transformer block: attention across the tokens of a row, then a feed-forward
+network on each token, both added to the residual stream.
 
 Symbols: x [b t d] the stream, mixer the part that attends to other tokens of the row
 (attention, or a state space), cross the part that attends to a source, ffn the part
@@ -11,6 +11,17 @@ that works on each token alone. Where the norms stand:
     parallel      x + mixer(norm(x)) + ffn(norm(x)), one norm for both: GPT-J, PaLM,
                   Falcon-7B, Cohere
     parallel_two  the same with a norm for each: GPT-NeoX, Falcon-40B
+
+Terms:
+    Transformer block, Transformer layer, decoder block: attention, then a feed-forward
+        network, each added to the residual stream -> Block
+    residual stream, residual connection: the vector of a token that every sublayer
+        reads and adds to -> Block.forward
+    pre-norm: x + part(norm(x)), a norm before each sublayer -> Block
+    post-norm: norm(x + part(x)), a norm after each addition -> Block
+    sandwich norm: x + norm(part(norm(x))), a norm on both sides of a sublayer -> Block
+    parallel residual, parallel block: attention and feed-forward network of the same
+        input, added together -> Block
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +57,9 @@ class Block(nn.Module):
             places.
         position_bias: what its stack shares, see `build_blocks`.
         mixer: in place of the one that the spec describes, such as `ParallelMixers`.
+
+    A feed-forward part whose class sets `leaves_auxiliary` is given the `PerForward`,
+    too, and may leave a loss or statistics there.
 
     Raises:
         ValueError: the spec has a part this block does not build; the message names the
@@ -112,34 +126,35 @@ class Block(nn.Module):
                 "cross-attention"
             )
         per_forward = PerForward() if per_forward is None else per_forward
-        row = positions, cache, per_forward, mask_mod  # what a mixer needs beside x
-        leave = (per_forward,) if getattr(self.ffn, "leaves_auxiliary", False) else ()
+        across = positions, cache, per_forward, mask_mod  # what a mixer needs beside x
+        leaves_auxiliary = getattr(type(self.ffn), "leaves_auxiliary", False)
+        within = (per_forward,) if leaves_auxiliary else ()  # and an FFN with a router
 
-        if self.layout == "parallel":
-            normed = self.mixer_norm(x)
-            return x + self.mixer(normed, *row) + self.ffn(normed, *leave)
-
-        if self.layout == "parallel_two":
-            mixed = self.mixer(self.mixer_norm(x), *row)
-            return x + mixed + self.ffn(self.ffn_norm(x), *leave)
+        if self.layout == "pre":
+            x = x + self.mixer(self.mixer_norm(x), *across)
+            if source is not None:
+                x = x + self.cross(self.cross_norm(x), positions, source, per_forward)
+            return x + self.ffn(self.ffn_norm(x), *within)
 
         if self.layout == "post":
-            x = self.mixer_norm(x + self.mixer(x, *row))
+            x = self.mixer_norm(x + self.mixer(x, *across))
             if source is not None:
                 x = self.cross_norm(x + self.cross(x, positions, source, per_forward))
-            return self.ffn_norm(x + self.ffn(x, *leave))
+            return self.ffn_norm(x + self.ffn(x, *within))
 
         if self.layout == "sandwich":
-            x = x + self.mixer_post_norm(self.mixer(self.mixer_norm(x), *row))
+            x = x + self.mixer_post_norm(self.mixer(self.mixer_norm(x), *across))
             if source is not None:
                 found = self.cross(self.cross_norm(x), positions, source, per_forward)
                 x = x + self.cross_post_norm(found)
-            return x + self.ffn_post_norm(self.ffn(self.ffn_norm(x), *leave))
+            return x + self.ffn_post_norm(self.ffn(self.ffn_norm(x), *within))
 
-        x = x + self.mixer(self.mixer_norm(x), *row)
-        if source is not None:
-            x = x + self.cross(self.cross_norm(x), positions, source, per_forward)
-        return x + self.ffn(self.ffn_norm(x), *leave)
+        if self.layout == "parallel":
+            normed = self.mixer_norm(x)
+            return x + self.mixer(normed, *across) + self.ffn(normed, *within)
+
+        mixed = self.mixer(self.mixer_norm(x), *across)  # parallel_two
+        return x + mixed + self.ffn(self.ffn_norm(x), *within)
 
 
 class ParallelMixers(nn.Module):

@@ -1,4 +1,9 @@
-"""From a specification to the class that builds it."""
+"""`build_model`: from a specification to the model that it describes.
+
+Terms:
+    model from a config: the class that a specification, read from a `config.json`,
+        builds -> build_model
+"""
 
 from torch import nn
 
@@ -6,7 +11,7 @@ from course_lib.models.encoder import Encoder, MaskedLM
 from course_lib.models.encoder_decoder import EncoderDecoder
 from course_lib.models.layer_factory import InitialScale
 from course_lib.models.lm import CausalLM
-from course_lib.specs.records import ModelSpec
+from course_lib.specs.records import ModelSpec, is_causal
 
 
 def build_model(spec: ModelSpec, *, std: InitialScale | None = None) -> nn.Module:
@@ -34,5 +39,5 @@ def build_model(spec: ModelSpec, *, std: InitialScale | None = None) -> nn.Modul
         return EncoderDecoder(spec, std=std)
     if spec.head == "mlm":
         return MaskedLM(spec, std=std)
-    causal = all(getattr(layer.mixer, "causal", True) for layer in spec.layers)
+    causal = all(is_causal(layer.mixer) for layer in spec.layers)
     return CausalLM(spec, std=std) if causal else Encoder(spec, std=std)

@@ -4,6 +4,12 @@ behind them.
 Symbols: b batch, t tokens, d model width. Each token's vector, times a factor, plus a
 vector for its position (learned or sinusoidal), plus one for its segment, then a norm:
 a model has some of these.
+
+Terms:
+    token embedding, embeddings, wte: a learned vector for each entry of the vocabulary
+        -> Embedding
+    segment embedding, token-type embedding: a learned vector for the sentence or role
+        that a token belongs to -> Embedding
 """
 
 from jaxtyping import Float, Int

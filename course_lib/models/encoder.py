@@ -1,9 +1,17 @@
-"""An encoder from a specification: every token attends to every other, in both
-directions. BERT and its kin.
+"""Encoder (BERT, RoBERTa, ModernBERT) from a specification: every token attends to
+every other, in both directions.
 
 Symbols: b batch, t tokens, d model width, l layers. One class serves BERT, RoBERTa and
 ModernBERT; what differs between them is in the specification. There is no cache: a new
 token changes all earlier vectors.
+
+Terms:
+    encoder, encoder-only, bidirectional encoder: a stack in which every token attends
+        to every token; BERT and its kin -> Encoder
+    masked LM head, MLM head: scores of the vocabulary at each place of an encoder ->
+        MaskedLM
+    pooled vector, CLS pooling: one vector for a whole text, from its first token ->
+        Encoder.pooled
 """
 
 import torch
@@ -21,7 +29,7 @@ from course_lib.models.layer_factory import (
     initialise,
     initialise_module,
 )
-from course_lib.specs.records import ModelSpec
+from course_lib.specs.records import ModelSpec, is_causal
 
 
 class Encoder(nn.Module):
@@ -184,7 +192,7 @@ def _check_supported(spec: ModelSpec) -> None:
             f"head={spec.head!r}: supported are 'none', 'pooler' and 'mlm'"
         )
     for layer in spec.layers:
-        if getattr(layer.mixer, "causal", True):
+        if is_causal(layer.mixer):
             raise ValueError(
                 "causal=True: an encoder supports only layers that attend to both sides"
             )

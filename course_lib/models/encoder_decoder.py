@@ -1,10 +1,16 @@
-"""An encoder-decoder from a specification: one stack encodes the source, the other
-writes and attends to both.
+"""Encoder-decoder (T5, BART, Marian) from a specification: an encoder for the source, a
+decoder with cross-attention to it.
 
 Symbols: b batch, s tokens of the source, t tokens of the target, d model width. One
 class serves T5, BART and Marian. The encoder runs once. Each decoder layer makes its
 keys and values of the source once, too (`EncoderOutput`); from then on a step costs one
 token, and only the decoder's own cache grows.
+
+Terms:
+    encoder-decoder, sequence-to-sequence model, seq2seq: an encoder for the source, and
+        a decoder that attends to it while it writes -> EncoderDecoder
+    encoder output: the source's states, and every decoder layer's keys and values of
+        them, made once -> EncoderOutput
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +33,7 @@ from course_lib.models.layer_factory import (
     initialise,
     initialise_module,
 )
-from course_lib.specs.records import ModelSpec
+from course_lib.specs.records import ModelSpec, is_causal
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,11 +218,11 @@ def _check_supported(spec: ModelSpec) -> None:
     """Refuse what this model would leave out in silence."""
     supported = {"head": "lm", "logit_softcap": None, "patches": None, "vision": None}
     check_fields(spec, supported)
-    if not spec.encoder or any(layer.mixer.causal for layer in spec.encoder):
+    if not spec.encoder or any(is_causal(layer.mixer) for layer in spec.encoder):
         raise ValueError(
             "encoder: supported is a stack whose layers attend to both sides"
         )
-    if any(layer.cross is None or not layer.mixer.causal for layer in spec.layers):
+    if any(layer.cross is None or not is_causal(layer.mixer) for layer in spec.layers):
         raise ValueError(
             "layers: supported is a causal stack whose layers all have cross-attention"
         )

@@ -1,8 +1,14 @@
-"""From a specification to the parts of a layer: norms, rotary positions, attention,
+"""Layer factory: from a specification to norms, rotary positions, attention and
 feed-forward networks.
 
-What a spec asks for and no part builds is a ValueError that names the field: nothing is
+A field of a spec that no layer implements is a ValueError that names it: nothing is
 left out in silence.
+
+Terms:
+    layer factory: builds norm, attention and feed-forward network of a layer from its
+        record -> build_mixer, build_ffn, build_norm
+    weight initialisation, initial scale: the standard deviation of the weights before
+        training -> initialise
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +28,7 @@ from course_lib.layers.feed_forward.mlp import MLP, GatedMLP
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, MaskMod, local_window
 from course_lib.layers.norms import LayerNorm, RMSNorm
 from course_lib.layers.positions.bias import AlibiBias, RelativeBias
-from course_lib.layers.positions.rope import Rope, rope_scaling_factor
+from course_lib.layers.positions.rope import Rope
 from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
@@ -89,12 +95,15 @@ def initialise(
 
 
 def build_norm(width: int, spec: NormSpec | None) -> nn.Module:
-    """The norm that `spec` describes; where there is none, the identity."""
+    """The norm that `spec` describes; where there is none, the
+    identity. A ValueError for a kind that is not built."""
     if spec is None:
         return nn.Identity()
     if spec.kind == "rmsnorm":
         return RMSNorm(width, spec.eps, offset=spec.offset)
-    return LayerNorm(width, spec.eps, bias=spec.bias)
+    if spec.kind == "layernorm":
+        return LayerNorm(width, spec.eps, bias=spec.bias)
+    raise ValueError(f"kind={spec.kind!r}: supported are rmsnorm and layernorm")
 
 
 def build_rope(spec: RopeSpec | None) -> Rope | None:
@@ -103,8 +112,9 @@ def build_rope(spec: RopeSpec | None) -> Rope | None:
     """
     if spec is None:
         return None
-    factor = rope_scaling_factor(spec.scaling)
-    return Rope(dim=spec.dim, theta=spec.theta, pairing=spec.pairing, factor=factor)
+    return Rope(
+        dim=spec.dim, theta=spec.theta, pairing=spec.pairing, scaling=spec.scaling
+    )
 
 
 def build_ffn(width: int, spec: FFNSpec | MoESpec | None) -> nn.Module:
@@ -112,7 +122,7 @@ def build_ffn(width: int, spec: FFNSpec | MoESpec | None) -> nn.Module:
     kinds.
     """
     kinds = {"mlp": MLP, "glu": GatedMLP}
-    kind = getattr(spec, "kind", type(spec).__name__)
+    kind = spec.kind if isinstance(spec, FFNSpec) else type(spec).__name__
     if kind not in kinds:
         raise ValueError(f"ffn={kind}: supported are {', '.join(kinds)}")
     return kinds[kind](width, spec.width, activation=spec.activation, bias=spec.bias)
@@ -124,15 +134,20 @@ def build_mixer(
     """The part that mixes tokens; `position_bias` is one that its stack shares.
 
     Raises:
-        ValueError: the mixer is neither attention nor latent attention.
+        ValueError: the mixer is neither attention nor latent attention, or has a part
+            that is not built.
     """
     if isinstance(layer.mixer, AttentionSpec):
         return _attention(width, layer.mixer, layer.norm, position_bias)
     if isinstance(layer.mixer, LatentAttentionSpec):
         return _latent_attention(width, layer.mixer)
-    kind = type(layer.mixer).__name__
-    raise ValueError(
-        f"mixer={kind}: supported are AttentionSpec and LatentAttentionSpec"
+    raise _not_built(layer.mixer)
+
+
+def _not_built(mixer: object) -> ValueError:
+    return ValueError(
+        f"mixer={type(mixer).__name__}: supported are AttentionSpec and "
+        "LatentAttentionSpec"
     )
 
 
@@ -151,10 +166,16 @@ def build_cross(width: int, layer: LayerSpec) -> CrossAttention | None:
 
 
 def build_position_bias(spec: Mixer) -> nn.Module | None:
-    """The bias on the scores that a layer owns: ALiBi's, T5's table, or none."""
-    if getattr(spec, "alibi", False):
+    """The bias on the scores that a layer owns: ALiBi's, T5's table, or none; a
+    ValueError for a mixer that has no scores and is not built.
+    """
+    if isinstance(spec, LatentAttentionSpec):
+        return None
+    if not isinstance(spec, AttentionSpec):
+        raise _not_built(spec)
+    if spec.alibi:
         return AlibiBias(spec.heads)
-    if not getattr(spec, "relative_buckets", 0):
+    if not spec.relative_buckets:
         return None
     return RelativeBias(
         spec.heads,
@@ -165,12 +186,15 @@ def build_position_bias(spec: Mixer) -> nn.Module | None:
 
 
 def mask_mod_of(spec: AttentionSpec) -> MaskMod:
-    """Which query attends to which key in such a layer, its causal window aside.
+    """Which query attends to which key in such a layer, its causal window aside; a
+    ValueError for another mixer.
 
     >>> widths = {"heads": 1, "kv_heads": 1, "head_dim": 2, "value_dim": 2}
     >>> mask_mod_of(AttentionSpec(**widths, causal=False)) is BIDIRECTIONAL
     True
     """
+    if not isinstance(spec, AttentionSpec):
+        raise ValueError(f"mixer={type(spec).__name__}: no mask is known")
     if spec.causal:
         return CAUSAL
     return BIDIRECTIONAL if spec.window is None else local_window(spec.window // 2)
@@ -236,6 +260,8 @@ def _attention(
 
 
 def _head_options(spec: AttentionSpec, norm: NormSpec) -> dict:
+    if spec.output_gate:
+        raise ValueError("output_gate=True: supported is False")
     return {
         "value_dim": spec.value_dim,
         "bias_qkv": spec.bias_qkv,

@@ -1,10 +1,18 @@
-"""A causal language model from a specification: embed, run the blocks, norm, score the
-vocabulary.
+"""Causal language model (decoder-only) from a specification: embed, run the blocks,
+norm, score the vocabulary.
 
 Symbols: b batch, t tokens, d model width, l layers. One class serves GPT-2, GPT-J,
 GPT-NeoX, BLOOM, Falcon, PaLM, Cohere, Llama, Mistral, Qwen2, Qwen3, Gemma 2 and 3
 (text), GLM-4, and DeepSeek's dense layers with latent attention. What differs between
 them is in the specification, not in the code.
+
+Terms:
+    causal language model, decoder-only, autoregressive model: embedding, blocks under a
+        causal mask, norm, scores of the vocabulary -> CausalLM
+    LM head, unembedding, logits: the matrix from the last vector to a score for each
+        entry of the vocabulary -> CausalLM.forward
+    tied embeddings, weight tying, tied head: the LM head is the token embedding,
+        transposed -> CausalLM
 """
 
 import torch
@@ -24,7 +32,7 @@ from course_lib.models.layer_factory import (
     initialise,
     initialise_module,
 )
-from course_lib.specs.records import ModelSpec
+from course_lib.specs.records import ModelSpec, is_causal
 
 Logits = Float[Tensor, "b out vocab"]
 
@@ -166,7 +174,7 @@ def _check_supported(spec: ModelSpec) -> None:
     if spec.embeddings.token_types:
         raise ValueError(f"token_types={spec.embeddings.token_types}: supported is 0")
     for layer in spec.layers:
-        if not getattr(layer.mixer, "causal", True):
+        if not is_causal(layer.mixer):
             raise ValueError(
                 "causal=False: a causal language model supports only causal layers"
             )

@@ -1,10 +1,14 @@
-"""A prefix language model: a causal model whose first p tokens read one another in both
-directions.
+"""Prefix language model (prefix LM): a causal model whose first p tokens attend to one
+another in both directions.
 
 Symbols: b batch, t tokens, p tokens of the prefix. The weights are those of a causal
 model; only the mask differs. With p = 0 it is the causal model, with p = t an encoder.
-What the model is asked stands in the prefix, what it answers is written after it, token
-by token, from the cache.
+The prompt is the prefix; the answer is written after it, token by token, from the
+cache.
+
+Terms:
+    prefix LM, prefix language model, PrefixLM: bidirectional over a prompt, causal over
+        the answer -> PrefixLM
 """
 
 import torch

@@ -1,5 +1,5 @@
-"""Who gets which memory: one contiguous stretch for each request, or fixed-size blocks
-as it grows.
+"""Cache memory of requests: contiguous reservation against paged allocation, and the
+fragmentation of each.
 
 A slot holds one token's keys and values in every layer; times the model's bytes a token
 it is bytes. At any step the slots given to a request are of three kinds (Kwon et al.
@@ -19,6 +19,15 @@ report that earlier systems filled 20.4% to 38.2% of cache memory with tokens. "
 vllm.ai/blog/2023-06-20-vllm. Both checked 2026-11-22.
 Differs from source: one token for each request at each step, no prefill time. The
 shares show the mechanism; they are not the paper's measurement.
+
+Terms:
+    fragmentation, internal fragmentation, external fragmentation: cache memory that is
+        allocated, or left between allocations, and holds no token -> Slots,
+        contiguous_slots
+    reservation, preallocation: slots allocated for a length that a request may never
+        reach -> reserve_longest, reserve_power_of_two
+    paged allocation: blocks allocated as a request grows; at most one is partly empty
+        -> paged_slots
 """
 
 from collections.abc import Callable, Iterable, Sequence

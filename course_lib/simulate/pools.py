@@ -1,18 +1,26 @@
-"""A queue of requests in one memory: what each way of giving slots lets run at once.
+"""Admission and preemption: a queue of requests that compete for one pool of cache
+memory.
 
-`ContiguousPool` gives a stretch that must hold the request to its end; `PagedPool`
-gives a block when the last one is full. `run_stream` serves one queue from either.
+`ContiguousPool` allocates a stretch that must hold the request to its end; `PagedPool`
+allocates a block when the last one is full. `run_stream` serves one queue from either,
+and preempts a request where blocks run out.
 
 Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, sections 3.1 and 4.5
-    (recomputation).
+(recomputation).
 Differs from source: first fit, where the paper's baseline uses a buddy allocator; the
-request put back is the one admitted last, and its recomputation costs no time here.
+preempted request is the one admitted last, and its recomputation costs no time here.
+
+Terms:
+    preemption, recomputation: a running request is freed for lack of blocks, and later
+        computed again -> run_stream
+    admission, memory pool: which waiting requests fit the memory that is left ->
+        ContiguousPool, PagedPool
 """
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from course_lib.simulate.paging import Reserve, Slots, round_up, slots_of, total
 from course_lib.simulate.workload import Request
@@ -20,6 +28,7 @@ from course_lib.simulate.workload import Request
 Held = tuple[Request, int]  # a request, and the tokens it holds
 
 
+@runtime_checkable
 class Pool(Protocol):
     """Memory of `capacity` slots that requests are given parts of, each known by a
     key.

@@ -1,11 +1,15 @@
-"""What requests that begin alike save when the cached blocks of the common part are
-shared.
+"""Prefix sharing (prefix caching): what requests that begin alike save when the cached
+blocks of the common part are shared.
 
 Only whole blocks are shared: a block that also holds a request's own tokens is its own.
 
 Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, section 4.4, "Shared
 prefix". Section 6.4 measured 1.67 and 3.58 times the throughput of Orca (Oracle) with
 prefixes of 80 and 341 tokens (checked 2026-11-22).
+
+Terms:
+    shared-prefix savings, prefix hit: cache blocks and prefill FLOPs that requests with
+        a common beginning save -> share_prefix
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,12 @@
-"""The queue before any batching: one server, Poisson arrivals, and what waiting costs.
+"""M/G/1 queue: the mean wait for one server under Poisson arrivals, before any
+batching.
 
 Symbols: lambda arrivals a second, S service time, rho = lambda E[S] the load, c^2 =
-    Var[S] / E[S]^2.
+Var[S] / E[S]^2.
+
+Terms:
+    M/G/1 queue, queueing delay, Pollaczek-Khinchine formula: the mean wait for one
+        server under Poisson arrivals -> mean_wait
 """
 
 

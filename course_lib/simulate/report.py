@@ -1,7 +1,15 @@
-"""What a serving run showed: times of each request, throughput, memory.
+"""Serving metrics: TTFT and latency of each request, throughput, memory.
 
 Symbols: TTFT time to first token. A percentile is the nearest rank: a time that some
-    request really had.
+request really had.
+
+Terms:
+    TTFT, time to first token: from a request's arrival to its first new token ->
+        Outcome
+    throughput, tokens per second: new tokens of all requests per second ->
+        Report.tokens_per_s
+    tail latency, latency percentile, p99: the time that 99 of 100 requests stay below
+        -> Report.percentile
 """
 
 import math

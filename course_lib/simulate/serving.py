@@ -1,5 +1,5 @@
-"""A serving engine in simulated time: requests queue for one accelerator, a batch at a
-time.
+"""Serving engine in simulated time: static and continuous batching of requests that
+queue for one accelerator.
 
 Three schedulers over the same accelerator:
 
@@ -9,16 +9,23 @@ Three schedulers over the same accelerator:
                     and context
     continuous      after every step, let finished requests go and waiting ones in
 
-A step takes what the caller's functions say, so one simulation serves a roofline model,
-a fit to measured steps, or a queueing formula (`queueing.mean_wait`). Prompts that
-enter are computed before the next step, and those who decode wait for them: everyone in
-the batch feels a 128K prompt.
+The caller's functions give the seconds of a step, so one simulation serves a roofline
+model, a fit to measured steps, or a queueing formula (`queueing.mean_wait`). Prompts
+that enter are computed before the next step, and the requests that decode wait for
+them: every request in the batch feels a 128K prompt.
 
 Source: Yu et al. 2022, Orca, OSDI'22, usenix.org/conference/osdi22/presentation/yu, for
 iteration-level scheduling. Its abstract reports 36.9 times the throughput of
 FasterTransformer at equal latency, for GPT-3 175B (checked 2026-11-22).
 Differs from source: one device, no pipeline; a request enters only if its whole
-reservation fits, so none is put back.
+reservation fits, so none is preempted.
+
+Terms:
+    continuous batching, iteration-level scheduling, in-flight batching: after every
+        step finished requests leave the batch and waiting ones enter -> simulate
+    static batching: a batch runs until its last request ends -> simulate
+    serving engine, scheduler: accelerator, memory and policy of a simulated server ->
+        Engine
 """
 
 from collections import deque

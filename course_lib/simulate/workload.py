@@ -1,9 +1,12 @@
-"""Requests for the simulators: when they come, how long their prompt is, how long their
-answer.
+"""Workload of a server: when requests arrive, how long their prompts and answers are.
 
 Symbols: n_in prompt tokens, n_out new tokens, lambda arrivals a second. The prefill
 gives the first new token, so a request takes n_out - 1 decode steps, and holds n_in +
 n_out - 1 tokens of cache at its end.
+
+Terms:
+    workload, Poisson arrivals: when requests come, and how long prompt and answer are
+        -> requests, Request
 """
 
 from collections.abc import Callable, Sequence

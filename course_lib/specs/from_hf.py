@@ -9,6 +9,7 @@ from typing import Any
 
 from course_lib.specs.families import (
     bert,
+    gated_delta,
     gemma,
     glm,
     gpt,
@@ -53,7 +54,12 @@ PARSERS = {
     "palm": parallel.palm,
     "qwen2": llama.qwen2,
     "qwen3": llama.qwen3,
+    "qwen3_5": gated_delta.qwen3_5,
+    "qwen3_5_moe": gated_delta.qwen3_5_moe,
+    "qwen3_5_moe_text": gated_delta.qwen3_5_moe_text,
+    "qwen3_5_text": gated_delta.qwen3_5_text,
     "qwen3_moe": moe.qwen3_moe,
+    "qwen3_next": gated_delta.qwen3_next,
     "roberta": bert.roberta,
     "rwkv": ssm.rwkv,
     "t5": t5.t5,

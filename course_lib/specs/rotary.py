@@ -15,7 +15,9 @@ from course_lib.specs.records import RopeSpec
 
 LAYER_TYPES = ("full_attention", "sliding_attention")
 KEEPS_OLD_CONTEXT = ("llama3", "yarn", "longrope")
+GROWS_BY_RATIO = ("yarn", "longrope")
 NOT_OPTIONS = ("rope_theta", "partial_rotary_factor", "type", "rope_type")
+ORIGINAL = "original_max_position_embeddings"
 
 
 def rope_spec(
@@ -50,13 +52,22 @@ def rope_spec(
     )
     if share > 1:
         raise ValueError(f"config field 'partial_rotary_factor': {share!r} is above 1")
+    kind = inner.word("rope_type", inner.word("type", "default"))
+    options = {} if kind == "default" else _options(kind, table, config)
+    dim = max(1, int(head_dim * share))
+    if kind == "proportional":
+        # Every pair of the head has a speed, and that of the slowest is zero.
+        dim = head_dim
+        options["partial_rotary_factor"] = share
     return RopeSpec(
         theta=inner.number(
             "rope_theta", config.number("rope_theta", theta, above=0), above=0
         ),
-        dim=max(1, int(head_dim * share)),
+        dim=dim,
         pairing=pairing,
-        scaling=_scaling(inner, table, config),
+        scaling=None
+        if kind == "default"
+        else FrozenMapping({"rope_type": kind, **options}),
     )
 
 
@@ -68,26 +79,27 @@ def _table(config: Config, layer_type: str) -> Mapping[str, Any]:
     return table or config.table("rope_scaling")
 
 
-def _scaling(
-    inner: Config, table: Mapping[str, Any], config: Config
-) -> FrozenMapping | None:
-    """Return the options of the context extension under their version 5 names, or None
-    for plain RoPE.
+def _options(kind: str, table: Mapping[str, Any], config: Config) -> dict[str, Any]:
+    """Return the options of a context extension under their version 5 names, and with
+    them what `transformers` reads elsewhere in the config.
     """
-    kind = inner.word("rope_type", inner.word("type", "default"))
-    if kind == "default":
-        return None
     options = {
         key: _option(key, value)
         for key, value in table.items()
-        if key not in NOT_OPTIONS
+        if key not in NOT_OPTIONS and value is not None
     }
-    options = {key: value for key, value in options.items() if value is not None}
-    if kind in KEEPS_OLD_CONTEXT and "original_max_position_embeddings" not in options:
-        options["original_max_position_embeddings"] = config.count(
-            "max_position_embeddings"
-        )
-    return FrozenMapping({"rope_type": kind, **options})
+    if kind in KEEPS_OLD_CONTEXT:
+        # Phi-3 has it beside a flat table, and there it counts before the table's.
+        given = options.get(ORIGINAL) or config.count("max_position_embeddings")
+        nested = any(key in config.table("rope_parameters") for key in LAYER_TYPES)
+        options[ORIGINAL] = given if nested else config.count(ORIGINAL, given)
+    if kind == "dynamic":
+        # The length trained on is the config's, whatever the table says.
+        options[ORIGINAL] = config.count("max_position_embeddings")
+    if kind in GROWS_BY_RATIO and "factor" not in options:
+        longest = config.count("max_position_embeddings")
+        options["factor"] = longest / options[ORIGINAL]
+    return options
 
 
 def _option(key: str, value: Any) -> Any:
@@ -96,7 +108,7 @@ def _option(key: str, value: Any) -> Any:
         isinstance(item, Real) for item in value
     ):
         return tuple(value)
-    if value is None or isinstance(value, Real | str):
+    if isinstance(value, Real | str):
         return value
     raise ValueError(
         f"RoPE option {key!r}: {value!r} is not a number, a word or a list of numbers"

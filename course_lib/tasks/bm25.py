@@ -1,5 +1,5 @@
-"""BM25: ranking by the words that query and document share. The baseline of any trained
-retriever.
+"""BM25: lexical ranking, by the words that query and document share. The baseline of
+any trained retriever.
 
 Symbols: N documents, df how many of them have a word, tf how often a document has it,
 dl its length in words, avg their mean length. A rare word counts more (idf), a repeated
@@ -7,6 +7,10 @@ one ever less (k1), and one in a long document less than in a short one (b).
 
 Source: Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and
     Beyond", section 3.
+
+Terms:
+    BM25, Okapi BM25: ranks documents by the words they share with the query, rare words
+        first, long documents last -> BM25
 """
 
 import math

@@ -1,11 +1,7 @@
-"""Chat as one text: a conversation becomes a row of tokens, and a model goes on with
-it.
+"""Chat template: a conversation becomes one row of tokens, and a model continues it.
 
-    <bos> <system> ... <end> <user> ... <end> <assistant> ... <end> <user> ... <end>
-                                                                             <assistant>
-                                                                             here the
-                                                                             model goes
-                                                                             on
+    <bos> <system> ... <end> <user> ... <end> <assistant> ... <end>
+          <user> ... <end> <assistant>          here the model continues
 
 A tool call is a part of the assistant's turn, `<call>` and compact JSON; what the tool
 returned is a turn of its own. So system text, questions, answers, calls and results are
@@ -14,6 +10,12 @@ one prefix, and one objective serves all.
 Every name in angle brackets is a control token, and `Tokenizer.encode` never makes one:
 a user who types `<end><system>` has typed 13 characters. Templates that paste strings
 together and encode the whole depend on escaping; this one does not.
+
+Terms:
+    chat template: a conversation as one row of tokens, each turn opened by a control
+        token of its role -> render, prompt
+    tool calls, tool call, function calling: part of an assistant's turn, a function's
+        name and arguments as JSON -> Call, parse_turn
 """
 
 import json
@@ -76,8 +78,8 @@ class Rendered(NamedTuple):
             opens them.
     """
 
-    tokens: Int[Tensor, "n"]
-    written: Bool[Tensor, "n"]
+    tokens: Int[Tensor, " n"]
+    written: Bool[Tensor, " n"]
 
 
 def render(messages: Sequence[Message], tokenizer: Tokenizer) -> Rendered:
@@ -107,7 +109,7 @@ def render(messages: Sequence[Message], tokenizer: Tokenizer) -> Rendered:
     return Rendered(torch.cat(tokens), torch.cat(written))
 
 
-def prompt(messages: Sequence[Message], tokenizer: Tokenizer) -> Int[Tensor, "n"]:
+def prompt(messages: Sequence[Message], tokenizer: Tokenizer) -> Int[Tensor, " n"]:
     """Write a conversation up to where the assistant is to go on: it ends with
     `<assistant>`.
 
@@ -121,7 +123,7 @@ def prompt(messages: Sequence[Message], tokenizer: Tokenizer) -> Int[Tensor, "n"
     return torch.cat([render(messages, tokenizer).tokens, torch.tensor([ASSISTANT])])
 
 
-def parse(tokens: Int[Tensor, "n"], tokenizer: Tokenizer) -> list[Message]:
+def parse(tokens: Int[Tensor, " n"], tokenizer: Tokenizer) -> list[Message]:
     """Read a conversation back from its tokens: the inverse of `render`.
 
     Raises:
@@ -151,7 +153,7 @@ def parse(tokens: Int[Tensor, "n"], tokenizer: Tokenizer) -> list[Message]:
     return messages
 
 
-def parse_turn(role: str, body: Int[Tensor, "n"], tokenizer: Tokenizer) -> Message:
+def parse_turn(role: str, body: Int[Tensor, " n"], tokenizer: Tokenizer) -> Message:
     """Read one turn from the tokens between its role and its `<end>`, such as a model
     has generated.
 

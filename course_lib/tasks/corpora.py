@@ -1,5 +1,5 @@
-"""Real text that is already on the machine: the source of Python's standard library, as
-bytes.
+"""Text corpora that are already on the machine: the source of Python's standard
+library, as bytes.
 
 Millions of bytes of code and technical English by many hands, on every computer that
 runs this course, with no download. A token is a byte, so the vocabulary is 256 and no
@@ -8,6 +8,11 @@ tokenizer stands between model and text.
 The split is by file: no validation byte comes from a file that was trained on. Two
 machines see the same text if they run the same Python release; another release changes
 some files, and a loss by a little.
+
+Terms:
+    standard library corpus, byte corpus: bytes of Python's own source as training text,
+        split by file -> stdlib_source
+    held-out split, validation split: files that training never sees -> Corpus
 """
 
 import random
@@ -60,8 +65,8 @@ class Corpus:
             in order of use.
     """
 
-    train: Int[Tensor, "n"]
-    valid: Int[Tensor, "m"]
+    train: Int[Tensor, " n"]
+    valid: Int[Tensor, " m"]
     train_files: tuple[str, ...]
     valid_files: tuple[str, ...]
 
@@ -132,7 +137,7 @@ def pydoc_topics() -> Mapping[str, str]:
     return dict(sorted(topics.items()))
 
 
-def as_tokens(text: str | bytes) -> Int[Tensor, "n"]:
+def as_tokens(text: str | bytes) -> Int[Tensor, " n"]:
     """Turn text into byte tokens, int64 [n]; a `str` is encoded as UTF-8 first.
 
     >>> as_tokens("Aé").tolist()
@@ -146,7 +151,7 @@ def as_tokens(text: str | bytes) -> Int[Tensor, "n"]:
     )
 
 
-def as_text(tokens: Int[Tensor, "n"]) -> str:
+def as_text(tokens: Int[Tensor, " n"]) -> str:
     """Turn byte tokens back into text; bytes that are not UTF-8 become the replacement
     character.
 
@@ -157,7 +162,7 @@ def as_text(tokens: Int[Tensor, "n"]) -> str:
 
 
 def sample(
-    tokens: Int[Tensor, "n"], batch: int, length: int, generator: torch.Generator
+    tokens: Int[Tensor, " n"], batch: int, length: int, generator: torch.Generator
 ) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
     """Draw `batch` windows at random places: inputs, and the same windows one token
     later.
@@ -181,7 +186,7 @@ def sample(
 
 
 def batches(
-    tokens: Int[Tensor, "n"], batch: int, length: int, generator: torch.Generator
+    tokens: Int[Tensor, " n"], batch: int, length: int, generator: torch.Generator
 ) -> Iterator[tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]]:
     """Yield `sample(tokens, batch, length, generator)` without end; arguments and
     errors as there.
@@ -191,7 +196,7 @@ def batches(
 
 
 def blocks(
-    tokens: Int[Tensor, "n"], batch: int, length: int, *, limit: int | None = None
+    tokens: Int[Tensor, " n"], batch: int, length: int, *, limit: int | None = None
 ) -> list[tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]]:
     """Cut the stream into neighbouring windows, each predicted token once: batches to
     evaluate on.

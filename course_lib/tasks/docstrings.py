@@ -1,4 +1,4 @@
-"""Real documentation that is already on the machine: the docstrings of Python's
+"""Docstring corpus: real documentation that is already on the machine, from Python's
 standard library.
 
 A docstring opens with a summary, mostly one imperative sentence ("Read the
@@ -7,6 +7,10 @@ may look for; the details are what answers them.
 
 The source is parsed, never run. Another Python release has other docstrings, and
 results move by a little.
+
+Terms:
+    docstring corpus: summaries and details of the standard library's docstrings ->
+        stdlib_docstrings
 """
 
 import ast

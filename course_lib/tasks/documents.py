@@ -1,4 +1,4 @@
-"""Retrieval and ranking over real documentation: which text goes on after this summary?
+"""Retrieval task over real documentation: which text continues this summary?
 
     query       a docstring's summary
                 "Read the logging configuration from a ConfigParser-format file."
@@ -12,6 +12,12 @@ of the same module use the same words.
 
 The split is by module: all of a module is trained on or none of it, so a test
 document's neighbours have not been seen either.
+
+Terms:
+    retrieval task, passage retrieval: find the text that continues a summary, among all
+        texts -> retrieval
+    hard negatives: documents that do not answer a query but are close to it ->
+        hard_negatives
 """
 
 import random

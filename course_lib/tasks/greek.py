@@ -1,4 +1,5 @@
-"""Greek to Latin by ELOT 743, the transcription of road signs and passports.
+"""Transliteration: Greek to Latin by ELOT 743, the transcription of road signs and
+passports.
 
 A rule of this table looks at up to three letters and at the ends of the word, so it is
 a small real task of reading one sequence and writing another of another length:
@@ -15,6 +16,10 @@ the a.
 
 Source: United Nations resolution V/19 (1987), annex, and the UNGEGN report on Greek,
     version 4.0 (2016).
+
+Terms:
+    transliteration, ELOT 743: Greek letters to Latin ones by rules that look at the
+        neighbours -> romanise
 """
 
 import random

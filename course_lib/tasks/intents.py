@@ -11,6 +11,10 @@ It stands for the routing of tickets and messages: many short texts, few classes
 numbers of each. It is not a corpus of users' requests: programmers wrote these
 sentences, and the classes follow packages, not what someone wants. Sentences that name
 their own intent are left out, or the name alone would decide.
+
+Terms:
+    intent classification, text classification: name the class of a short sentence ->
+        intents
 """
 
 import re

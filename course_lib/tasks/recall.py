@@ -1,18 +1,24 @@
-"""Recall from the context: the next token is one that stood after this token before.
+"""Recall tasks (induction, associative recall): the next token is one that stood after
+this token before.
 
     induction            7 2 9 4 | 7 2 9 4        a text, then the same text again
     associative recall   a 5 c 3 b 8 | c 3 a 5    keys with values, then some keys again
 
-What is asked can be told from the text alone and from nothing that training taught, so
-these tasks measure
-whether a model can look back: attention can; a state of fixed size holds only so many
-pairs.
+The answer follows from the text alone and from nothing that training taught, so these
+tasks measure whether a model can look back: attention can; a state of fixed size holds
+only so many pairs.
 
 Symbols: b rows, t tokens. A mask marks the targets: `mask[b, t]` says that `tokens[b,
 t]` follows from the tokens before it, and `answers` computes it.
 
 Source: induction, Olsson et al. 2022, arXiv:2209.11895; recall with many queries, Arora
 et al. 2023 (Zoology), arXiv:2312.04927.
+
+Terms:
+    induction heads, induction head, induction: after `a b ... a` comes b: a model looks
+        back for the last a -> induction
+    associative recall, MQAR: keys with values in the context, then some of the keys
+        again -> associative_recall
 """
 
 from collections.abc import Callable

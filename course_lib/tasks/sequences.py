@@ -1,4 +1,4 @@
-"""Sequence to sequence: tasks whose right answer is computed, so that accuracy is exact
+"""Sequence-to-sequence tasks whose right answer is computed, so that accuracy is exact
 and data never ends.
 
 A task draws a source text and knows its target. Which side of the split a source
@@ -8,6 +8,10 @@ both, whatever the seed or the number drawn.
     reversal          mode -> edom          target position t reads position n - 1 - t
     sorting           mode -> demo          every target position reads the whole source
     transliteration   ναύπλιο -> náfplio    nearly in step; its neighbours decide
+
+Terms:
+    sequence-to-sequence task, reversal, sorting: toy tasks whose right answer is
+        computed, so that accuracy is exact -> reversal, sorting, SequenceTask
 """
 
 import hashlib

@@ -1,4 +1,5 @@
-"""Text to tokens and back: bytes, and byte pairs merged into longer tokens (BPE).
+"""Tokenizer: text to bytes, and to byte pairs merged into longer tokens (BPE), and
+back.
 
 One numbering serves every task of the course, so that a model trained on one can read
 another:
@@ -15,6 +16,14 @@ spelled.
 Source: BPE for text, Sennrich et al. 2016, arXiv:1508.07909; over bytes, Radford et al.
 2019 (GPT-2), section 2.2; sentinels, Raffel et al. 2020 (T5), arXiv:1910.10683, section
 3.1.4.
+
+Terms:
+    byte tokenizer, byte-level tokens: every byte of the text is a token -> Tokenizer
+    BPE, byte-pair encoding: frequent pairs of tokens are merged
+        into new tokens, again and again -> train_bpe
+    control token, special token: a token that no text can spell: padding, begin, end,
+        mask, roles -> CONTROLS
+    sentinel, sentinel token: a token that stands for a span taken out -> sentinel
 """
 
 import json
@@ -112,7 +121,7 @@ class Tokenizer:
         """Number of tokens: the width that a model's embedding needs."""
         return len(self._bytes)
 
-    def encode(self, text: str) -> Int[Tensor, "n"]:
+    def encode(self, text: str) -> Int[Tensor, " n"]:
         """Turn text into tokens, int64 [n]. No control token is added, and none can
         come out.
 
@@ -125,7 +134,7 @@ class Tokenizer:
             return as_tokens(data)
         return torch.tensor(self._engine.encode(text).ids, dtype=torch.int64)
 
-    def decode(self, tokens: Int[Tensor, "n"] | Sequence[int]) -> str:
+    def decode(self, tokens: Int[Tensor, " n"] | Sequence[int]) -> str:
         """Turn tokens into text. Control tokens and sentinels have none; broken UTF-8
         becomes U+FFFD.
 
@@ -150,7 +159,7 @@ class Tokenizer:
             raise ValueError(f"token={token}: allowed are 0 to {self.vocab - 1}")
         return self._bytes[token]
 
-    def pieces(self, tokens: Int[Tensor, "n"] | Sequence[int]) -> list[str]:
+    def pieces(self, tokens: Int[Tensor, " n"] | Sequence[int]) -> list[str]:
         """Show each token for a reader: its text, `<name>` for a control token, `<0>`
         for a sentinel.
 

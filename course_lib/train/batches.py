@@ -1,19 +1,25 @@
-"""A training batch: what the model reads, what it has to say, and where saying it
-counts.
+"""Training batch and loss mask: inputs, targets, and the places where the loss counts.
 
-    inputs    [b t]   tokens the model reads (the decoder's, where there are two sides)
-    targets   [b t]   the token to be said at each place
+    inputs    [b t]   input tokens (the decoder's, in sequence-to-sequence batches)
+    targets   [b t]   the token to predict at each place
     mask      [b t]   True where the loss counts
     positions [b t]   place of each input in its row, -1 at padding; None where no
                       input could see padding
     source    [b s]   tokens of the encoder, in sequence-to-sequence batches
     source_positions  [b s], their places, as for the inputs
-    prefix    [b]     how many inputs are read in both directions, in prefix batches
+    prefix    [b]     how many inputs attend in both directions, in prefix batches
     segments  [b t]   the document each input belongs to, in packed batches
 
 All objectives of the course share one loss, the mean of -log p(target) over the places
 that count. They differ in how the three tensors are made (`train.objectives`,
-`train.denoising`) and in what the model sees.
+`train.denoising`) and in the mask of attention.
+
+Terms:
+    loss mask, cross-entropy, negative log-likelihood: the mean of -log p(target) over
+        the places that count -> masked_loss
+    training batch: inputs, targets, loss mask and positions of some rows -> Batch
+    teacher forcing: the decoder is given the true target up to each place ->
+        seq2seq_loss
 """
 
 from collections.abc import Sequence
@@ -21,12 +27,12 @@ from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from course_lib.layers.masks import same_document
 from course_lib.layers.positions.numbering import packed_positions
-from course_lib.tasks.tokenizer import PAD
+from course_lib.tasks.special_tokens import BYTE_TOKENS
 
 Item = TypeVar("Item")
 
@@ -152,9 +158,9 @@ def sample_items(
 
 
 def pad_rows(
-    rows: Sequence[Int[Tensor, "n"]], *, value: int = PAD
-) -> Int[Tensor, "b t"]:
-    """Stack rows of unlike length, filled up on the right with `value`.
+    rows: Sequence[Shaped[Tensor, " _"]], *, value: int | bool = BYTE_TOKENS.pad
+) -> Shaped[Tensor, "b t"]:
+    """Stack rows of unlike length and one dtype, filled up on the right with `value`.
 
     Raises:
         ValueError: there is no row.

@@ -1,5 +1,5 @@
-"""Loss curves: what runs looked like, one figure in the course's style, and the same in
-a sentence.
+"""Loss curves of training runs: one figure in the course's style, and the same in a
+sentence.
 
     runs = {"causal": history_a, "masked": history_b}
     show(loss_figure(runs), alt=loss_summary(runs), name="losses")
@@ -7,6 +7,10 @@ a sentence.
 Training losses are drawn as a trailing mean, since single batches scatter; validation
 losses are dots where they were measured. Losses of unlike objectives may stand in one
 figure, but not be compared: they are means over unlike targets.
+
+Terms:
+    loss curve, learning curve: loss against updates, training loss as a trailing mean
+        -> loss_figure, trailing_mean
 """
 
 from collections.abc import Mapping, Sequence

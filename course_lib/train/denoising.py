@@ -1,4 +1,4 @@
-"""Denoising: damage a text, and ask for what was there.
+"""Denoising objectives: span corruption (T5) and text infilling (BART).
 
     the text      Thank you for inviting me to your party
     T5, source    Thank you <0> me to your <1>
@@ -6,15 +6,25 @@
     BART, source  Thank you <mask> me to <mask> your party
     BART, target  Thank you for inviting me to your party   the whole text
 
-T5 numbers its holes and asks for their content, so targets are short. BART does not say
-how much is missing (a hole may hold nothing at all), may shuffle sentences too, and
-asks for everything.
+T5 numbers its masked spans, and the target is their content, so targets are short. BART
+masks spans of unknown length (even 0), may shuffle sentences too, and its target is the
+whole text.
 
-Symbols: n tokens, h hidden tokens in k holes. Where the holes stand is drawn in
+Symbols: n tokens, h masked tokens in k spans. Where the spans stand is drawn in
 `train.holes`.
 
 Source: Raffel et al. 2020 (T5), section 3.1.4, arXiv:1910.10683; Lewis et al. 2020
 (BART), section 2.2, arXiv:1910.13461.
+
+Terms:
+    span corruption, T5 objective: spans are replaced by sentinels, and the target lists
+        what stood there -> span_corruption, hide_spans
+    denoising, denoising objective: damage a text, and train the model to restore it ->
+        denoising
+    text infilling: BART's damage: a span of any length, none included, becomes one mask
+        token -> infill
+    sentence permutation: BART's other damage: the sentences in another order ->
+        permute_sentences
 """
 
 from collections.abc import Collection, Sequence
@@ -24,18 +34,19 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from course_lib.tasks.tokenizer import FIRST_SENTINEL, MASK, SENTINELS, sentinel
+from course_lib.tasks.special_tokens import BYTE_TOKENS, SpecialTokens
 from course_lib.train.batches import Batch
 from course_lib.train.holes import layout, place_holes, poisson_lengths
 from course_lib.train.objectives import seq2seq_batch
 
 
 def span_corruption(
-    rows: Sequence[Int[Tensor, "n"]],
+    rows: Sequence[Int[Tensor, " _"]],
     generator: torch.Generator,
     *,
     share: float = 0.15,
     mean: float = 3.0,
+    special: SpecialTokens = BYTE_TOKENS,
 ) -> Batch:
     """Make T5's batch: sources with numbered holes, targets with their content.
 
@@ -50,18 +61,20 @@ def span_corruption(
     Raises:
         ValueError: there is no row; and what `hide_spans` raises.
     """
+    settings = {"share": share, "mean": mean, "special": special}
     return seq2seq_batch(
-        [hide_spans(row, generator, share=share, mean=mean) for row in rows]
+        [hide_spans(row, generator, **settings) for row in rows], special=special
     )
 
 
 def denoising(
-    rows: Sequence[Int[Tensor, "n"]],
+    rows: Sequence[Int[Tensor, " _"]],
     generator: torch.Generator,
     *,
     share: float = 0.3,
     mean: float = 3.0,
     shuffle: bool = True,
+    special: SpecialTokens = BYTE_TOKENS,
 ) -> Batch:
     """Make BART's batch: sources with shuffled sentences and unnumbered holes, targets
     are the whole text.
@@ -77,17 +90,19 @@ def denoising(
     pairs = []
     for row in rows:
         damaged = permute_sentences(row, generator) if shuffle else row
-        pairs.append((infill(damaged, generator, share=share, mean=mean), row))
-    return seq2seq_batch(pairs)
+        damaged = infill(damaged, generator, share=share, mean=mean, special=special)
+        pairs.append((damaged, row))
+    return seq2seq_batch(pairs, special=special)
 
 
 def hide_spans(
-    tokens: Int[Tensor, "n"],
+    tokens: Int[Tensor, " n"],
     generator: torch.Generator,
     *,
     share: float = 0.15,
     mean: float = 3.0,
-) -> tuple[Int[Tensor, "s"], Int[Tensor, "t"]]:
+    special: SpecialTokens = BYTE_TOKENS,
+) -> tuple[Int[Tensor, " s"], Int[Tensor, " t"]]:
     """Put a sentinel in the place of each hole, and the content behind the same
     sentinel in the target.
 
@@ -119,22 +134,29 @@ def hide_spans(
     _check(tokens, share, mean)
     hidden = min(max(round(len(tokens) * share), 1), len(tokens) - 1)
     holes = max(round(hidden / mean), 1)
-    if bool(((tokens >= FIRST_SENTINEL) & (tokens < FIRST_SENTINEL + SENTINELS)).any()):
+    if holes >= len(special.sentinels):
+        raise ValueError(
+            f"{holes} holes: allowed are at most {len(special.sentinels) - 1}, with a "
+            "sentinel each and one to close; cut the text into shorter pieces"
+        )
+    if bool(_is_sentinel(tokens, special).any()):
         raise ValueError("tokens has a sentinel: allowed is text without sentinels")
     source, target, end = [], [], 0
     for i, (start, stop) in enumerate(layout(len(tokens), hidden, holes, generator)):
-        mark = torch.tensor([sentinel(i)])
+        mark = torch.tensor([special.sentinels[i]])
         source += [tokens[end:start], mark]
         target += [mark, tokens[start:stop]]
         end = stop
-    return torch.cat([*source, tokens[end:]]), torch.cat(
-        [*target, torch.tensor([sentinel(holes)])]
-    )
+    closing = torch.tensor([special.sentinels[holes]])
+    return torch.cat([*source, tokens[end:]]), torch.cat([*target, closing])
 
 
 def restore_spans(
-    source: Int[Tensor, "s"], target: Int[Tensor, "t"]
-) -> Int[Tensor, "n"]:
+    source: Int[Tensor, " s"],
+    target: Int[Tensor, " t"],
+    *,
+    special: SpecialTokens = BYTE_TOKENS,
+) -> Int[Tensor, " n"]:
     """Fill the holes of `source` from `target`: the inverse of `hide_spans`.
 
     Raises:
@@ -144,9 +166,9 @@ def restore_spans(
     >>> restore_spans(torch.tensor([7, 268, 9]), torch.tensor([268, 8, 269])).tolist()
     [7, 8, 9]
     """
-    text, marks = _split(source)
-    content, closed = _split(target)
-    expected = list(range(FIRST_SENTINEL, FIRST_SENTINEL + len(closed)))
+    text, marks = _split(source, special)
+    content, closed = _split(target, special)
+    expected = list(special.sentinels[: len(closed)])
     if (
         not closed
         or closed != expected
@@ -163,12 +185,13 @@ def restore_spans(
 
 
 def infill(
-    tokens: Int[Tensor, "n"],
+    tokens: Int[Tensor, " n"],
     generator: torch.Generator,
     *,
     share: float = 0.3,
     mean: float = 3.0,
-) -> Int[Tensor, "s"]:
+    special: SpecialTokens = BYTE_TOKENS,
+) -> Int[Tensor, " s"]:
     """Replace holes by one `MASK` each, whatever their length; a hole of length 0 is a
     `MASK` put in between.
 
@@ -187,7 +210,7 @@ def infill(
         ValueError: fewer than 2 tokens, or a setting out of range.
 
     >>> generator = torch.Generator().manual_seed(3)
-    >>> infill(torch.arange(97, 117), generator).tolist().count(MASK)
+    >>> infill(torch.arange(97, 117), generator).tolist().count(BYTE_TOKENS.mask)
     4
     """
     _check(tokens, share, mean)
@@ -198,21 +221,21 @@ def infill(
     for start, stop in place_holes(
         [length for length in lengths if length], kept, generator
     ):
-        out += [tokens[end:start], torch.tensor([MASK])]
+        out += [tokens[end:start], torch.tensor([special.mask])]
         end = stop
     damaged = torch.cat([*out, tokens[end:]])
     for _ in range(lengths.count(0)):
         at = int(torch.randint(len(damaged) + 1, (1,), generator=generator))
-        damaged = torch.cat([damaged[:at], torch.tensor([MASK]), damaged[at:]])
+        damaged = torch.cat([damaged[:at], torch.tensor([special.mask]), damaged[at:]])
     return damaged
 
 
 def permute_sentences(
-    tokens: Int[Tensor, "n"],
+    tokens: Int[Tensor, " n"],
     generator: torch.Generator,
     *,
     ends: Collection[int] = (ord("."),),
-) -> Int[Tensor, "n"]:
+) -> Int[Tensor, " n"]:
     """Cut after each token in `ends`, and put the pieces in a random order.
 
     A full stop inside `3.14` or `e.g.` cuts too, as in BART, which also goes by full
@@ -234,14 +257,14 @@ def permute_sentences(
     )
 
 
-def _split(tokens: Tensor) -> tuple[list[Tensor], list[int]]:
+def _is_sentinel(tokens: Tensor, special: SpecialTokens) -> Tensor:
+    first, after = special.sentinels.start, special.sentinels.stop
+    return (tokens >= first) & (tokens < after)
+
+
+def _split(tokens: Tensor, special: SpecialTokens) -> tuple[list[Tensor], list[int]]:
     """Cut at the sentinels: the pieces between them, and the sentinels."""
-    places = (
-        ((tokens >= FIRST_SENTINEL) & (tokens < FIRST_SENTINEL + SENTINELS))
-        .nonzero()
-        .flatten()
-        .tolist()
-    )
+    places = _is_sentinel(tokens, special).nonzero().flatten().tolist()
     bounds = [-1, *places, len(tokens)]
     pieces = [tokens[a + 1 : b] for a, b in pairwise(bounds)]
     return pieces, tokens[places].tolist()

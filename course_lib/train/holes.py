@@ -1,10 +1,16 @@
-"""Where to damage a text: holes of given or of random lengths, none touching another.
+"""Masked spans ("holes"): where to damage a text, in spans of given or of random
+lengths, none touching another.
 
-Symbols: n tokens, h of them hidden in k holes. Take the hidden tokens out: what is kept
+Symbols: n tokens, h of them masked in k holes. Take the masked tokens out: what is kept
 has n - h + 1 seams, and each hole closes into another one.
 
 Source: Raffel et al. 2020 (T5), section 3.1.4, arXiv:1910.10683, for a fixed number of
 holes; Lewis et al. 2020 (BART), section 2.2, arXiv:1910.13461, for Poisson lengths.
+
+Terms:
+    masked spans, span length, Poisson lengths: which spans of a text are masked, of
+        given or random lengths, none touching another -> layout, place_holes,
+        poisson_lengths
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,19 @@
-"""One training loop: AdamW, warm-up then cosine, clipped gradients, and a state that
-resumes bit for bit.
+"""Training loop: AdamW, learning-rate schedule (warm-up, then cosine), gradient
+clipping, and a state that resumes bit for bit.
 
 The loop owns the only source of chance that batches come from: `batch_fn` receives its
 generator. A saved state holds weights, optimiser, both random streams, the step and the
 history, so a run that was interrupted ends in the same weights as one that was not. The
 library prints nothing: pass `progress` to see it run.
+
+Terms:
+    training loop: batches, loss, gradients, updates, and a state that resumes bit for
+        bit -> train
+    AdamW: Adam with weight decay apart from the gradient -> train
+    learning-rate schedule, learning rate, warm-up, cosine decay: the step size rises in
+        a straight line, then falls along a cosine -> learning_rate
+    gradient clipping: gradients are scaled down to a largest norm before an update ->
+        train
 """
 
 import math

@@ -1,15 +1,29 @@
-"""Objectives: from tokens to a batch. What a model is trained to say decides what it is
-good at.
+"""Training objectives: causal (CLM), masked (MLM), sequence-to-sequence, prefix,
+assistant-only (SFT). From tokens to a batch.
 
-    causal (CLM)     say the next token at every place                        GPT
-    masked (MLM)     say the tokens that were hidden, from both sides         BERT
-    seq2seq          say the target, having read all of the source           T5, BART
-    prefix           say what follows a prefix that is read in both directions
-    assistant (SFT)  say only what the assistant says in a conversation
+    causal (CLM)     loss on the next token at every place                   GPT
+    masked (MLM)     loss on the masked tokens, predicted from both sides    BERT
+    seq2seq          loss on the target, given all of the source             T5, BART
+    prefix           loss on what follows a bidirectional prefix
+    assistant (SFT)  loss on the assistant's turns of a conversation
 
 Each function is pure: the same tokens and the same generator state give the same batch.
-Symbols: b rows, t tokens. The objectives that damage a text and ask for it back are in
+`special` are the special tokens of the tokenizer: by default the byte tokenizer's.
+
+Symbols: b rows, t tokens. The objectives that damage a text and restore it are in
 `train.denoising`, rows of several documents in `train.packing`.
+
+Terms:
+    causal language modelling, CLM, next-token prediction: the loss is on the next token
+        at every place -> causal_batch
+    masked language modelling, MLM: the loss is on masked tokens, predicted from both
+        sides -> masked_batch
+    prefix language modelling: the loss is on what follows a prefix with attention in
+        both directions -> prefix_batch
+    sequence-to-sequence objective: the loss is on a target, given the whole source ->
+        seq2seq_batch
+    SFT, supervised fine-tuning, instruction tuning: the loss is on the assistant's
+        turns of a conversation alone -> assistant_batch
 """
 
 from collections.abc import Sequence
@@ -19,14 +33,17 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from course_lib.layers.positions.numbering import positions_from_padding
-from course_lib.tasks.tokenizer import BOS, BYTES, EOS, FIRST_MERGE, MASK, PAD, SEP
+from course_lib.tasks.special_tokens import BYTE_TOKENS, SpecialTokens
 from course_lib.train.batches import Batch, pad_rows
 
-Pair = tuple[Tensor, Tensor]
+Pair = tuple[Int[Tensor, " _"], Int[Tensor, " _"]]
 
 
 def causal_batch(
-    tokens: Int[Tensor, "b t1"], counts: Bool[Tensor, "b t1"] | None = None
+    tokens: Int[Tensor, "b t1"],
+    counts: Bool[Tensor, "b t1"] | None = None,
+    *,
+    special: SpecialTokens = BYTE_TOKENS,
 ) -> Batch:
     """Predict each token from those before it.
 
@@ -43,7 +60,7 @@ def causal_batch(
 
     *Source*: Radford et al. 2018 (GPT), equation 1.
 
-    >>> batch = causal_batch(torch.tensor([[5, 6, 7, PAD]]))
+    >>> batch = causal_batch(torch.tensor([[5, 6, 7, BYTE_TOKENS.pad]]))
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.mask.int().tolist()
     ([[5, 6, 7]], [[6, 7, 256]], [[1, 1, 0]])
     """
@@ -57,7 +74,7 @@ def causal_batch(
             f"counts has shape {tuple(counts.shape)}: allowed is that of tokens, "
             f"{tuple(tokens.shape)}"
         )
-    counts = tokens != PAD if counts is None else counts
+    counts = tokens != special.pad if counts is None else counts
     return Batch(tokens[:, :-1], tokens[:, 1:], counts[:, 1:])
 
 
@@ -67,6 +84,7 @@ def masked_batch(
     generator: torch.Generator,
     *,
     share: float = 0.15,
+    special: SpecialTokens = BYTE_TOKENS,
 ) -> Batch:
     """Hide some tokens and ask for them: 80 % become `MASK`, 10 % another token, 10 %
     stay as they are.
@@ -99,12 +117,13 @@ def masked_batch(
     """
     if not 0 < share <= 1:
         raise ValueError(f"share={share}: allowed is above 0 and at most 1")
-    if vocab < FIRST_MERGE:
+    first, after = special.reserved.start, special.reserved.stop
+    if vocab < after:
         raise ValueError(
-            f"vocab={vocab}: allowed is {FIRST_MERGE} or more, the bytes and the "
+            f"vocab={vocab}: allowed is {after} or more, the bytes and the "
             "control tokens"
         )
-    text = (tokens < BYTES) | (tokens >= FIRST_MERGE)
+    text = (tokens < first) | (tokens >= after)
     wanted = (text.sum(dim=1) * share).round().clamp(min=1)
     order = (
         torch.rand(tokens.shape, generator=generator)
@@ -114,17 +133,18 @@ def masked_batch(
     )
     chosen = (order < wanted[:, None]) & text
     fate = torch.rand(tokens.shape, generator=generator)
-    other = torch.randint(
-        vocab - (FIRST_MERGE - BYTES), tokens.shape, generator=generator
+    other = torch.randint(vocab - (after - first), tokens.shape, generator=generator)
+    other = other + (other >= first) * (after - first)
+    damaged = torch.where(
+        fate < 0.8, special.mask, torch.where(fate < 0.9, other, tokens)
     )
-    other = other + (other >= BYTES) * (FIRST_MERGE - BYTES)
-    damaged = torch.where(fate < 0.8, MASK, torch.where(fate < 0.9, other, tokens))
-    return Batch(
-        torch.where(chosen, damaged, tokens), tokens, chosen, _positions(tokens)
-    )
+    places = positions_from_padding(tokens != special.pad)
+    return Batch(torch.where(chosen, damaged, tokens), tokens, chosen, places)
 
 
-def seq2seq_batch(pairs: Sequence[Pair]) -> Batch:
+def seq2seq_batch(
+    pairs: Sequence[Pair], *, special: SpecialTokens = BYTE_TOKENS
+) -> Batch:
     """Read a source, say its target: the decoder sees the right target tokens so far
     (teacher forcing).
 
@@ -147,20 +167,25 @@ def seq2seq_batch(pairs: Sequence[Pair]) -> Batch:
     >>> batch.source.tolist(), batch.inputs.tolist(), batch.targets.tolist()
     ([[1, 2, 258]], [[257, 3]], [[3, 258]])
     """
-    begin, end = torch.tensor([BOS]), torch.tensor([EOS])
-    source = pad_rows([torch.cat([x, end]) for x, _ in pairs])
-    inputs = pad_rows([torch.cat([begin, y]) for _, y in pairs])
-    targets = pad_rows([torch.cat([y, end]) for _, y in pairs])
+    begin, end = torch.tensor([special.bos]), torch.tensor([special.eos])
+    source = pad_rows([torch.cat([x, end]) for x, _ in pairs], value=special.pad)
+    inputs = pad_rows([torch.cat([begin, y]) for _, y in pairs], value=special.pad)
+    targets = pad_rows([torch.cat([y, end]) for _, y in pairs], value=special.pad)
     return Batch(
         inputs,
         targets,
-        targets != PAD,
+        targets != special.pad,
         source=source,
-        source_positions=_positions(source),
+        source_positions=positions_from_padding(source != special.pad),
     )
 
 
-def prefix_batch(tokens: Int[Tensor, "b t1"], lengths: Int[Tensor, " b"]) -> Batch:
+def prefix_batch(
+    tokens: Int[Tensor, "b t1"],
+    lengths: Int[Tensor, " b"],
+    *,
+    special: SpecialTokens = BYTE_TOKENS,
+) -> Batch:
     """Continue each row after its prefix, which the model may read in both directions.
 
     A token inside the prefix is never a target: its own place is seen.
@@ -186,10 +211,14 @@ def prefix_batch(tokens: Int[Tensor, "b t1"], lengths: Int[Tensor, " b"]) -> Bat
     if bool(((lengths < 1) | (lengths > most)).any()):
         raise ValueError(f"lengths={lengths.tolist()}: allowed are 1 to {most}")
     follows = torch.arange(tokens.shape[1]) >= lengths[:, None]
-    return causal_batch(tokens, follows & (tokens != PAD))._replace(prefix=lengths)
+    return causal_batch(tokens, follows & (tokens != special.pad))._replace(
+        prefix=lengths
+    )
 
 
-def joined_batch(pairs: Sequence[Pair]) -> Batch:
+def joined_batch(
+    pairs: Sequence[Pair], *, special: SpecialTokens = BYTE_TOKENS
+) -> Batch:
     """Write pairs as one text each, (x, SEP, y, EOS), with x and `SEP` as the prefix.
 
     The same batch serves a causal model, which leaves `prefix` unread: both say y and
@@ -205,13 +234,18 @@ def joined_batch(pairs: Sequence[Pair]) -> Batch:
     >>> batch.mask.int().tolist(), batch.prefix.tolist()
     ([[0, 0, 1, 1]], [3])
     """
-    between, end = torch.tensor([SEP]), torch.tensor([EOS])
-    rows = pad_rows([torch.cat([x, between, y, end]) for x, y in pairs])
-    return prefix_batch(rows, torch.tensor([len(x) + 1 for x, _ in pairs]))
+    between, end = torch.tensor([special.sep]), torch.tensor([special.eos])
+    rows = pad_rows(
+        [torch.cat([x, between, y, end]) for x, y in pairs], value=special.pad
+    )
+    lengths = torch.tensor([len(x) + 1 for x, _ in pairs])
+    return prefix_batch(rows, lengths, special=special)
 
 
 def assistant_batch(
-    examples: Sequence[tuple[Int[Tensor, "n"], Bool[Tensor, "n"]]],
+    examples: Sequence[tuple[Int[Tensor, " _"], Bool[Tensor, " _"]]],
+    *,
+    special: SpecialTokens = BYTE_TOKENS,
 ) -> Batch:
     """Train on conversations, but only on the tokens that the assistant is to write.
 
@@ -234,13 +268,6 @@ def assistant_batch(
     >>> assistant_batch([(torch.tensor([5, 6, 7, 8]), written)]).mask.int().tolist()
     [[0, 1, 1]]
     """
-    tokens = pad_rows([tokens for tokens, _ in examples])
+    tokens = pad_rows([tokens for tokens, _ in examples], value=special.pad)
     counts = pad_rows([counts for _, counts in examples], value=False)
-    return causal_batch(tokens, counts)
-
-
-def _positions(tokens: Tensor) -> Tensor:
-    """Places for a model that reads in both directions, and so has to be told where
-    padding is.
-    """
-    return positions_from_padding(tokens != PAD)
+    return causal_batch(tokens, counts, special=special)

@@ -1,5 +1,9 @@
-"""Packing: documents of any length laid end to end, so that no row is padded but the
-last.
+"""Sequence packing: documents of any length laid end to end, so that no row is padded
+but the last.
+
+Terms:
+    sequence packing, packed batch: several documents laid end to end in one row,
+        instead of padding -> packed_batch
 """
 
 from collections.abc import Sequence
@@ -8,11 +12,16 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from course_lib.tasks.tokenizer import BOS, EOS, PAD
+from course_lib.tasks.special_tokens import BYTE_TOKENS, SpecialTokens
 from course_lib.train.batches import Batch
 
 
-def packed_batch(documents: Sequence[Int[Tensor, "n"]], length: int) -> Batch:
+def packed_batch(
+    documents: Sequence[Int[Tensor, " _"]],
+    length: int,
+    *,
+    special: SpecialTokens = BYTE_TOKENS,
+) -> Batch:
     """Lay documents end to end in rows of `length`: only the last row is padded.
 
     Each document stands between `BOS` and `EOS`. A token is a target only if the token
@@ -23,6 +32,7 @@ def packed_batch(documents: Sequence[Int[Tensor, "n"]], length: int) -> Batch:
     Args:
         documents: tokens of each.
         length: t, at least 1.
+        special: the tokenizer's.
 
     Returns:
         rows [b t] in the order of the documents; segments are -1 at padding.
@@ -42,16 +52,14 @@ def packed_batch(documents: Sequence[Int[Tensor, "n"]], length: int) -> Batch:
         raise ValueError(
             f"{len(documents)} documents, length={length}: allowed is 1 or more of each"
         )
-    framed = [
-        torch.cat([torch.tensor([BOS]), document, torch.tensor([EOS])])
-        for document in documents
-    ]
+    begin, end = torch.tensor([special.bos]), torch.tensor([special.eos])
+    framed = [torch.cat([begin, document, end]) for document in documents]
     stream = torch.cat(framed)
     owner = torch.repeat_interleave(
         torch.arange(len(framed)), torch.tensor([len(d) for d in framed])
     )
     missing = -(len(stream) - 1) % length
-    stream = torch.cat([stream, torch.full((missing,), PAD)])
+    stream = torch.cat([stream, torch.full((missing,), special.pad)])
     owner = torch.cat([owner, torch.full((missing,), -1)])
     inputs, targets = stream[:-1].view(-1, length), stream[1:].view(-1, length)
     segments, of_target = owner[:-1].view(-1, length), owner[1:].view(-1, length)

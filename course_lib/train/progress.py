@@ -1,4 +1,4 @@
-"""A progress bar for a training run: how far, what loss, how long yet.
+"""Progress bar of a training run: updates done, loss, remaining time.
 
     with progress_bar(steps=500) as progress:
         train(model, batch, steps=500, lr=1e-3, progress=progress)
@@ -7,6 +7,9 @@ The loop itself shows nothing. What it is given here is a plain function of (upd
 done, loss). A notebook
 whose outputs are stored passes none: a bar's last picture tells the time that one
 machine took.
+
+Terms:
+    progress bar: updates done, loss and remaining time of a run -> progress_bar
 """
 
 from collections.abc import Callable, Iterator

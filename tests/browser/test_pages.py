@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import SITE
-from .visit import PHONE
+from .visit import DESK, PHONE
 
 AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
 # docutils gives the bibliography's list children that are no list items.
@@ -60,6 +60,23 @@ def test_a_phone_shows_the_page_without_sideways_scrolling(opened):
     )
     scrolls = opened.tab.evaluate("document.documentElement.scrollWidth")
     assert (scrolls, wide) == (PHONE, [])
+
+
+@each_page
+def test_a_desk_shows_every_listing_without_sideways_scrolling(opened):
+    """Of modules and cells, folded ones too. What a cell printed may scroll: it stands in columns."""
+    opened.show(width=DESK)
+    cut = opened.tab.evaluate(
+        """() => {
+            const folded = [...document.querySelectorAll('.bd-article details:not([open])')];
+            for (const one of folded) one.open = true;
+            const cut = [...document.querySelectorAll('.bd-article div.highlight pre')]
+                .filter(e => !e.closest('.cell_output') && e.scrollWidth > e.clientWidth)
+                .map(e => e.textContent.split('\\n').sort((a, b) => b.length - a.length)[0]);
+            for (const one of folded) one.open = false;
+            return cut; }"""
+    )
+    assert cut == []
 
 
 @each_page

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from course_lib.costs.cache import cache_bytes, cache_bytes_per_token, token_elements
+from course_lib.costs.cache import cache_bytes, cache_bytes_per_token
+from course_lib.costs.mixers.dispatch import token_elements
 from course_lib.specs.records import LatentAttentionSpec
 from tests.parity.tiny_cost_models import ENCODER_DECODERS, FAMILIES, WINDOW, build, run
 
@@ -50,7 +51,10 @@ def test_after_one_pass(family, tokens):
     assert cache_bytes(spec, batch=3, tokens=tokens, **source) == held
 
 
-@pytest.mark.parametrize("family", ["llama-gqa", "mistral-window", "gemma2-pattern", "deepseek-v3", "jamba"])
+@pytest.mark.parametrize(
+    "family",
+    ["llama-gqa", "mistral-window", "gemma2-pattern", "deepseek-v3", "jamba", "qwen3-next", "qwen3.5-moe"],
+)
 def test_after_decode_steps(family):
     model, spec = build(family, torch.float32)
     output = run(model, family, batch=2, tokens=4)
@@ -78,7 +82,7 @@ def test_the_other_form_of_latent_attention(family):
 
 
 @pytest.mark.parametrize(
-    "family", ["llama-gqa", "llama-mqa", "deepseek-v3", "gemma2-pattern", "mamba", "rwkv"]
+    "family", ["llama-gqa", "llama-mqa", "deepseek-v3", "gemma2-pattern", "mamba", "rwkv", "qwen3.5"]
 )
 def test_growth_by_one_token(family):
     model, spec = build(family, torch.bfloat16)

@@ -2,14 +2,17 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
+from transformers.models.qwen3_next.modeling_qwen3_next import torch_recurrent_gated_delta_rule
 
-from course_lib.costs.flops import attention_flops_per_pair, flops_per_token, prefill_flops, recurrence_flops
-from course_lib.costs.weights import conv_channels
-from course_lib.specs.records import AttentionSpec, LatentAttentionSpec, SSMSpec
+from course_lib.costs.flops import flops_per_token, prefill_flops
+from course_lib.costs.mixers.dispatch import attention_flops_per_pair, mechanism_of, recurrence_flops
+from course_lib.specs.records import AttentionSpec, GatedDeltaNetSpec, LatentAttentionSpec, SSMSpec
 from tests.parity.tiny_cost_models import ENCODER_DECODERS, FAMILIES, WINDOW, build, run
 
-RECURRENT = ("mamba", "mamba2", "rwkv", "jamba")
+DELTA = ("qwen3-next", "qwen3.5-moe", "qwen3.5")
+RECURRENT = ("mamba", "mamba2", "rwkv", "jamba", *DELTA)
 LATENT = ("deepseek-v2", "deepseek-v3", "deepseek-v3-plain-queries")
 ATTENDING = [name for name in FAMILIES if name not in RECURRENT]
 TOKENS = 2 * WINDOW + 1
@@ -47,8 +50,9 @@ def test_the_projections_of_recurrent_models(family):
         elsewhere += TOKENS * recurrence_flops(layer.mixer) + TOKENS**2 * attention_flops_per_pair(
             layer.mixer
         )
-        if isinstance(layer.mixer, SSMSpec):
-            elsewhere += TOKENS * 2 * conv_channels(layer.mixer) * layer.mixer.conv
+        if isinstance(layer.mixer, SSMSpec | GatedDeltaNetSpec):
+            channels = mechanism_of(layer.mixer).conv_channels(layer.mixer)
+            elsewhere += TOKENS * 2 * channels * layer.mixer.conv
     assert found["aten.mm"] == whole - elsewhere
 
 
@@ -82,6 +86,53 @@ def test_a_decode_step_that_multiplies_the_latent_out(family):
     )
     assert all(isinstance(layer.mixer, LatentAttentionSpec) for layer in spec.layers)
     assert sum(found.values()) == flops_per_token(spec, TOKENS + 1, absorbed=False) + again
+
+
+@pytest.mark.parametrize("family", DELTA)
+def test_a_decode_step_of_the_delta_rule(family):
+    """All but the recurrence, which runs without a matrix product. The convolution of one new input gives one
+    column; `transformers` computes the one before it again, and drops it."""
+    model, spec = build(family, torch.float32)
+    recurrence = sum(recurrence_flops(layer.mixer) for layer in spec.layers)
+    linear = [layer.mixer for layer in spec.layers if isinstance(layer.mixer, GatedDeltaNetSpec)]
+    column = sum(2 * mixer.conv * mechanism_of(mixer).conv_channels(mixer) for mixer in linear)
+    for past in (2, TOKENS):
+        output = run(model, family, batch=1, tokens=past)
+        step = {"input_ids": torch.tensor([[3]]), "past_key_values": output.past_key_values}
+        found = counted(lambda step=step: model(**step))
+        assert recurrence > 0
+        assert found["aten.convolution"] == 2 * column
+        assert sum(found.values()) == flops_per_token(spec, past + 1) - recurrence + column
+
+
+class OnStates(TorchDispatchMode):
+    """Counts the elements that multiplications, additions and sums work on, of tensors as big as a state."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size, self.flops = size, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket.__name__.rstrip("_") in ("mul", "add", "sub", "sum"):
+            sizes = [one.numel() for one in (*args, result) if isinstance(one, torch.Tensor)]
+            self.flops += self.size * (self.size in sizes)
+        return result
+
+
+def test_a_step_of_the_delta_rule_touches_each_element_of_the_state_seven_times():
+    _, spec = build("qwen3.5", torch.float32)
+    mixer = next(layer.mixer for layer in spec.layers if isinstance(layer.mixer, GatedDeltaNetSpec))
+    heads, k, v = mixer.value_heads, mixer.key_dim, mixer.value_dim
+    generator = torch.Generator().manual_seed(0)
+    query, key = (torch.randn(1, 1, heads, k, generator=generator) for _ in range(2))
+    value = torch.randn(1, 1, heads, v, generator=generator)
+    gate, strength = -torch.rand(1, 1, heads, generator=generator), torch.rand(1, 1, heads)
+    with OnStates(heads * k * v) as counter:
+        torch_recurrent_gated_delta_rule(
+            query, key, value, g=gate, beta=strength, initial_state=None, output_final_state=True
+        )
+    assert counter.flops == recurrence_flops(mixer)
 
 
 def test_pair_flops_of_latent_attention_absorbed():

@@ -28,8 +28,14 @@ SIZES = {
 EVEN = {"kv_lora_rank": 10, "qk_nope_head_dim": 4}
 V2 = DeepseekV2ForCausalLM, DeepseekV2Config
 V3 = DeepseekV3ForCausalLM, DeepseekV3Config
+YARN = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 50.0, "original_max_position_embeddings": 8}
+UNLIKE = YARN | {"mscale": 0.7, "mscale_all_dim": 1.3}  # scales softmax, and cosines by their ratio
 MODELS = {
     "v2": (*V2, EVEN),
+    "v2-yarn": (*V2, EVEN | {"rope_parameters": YARN | {"mscale": 1.0, "mscale_all_dim": 1.0}}),
+    "v2-yarn-mscales": (*V2, EVEN | {"rope_parameters": UNLIKE, "q_lora_rank": None}),
+    "v3-yarn": (*V3, {"rope_parameters": YARN}),
+    "v3-yarn-mscales": (*V3, {"rope_parameters": UNLIKE}),
     "v2-lite": (*V2, EVEN | {"q_lora_rank": None}),
     "v3": (*V3, {}),
     "v3-lite-biases": (*V3, {"q_lora_rank": None, "attention_bias": True}),

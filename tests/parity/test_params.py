@@ -43,12 +43,18 @@ CLASSES = {
     "olmoe": "OlmoeForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
+    "qwen3_5": "Qwen3_5ForCausalLM",
+    "qwen3_5_moe": "Qwen3_5MoeForCausalLM",
+    "qwen3_5_moe_text": "Qwen3_5MoeForCausalLM",
+    "qwen3_5_text": "Qwen3_5ForCausalLM",
     "qwen3_moe": "Qwen3MoeForCausalLM",
+    "qwen3_next": "Qwen3NextForCausalLM",
     "roberta": "RobertaModel",
     "rwkv": "RwkvForCausalLM",
     "t5": "T5ForConditionalGeneration",
     "vit": "ViTForImageClassification",
 }
+WITH_TEXT_MODEL = ("qwen3_5", "qwen3_5_moe")
 OF_OURS = {"palm"}  # Not in transformers; tests/unit/test_params.py holds it against its paper.
 PUBLISHED = [name for name in list_specs() if load_spec(name).family not in OF_OURS]
 SEEDS = range(4)
@@ -65,6 +71,9 @@ def hf_count(config: PreTrainedConfig) -> int:
     Marian's sines are a frozen table there, which is no parameter.
     """
     name = (config.architectures or [CLASSES[config.model_type]])[0]
+    if config.model_type in WITH_TEXT_MODEL:  # whose text model is counted, tied as the whole says
+        whole, config = config, config.text_config
+        config.tie_word_embeddings = whole.tie_word_embeddings
     untied = (
         getattr(config, "scale_decoder_outputs", None) is False
     )  # T5 1.1, which version 5 ties all the same

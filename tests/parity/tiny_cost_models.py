@@ -178,6 +178,20 @@ FAMILIES = {
         },
     ),
 }
+_DELTA = {
+    **_DENSE,
+    "num_hidden_layers": 5,
+    "head_dim": 16,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 6,
+    "linear_key_head_dim": 3,
+    "linear_value_head_dim": 5,
+    "full_attention_interval": 4,
+}
+_SHARED = {**_ROUTED, "num_experts": 4, "shared_expert_intermediate_size": 10}
+FAMILIES["qwen3-next"] = ("qwen3_next", {**_DELTA, **_SHARED, "mlp_only_layers": [1]})
+FAMILIES["qwen3.5-moe"] = ("qwen3_5_moe_text", {**_DELTA, **_SHARED})
+FAMILIES["qwen3.5"] = ("qwen3_5_text", {**_DELTA, "linear_num_key_heads": 3})
 FAMILIES["t5-gated"] = ("t5", FAMILIES["t5"][1] | {"feed_forward_proj": "gated-gelu"})
 FAMILIES["marian"] = ("marian", FAMILIES["bart"][1] | {"pad_token_id": 1, "decoder_start_token_id": 1})
 

@@ -96,6 +96,48 @@ def qwen3_moe(rng: Random) -> Fields:
     }
 
 
+def gated_delta(rng: Random, model_type: str) -> Fields:
+    """Qwen3-Next's two mixers, their kinds listed or left to the interval; a quarter of a head turns."""
+    keys, depth = rng.randint(1, 3), rng.randint(2, 7)
+    kinds = [rng.choice(("linear_attention", "full_attention")) for _ in range(depth)]
+    pattern = rng.choice(({"layer_types": kinds}, {"full_attention_interval": rng.randint(1, 4)}))
+    return decoder(rng, model_type, "attention_bias") | {
+        "num_hidden_layers": depth,
+        "head_dim": 8 * odd(rng, 7),
+        "linear_num_key_heads": keys,
+        "linear_num_value_heads": keys * rng.randint(1, 3),
+        "linear_key_head_dim": odd(rng),
+        "linear_value_head_dim": odd(rng),
+        "linear_conv_kernel_dim": rng.randint(2, 5),
+        **pattern,
+    }
+
+
+def qwen3_5_moe_text(rng: Random) -> Fields:
+    """Qwen3.5's experts, and a shared one of another width."""
+    fields = gated_delta(rng, "qwen3_5_moe_text") | experts(rng, "num_experts")
+    return fields | {"moe_intermediate_size": odd(rng), "shared_expert_intermediate_size": odd(rng)}
+
+
+def qwen3_next(rng: Random) -> Fields:
+    """Qwen3-Next, with dense layers between its experts."""
+    return qwen3_5_moe_text(rng) | {
+        "model_type": "qwen3_next",
+        "decoder_sparse_step": rng.randint(1, 3),
+        "mlp_only_layers": rng.choice(([], [0], [1])),
+        "norm_topk_prob": rng.random() < 0.5,
+    }
+
+
+def seeing(text: Fields, model_type: str) -> Fields:
+    """A model that sees, around its text model; the whole says whether the head is tied."""
+    return {
+        "model_type": model_type,
+        "text_config": {key: value for key, value in text.items() if key != "tie_word_embeddings"},
+        "tie_word_embeddings": text["tie_word_embeddings"],
+    }
+
+
 def jamba(rng: Random) -> Fields:
     """Jamba, with its two periods out of step."""
     attention, sparse = rng.randint(2, 4), rng.randint(1, 3)
@@ -219,5 +261,10 @@ DECODERS = {
     "olmoe": lambda rng: decoder(rng, "olmoe", "attention_bias") | experts(rng, "num_experts"),
     "qwen2": qwen2,
     "qwen3": lambda rng: windowed(rng, "qwen3", "use_sliding_window") | {"max_window_layers": 2},
+    "qwen3_5": lambda rng: seeing(gated_delta(rng, "qwen3_5_text"), "qwen3_5"),
+    "qwen3_5_moe": lambda rng: seeing(qwen3_5_moe_text(rng), "qwen3_5_moe"),
+    "qwen3_5_moe_text": qwen3_5_moe_text,
+    "qwen3_5_text": lambda rng: gated_delta(rng, "qwen3_5_text"),
     "qwen3_moe": qwen3_moe,
+    "qwen3_next": qwen3_next,
 }

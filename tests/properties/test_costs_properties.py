@@ -6,18 +6,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from course_lib.costs.cache import cache_bytes, kv_cache_bytes, token_elements
-from course_lib.costs.flops import attention_flops_per_pair, flops_per_token, prefill_flops, visible_pairs
+from course_lib.costs.cache import cache_bytes, kv_cache_bytes
+from course_lib.costs.feed_forward.moe import expected_active_experts
+from course_lib.costs.flops import flops_per_token, prefill_flops, visible_pairs
 from course_lib.costs.hardware import Hardware
+from course_lib.costs.latency import request_latency
+from course_lib.costs.mixers.dispatch import attention_flops_per_pair, token_elements
 from course_lib.costs.roofline import decode_roofline, decode_step_time, prefill_time, weights_read
-from course_lib.costs.serving import (
-    concurrent_requests,
-    equal_context,
-    max_concurrency,
-    request_latency,
-    weight_bytes,
-)
-from course_lib.costs.weights import expected_active_experts
+from course_lib.costs.serving import concurrent_requests, equal_context, max_concurrency, weight_bytes
 from course_lib.specs.records import (
     AttentionSpec,
     EmbeddingSpec,
@@ -57,7 +53,7 @@ def latents(draw):
 
 @st.composite
 def state_spaces(draw):
-    return SSMSpec(kind="mamba1", inner=draw(SIZES), state=draw(SIZES), conv=4, dt_rank=draw(SIZES))
+    return SSMSpec(kind="mamba1", d_inner=draw(SIZES), state=draw(SIZES), conv=4, dt_rank=draw(SIZES))
 
 
 @st.composite

@@ -35,7 +35,7 @@ def test_the_links_of_a_document_resolve(path):
         file, _, anchor = target.partition("#")
         there = (ROOT / file) if file else (ROOT / path)
         if not there.exists() or (anchor and anchor not in anchors(there.read_text(encoding="utf-8"))):
-            broken.update(target)
+            broken.append(target)
     assert broken == []
 
 

@@ -1,4 +1,4 @@
-"""The house: a module of course_lib imports only what stands before it in ARCHITECTURE.md's reading order."""
+"""The house: a module of course_lib imports only what stands before it in ARCHITECTURE.md's import order."""
 
 import ast
 import re
@@ -11,17 +11,18 @@ import pytest
 
 from .repository import ids, matching, text
 
-LIMIT = 280
+LIMIT = 300  # 250 lines of code, and the terms of the header
+TERMS = re.compile(r"\n\nTerms:\n(?: {4,}\S.*\n)+")  # the entries of the index are no code
 MODULES = [path for path in matching(r"course_lib/.*\.py") if path.name != "__init__.py"]
 PACKAGES = [path for path in matching(r"course_lib/.*\.py") if path.name == "__init__.py"]
-READING_ORDER = text("ARCHITECTURE.md").split("```floors\n")[1].split("```")[0]
+IMPORT_ORDER = text("ARCHITECTURE.md").split("```floors\n")[1].split("```")[0]
 NO_TORCH = ("course_lib/specs/", "course_lib/costs/")
 
 
-def reading_order(block: str) -> list[str]:
+def import_order(block: str) -> list[str]:
     """Return the modules in order: each line names a floor, a package and its modules.
 
-    >>> reading_order("1 specs    frozen families/llama\\n           loader")
+    >>> import_order("1 specs    frozen families/llama\\n           loader")
     ['course_lib.specs.frozen', 'course_lib.specs.families.llama', 'course_lib.specs.loader']
     """
     order, package = [], ""
@@ -32,7 +33,7 @@ def reading_order(block: str) -> list[str]:
     return order
 
 
-ORDER = reading_order(READING_ORDER)
+ORDER = import_order(IMPORT_ORDER)
 # A package that passes on the names of its modules may be imported where each of them may.
 PASSED_ON = {
     "course_lib.specs.records": [name for name in ORDER if name.startswith("course_lib.specs.records.")],
@@ -56,12 +57,12 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_the_reading_order_lists_every_module_once():
+def test_the_import_order_lists_every_module_once():
     assert sorted(ORDER) == sorted(dotted(path) for path in MODULES)
 
 
 def test_floors_rise():
-    floors = re.findall(r"^(\d) ", READING_ORDER, flags=re.M)
+    floors = re.findall(r"^(\d) ", IMPORT_ORDER, flags=re.M)
     assert floors == sorted(floors)
 
 
@@ -82,8 +83,9 @@ def test_a_package_file_only_names_what_is_in_it(path):
 
 
 @pytest.mark.parametrize("path", MODULES + PACKAGES, ids=ids(MODULES + PACKAGES))
-def test_a_module_is_one_idea_of_at_most_250_lines_and_says_which(path):
-    assert len(text(path.as_posix()).splitlines()) <= LIMIT
+def test_a_module_is_one_idea_of_at_most_280_lines_and_says_which(path):
+    without_terms = TERMS.sub("\n", text(path.as_posix()), count=1)
+    assert len(without_terms.splitlines()) <= LIMIT
     assert ast.get_docstring(ast.parse(text(path.as_posix())))
 
 

@@ -5,9 +5,17 @@ case -> largest distance from `attend` in float64, of y and of lse. With `compil
 NVIDIA cards, which needs none: capability and dtype -> bytes of shared memory, whether it uses tensor cores.
 """
 
+# ruff: noqa: E402
+
 import itertools
 import json
 import sys
+
+from jaxtyping import install_import_hook
+
+from tests import shapes  # noqa: F401
+
+install_import_hook(["course_lib.kernels", "course_lib.layers"], "tests.shapes.checked")
 
 import torch
 import triton
@@ -19,6 +27,7 @@ from course_lib.kernels.flash_triton import flash_attention
 from course_lib.layers.attention.forms import attend
 from course_lib.layers.masks import causal_mask
 from course_lib.layers.positions.numbering import next_positions
+from tests.shapes import unchecked
 
 SHAPES = {  # t, s, h, g, k, v
     "odd": (19, 19, 2, 2, 16, 16),
@@ -51,17 +60,17 @@ def distances(shape, causal, dtype, *, step=1, **options):
 
 
 def refusals():
-    x = torch.zeros(1, 4, 2, 16)
+    x, attention = torch.zeros(1, 4, 2, 16), unchecked(flash_attention)
     for name, call in {
-        "dtype": lambda: flash_attention(x.double(), x.double(), x.double()),
-        "width": lambda: flash_attention(x[..., :8], x[..., :8], x),
-        "values shorter than keys": lambda: flash_attention(x, x, x[:, :3]),
-        "keys narrower than queries": lambda: flash_attention(torch.cat([x, x], -1), x, x),
-        "dtypes": lambda: flash_attention(x, x, x.half()),
-        "wide": lambda: flash_attention(x, x, x.repeat(1, 1, 1, 9)),
-        "small block": lambda: flash_attention(x, x, x, block_k=8),
-        "block": lambda: flash_attention(x, x, x, block_q=24),
-        "groups": lambda: flash_attention(x[:, :, :1], x, x),
+        "dtype": lambda: attention(x.double(), x.double(), x.double()),
+        "width": lambda: attention(x[..., :8], x[..., :8], x),
+        "values shorter than keys": lambda: attention(x, x, x[:, :3]),
+        "keys narrower than queries": lambda: attention(torch.cat([x, x], -1), x, x),
+        "dtypes": lambda: attention(x, x, x.half()),
+        "wide": lambda: attention(x, x, x.repeat(1, 1, 1, 9)),
+        "small block": lambda: attention(x, x, x, block_k=8),
+        "block": lambda: attention(x, x, x, block_q=24),
+        "groups": lambda: attention(x[:, :, :1], x, x),
     }.items():
         try:
             call()

@@ -55,13 +55,14 @@ def test_each_loss_calls_its_kind_of_model():
     batch = Batch(inputs, targets, mask, places, source, places[:, :4], prefix, inputs)
     seen = []
 
-    def model(*arguments, **named):
-        seen.append((*arguments, *named.values()))
-        return logits
+    class Model(nn.Module):
+        def forward(self, *arguments, **named):
+            seen.append((*arguments, *named.values()))
+            return logits
 
     expected = batches.masked_loss(logits, targets, mask)
     for loss in (batches.language_loss, batches.seq2seq_loss, batches.prefix_loss):
-        assert torch.equal(loss(model, batch), expected)
+        assert torch.equal(loss(Model(), batch), expected)
     wanted = [(inputs, places), (source, inputs, batch.source_positions), (inputs, prefix)]
     assert [[id(a) for a in found] for found in seen] == [[id(a) for a in want] for want in wanted]
 

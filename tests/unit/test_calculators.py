@@ -14,6 +14,7 @@ from course_lib.costs.roofline import decode_roofline, prefill_roofline
 from course_lib.costs.serving import equal_context
 from course_lib.course.calculators.definition import UNITS, letters, used_inputs
 from course_lib.course.calculators.emit import CALCULATORS, script, variants
+from course_lib.course.calculators.filled import filled
 from course_lib.course.calculators.presets import (
     Setting,
     answer_by_function,
@@ -23,7 +24,7 @@ from course_lib.course.calculators.presets import (
     setting,
     structure,
 )
-from course_lib.course.calculators.symbolic import filled, symbolic, symbolic_model
+from course_lib.course.calculators.symbolic import symbolic, symbolic_model
 from course_lib.kit.units import bytes_text, count_text, seconds_text, usd_text
 from course_lib.specs.loader import load_spec
 from tests.javascript import CALCULATOR, run, static

@@ -8,12 +8,11 @@ from course_lib.costs.cache import (
     cached_tokens,
     kv_cache_bytes,
     score_matrix_bytes,
-    state_elements,
-    token_elements,
 )
+from course_lib.costs.mixers.dispatch import state_elements, token_elements
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.loader import list_specs, load_spec
-from course_lib.specs.records import AttentionSpec, SSMSpec
+from course_lib.specs.records import AttentionSpec, GatedDeltaNetSpec, SSMSpec
 from tests.unit.costs_models import (
     BERT,
     DEEPSEEK_67B,
@@ -95,9 +94,15 @@ def test_an_encoder_decoder_keeps_both_sides():
 
 
 def test_state_spaces_keep_a_fixed_state():
-    mamba = SSMSpec(kind="mamba1", inner=40, state=3, conv=4, dt_rank=2)
+    mamba = SSMSpec(kind="mamba1", d_inner=40, state=3, conv=4, dt_rank=2)
     assert state_elements(mamba, width=20) == (120, 160)
     assert token_elements(mamba) == 0
+
+
+def test_the_delta_rule_keeps_a_matrix_a_head():
+    mixer = GatedDeltaNetSpec(key_heads=2, value_heads=6, key_dim=3, value_dim=5, conv=4)
+    assert state_elements(mixer, width=20) == (6 * 3 * 5, 4 * (2 * 2 * 3 + 6 * 5))
+    assert token_elements(mixer) == 0
 
 
 def test_states_have_their_own_width():

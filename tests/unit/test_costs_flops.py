@@ -1,27 +1,31 @@
 """FLOPs: the split of prefill, decode, the two forms of latent attention, and refusals."""
 
+from dataclasses import replace
+
 import pytest
 
+from course_lib.costs.ends import head_weights
+from course_lib.costs.feed_forward.dispatch import ffn_weights
+from course_lib.costs.feed_forward.moe import expected_active_experts
+from course_lib.costs.feed_forward.moe import weights as moe_weights
 from course_lib.costs.flops import (
     Flops,
-    attention_flops_per_pair,
     flops_per_token,
     flops_per_token_split,
     prefill_flops,
     prefill_flops_split,
-    recurrence_flops,
     visible_pairs,
 )
-from course_lib.costs.params import param_count
-from course_lib.costs.weights import (
-    expected_active_experts,
-    ffn_weights,
-    head_weights,
+from course_lib.costs.mixers.dispatch import (
+    attention_flops_per_pair,
+    mixer_vectors,
     mixer_weights,
-    unique_layers,
+    recurrence_flops,
 )
-from course_lib.specs.records import AttentionSpec, FFNSpec, MoESpec, RWKVSpec, SSMSpec
-from tests.unit.costs_models import BERT, DEEPSEEK_V3, LLAMA_70B, MIXTRAL, T5, VIT
+from course_lib.costs.params import param_count
+from course_lib.costs.stack import unique_layers
+from course_lib.specs.records import AttentionSpec, FFNSpec, GatedDeltaNetSpec, MoESpec, RWKVSpec, SSMSpec
+from tests.unit.costs_models import BERT, DEEPSEEK_V3, LLAMA_70B, MISTRAL_V01, MIXTRAL, T5, VIT
 
 K = 1024
 
@@ -105,7 +109,7 @@ def test_an_encoder_decoder_runs_both_stacks():
 
 
 def test_recurrences():
-    assert recurrence_flops(SSMSpec(kind="mamba1", inner=40, state=3, conv=4, dt_rank=2)) == 5 * 120
+    assert recurrence_flops(SSMSpec(kind="mamba1", d_inner=40, state=3, conv=4, dt_rank=2)) == 5 * 120
     assert recurrence_flops(RWKVSpec(width=20)) == 160
     assert attention_flops_per_pair(RWKVSpec(width=20)) == 0
 
@@ -120,7 +124,7 @@ def test_a_mixture_pays_its_pick_its_shared_experts_and_its_router():
     expert = FFNSpec(kind="glu", activation="silu", width=5)
     moe = MoESpec(experts=7, top_k=2, expert=expert, shared=1, shared_width=11, shared_gate=True)
     assert ffn_weights(moe, 4) == 2 * (3 * 4 * 5) + 3 * 4 * 11 + 4 + 4 * 7
-    assert ffn_weights(moe, 4, experts=7) - ffn_weights(moe, 4) == 5 * (3 * 4 * 5)
+    assert moe_weights(moe, 4, experts=7) - moe_weights(moe, 4) == 5 * (3 * 4 * 5)
     assert ffn_weights(None, 4) == 0
 
 
@@ -141,7 +145,7 @@ def test_experts_met_from_one_token_to_many():
         (lambda: visible_pairs(4, window=0), "window=0: a whole number of at least 1"),
         (lambda: expected_active_experts(8, 9, 1), "top_k=9: at most experts=8"),
         (lambda: expected_active_experts(8, 2, 0), "batch=0: a whole number of at least 1"),
-        (lambda: mixer_weights("attention", 8), "mixer='attention': an attention"),
+        (lambda: mixer_weights("attention", 8), "mixer=str: known are AttentionSpec, LatentAttentionSpec"),
     ],
 )
 def test_refusals(call, message):
@@ -149,11 +153,33 @@ def test_refusals(call, message):
         call()
 
 
-def test_a_window_bounds_the_pairs_of_a_decode_step():
-    wide = AttentionSpec(heads=2, kv_heads=1, head_dim=4, value_dim=4)
-    assert visible_pairs(9, 3) - visible_pairs(8, 3) == 3
-    assert visible_pairs(9) - visible_pairs(8) == 9
-    assert attention_flops_per_pair(wide) == 2 * 2 * 8
+@pytest.mark.parametrize("context", [1, 4095, 4096, 4097, 20_000])
+def test_a_window_bounds_the_pairs_of_a_decode_step(context):
+    """Mistral's 32 layers of 32 heads see min(context, 4096) keys, the new token's own among them."""
+    found = flops_per_token_split(MISTRAL_V01, context).attention
+    assert found == 32 * min(context, 4096) * 2 * 32 * (128 + 128)
+    assert found == prefill_attention(MISTRAL_V01, context) - prefill_attention(MISTRAL_V01, context - 1)
+
+
+def prefill_attention(spec, tokens):
+    return prefill_flops_split(spec, tokens).attention if tokens else 0
+
+
+def test_recurrence_of_the_delta_rule():
+    """Per element of the state: 1 to forget, 2 to recall, 2 to correct, 2 to answer."""
+    mixer = GatedDeltaNetSpec(key_heads=2, value_heads=6, key_dim=3, value_dim=5, conv=4)
+    assert recurrence_flops(mixer) == 6 * 7 * (3 * 5)
+    assert attention_flops_per_pair(mixer) == 0
+
+
+def test_an_output_gate_is_one_more_projection_of_queries():
+    plain = AttentionSpec(heads=6, kv_heads=2, head_dim=5, value_dim=3)
+    gated = replace(plain, output_gate=True)
+    assert mixer_weights(gated, 7) - mixer_weights(plain, 7) == 7 * 6 * 3
+    assert mixer_vectors(gated, 7) == mixer_vectors(plain, 7) == 0
+    biased = (mixer_vectors(replace(one, bias_qkv=True), 7) for one in (gated, plain))
+    assert next(biased) - next(biased) == 6 * 3
+    assert attention_flops_per_pair(gated) == attention_flops_per_pair(plain)
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 5, 9])

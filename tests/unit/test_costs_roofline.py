@@ -10,17 +10,17 @@ from course_lib.costs.flops import flops_per_token, prefill_flops
 from course_lib.costs.hardware import Hardware, list_hardware, load_hardware
 from course_lib.costs.params import param_count
 from course_lib.costs.roofline import (
-    RooflineTime,
     attention_intensity,
     decode_roofline,
     decode_step_time,
+    decode_work,
     prefill_roofline,
     prefill_time,
-    roofline_time,
     weights_read,
 )
+from course_lib.costs.work import RooflineTime, roofline_time
 from course_lib.specs.records import RWKVSpec
-from tests.unit.costs_models import DEEPSEEK_V3, LLAMA_70B, MIXTRAL, T5
+from tests.unit.costs_models import DEEPSEEK_V3, LLAMA_70B, MISTRAL_V01, MIXTRAL, T5
 
 K = 1024
 H100 = load_hardware("H100-SXM")
@@ -93,6 +93,13 @@ def test_attention_reads_more_than_it_computes_unless_its_latent_is_absorbed():
     assert attention_intensity(latent, absorbed=False) == 1
     assert attention_intensity(latent) == pytest.approx(241.8, abs=0.05)
     assert load_hardware("H200-SXM").ridge < attention_intensity(latent) < H100.ridge
+
+
+@pytest.mark.parametrize("context", [1, 4095, 4096, 4097])
+def test_a_decode_step_reads_a_window_as_a_ring_of_its_slots(context):
+    """Mistral keeps 8 KV heads of 128 + 128 in 32 layers; a step reads min(context, 4096) slots of each."""
+    slots = min(context, 4096)
+    assert decode_work(MISTRAL_V01, context=context, batch=3).cache_bytes == 3 * 2 * 32 * slots * 8 * 256
 
 
 def test_prefill_waits_for_compute():

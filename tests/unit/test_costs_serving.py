@@ -6,6 +6,7 @@ import pytest
 
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.hardware import Hardware, load_hardware
+from course_lib.costs.latency import request_latency, request_seconds, sum_of_steps
 from course_lib.costs.roofline import decode_roofline, decode_step_time, prefill_time
 from course_lib.costs.serving import (
     cache_equals_weights,
@@ -13,9 +14,6 @@ from course_lib.costs.serving import (
     devices_needed,
     equal_context,
     max_concurrency,
-    request_latency,
-    request_seconds,
-    sum_of_steps,
     weight_bytes,
 )
 from tests.unit.costs_models import BERT, DEEPSEEK_V3, LLAMA_70B, LLAMA_70B_MHA, MISTRAL_V01, T5

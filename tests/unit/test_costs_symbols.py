@@ -6,11 +6,13 @@ import sympy
 
 from course_lib.costs.arithmetic import is_symbol, larger, smaller
 from course_lib.costs.cache import cache_bytes, kv_cache_bytes, score_matrix_bytes
+from course_lib.costs.feed_forward.moe import expected_active_experts
 from course_lib.costs.flops import flops_per_token, prefill_flops, visible_pairs
 from course_lib.costs.hardware import Hardware
-from course_lib.costs.roofline import decode_roofline, roofline_time
-from course_lib.costs.serving import concurrent_requests, request_seconds
-from course_lib.costs.weights import expected_active_experts
+from course_lib.costs.latency import request_seconds
+from course_lib.costs.roofline import decode_roofline
+from course_lib.costs.serving import concurrent_requests
+from course_lib.costs.work import roofline_time
 from tests.unit.costs_models import LLAMA_70B, MISTRAL_V01, T5
 
 

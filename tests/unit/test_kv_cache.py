@@ -116,6 +116,12 @@ def test_ring_refuses_padding_after_a_token():
         ring(4).update(*numbered(0, 3)[:2], torch.tensor([[0, -1, 1]]))
 
 
+def test_ring_checks_the_padding_of_every_row():
+    cache = RingCache(2, 4, kv_heads=1, head_dim=1, dtype=torch.float64)
+    with pytest.raises(ValueError, match="before a row's first token"):
+        cache.update(*numbered(0, 3, batch=2)[:2], torch.tensor([[0, 1, 2], [0, -1, 1]]))
+
+
 @pytest.mark.parametrize("cache_class", [ContiguousCache, RingCache])
 @pytest.mark.parametrize("place", range(4))
 def test_sizes_below_one_are_refused(cache_class, place):

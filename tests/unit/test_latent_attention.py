@@ -5,7 +5,8 @@ import torch
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_lib.layers.attention.latent import LatentAttention, latent_decode_flops
+from course_lib.costs.mixers.latent import latent_decode_flops
+from course_lib.layers.attention.latent import LatentAttention
 from course_lib.layers.caches.block_pool import BlockPool
 from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.contract import LayerCache

@@ -46,7 +46,7 @@ def test_half_precision_is_normed_in_float32():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("offset", [0.0, 1.0])
 def test_half_precision_is_rounded_once_at_the_end(dtype, offset):
-    """Scaled in half, or with Gemma's 1 + gain summed in half, about a third of the numbers come out different."""
+    """Scaled in half, or with Gemma's 1 + gain summed in half, about a third of the numbers differ."""
     norm, x = RMSNorm(64, 1e-6, offset=offset), torch.randn(50, 64).to(dtype)
     nn.init.normal_(norm.weight, mean=1.0 - offset, std=0.1)
     norm = norm.to(dtype)

@@ -69,6 +69,24 @@ def test_bytes_and_waste():
     assert pool.nbytes == 12 * pool.block_nbytes
 
 
+def test_a_shared_block_counts_the_tokens_of_its_longest_row():
+    _, cache = make()
+    cache.update(*chunk(1, 6), torch.arange(6)[None])
+    cache.fork(0, tokens=5)
+    assert (cache.slots().allocated, cache.slots().used) == (8, 6)
+
+
+def test_all_writers_of_a_shared_block_but_one_need_a_copy():
+    pool, cache = make(blocks=3)
+    cache.update(*chunk(1, 5), torch.arange(5)[None])
+    cache.fork(0)
+    cache.fork(0)
+    lengths, references = list(cache.lengths), list(pool.references)
+    with pytest.raises(ValueError, match="need 2 blocks: the pool has 1 free"):
+        cache.update(*chunk(3, 1), torch.full((3, 1), 5))
+    assert (cache.lengths, pool.references) == (lengths, references)
+
+
 def test_a_fork_costs_no_bytes_and_copies_only_the_partial_block():
     pool, cache = make()
     keys, values = chunk(1, 10)

@@ -1,13 +1,17 @@
 """Parameter counts against what the authors state, part by part, and on symbols."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 import sympy
 
-from course_lib.costs.params import ffn_params, layer_params, mixer_params, norm_params, param_count
+from course_lib.costs.feed_forward.dispatch import ffn_params
+from course_lib.costs.mixers.dispatch import mixer_params, mixer_vectors
+from course_lib.costs.norms import norm_params
+from course_lib.costs.params import layer_params, param_count
 from course_lib.specs import list_specs, load_spec
-from course_lib.specs.records import AttentionSpec, FFNSpec, LatentAttentionSpec, NormSpec, RopeSpec
+from course_lib.specs.records import AttentionSpec, FFNSpec, LatentAttentionSpec, NormSpec, RopeSpec, SSMSpec
 
 BILLION = 10**9
 
@@ -84,12 +88,31 @@ def test_one_layer_of_llama_3_8b_by_hand():
     assert parts["norm"] == 2 * 4096
 
 
+def test_jamba_norms_the_step_and_b_and_c_beside_what_mamba_has():
+    mamba = SSMSpec(kind="mamba1", d_inner=40, state=3, conv=4, dt_rank=2)
+    assert mixer_vectors(mamba, 20) == 40 * 3 + 40 + 40 + 40  # A, D, the biases of step and convolution
+    assert mixer_vectors(replace(mamba, inner_norm=True), 20) == mixer_vectors(mamba, 20) + 2 + 3 + 3
+    jamba = load_spec("jamba-v0.1").layers[0].mixer
+    norms = mixer_vectors(jamba, 4096) - mixer_vectors(replace(jamba, inner_norm=False), 4096)
+    assert norms == 256 + 2 * 16
+
+
+def test_one_layer_of_gated_delta_net_by_hand():
+    """Qwen3.5-35B-A3B: 16 heads of queries and keys, 32 of values, all 128 wide, on a width of 2048."""
+    parts = layer_params(load_spec("qwen3.5-35b-a3b").layers[0], 2048)
+    projected = 2 * 16 * 128 + 2 * 32 * 128 + 2 * 32  # queries, keys; values, output gate; decay and strength
+    channels = 2 * 16 * 128 + 32 * 128
+    assert parts["state"] == 2048 * projected + 4 * channels + 32 * 128 * 2048 + 2 * 32 + 128
+    assert parts["experts"] == 256 * 3 * 2048 * 512
+    assert parts["shared_experts"] == 3 * 2048 * 512 + 2048
+
+
 def test_formulas_run_on_symbols():
     d, h, g, k, f = sympy.symbols("d h g k f", positive=True, integer=True)
     attention = AttentionSpec(heads=h, kv_heads=g, head_dim=k, value_dim=k)
     assert sympy.simplify(mixer_params(attention, d) - 2 * d * k * (h + g)) == 0
     glu = FFNSpec(kind="glu", activation="silu", width=f)
-    assert sympy.simplify(ffn_params(glu, d) - 3 * d * f) == 0
+    assert sympy.simplify(ffn_params(glu, d)["ffn"] - 3 * d * f) == 0
     assert norm_params(NormSpec(kind="layernorm", eps=1e-5, bias=True), d) == 2 * d
 
 

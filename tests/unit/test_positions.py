@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_lib.layers.positions.rope import Rope, apply_rope, apply_rope_naive, rope_scaling_factor
+from course_lib.layers.positions.rope import Rope, apply_rope, apply_rope_naive
 
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -39,25 +39,12 @@ def test_coordinates_past_dim_pass_through():
 
 def test_a_factor_stretches_positions():
     far, near = torch.tensor([[12]]), torch.tensor([[3]])
-    stretched, plain = Rope(dim=8, factor=4.0), Rope(dim=8)
+    stretched, plain = Rope(dim=8, scaling={"rope_type": "linear", "factor": 4.0}), Rope(dim=8)
     got, expected = stretched.tables(far, torch.float64), plain.tables(near, torch.float64)
     torch.testing.assert_close(got, expected, **TOLERANCE)
 
 
-def test_scaling_factor_of_a_config():
-    assert rope_scaling_factor(None) == 1.0
-    assert rope_scaling_factor({"rope_type": "default"}) == 1.0
-    assert rope_scaling_factor({"type": "linear", "factor": 2}) == 2.0
-
-
-def test_scaling_of_a_later_chapter_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"'llama3': supported are default, linear"):
-        rope_scaling_factor({"rope_type": "llama3", "factor": 8.0})
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"dim": 3}, {"dim": 0}, {"theta": 0.0}, {"factor": -1.0}, {"pairing": "quarter"}]
-)
+@pytest.mark.parametrize("wrong", [{"dim": 3}, {"dim": 0}, {"theta": 0.0}, {"pairing": "quarter"}])
 def test_wrong_rope_is_refused(wrong):
     name = next(iter(wrong))
     with pytest.raises(ValueError, match=f"{name}="):

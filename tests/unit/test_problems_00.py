@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from course_lib.costs.cache import cache_bytes, cache_bytes_per_token
+from course_lib.costs.feed_forward.dispatch import ffn_weights
 from course_lib.costs.flops import flops_per_token
+from course_lib.costs.mixers.dispatch import mixer_weights
 from course_lib.costs.params import layer_params, param_count
-from course_lib.costs.weights import ffn_weights, mixer_weights
 from course_lib.decide.selection import Criteria, Weights, tie_weight
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.loader import load_spec

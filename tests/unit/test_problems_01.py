@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 
 from course_lib.costs.cache import cache_bytes
+from course_lib.costs.feed_forward.dispatch import ffn_weights
 from course_lib.costs.flops import prefill_flops, prefill_flops_split
+from course_lib.costs.mixers.dispatch import mixer_weights
 from course_lib.costs.params import param_count
-from course_lib.costs.weights import ffn_weights, mixer_weights
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, prefix
 from course_lib.models.blank_infilling import blank_out
 from course_lib.specs.from_hf import spec_from_hf_config

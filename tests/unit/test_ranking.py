@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from course_lib.evaluate import ranking
 from course_lib.evaluate.intervals import bootstrap, paired_difference, wilson
 from course_lib.tasks.bm25 import BM25, words
+from tests.shapes import unchecked
 
 
 def test_bm25_by_hand():
@@ -159,6 +160,12 @@ def test_wilsons_interval_covers_as_often_as_it_says_on_average():
     assert 0.945 < sum(covered) / len(covered) < 0.965 and min(covered) > 0.83
 
 
+def test_the_seed_of_a_paired_difference_decides_its_draws():
+    first, second = torch.randn(2, 30, dtype=torch.float64)
+    found = [paired_difference(first, second, seed=seed) for seed in (0, 1)]
+    assert found == [bootstrap(first - second, seed=seed) for seed in (0, 1)] and found[0] != found[1]
+
+
 ONE, EYE = torch.ones(1, 3), torch.eye(2)
 
 
@@ -168,7 +175,7 @@ ONE, EYE = torch.ones(1, 3), torch.eye(2)
         (lambda: BM25(["", "!"]), "texts has 2 texts"),
         (lambda: BM25(["a"], b=1.5), "b=1.5"),
         (lambda: BM25(["a"], k1=-1), "k1=-1"),
-        (lambda: ranking.ranked_gains(ONE, torch.ones(1, 2)), "scores has shape"),
+        (lambda: unchecked(ranking.ranked_gains)(ONE, torch.ones(1, 2)), "scores has shape"),
         (lambda: ranking.ranked_gains(ONE * float("nan"), ONE), "NaN"),
         (lambda: ranking.ranked_gains(ONE, 0 * ONE), r"gains of query 0 are \[0.0, 0.0, 0.0\]"),
         (lambda: ranking.ranked_gains(EYE, EYE * torch.tensor([[1.0], [0.0]])), "gains of query 1"),

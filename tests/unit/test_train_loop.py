@@ -147,7 +147,7 @@ def test_a_run_is_adamw_written_out():
     def loss(model, batch):
         return model(batch[0]).square().mean()
 
-    loop.train(ours, lambda g: (next(batches), None), steps=5, lr=0.1, warmup=2, loss_fn=loss, clip=1e9)
+    loop.train(ours, lambda g: (next(batches),) * 2, steps=5, lr=0.1, warmup=2, loss_fn=loss, clip=1e9)
     first, second = torch.zeros(2, 3).double(), torch.zeros(2, 3).double()
     for step, batch in enumerate(inputs):
         rate = loop.learning_rate(step, steps=5, peak=0.1, warmup=2)
@@ -216,7 +216,7 @@ def test_gradients_are_clipped_together():
         seen["norm"] = model.weight.grad.norm().item()
 
     loop.train(
-        model, lambda g: (torch.ones(2, 3), None), steps=1, lr=0.1, clip=0.5, loss_fn=spy, progress=progress
+        model, lambda g: (torch.ones(2, 3),) * 2, steps=1, lr=0.1, clip=0.5, loss_fn=spy, progress=progress
     )
     assert seen["norm"] == pytest.approx(0.5, rel=1e-4)  # torch divides by norm + 1e-6
 
@@ -228,9 +228,25 @@ def test_only_matrices_decay():
     def no_gradient(module, batch):
         return 0.0 * sum(p.sum() for p in module.parameters())
 
-    loop.train(model, lambda g: (None, None), steps=1, lr=0.1, weight_decay=0.5, loss_fn=no_gradient)
+    loop.train(model, lambda g: (torch.ones(1),) * 2, steps=1, lr=0.1, weight_decay=0.5, loss_fn=no_gradient)
     assert torch.equal(model.weight, torch.ones(4))
     assert torch.allclose(model.matrix, torch.full((2, 2), 1 - 0.1 * 0.5))
+
+
+def test_a_step_trains_whatever_mode_validation_left():
+    model, modes = nn.Linear(2, 1), []
+
+    def loss(module, batch):
+        modes.append(module.training)
+        return module(batch[0]).sum()
+
+    def validate(module):
+        module.eval()
+        return 0.0
+
+    batch = (torch.ones(1, 2),) * 2
+    loop.train(model, lambda g: batch, steps=3, lr=0.1, loss_fn=loss, valid_fn=validate, valid_every=1)
+    assert modes == [True] * 3
 
 
 def test_frozen_weights_stay():

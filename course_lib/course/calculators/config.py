@@ -20,7 +20,7 @@ ROOTS = ("course_lib.specs.from_hf", "course_lib.costs.summary")
 BUILTINS = (
     "ValueError, all, any, bool, dict, enumerate, float, getattr, int, is_symbol, "
     "isinstance, len, list, map, math, max, min, next, object, range, sorted, str, "
-    "sum, tuple, zip"
+    "sum, tuple, type, zip"
 )
 LEFT_OUT = (
     "FrozenMapping",

@@ -122,7 +122,11 @@ def rules_of(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     (('multiple', 'heads', 'kv_heads'),)
     """
     names = set(names)
-    pairs = [("multiple", "heads", "kv_heads"), ("at most", "top_k", "experts")]
+    pairs = [
+        ("multiple", "heads", "kv_heads"),
+        ("multiple", "state_heads", "state_groups"),
+        ("at most", "top_k", "experts"),
+    ]
     rules = [rule for rule in pairs if {*rule[1:]} <= names]
     counts = tuple(sorted(name for name in names if name.startswith("layers_")))
     return (*rules, *([("some", *counts)] if counts else []))

@@ -8,7 +8,8 @@ from functools import cache
 
 from course_lib.costs.hardware import list_hardware, load_hardware
 from course_lib.course.calculators.definition import Calculator, used_inputs
-from course_lib.course.calculators.symbolic import SymbolicModel, filled, symbolic_model
+from course_lib.course.calculators.filled import filled
+from course_lib.course.calculators.symbolic import SymbolicModel, symbolic_model
 from course_lib.kit.units import (
     bytes_text,
     count_text,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import sympy
 
+from course_lib.costs.latency import request_latency, sum_of_steps
 from course_lib.costs.roofline import decode_work, prefill_work
-from course_lib.costs.serving import request_latency, sum_of_steps
 from course_lib.course.calculators.definition import (
     Calculator,
     Crossing,

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import sympy
 
 from course_lib.costs.hardware import Hardware
-from course_lib.costs.roofline import RooflineTime, Work, decode_step_time, decode_work
+from course_lib.costs.roofline import decode_step_time, decode_work
+from course_lib.costs.work import RooflineTime, Work
 from course_lib.course.calculators.against import against_context
 from course_lib.course.calculators.definition import (
     Calculator,

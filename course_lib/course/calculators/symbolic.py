@@ -3,27 +3,28 @@
 `symbolic(spec)` gives a model of the same structure: the same kinds of layers, each
 once with the number of such layers as a symbol, and every size a symbol. A cost
 function that is called with it gives the formula of all models of that structure.
-`filled` puts numbers back. What no cost reads (rotations, scales, caps) is left out.
+`filled.filled` puts numbers back. What no cost reads (rotations, scales, caps) is left
+out.
 
 Equal numbers in the same place share a symbol: a window of 4,096 in all windowed layers
 is one input. A value head that is as wide as a key head is written d_k.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
-from typing import Any
 
 import sympy
 
-from course_lib.costs.weights import unique_layers
+from course_lib.costs.stack import unique_layers
 from course_lib.course.calculators.inputs import Input, count_of_layers, find_input
 from course_lib.specs.loader import load_spec
 from course_lib.specs.records import (
     AttentionSpec,
     EmbeddingSpec,
     FFNSpec,
+    GatedDeltaNetSpec,
     LatentAttentionSpec,
     LayerSpec,
     Mixer,
@@ -32,7 +33,9 @@ from course_lib.specs.records import (
     NormSpec,
     RWKVSpec,
     SSMSpec,
+    window_of,
 )
+from course_lib.specs.unions import of_record
 
 # The kinds of a layer's parts: a tag for the letter, and words for the label.
 MIXERS = {
@@ -41,6 +44,7 @@ MIXERS = {
     "mla": "latent attention",
     "ssm": "a state space",
     "rwkv": "time mixing",
+    "delta": "gated DeltaNet",
 }
 FFNS = {"dense": "a dense FFN", "moe": "experts", "none": "no FFN"}
 
@@ -170,7 +174,7 @@ def _mixer(namer: _Namer, mixer: Mixer, width: int, symbol: sympy.Symbol) -> Mix
         case SSMSpec():
             return replace(
                 mixer,
-                inner=namer("inner", mixer.inner),
+                d_inner=namer("d_inner", mixer.d_inner),
                 state=namer("state", mixer.state),
                 conv=namer("conv", mixer.conv),
                 dt_rank=namer("step_rank", mixer.dt_rank),
@@ -182,6 +186,16 @@ def _mixer(namer: _Namer, mixer: Mixer, width: int, symbol: sympy.Symbol) -> Mix
             return replace(
                 mixer, width=symbol if inner == width else namer("mix_width", inner)
             )
+        case GatedDeltaNetSpec():
+            return replace(
+                mixer,
+                key_heads=namer("state_groups", mixer.key_heads),
+                value_heads=namer("state_heads", mixer.value_heads),
+                key_dim=namer("state_keys", mixer.key_dim),
+                value_dim=namer("state_values", mixer.value_dim),
+                conv=namer("conv", mixer.conv),
+            )
+    raise ValueError(f"mixer={type(mixer).__name__}: no symbols are known for it")
 
 
 def _ffn(namer: _Namer, ffn: FFNSpec | MoESpec | None) -> FFNSpec | MoESpec | None:
@@ -202,6 +216,7 @@ def _ffn(namer: _Namer, ffn: FFNSpec | MoESpec | None) -> FFNSpec | MoESpec | No
                 groups=1,
                 top_groups=1,
             )
+    raise ValueError(f"ffn={type(ffn).__name__}: no symbols are known for it")
 
 
 def _embeddings(namer: _Namer, embeddings: EmbeddingSpec) -> EmbeddingSpec:
@@ -209,19 +224,22 @@ def _embeddings(namer: _Namer, embeddings: EmbeddingSpec) -> EmbeddingSpec:
     return replace(embeddings, learned_positions=rows, scale=1.0)
 
 
+MIXER_TAGS = {
+    LatentAttentionSpec: "mla",
+    SSMSpec: "ssm",
+    RWKVSpec: "rwkv",
+    GatedDeltaNetSpec: "delta",
+}
+FFN_TAGS = {type(None): "none", FFNSpec: "dense", MoESpec: "moe"}
+
+
 def _tags(layer: LayerSpec) -> tuple[str, str]:
-    match layer.mixer:
-        case AttentionSpec(window=window):
-            mixer = "attn" if window is None else "win"
-        case LatentAttentionSpec():
-            mixer = "mla"
-        case SSMSpec():
-            mixer = "ssm"
-        case _:
-            mixer = "rwkv"
-    return mixer, "none" if layer.ffn is None else "moe" if isinstance(
-        layer.ffn, MoESpec
-    ) else "dense"
+    window = window_of(layer.mixer)
+    attention = {AttentionSpec: "attn" if window is None else "win"}
+    return (
+        of_record("mixer", layer.mixer, attention | MIXER_TAGS),
+        of_record("ffn", layer.ffn, FFN_TAGS),
+    )
 
 
 def _count_input(kind: LayerSpec, kinds: Mapping[LayerSpec, int]) -> Input:
@@ -237,35 +255,3 @@ def _count_input(kind: LayerSpec, kinds: Mapping[LayerSpec, int]) -> Input:
     return count_of_layers(
         tag, ", ".join(word for word, kept in zip(words, differs, strict=True) if kept)
     )
-
-
-def filled(spec: Any, values: Mapping[str, float]) -> Any:
-    """Return a structure with numbers in the place of its symbols.
-
-    Args: `spec` a `SymbolicModel.spec`, or a part of one; `values` a number for each
-        symbol's name.
-    Returns: the same record with numbers; `layers` maps each kind to its number of
-        layers.
-    Raises: KeyError if a value is missing; ValueError from the records, where numbers
-        do not go together.
-
-    >>> model = symbolic(load_spec("llama-3-8b"))
-    >>> filled(model.spec, model.values).width
-    4096
-    """
-    if isinstance(spec, sympy.Symbol):
-        return values[spec.name]
-    if isinstance(spec, MappingProxyType):
-        kinds: dict[Any, float] = {}
-        for key, count in spec.items():
-            kind = filled(key, values)
-            kinds[kind] = kinds.get(kind, 0) + filled(count, values)
-        return MappingProxyType(kinds)
-    if not is_dataclass(spec):
-        return spec
-    changed = {}
-    for field in fields(spec):
-        value = getattr(spec, field.name)
-        if isinstance(value, sympy.Symbol | MappingProxyType) or is_dataclass(value):
-            changed[field.name] = filled(value, values)
-    return replace(spec, **changed)

@@ -10,6 +10,7 @@ from typing import Any
 from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
+    GatedDeltaNetSpec,
     LatentAttentionSpec,
     LayerSpec,
     Mixer,
@@ -17,6 +18,7 @@ from course_lib.specs.records import (
     RWKVSpec,
     SSMSpec,
 )
+from course_lib.specs.unions import of_word
 
 
 def alike(
@@ -41,9 +43,12 @@ def mixer_kind(mixer: Mixer) -> str:
         case LatentAttentionSpec():
             return "latent attention"
         case SSMSpec(kind=kind):
-            return {"mamba1": "Mamba", "mamba2": "Mamba-2"}[kind]
+            return of_word("kind", kind, {"mamba1": "Mamba", "mamba2": "Mamba-2"})
         case RWKVSpec():
             return "RWKV"
+        case GatedDeltaNetSpec():
+            return "gated DeltaNet"
+    raise ValueError(f"mixer={type(mixer).__name__}: no words are known for it")
 
 
 def mixer_text(mixer: Mixer) -> str:
@@ -52,13 +57,17 @@ def mixer_text(mixer: Mixer) -> str:
         case AttentionSpec(heads=h, kv_heads=g, head_dim=k, value_dim=v, window=w):
             window = "" if w is None else f", window {w:,}"
             values = "" if v == k else f", values {v} wide"
-            return f"{h} heads, {g} KV heads, {k} wide{values}{window}"
+            gate = ", output gate" if mixer.output_gate else ""
+            return f"{h} heads, {g} KV heads, {k} wide{values}{window}{gate}"
         case LatentAttentionSpec(heads=h, kv_rank=r, rope_dim=p):
             return f"{h} heads, latent {r} + rotary key {p}"
-        case SSMSpec(inner=inner, state=state):
+        case SSMSpec(d_inner=inner, state=state):
             return f"{inner:,} channels, state {state}"
         case RWKVSpec(width=width):
             return f"{width:,} channels"
+        case GatedDeltaNetSpec(key_heads=g, value_heads=h, key_dim=k, value_dim=v):
+            return f"{h} value heads, {g} key heads, state {k} x {v} a head"
+    raise ValueError(f"mixer={type(mixer).__name__}: no words are known for it")
 
 
 def ffn_text(ffn: FFNSpec | MoESpec | None) -> str:
@@ -71,6 +80,7 @@ def ffn_text(ffn: FFNSpec | MoESpec | None) -> str:
         case MoESpec(experts=e, top_k=k, expert=expert, shared=shared):
             always = f", {shared} shared" if shared else ""
             return f"{k} of {e} experts{always}, {ffn_text(expert)}"
+    raise ValueError(f"ffn={type(ffn).__name__}: no words are known for it")
 
 
 def plain(value: Any) -> Any:

@@ -9,8 +9,9 @@ import typer
 
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.hardware import Hardware, list_hardware, load_hardware
-from course_lib.costs.roofline import RooflineTime, decode_roofline, prefill_roofline
+from course_lib.costs.roofline import decode_roofline, prefill_roofline
 from course_lib.costs.serving import cache_equals_weights, devices_needed
+from course_lib.costs.work import RooflineTime
 from course_lib.course.cli.console import JSON, answer, say, table
 from course_lib.course.cli.kv import RESERVE, context_notes, gpu_facts
 from course_lib.course.cli.lookup import (

@@ -8,13 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from course_lib.costs.cache import (
-    cache_bytes,
-    cache_bytes_per_token,
-    cached_tokens,
-    token_elements,
-)
+from course_lib.costs.cache import cache_bytes, cache_bytes_per_token, cached_tokens
 from course_lib.costs.hardware import Hardware
+from course_lib.costs.mixers.dispatch import token_elements
 from course_lib.costs.serving import max_concurrency, weight_bytes
 from course_lib.course.cli.console import JSON, answer, say, table
 from course_lib.course.cli.describe import alike, mixer_kind, mixer_text
@@ -32,7 +28,7 @@ from course_lib.course.cli.lookup import (
     find_model,
 )
 from course_lib.kit.units import bytes_text, count_text, plural
-from course_lib.specs.records import ModelSpec
+from course_lib.specs.records import ModelSpec, window_of
 
 RESERVE = 0.1
 
@@ -81,7 +77,7 @@ def kv_facts(spec: ModelSpec, context: int, batch: int, bits: int) -> dict[str, 
                 "kind": mixer_kind(mixer) + (" + cross-attention" if cross else ""),
                 "shape": mixer_text(mixer),
                 "layers": len(indices),
-                "window_tokens": getattr(mixer, "window", None),
+                "window_tokens": window_of(mixer),
                 "elements_per_token_and_layer": elements,
                 "cached_tokens": cached_tokens(mixer, context) if elements else 0,
                 "bytes_per_request": held(context, part),

@@ -4,6 +4,12 @@ values from another.
 Symbols: t queries, s tokens of the source, g KV groups, k key width, v value width. The
 source does not grow while text is decoded. Its keys and values are made once and serve
 every step.
+
+Terms:
+    cross-attention, encoder-decoder attention: queries of one sequence attend to keys
+        and values of another -> CrossAttention
+    encoder keys and values, cross-attention cache: a source's keys and values, made
+        once and used at every step -> EncoderKV, CrossAttention.encoder_kv
 """
 
 from dataclasses import dataclass

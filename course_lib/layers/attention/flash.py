@@ -1,5 +1,5 @@
-"""FlashAttention (reference): attention in tiles; the [t s] scores are worked out a
-block at a time, and none is kept.
+"""FlashAttention (reference): the [t s] scores are computed tile by tile, and none is
+kept.
 
 Symbols: t queries, s keys, z a score, m the largest score so far, l the sum of exp(z -
 m) so far, y the weighted sum of values so far, lse = m + log l. FlashAttention's paper
@@ -7,9 +7,14 @@ writes N for t = s, and B_r x B_c for a tile. A larger maximum m' rescales what 
 summed before it by exp(m - m'); that is all "online" means.
 
 `softmax_online_naive` is the recurrence, one key at a time. `flash_attention` walks
-over tiles. Its backward
-pass works the scores out again from q, k and the one saved number a row, lse: memory is
-O(t + s), not O(t s).
+over tiles. Its backward pass recomputes the scores from q, k and the one saved number a
+row, lse: memory is O(t + s), not O(t s).
+
+Terms:
+    FlashAttention, tiled attention: attention one tile of scores at a time, with no
+        score matrix in memory -> flash_attention
+    online softmax: a softmax summed key by key, rescaled whenever a larger score comes
+        -> softmax_online_naive
 """
 
 from collections.abc import Iterator

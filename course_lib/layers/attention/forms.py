@@ -1,16 +1,30 @@
-"""Attention with shared keys and values: MHA, GQA and MQA are one formula with another
-number of KV groups.
+"""Scaled dot-product attention: MHA, GQA and MQA are one formula with another number of
+KV groups.
 
 Symbols: h query heads, g KV groups, r = h / g heads in a group, k key width, v value
 width. Papers write n_h and n_kv, or H and G. g = h is multi-head, g = 1 multi-query,
-between them grouped-query attention. Query head i attends to group i // r, so the heads
-of a group lie next to each other.
+between them grouped-query attention. Query head i attends with KV group i // r, so the
+heads of a group lie next to each other.
 
-Forms of one function, equal in the tests: `attention_naive` (loops, the reference),
-`attend` (two einsums, readable, with weights, softcap and sinks), and beside the layer
-that uses it `layer.attend_sdpa` (PyTorch's kernel, the fast one). Each takes a mask,
-which says which query attends to which key, and a bias that a position adds to the
-scores (`positions.bias`).
+Three forms of one function, equal in the tests: `attention_naive` (loops, the
+reference), `attend` (two einsums, readable, with weights, softcap and sinks) and,
+beside the layer that uses it `layer.attend_sdpa` (PyTorch's kernel, the fast one).
+Each takes a mask [b t s], True where a query attends to a key, and a bias on the scores
+(`positions.bias`).
+
+Terms:
+    attention, scaled dot-product attention, softmax attention: the mean of the values,
+        weighted by softmax(q k / sqrt(d_k)) -> attend, attention_naive
+    MHA, multi-head attention: each of h query heads has its own keys and values, g = h
+        -> attend
+    GQA, grouped-query attention: g KV heads, each shared by h / g query heads -> attend
+    MQA, multi-query attention: one KV head for all query heads, g = 1 -> attend
+    KV head, KV group, key/value head: one set of keys and values, and the h / g query
+        heads that share it -> queries_per_kv_head
+    attention sinks, attention sink: a learned score a head in the softmax that has no
+        value, so that a row of weights may sum to less than 1 -> attend
+    logit softcap, softcapping: scores are bent to c tanh(z / c), and stay between -c
+        and c -> attend
 """
 
 import torch

@@ -1,4 +1,9 @@
-"""A counter of bytes moved between the large memory (HBM) and the chip."""
+"""A counter of bytes moved between the large memory (HBM) and the chip.
+
+Terms:
+    HBM traffic: bytes that attention loads from and stores to the large memory ->
+        HBMTraffic
+"""
 
 from dataclasses import dataclass
 

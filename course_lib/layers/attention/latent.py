@@ -18,20 +18,26 @@ Why the key has two parts: a turn between q and W_uk would differ with the posit
 then W_uk could not move to the query's side.
 
 Source: DeepSeek-V2, section 2.1, arXiv:2405.04434.
+
+Terms:
+    MLA, multi-head latent attention: keys and values of all heads are made from one
+        cached latent vector a token -> LatentAttention
+    decoupled RoPE, decoupled rotary key: one rotary key a token for all heads, beside
+        the part of a key without position -> LatentAttention.entries
+    absorbed MLA, weight absorption: the key's up-projection moves to the query's side,
+        and attention runs on the latents -> LatentAttention
 """
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.costs.flops import attention_flops_per_pair
 from course_lib.layers.attention.layer import attend_sdpa
 from course_lib.layers.caches.contract import LayerCache
 from course_lib.layers.masks import CAUSAL, MaskMod
 from course_lib.layers.norms import RMSNorm
 from course_lib.layers.per_forward import MaskKind, PerForward
 from course_lib.layers.positions.rope import Rope, apply_rope
-from course_lib.specs.records import LatentAttentionSpec
 
 
 class LatentAttention(nn.Module):
@@ -58,7 +64,7 @@ class LatentAttention(nn.Module):
         ValueError: `rope.dim` is not `rope_dim`.
 
     *Cost*: cache r + p numbers a token. FLOPs of one decode step: see
-        `latent_decode_flops`.
+        `costs.mixers.latent.latent_decode_flops`.
     *Source*: DeepSeek-V2, section 2.1 and appendix C, arXiv:2405.04434.
 
     >>> layer = LatentAttention(8, 2, kv_rank=6, nope_dim=4, rope_dim=2, value_dim=4)
@@ -184,41 +190,3 @@ class LatentAttention(nn.Module):
             scale=self.scale,
         )
         return torch.einsum("bthr,hvr->bthv", mixed, w_uv)
-
-
-def latent_decode_flops(mixer: LatentAttentionSpec, context: int) -> dict[str, int]:
-    """FLOPs of one token's step through one layer, past the projections that every form
-    has.
-
-    *Equation*: with s = context, up = 2 r h (n + v) and the cost of a pair of tokens
-        from `costs.flops`,
-        plain     s up + s pair            rebuild K and V of all s tokens, then attend
-        absorbed  up   + s pair_absorbed   move query and output, attend on the latents
-        expanded  up   + s pair            cache K and V in full instead:
-                                           h (n + p + v) numbers a token
-
-    Args:
-        mixer: the layer's spec.
-        context: s, tokens in the cache, the new one among them.
-
-    Returns:
-        FLOPs by form.
-
-    *Source*: counted from DeepSeek-V2, section 2.1, arXiv:2405.04434.
-
-    >>> from course_lib.specs.loader import load_spec
-    >>> mixer = load_spec("deepseek-v3").layers[0].mixer
-    >>> flops = latent_decode_flops(mixer, context=4096)
-    >>> {form: f"{count / 1e9:.2f} GFLOP" for form, count in flops.items()}
-    {'plain': '137.77 GFLOP', 'absorbed': '1.17 GFLOP', 'expanded': '0.37 GFLOP'}
-    """
-    up = 2 * mixer.kv_rank * mixer.heads * (mixer.nope_dim + mixer.value_dim)
-    full, on_latents = (
-        context * attention_flops_per_pair(mixer),
-        context * attention_flops_per_pair(mixer, absorbed=True),
-    )
-    return {
-        "plain": context * up + full,
-        "absorbed": up + on_latents,
-        "expanded": up + full,
-    }

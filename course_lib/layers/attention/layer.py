@@ -4,6 +4,16 @@ Symbols: d model width, h query heads, g KV groups, k key width, v value width, 
 queries, s keys. `AttentionHeads` is what self-attention and cross-attention share;
 `Attention` attends to the tokens it is given and to those in its cache. `attend_sdpa`
 is the fast one of the forms of attention (the others: `forms`).
+
+Terms:
+    SDPA, fused attention: scaled dot-product attention by PyTorch's kernel
+        `scaled_dot_product_attention` -> attend_sdpa
+    attention layer, self-attention: projections to queries, keys and values, attention
+        within one row, projection back -> Attention
+    QKV projection, query projection, key projection: three matrices that make queries,
+        keys and values of each token -> Attention.project
+    QK norm, query-key normalisation: RMSNorm on queries and keys before they are
+        rotated and multiplied -> AttentionHeads
 """
 
 import torch

@@ -1,5 +1,5 @@
-"""The storage behind a paged cache: blocks of token slots, a free list and reference
-counts.
+"""Block pool and block table: the storage behind a paged cache, blocks of token slots,
+a free list and reference counts.
 
 Symbols: g KV heads, k key width, v value width. A *block* holds `block_size`
 consecutive tokens of one row; a row's *table* lists its blocks in order.
@@ -9,6 +9,14 @@ consecutive tokens of one row; a row's *table* lists its blocks in order.
     slot 2 * 4 + 2 = 10 of the pool
 
 Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, sections 4.2 to 4.4.
+
+Terms:
+    block pool, free list: memory cut into blocks of equal size, any of them for any row
+        -> BlockPool
+    block table, page table: a row's blocks in order; position i is slot i mod size of
+        block table[i // size] -> locate
+    reference count: how many rows use a block; at 0 it returns to the free list ->
+        BlockPool.share, BlockPool.release
 """
 
 from dataclasses import dataclass

@@ -6,6 +6,10 @@ Symbols: b batch, t new tokens, g KV groups, k key width, v value width.
 Tensors go in and out as [b t g k]. They are kept as [b g slot k]: the keys of one group
 lie next to each other, so a decode step reads memory in order, and what `update` hands
 back is a view, not a copy.
+
+Terms:
+    KV cache, key-value cache, contiguous cache: the keys and values of earlier tokens,
+        kept so that a step computes only the new token's -> ContiguousCache
 """
 
 from collections.abc import Callable

@@ -10,6 +10,10 @@ layer.
     RecurrentState named tensors in place of tokens (`state`)
 
 Caches are for inference: call the model under `torch.no_grad()`.
+
+Terms:
+    cache interface, cache update: the methods of every layer's cache: `update`,
+        `length`, `nbytes`, `reset`, `reorder`, `select` -> Cache, LayerCache
 """
 
 from collections.abc import Callable, Mapping

@@ -2,6 +2,10 @@
 together.
 
 Symbols: b batch, r latent width (`kv_rank`), p width of the rotary key (`rope_dim`).
+
+Terms:
+    latent cache, MLA cache: one latent and one rotary key a token, instead of keys and
+        values for each head -> LatentCache
 """
 
 from collections.abc import Callable

@@ -1,4 +1,9 @@
-"""The cache of a model: one a layer, KV caches and recurrent states side by side."""
+"""The cache of a model: one a layer, KV caches and recurrent states side by side.
+
+Terms:
+    model cache, past key values: one cache for each layer, KV caches and recurrent
+        states alike -> ModelCache
+"""
 
 from collections.abc import Iterator, Sequence
 

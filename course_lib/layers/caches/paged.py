@@ -1,5 +1,5 @@
-"""A paged KV cache: fixed-size blocks from a shared pool, a block table per row,
-copy-on-write sharing.
+"""Paged KV cache (PagedAttention): fixed-size blocks from a shared pool, a block table
+per row, copy-on-write sharing of prefixes.
 
 Contiguous storage reserves the longest request for every row. Pages reserve what a row
 has, rounded up to one block, and two rows with the same beginning can point at the same
@@ -19,6 +19,14 @@ Source: Kwon et al. 2023, PagedAttention, arXiv 2309.06180, sections 4.2 to 4.4.
 Differs from source: one pool serves one layer (a server keeps one table for all
 layers), attention reads a gathered copy instead of running over the blocks in place,
 and there is no eviction or swapping.
+
+Terms:
+    paged attention, PagedAttention, paged cache: a KV cache in fixed-size blocks,
+        allocated as a text grows and found through a block table -> PagedCache
+    prefix sharing, shared prefix, prefix caching: rows that begin alike point at the
+        same blocks -> PagedCache.fork
+    copy-on-write: a shared block is copied when one of its rows writes into it ->
+        PagedCache.fork
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A quantised KV cache: 8 or 4 bits a number, and one scale for each token's head.
+"""Quantised KV cache: 8 or 4 bits per number, and one scale for each token's head.
 
 Symbols: x one head's key or value (k or v numbers), q its codes, n the largest code,
 step the distance between neighbouring codes. Papers write s for the step and z for the
@@ -17,6 +17,13 @@ Source: Liu et al. 2024, KIVI, arXiv:2402.02750, section 3.
 Differs from source: KIVI quantises keys by channel, because a few key channels are
 always large, and so keeps the latest tokens in full precision until a group is full.
 Here keys, like values, go token by token.
+
+Terms:
+    quantised cache, quantized cache, int8 cache, int4 cache: keys and values as 8- or
+        4-bit codes, with a scale for each token's head -> QuantisedCache
+    scale and zero point, asymmetric quantisation: the distance between neighbouring
+        codes, and the number that code 0 stands for -> Quantiser
+    int4 packing, nibbles: two 4-bit codes in a byte -> pack_nibbles, unpack_nibbles
 """
 
 from collections.abc import Callable

@@ -4,6 +4,10 @@ convolution keeps in place of keys and values.
 Symbols: b batch. Mamba keeps the state h [b d n] and the last inputs of its convolution
 [b d w]; linear attention keeps the sum of k v^T [b h k v]. Names and shapes are the
 layer's own. The bytes do not grow with the text.
+
+Terms:
+    recurrent state, SSM state, convolution state: named tensors that a layer keeps in
+        place of keys and values -> RecurrentState
 """
 
 from collections.abc import Callable, Mapping

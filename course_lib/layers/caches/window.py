@@ -2,6 +2,10 @@
 tokens overwrite.
 
 Symbols: b batch, t new tokens, g KV groups, k key width, v value width, W window.
+
+Terms:
+    rolling buffer cache, rolling buffer, ring buffer, windowed cache: W slots for a
+        sliding window; position p overwrites slot p mod W -> RingCache
 """
 
 import torch

@@ -1,7 +1,19 @@
-"""Feed-forward layers: the part of a block that works on each token alone.
+"""Feed-forward networks (FFN): the MLP, and the gated MLP (GLU, SwiGLU, GeGLU). They
+act on each token alone.
 
 Symbols: x [.. d] a token's vector, f the inner width, act the activation. Papers write
 f as d_ff, and the gated form's three matrices as W (gate), V (up) and W_2 (down).
+
+Terms:
+    MLP, FFN, feed-forward network, feed-forward layer: widen, apply a non-linearity,
+        narrow; each token by itself -> MLP
+    SwiGLU, GLU, GeGLU, gated MLP, gated linear unit: W_2 (act(W x) * V x), with a SiLU
+        or GELU gate -> GatedMLP
+    GELU, Gaussian error linear unit: x times the normal distribution's share below x,
+        exact or by tanh -> ACTIVATIONS
+    SiLU, Swish: x sigmoid(x) -> ACTIVATIONS
+    activation function, ReLU: the non-linearity inside an MLP, by the name a config
+        gives it -> activation_named
 """
 
 from collections.abc import Callable

@@ -1,9 +1,16 @@
-"""Positions as vectors that are added to the words: sines and cosines, or rows of a
-learned table.
+"""Absolute positions, added to the token embeddings: sinusoidal, or rows of a learned
+table.
 
-Symbols: p a position, d model width, i a pair's index, w_i its speed in radians a
-    token. Position -1 is
-padding: it gets some vector, and nothing reads it.
+Symbols: p a position, d model width, i a pair's index, w_i its speed in radians
+per token. Position -1 is padding: it gets some vector, and no token attends to it.
+
+Terms:
+    absolute positions, absolute position embedding: a vector for each place in the row,
+        added to the token embedding -> sinusoidal, LearnedPositions
+    sinusoidal positions, sinusoidal encoding, sinusoidal: sines and cosines of the
+        position at speeds that fall geometrically -> sinusoidal
+    learned positions, learned position embedding: a trained table with a row for each
+        place, and none beyond its end -> LearnedPositions
 """
 
 import torch

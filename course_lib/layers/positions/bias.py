@@ -1,10 +1,18 @@
-"""Positions as a bias on the scores: ALiBi's slopes, and T5's learned buckets of
-distances.
+"""Position biases on the scores: ALiBi's slopes, and T5's relative bias, learned for
+buckets of distances.
 
 Symbols: t queries, s keys, h heads, q and k positions of a query and a key, m_h a
 head's slope, n buckets. Both add to the score of a pair a number that depends on k - q
 alone, so the bias is made from positions, as a mask is, and holds for padding, a cache
 with free slots and a ring buffer.
+
+Terms:
+    ALiBi, attention with linear biases: a score falls with the distance, at a fixed
+        slope for each head -> alibi_slopes, AlibiBias
+    T5 relative bias, relative position bias: a learned number for each head and bucket
+        of distances, added to the score -> RelativeBias
+    relative position buckets, T5 buckets: small distances by themselves, larger ones in
+        buckets that widen -> t5_buckets
 """
 
 import math

@@ -1,7 +1,14 @@
-"""Numbering of positions: position ids of padded rows, of packed documents, and of
-tokens after a cache.
+"""Position ids: of padded rows, of packed documents, and of the tokens after a cache.
 
 Symbols: b batch, t tokens. Position -1 marks padding (`masks.EMPTY`).
+
+Terms:
+    position ids: the place of each token in its own sequence; -1 at padding ->
+        positions_from_padding, next_positions
+    padding, left padding: fillers that bring rows to one length; no token attends to
+        them -> positions_from_padding
+    packed positions: positions that start again at each document of a packed row ->
+        packed_positions
 """
 
 import torch

@@ -1,13 +1,23 @@
-"""Rotary positions (RoPE): turn pairs of coordinates by an angle that grows with the
-position.
+"""Rotary position embedding (RoPE): turn pairs of coordinates by an angle that grows
+with the position.
 
 Symbols: p a position, k the head width, theta the base, i a pair's index, w_i its speed
 in radians a token. The paper writes theta_i for the speed and m, n for positions. A
 query at p and a key at q, each turned by its own position, have a product that depends
 on p - q only.
 
-Two layouts of the pairs are in use. `half`: coordinate i pairs with i + k/2 (Llama and
-its kin). `interleaved`: 2i pairs with 2i + 1 (the paper, GPT-J, DeepSeek).
+Two layouts of the pairs are in use. `rotate_half` (NeoX): coordinate i pairs with
+i + k/2 (Hugging Face's Llama and its kin). `interleaved`: 2i pairs with 2i + 1 (the
+paper, Meta's LLaMA, GPT-J, DeepSeek).
+
+Terms:
+    RoPE, rotary position embedding, rotary positions: pairs of coordinates turn by an
+        angle that grows with the position, so a score depends on the distance -> Rope,
+        apply_rope
+    rotate-half pairing, NeoX pairing, interleaved pairing: which two coordinates turn
+        together: i with i + k/2, or 2i with 2i + 1 -> apply_rope_naive
+    RoPE base, rope theta: the base whose powers are the speeds; a larger one turns more
+        slowly -> Rope.frequencies
 """
 
 from collections.abc import Mapping
@@ -18,8 +28,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from course_lib.layers.positions.rope_scaling import (
+    FOLLOW_LENGTH,
+    checked_scaling,
+    scaled_speeds,
+)
+
 PAIRINGS = ("rotate_half", "interleaved")
-SCALINGS = ("default", "linear")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +45,14 @@ class Rope:
         dim: how many of the head's first coordinates turn; even. The rest pass through.
         theta: the base; a larger one turns slower and reaches further.
         pairing: "rotate_half" or "interleaved".
-        factor: positions are divided by it ("linear" scaling); 1.0 leaves them alone.
+        scaling: a context extension: its `rope_type` and that type's options, under the
+            names of a config (see `rope_scaling`); None for plain RoPE.
 
     Raises:
-        ValueError: `dim` is odd or below 2, `theta` or `factor` is not positive, or
-            `pairing` is neither word.
+        ValueError: `dim` is odd or below 2, `theta` is not positive, `pairing` is
+            neither word, or `scaling` has an unknown type or a wrong option.
 
-    *Source*: Su et al. 2021, eq. 15 and 34, arXiv:2104.09864; factor, Chen et al. 2023,
-        arXiv:2306.15595.
+    *Source*: Su et al. 2021, eq. 15 and 34, arXiv:2104.09864.
 
     >>> Rope(dim=4).frequencies().tolist()
     [1.0, 0.009999999776482582]
@@ -46,53 +61,54 @@ class Rope:
     dim: int
     theta: float = 10_000.0
     pairing: str = "rotate_half"
-    factor: float = 1.0
+    scaling: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.dim < 2 or self.dim % 2:
             raise ValueError(f"dim={self.dim}: allowed are even numbers from 2")
         if self.theta <= 0:
             raise ValueError(f"theta={self.theta}: allowed are positive numbers")
-        if self.factor <= 0:
-            raise ValueError(f"factor={self.factor}: allowed are positive numbers")
         _check_pairing(self.pairing)
+        checked = checked_scaling(self.scaling, self.dim, self.theta)
+        # A frozen mapping has a hash, by which the layers of one kind share tables.
+        object.__setattr__(self, "scaling", checked)
 
     def frequencies(
-        self, dtype: torch.dtype = torch.float32, device: Any = None
+        self,
+        dtype: torch.dtype = torch.float32,
+        device: Any = None,
+        length: int | None = None,
     ) -> Float[Tensor, " half"]:
-        """Turning speed of each pair in radians a token: w_i = theta^(-2i / dim) /
-        factor.
+        """Turning speed of each pair in radians a token: w_i = theta^(-2i / dim) where
+        nothing is scaled.
         """
-        exponent = torch.arange(0, self.dim, 2, dtype=dtype, device=device) / self.dim
-        return 1.0 / (self.theta**exponent) / self.factor
+        return self.speeds(dtype, device, length)[0]
+
+    def speeds(
+        self, dtype: torch.dtype, device: Any = None, length: int | None = None
+    ) -> tuple[Float[Tensor, " half"], float]:
+        """The same, and the attention factor on cosines and sines.
+
+        `length`: tokens seen, for a scaling that follows it; None for any number up to
+        the length trained on.
+        """
+        exponents = torch.arange(0, self.dim, 2, dtype=dtype, device=device) / self.dim
+        if self.scaling is None:
+            return 1.0 / (self.theta**exponents), 1.0
+        return scaled_speeds(exponents, self.theta, self.scaling, length)
 
     def tables(
         self, positions: Int[Tensor, "b t"], dtype: torch.dtype = torch.float32
     ) -> tuple[Float[Tensor, "b t 1 rot"], Float[Tensor, "b t 1 rot"]]:
         """Cosine and signed sine of every coordinate's angle, ready for
         `apply_rope`.
+
+        A scaling that follows the length sees that of the longest row of this call.
         """
-        return rope_tables(
-            positions,
-            self.frequencies(_wide(dtype), positions.device),
-            self.pairing,
-            dtype,
-        )
-
-
-def rope_scaling_factor(scaling: Mapping[str, Any] | None) -> float:
-    """The number that positions are divided by, read from a config's `rope_scaling`.
-
-    Raises:
-        ValueError: the scaling's type is neither "default" nor "linear".
-
-    >>> rope_scaling_factor({"rope_type": "linear", "factor": 4.0})
-    4.0
-    """
-    kind = (scaling or {}).get("rope_type") or (scaling or {}).get("type") or "default"
-    if kind not in SCALINGS:
-        raise ValueError(f"rope scaling={kind!r}: supported are {', '.join(SCALINGS)}")
-    return float(scaling["factor"]) if kind == "linear" else 1.0
+        kind = None if self.scaling is None else self.scaling["rope_type"]
+        length = int(positions.max()) + 1 if kind in FOLLOW_LENGTH else None
+        speeds, factor = self.speeds(_wide(dtype), positions.device, length)
+        return rope_tables(positions, speeds, self.pairing, dtype, factor)
 
 
 def rope_tables(
@@ -100,6 +116,7 @@ def rope_tables(
     frequencies: Float[Tensor, " half"],
     pairing: str = "rotate_half",
     dtype: torch.dtype = torch.float32,
+    attention_factor: float = 1.0,
 ) -> tuple[Float[Tensor, "b t 1 rot"], Float[Tensor, "b t 1 rot"]]:
     """Cosine and signed sine of every coordinate's angle.
 
@@ -112,12 +129,14 @@ def rope_tables(
         frequencies: radians a token of each pair.
         pairing: "rotate_half" or "interleaved".
         dtype: of the tables; angles are worked out in float32 at least.
+        attention_factor: both tables are multiplied by it (YaRN, LongRoPE).
 
     Returns:
         (cos, sin), each [b t 1 2*half], with an axis of one for the heads.
     """
     angle = positions[:, :, None, None].to(frequencies.dtype) * frequencies
-    cos, sin = angle.cos().to(dtype), angle.sin().to(dtype)
+    cos = (angle.cos() * attention_factor).to(dtype)
+    sin = (angle.sin() * attention_factor).to(dtype)
     return _to_pairs(cos, cos, pairing), _to_pairs(-sin, sin, pairing)
 
 
@@ -163,7 +182,8 @@ def apply_rope_naive(
     x: Float[Tensor, "b t h k"], positions: Int[Tensor, "b t"], rope: Rope
 ) -> Float[Tensor, "b t h k"]:
     """The same turn, one pair at a time: the reference for `apply_rope`."""
-    speeds, out = rope.frequencies(_wide(x.dtype), x.device), x.clone()
+    length, out = int(positions.max()) + 1, x.clone()
+    speeds, factor = rope.speeds(_wide(x.dtype), x.device, length)
     for i, speed in enumerate(speeds):
         first, second = (
             (2 * i, 2 * i + 1)
@@ -171,7 +191,10 @@ def apply_rope_naive(
             else (i, i + rope.dim // 2)
         )
         angle = (positions.to(speed.dtype) * speed)[:, :, None]
-        cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+        cos, sin = (
+            (factor * angle.cos()).to(x.dtype),
+            (factor * angle.sin()).to(x.dtype),
+        )
         out[..., first] = x[..., first] * cos - x[..., second] * sin
         out[..., second] = x[..., second] * cos + x[..., first] * sin
     return out

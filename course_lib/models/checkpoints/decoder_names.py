@@ -1,10 +1,14 @@
-"""The names of a checkpoint's tensors, theirs beside ours, for each family of
+"""Tensor names of decoder checkpoints, theirs beside ours, for each family of
 `transformers`.
 
-A row says: this module of theirs holds the parameters of that module of ours. `{i}` is
-a layer's number. Several modules of ours in one of theirs stand in braces, and a third
-word says how they lie there (`fused`). Rows that a model has no parameters for are
-passed over, so a table serves all members of a family.
+A row pairs a module of theirs with the module of ours that has the same parameters.
+`{i}` is a layer's number. Several modules of ours in one of theirs stand in braces, and
+a third entry names their packing (`qkv_packing`). Rows that a model has no parameters
+for are passed over, so a table serves all members of a family.
+
+Terms:
+    tensor names of decoders: which module of a Hugging Face decoder holds which of ours
+        -> TABLES
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,12 @@
-"""The names of a checkpoint's tensors for encoders and encoder-decoders, in the form of
-`names`.
+"""Tensor names of encoder and encoder-decoder checkpoints, in the form of
+`decoder_names`.
 
 A row of the layout "copy" names a second home of a tensor in their files, which must
 hold the same numbers.
+
+Terms:
+    tensor names of encoders: the same for encoders and encoder-decoders ->
+        PAIRED_TABLES
 """
 
 from course_lib.models.checkpoints.decoder_names import Table

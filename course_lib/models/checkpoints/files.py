@@ -1,9 +1,13 @@
-"""Checkpoint folders of Hugging Face: read one into a model of ours, write one of a
-model of ours.
+"""Checkpoint folders of Hugging Face (safetensors): read one into a model of ours,
+write one of a model of ours.
 
 A folder holds `config.json`, and either `model.safetensors` or several files that
 `model.safetensors.index.json` lists by tensor. Nothing is downloaded, and no pickle is
 opened.
+
+Terms:
+    checkpoint, safetensors, sharded checkpoint: a folder with `config.json` and the
+        weights, in one file or several -> load_checkpoint, save_checkpoint
 """
 
 import json

@@ -1,4 +1,4 @@
-"""How several matrices of ours lie in one tensor of theirs, and back.
+"""QKV packing: how several matrices of ours lie in one tensor of theirs, and back.
 
 Symbols: g KV groups, r query heads a group, k head width. Weights are [out in] on our
     side, biases [out].
@@ -9,6 +9,10 @@ Symbols: g KV groups, r query heads a group, k head width. Weights are [out in] 
     grouped   group by group: r queries, its key, its value  [g (r + 2) k]; which is
               one head at a time when g = h (GPT-NeoX, BLOOM), and queries, key, value
               when g = 1 (Falcon-7B)
+
+Terms:
+    QKV packing, fused QKV, Conv1D layout: how queries, keys and values lie in one
+        tensor of a checkpoint -> Packing
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,12 @@
-"""Weights both ways: between a model of ours and the tensors of a Hugging Face
+"""State dict both ways: between a model of ours and the tensors of a Hugging Face
 checkpoint, name by name.
 
-`names` says which tensor of theirs holds which of ours, `fused` how they lie in it. The
-numbers are copied as they stand.
+`decoder_names` and `encoder_names` pair their tensors with ours, `qkv_packing` splits
+those that hold several. The numbers are copied as they stand.
+
+Terms:
+    state dict, parameter names: a model's tensors by name, ours and Hugging Face's ->
+        load_hf_weights, hf_tensors
 """
 
 import re
@@ -22,6 +26,7 @@ from course_lib.models.checkpoints.decoder_names import (
 )
 from course_lib.models.checkpoints.encoder_names import PAIRED_TABLES, PAIRED_VARIANTS
 from course_lib.models.checkpoints.qkv_packing import PACKINGS, Packing
+from course_lib.specs.records import FFNSpec
 
 SUFFIXES = (".weight", ".bias", "")
 
@@ -195,11 +200,9 @@ def table_of(model: nn.Module) -> Table:
             f"family={family!r}: names are known for {', '.join(sorted(tables))}"
         )
     variants = {**VARIANTS, **PAIRED_VARIANTS}
-    kinds = {
-        kind
-        for layer in model.spec.layers
-        for kind in (layer.norm_layout, getattr(layer.ffn, "kind", ""))
-    }
+    kinds = {layer.norm_layout for layer in model.spec.layers}
+    ffns = (layer.ffn for layer in model.spec.layers)
+    kinds |= {ffn.kind for ffn in ffns if isinstance(ffn, FFNSpec)}
     first = (row for kind in sorted(kinds) for row in variants.get((family, kind), ()))
     return (*first, *tables[family])
 

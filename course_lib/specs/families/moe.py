@@ -44,19 +44,8 @@ def qwen3_moe(config: Config) -> ModelSpec:
     mixer = attention(
         config, window=window, bias_qkv=bias, bias_out=bias, qk_norm="head"
     )
-    step, dense = (
-        config.count("decoder_sparse_step", 1),
-        config.get("mlp_only_layers", []),
-    )
-    if not isinstance(dense, list | tuple):
-        raise ValueError(
-            f"config field 'mlp_only_layers': {dense!r} is not a list of layer indices"
-        )
     moe = narrow_experts(config, renormalise=config.flag("norm_topk_prob", False))
-    ffns = (
-        moe if i not in dense and (i + 1) % step == 0 else None
-        for i in range(config.layers())
-    )
+    ffns = sparse_ffns(config, moe)
     return causal_lm(config, tuple(decoder_layer(config, mixer, ffn) for ffn in ffns))
 
 
@@ -125,6 +114,24 @@ def glm4_moe(config: Config) -> ModelSpec:
     return causal_lm(
         config, tuple(decoder_layer(config, mixer, ffn, eps=1e-5) for ffn in ffns)
     )
+
+
+def sparse_ffns(config: Config, moe: MoESpec) -> list[MoESpec | None]:
+    """Return Qwen's pattern: the mixture in every `decoder_sparse_step`-th layer, and
+    None, for the dense FFN, in the others and in `mlp_only_layers`.
+    """
+    step, dense = (
+        config.count("decoder_sparse_step", 1),
+        config.get("mlp_only_layers", []),
+    )
+    if not isinstance(dense, list | tuple):
+        raise ValueError(
+            f"config field 'mlp_only_layers': {dense!r} is not a list of layer indices"
+        )
+    return [
+        moe if i not in dense and (i + 1) % step == 0 else None
+        for i in range(config.layers())
+    ]
 
 
 def narrow_experts(

@@ -30,7 +30,7 @@ def mamba(config: Config) -> ModelSpec:
     """Mamba blocks alone: no attention, no FFN, no positions."""
     mixer = SSMSpec(
         kind="mamba1",
-        inner=config.count("expand", 2) * config.count("hidden_size"),
+        d_inner=config.count("expand", 2) * config.count("hidden_size"),
         dt_rank=step_rank(config, "time_step_rank"),
         **state_sizes(config),
     )
@@ -48,7 +48,7 @@ def mamba2(config: Config) -> ModelSpec:
             f"config field 'num_heads': {heads} heads of {head_dim} do not make {inner}"
         )
     sizes = {
-        "inner": inner,
+        "d_inner": inner,
         "heads": heads,
         "head_dim": head_dim,
         "groups": config.count("n_groups"),
@@ -147,7 +147,7 @@ def jamba_mixer(config: Config) -> Mixer:
     """Return Jamba's Mamba block, which norms the step, B and C."""
     return SSMSpec(
         kind="mamba1",
-        inner=config.count("mamba_expand", 2) * config.count("hidden_size"),
+        d_inner=config.count("mamba_expand", 2) * config.count("hidden_size"),
         state=config.count("mamba_d_state", 16),
         conv=config.count("mamba_d_conv", 4),
         dt_rank=step_rank(config, "mamba_dt_rank"),

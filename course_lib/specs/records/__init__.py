@@ -7,15 +7,17 @@ from course_lib.specs.records.attention import (
 )
 from course_lib.specs.records.embedding import EmbeddingSpec, TransformSpec
 from course_lib.specs.records.feed_forward import FFNSpec, MoESpec
-from course_lib.specs.records.model import LayerSpec, Mixer, ModelSpec
+from course_lib.specs.records.mixer import Mixer, is_causal, window_of
+from course_lib.specs.records.model import LayerSpec, ModelSpec
 from course_lib.specs.records.norm import NormSpec
-from course_lib.specs.records.recurrent import RWKVSpec, SSMSpec
+from course_lib.specs.records.recurrent import GatedDeltaNetSpec, RWKVSpec, SSMSpec
 from course_lib.specs.records.vision import PatchSpec
 
 __all__ = [
     "AttentionSpec",
     "EmbeddingSpec",
     "FFNSpec",
+    "GatedDeltaNetSpec",
     "LatentAttentionSpec",
     "LayerSpec",
     "Mixer",
@@ -27,4 +29,6 @@ __all__ = [
     "RopeSpec",
     "SSMSpec",
     "TransformSpec",
+    "is_causal",
+    "window_of",
 ]

@@ -19,7 +19,8 @@ class RopeSpec(Sized):
 
     `pairing` "rotate_half" turns (x_i, x_{i + dim/2}); "interleaved" turns (x_{2i},
     x_{2i+1}). `scaling` holds the options of a context extension, its `rope_type`
-    ("linear", "llama3", "yarn", ...) among them.
+    ("linear", "llama3", "yarn", ...) among them. With "proportional", `dim` is the
+    whole head and the option `partial_rotary_factor` the share of pairs that turn.
     """
 
     theta: float
@@ -38,7 +39,8 @@ class AttentionSpec(Sized):
     None means k ** -0.5. `alibi`: scores fall with the distance. `relative_buckets`:
     rows of a learned bias table which this layer owns (T5 keeps one a stack, in its
     first layer, and the others read it); distances from `relative_max_distance` on
-    share a row.
+    share a row. `output_gate`: each head's output is multiplied by sigmoid(W x) before
+    the output projection (Qwen3-Next).
     """
 
     heads: int
@@ -57,6 +59,7 @@ class AttentionSpec(Sized):
     alibi: bool = False
     relative_buckets: int = 0
     relative_max_distance: int = 128
+    output_gate: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

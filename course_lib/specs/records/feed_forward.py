@@ -1,6 +1,12 @@
 """Feed-forward networks (MLP, GLU) and mixtures of experts (MoE), as records.
 
 Symbols: f FFN width, e experts. Widths in elements.
+
+Terms:
+    MoE, mixture of experts: many feed-forward networks, of which each token visits a
+        few -> MoESpec
+    router, gating network: the matrix whose scores pick a token's experts -> MoESpec
+    shared expert: an expert that every token visits -> MoESpec
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,8 @@
 """What a model is, as far as its costs and its parts go: a stack of layers between an
 embedding and a head.
 
-A layer mixes tokens (attention, latent attention, a state space, RWKV), may attend to
-an encoder (`cross`), then works on each token by itself (`ffn`). `Mixer` is the closed
-union of what may mix tokens: a function over it ends in a refusal, and
-`tests/repo/test_unions.py` walks every member through every such function.
+A layer mixes tokens (a record of the union `Mixer`), may attend to an encoder
+(`cross`), then works on each token by itself (`ffn`).
 
 Symbols: d model width, contexts in tokens.
 """
@@ -14,14 +12,12 @@ from typing import Literal
 
 from course_lib.specs.frozen import Sized
 from course_lib.specs.provenance import NOTHING_PUBLISHED, Published, Source
-from course_lib.specs.records.attention import AttentionSpec, LatentAttentionSpec
+from course_lib.specs.records.attention import AttentionSpec
 from course_lib.specs.records.embedding import PLAIN, EmbeddingSpec, TransformSpec
 from course_lib.specs.records.feed_forward import FFNSpec, MoESpec
+from course_lib.specs.records.mixer import Mixer
 from course_lib.specs.records.norm import NormSpec
-from course_lib.specs.records.recurrent import RWKVSpec, SSMSpec
 from course_lib.specs.records.vision import PatchSpec
-
-Mixer = AttentionSpec | LatentAttentionSpec | SSMSpec | RWKVSpec
 
 
 @dataclass(frozen=True, kw_only=True)

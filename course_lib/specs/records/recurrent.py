@@ -1,7 +1,17 @@
-"""Mixers with a fixed state: selective state spaces (Mamba, Mamba-2) and RWKV, as
-records.
+"""Mixers with a fixed state: selective state spaces (Mamba, Mamba-2), RWKV and gated
+DeltaNet, as records.
 
-Symbols: n state. Widths in elements.
+Symbols: n state, h heads, k key width, v value width. Widths in elements.
+
+Terms:
+    Mamba, selective state space, SSM, S6: a recurrent state whose step size, input and
+        output depend on the token -> SSMSpec
+    Mamba-2, SSD: a state space with one decay a head, whose step is a matrix product
+        over chunks -> SSMSpec
+    RWKV: a recurrent layer with a decay for each channel, in place of attention ->
+        RWKVSpec
+    gated DeltaNet, gated delta rule, delta rule: a matrix from keys to values that
+        decays, and is corrected where it errs for a new key -> GatedDeltaNetSpec
 """
 
 from dataclasses import dataclass
@@ -15,12 +25,12 @@ class SSMSpec(Sized):
     """A selective state space: Mamba ("mamba1", uses `dt_rank`) or Mamba-2 ("mamba2",
     uses heads and groups).
 
-    `inner` is the expanded width; its state holds inner * state elements and the
+    `d_inner` is the expanded width; its state holds d_inner * state elements and the
     convolution's last inputs. `inner_norm`: Jamba's norms on dt, B and C.
     """
 
     kind: Literal["mamba1", "mamba2"]
-    inner: int
+    d_inner: int
     state: int
     conv: int
     dt_rank: int | None = None
@@ -39,3 +49,35 @@ class RWKVSpec(Sized):
     """
 
     width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedDeltaNetSpec(Sized):
+    """Gated DeltaNet: linear attention whose state forgets by a gate and is corrected
+    by the delta rule.
+
+    Each of `value_heads` keeps a state of key_dim * value_dim elements; it shares its
+    queries and keys with value_heads / key_heads others. A short convolution of width
+    `conv` runs over queries, keys and values before that, a normed and gated output
+    after it.
+
+    Source: Yang et al. 2024, Gated Delta Networks, arXiv 2412.06464.
+    """
+
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    conv: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        counts = self.key_heads, self.value_heads
+        if (
+            all(isinstance(n, int) for n in counts)
+            and self.value_heads % self.key_heads
+        ):
+            raise ValueError(
+                f"value_heads={self.value_heads} is not a multiple of "
+                f"key_heads={self.key_heads}"
+            )

@@ -1,6 +1,9 @@
 """Images as input: patch embedding as a record.
 
 Symbols: widths and image sides in pixels.
+
+Terms:
+    patch embedding: a picture cut into squares, each projected to a vector -> PatchSpec
 """
 
 from dataclasses import dataclass

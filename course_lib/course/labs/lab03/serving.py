@@ -10,8 +10,9 @@ from collections.abc import Callable
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.flops import flops_per_token
 from course_lib.costs.hardware import Hardware
+from course_lib.costs.latency import request_latency
 from course_lib.costs.roofline import decode_step_time, prefill_time, weights_read
-from course_lib.costs.serving import max_concurrency, request_latency, weight_bytes
+from course_lib.costs.serving import max_concurrency, weight_bytes
 from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.records import ModelSpec

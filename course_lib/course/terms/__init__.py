@@ -1,0 +1,1 @@
+"""The index of terms: read from the modules' headers, and where each is taught."""
