@@ -5,6 +5,10 @@ A chat model has no memory: every turn, it is given the whole conversation again
 of that text is the same as a turn ago, and so are its keys and values. So the cache is
 kept, and of a new turn's tokens only those run that follow the longest stretch in
 common. That is a prefix cache for one user.
+
+Terms:
+    conversation, multi-turn chat: turns read as one growing text, of which only the new
+        tokens run -> Conversation
 """
 
 from collections.abc import Iterator

@@ -1,5 +1,9 @@
 """Streaming: the tokens of one row given out one by one, and their text as soon as it
 can be shown.
+
+Terms:
+    streaming, token stream: tokens given out while the answer is still being written ->
+        stream, text_pieces
 """
 
 from collections.abc import Callable, Iterable, Iterator

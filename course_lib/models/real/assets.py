@@ -2,6 +2,10 @@
 
 `make models` puts them into `.models/` at the root of the repository, or into the
 folder that COURSE_MODELS names. Nothing here fetches anything.
+
+Terms:
+    trained models, model assets: published weights that are fetched once, pinned by a
+        checksum -> Asset, checked_folder
 """
 
 import hashlib

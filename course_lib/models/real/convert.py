@@ -6,6 +6,10 @@ is the same every time. So it is written beside the source: `config.json`,
 `model.safetensors` (float32, 538 MB for SmolLM2-135M), `tokenizer.json`,
 `chat_template.jinja`, and `converted.json` with the checksums of what it was made from
 and of what was made.
+
+Terms:
+    weight conversion, converted checkpoint: the same weights written in another format,
+        once -> convert, converted_folder
 """
 
 import json

@@ -24,6 +24,13 @@ of 44 in llama.cpp's own pull request 22611. `rows_by_halves` moves them back.
 Source: the GGUF specification of ggml-org/ggml; `LlamaModel.permute` of llama.cpp's
 `convert_hf_to_gguf.py`; the two customs, ggml-org/llama.cpp#7481; the accident,
 https://github.com/ggml-org/llama.cpp/pull/22611.
+
+Terms:
+    GGUF: llama.cpp's file format, metadata and quantised tensors in one file ->
+        LlamaFile
+    Q4_1, block quantisation, dequantisation: 32 weights of 4 bits with a scale and a
+        least value, and back to float32 -> LlamaFile
+    permuted Q and K: rows moved from one RoPE pairing to the other -> rows_by_halves
 """
 
 import re

@@ -5,6 +5,13 @@ sentence encoder.
                    every figure measured on it is one of the 4-bit model, dequantised
                    (its word table has 8 bits)
     minilm-l6      all-MiniLM-L6-v2 of sentence-transformers, float32
+
+Terms:
+    SmolLM2, small language model: a trained chat model of 135 million parameters ->
+        load_real, RealLM
+    sentence encoder, sentence embedding, MiniLM: one vector a text -> SentenceEncoder
+    mean pooling: the mean of the last layer's vectors over a text's own tokens ->
+        SentenceEncoder
 """
 
 import json

@@ -4,6 +4,13 @@ The tokenizer of SmolLM2 is byte-level BPE: text is cut into words, the words in
 bytes, and learned merges join them. Where it is cut is a part of the tokenizer. The
 GGUF file names the custom, `smollm`: every digit is a piece of its own, and then
 GPT-2's cuts.
+
+Terms:
+    pre-tokenization, pre-tokenizer: where text is cut before merges are applied ->
+        tokenizer_from_gguf
+    published tokenizer: the tokens that a trained model was trained on -> RealTokenizer
+    Jinja chat template, apply_chat_template: a conversation as the text that a model
+        was trained on -> render_template, RealTokenizer
 """
 
 from collections.abc import Mapping, Sequence
