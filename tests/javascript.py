@@ -18,7 +18,7 @@ STATIC = Path(__file__).parents[1] / "book" / "_static"
 CALCULATOR = tuple(f"calculator-{part}.js" for part in ("words", "choice", "core"))
 """What a calculator needs to be worked out without its page, after its functions."""
 
-READER = tuple(f"calculator-{part}.js" for part in ("maths", "repr", "python", "json"))
+READER = tuple(f"calculator-{part}.js" for part in ("maths", "values", "repr", "python", "json"))
 """What the translated library stands on, before it."""
 
 

@@ -22,7 +22,7 @@ from course_lib.specs.loader import load_spec
 
 SCRIPTS = tuple(
     f"calculator-{part}.js"
-    for part in ("repr", "python", "config-data", "json", "reader", "config")
+    for part in ("values", "repr", "python", "config-data", "json", "reader", "config")
 )
 SHOWN = (
     "gpt2",

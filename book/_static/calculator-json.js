@@ -66,6 +66,7 @@ globalThis.calculatorJson = (() => {
       const value = Number(found[0]);
       if (!Number.isFinite(value)) this.fail("a smaller number");
       this.at = pattern.lastIndex;
+      if (Math.abs(value) > Number.MAX_SAFE_INTEGER && /^-?\d+$/.test(found[0])) this.fail("a whole number below 9.0e15");
       const written = found[1] !== undefined || found[2] !== undefined;
       return written && Number.isInteger(value) ? new Float(value) : value;
     }

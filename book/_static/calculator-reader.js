@@ -1,7 +1,7 @@
 /* What a pasted config.json says, without a page: its summary and the fields that it was read from, or why not. */
 globalThis.calculatorReader = (() => {
   "use strict";
-  const { ValueError, text } = globalThis.calculatorPython;
+  const { ValueError, Float, text } = globalThis.calculatorPython;
   const { parse, NotJson } = globalThis.calculatorJson;
   const { Config, spec, summary } = globalThis.calculatorConfig;
   const LONGEST = 60;
@@ -27,6 +27,10 @@ globalThis.calculatorReader = (() => {
     return written.length > LONGEST ? `${written.slice(0, LONGEST).join("")}…` : written.join("");
   }
 
+  const plain = (value) => (value instanceof Float ? value.value : value);
+  const numbers = (record) =>
+    Object.fromEntries(record.fieldsOf.table.map(([name]) => [name, plain(record[name])]));
+
   /* {summary, family, read: [[field, value, given]], unread} or {error}; `broken` where the reader itself fails. */
   function read(pasted, tokens, bytesPerElement) {
     try {
@@ -38,7 +42,7 @@ globalThis.calculatorReader = (() => {
       }
       const given = (name) => (fields.get(name) ?? null) !== null;
       return {
-        summary: found,
+        summary: numbers(found),
         family: model.family,
         read: [...asked].map(([name, value]) => [name, shown(value), given(name)]),
         unread: [...fields.keys()].filter((name) => !asked.has(name)).map(shown),

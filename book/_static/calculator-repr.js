@@ -1,6 +1,7 @@
 /* Values as Python writes them in an error: repr, str and the format g. */
-globalThis.calculatorRepr = (isFloat) => {
+globalThis.calculatorRepr = (values) => {
   "use strict";
+  const { isFloat, isInt, Tuple, Range, Frozen, fail } = values;
   const ESCAPES = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
   function escaped(letter, quote) {
@@ -19,6 +20,7 @@ globalThis.calculatorRepr = (isFloat) => {
 
   /* Digits of a float: with an exponent from 1e16 on and below 1e-4. */
   function number(value) {
+    if (!Number.isFinite(value)) return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
     const size = Math.abs(value);
     if (size !== 0 && (size >= 1e16 || size < 1e-4)) {
       const [digits, power] = value.toExponential().split("e");
@@ -33,14 +35,40 @@ globalThis.calculatorRepr = (isFloat) => {
     if (typeof value === "boolean") return value ? "True" : "False";
     if (typeof value === "string") return quoted(value);
     if (isFloat(value)) return number(Number(value));
-    if (Array.isArray(value)) return `[${value.map(repr).join(", ")}]`;
-    if (value instanceof Map) return `{${[...value].map(([name, one]) => `${repr(name)}: ${repr(one)}`).join(", ")}}`;
-    return String(value);
+    if (isInt(value)) return Number.isSafeInteger(value) ? String(value) : fail("OverflowError", "a whole number past 2^53");
+    if (value instanceof Tuple) return `(${value.map(repr).join(", ")}${value.length === 1 ? "," : ""})`;
+    if (Array.isArray(value) && !(value instanceof Range)) return `[${value.map(repr).join(", ")}]`;
+    if (value instanceof Map && !value.tallies) {
+      const inside = `{${[...value].map(([name, one]) => `${repr(name)}: ${repr(one)}`).join(", ")}}`;
+      return value instanceof Frozen ? `FrozenMapping(${inside})` : inside;
+    }
+    if (!value?.fieldsOf) return fail("TypeError", "this is not written out on the page");
+    const { name, table } = value.fieldsOf;
+    return `${name}(${table.map(([field]) => `${field}=${repr(value[field])}`).join(", ")})`;
+  }
+
+  /* The format g: six digits, half to even, with an exponent from 1e6 on and below 1e-4. */
+  function general(value) {
+    if (!isFloat(value) && !isInt(value)) fail("TypeError", "the format g of what is no number");
+    const size = Math.abs(Number(value));
+    const sign = Number(value) < 0 || (isFloat(value) && Object.is(Number(value), -0)) ? "-" : "";
+    if (!Number.isFinite(size)) return number(Number(value));
+    const [shown, power] = rounded(size).split("e");
+    const trimmed = (digits) => (digits.includes(".") ? digits.replace(/\.?0+$/, "") : digits);
+    if (power < -4 || power >= 6) return `${sign}${trimmed(shown)}e${power[0]}${power.slice(1).padStart(2, "0")}`;
+    return sign + trimmed(Number(`${shown}e${power}`).toFixed(5 - power));
+  }
+
+  /* Six digits with their power. JavaScript rounds a tie up; Python rounds it to the even digit. */
+  function rounded(size) {
+    const all = size.toExponential(60);
+    const tie = /^(\d\.\d{4}[02468])50*e/.exec(all);
+    return tie ? `${tie[1]}e${all.split("e")[1]}` : size.toExponential(5);
   }
 
   return {
     repr,
     text: (value) => (typeof value === "string" ? value : repr(value)),
-    general: (value) => String(Number(Number(value).toPrecision(6))),
+    general,
   };
 };

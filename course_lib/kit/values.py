@@ -1,15 +1,15 @@
 """Measured values: a notebook records a number once; pages, the ledger and cards read
 it from there.
 
-`record` is the last expression of a cell. The number travels in the cell's stored
-output, so a page that shows it cannot drift from the run that produced it.
+`record` is the last expression of a cell. The numbers travel in the cell's stored
+output, so a page that shows them cannot drift from the run that produced them.
 `read_values` is the other end.
 """
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 MIME = "application/vnd.course.value+json"
@@ -40,47 +40,68 @@ class Value:
         )
         return f"{number} {self.unit}".strip()
 
+
+@dataclass(frozen=True)
+class Recorded:
+    """Values recorded together. Jupyter shows one a line and stores all of them."""
+
+    values: tuple[Value, ...]
+
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        payload = {
-            "name": self.name,
-            "value": self.value,
-            "unit": self.unit,
-            "digits": self.digits,
-        }
-        return {"text/plain": f"{self.name} = {self.text()}", MIME: payload}
+        lines = [f"{value.name} = {value.text()}" for value in self.values]
+        payload = [asdict(value) for value in self.values]
+        return {"text/plain": "\n".join(lines), MIME: payload}
 
 
-def record(name: str, value: float | int, unit: str = "", digits: int = 3) -> Value:
-    """Record one measured or computed number under `name`, as the last expression of a
-    cell.
+def record(**values: float | int | tuple) -> Recorded:
+    """Record measured or computed numbers, as the last expression of a cell.
 
     Args:
-        name: identifier, unique in its notebook (letters, digits, underscores).
-        value: a finite number.
-        unit: what the number counts, as prose prints it ("GiB", "ms", "x"); empty for a
-            pure ratio.
-        digits: significant digits shown in prose, at least 1. The stored value is not
-            rounded.
+        values: one keyword a number. The keyword is its name, unique in the notebook.
+            The number is finite and stands alone or with its unit, as prose prints it
+            ("GiB", "ms", "times"; empty for a pure ratio), and the significant digits
+            that prose shows, at least 1 (3): `7`, `(10.0, "GiB")`, `(0.23, "", 2)`.
+            The stored number is not rounded.
     Returns:
-        A `Value`; Jupyter shows it as one line and stores it for `read_values`.
+        The `Value`s, which Jupyter shows as one line each and stores for `read_values`.
     Raises:
-        ValueError: if `name` is not an identifier, `value` is not a finite number, or
-        `digits` < 1.
+        ValueError: if there is no value, a name is not an identifier, or a value is
+        none of the three forms; the message names the argument.
+
+    >>> found = record(kv_32k=(10.0, "GiB"), share=(0.23571, "", 2), requests=7)
+    >>> [value.text() for value in found.values]
+    ['10 GiB', '0.24', '7']
     """
+    if not values:
+        raise ValueError("no value: allowed is one keyword a number, as name=number")
+    return Recorded(tuple(_value(name, given) for name, given in values.items()))
+
+
+def _value(name: str, given: object) -> Value:
+    """Return what one keyword of `record` gives."""
     if not name.isidentifier():
         raise ValueError(
             f"name={name!r}: allowed are letters, digits and underscores, not "
             "starting with a digit"
         )
+    parts = given if isinstance(given, tuple) else (given,)
+    if not 1 <= len(parts) <= 3:
+        raise ValueError(
+            f"{name}={given!r}: allowed are number, (number, unit) and "
+            "(number, unit, digits)"
+        )
+    number, unit, digits = (*parts, *("", 3)[len(parts) - 1 :])
     if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not math.isfinite(value)
+        isinstance(number, bool)
+        or not isinstance(number, int | float)
+        or not math.isfinite(number)
     ):
-        raise ValueError(f"value={value!r}: allowed is a finite int or float")
-    if digits < 1:
-        raise ValueError(f"digits={digits}: allowed is 1 or more")
-    return Value(name, value, unit, digits)
+        raise ValueError(f"{name}={number!r}: allowed is a finite int or float")
+    if not isinstance(unit, str):
+        raise ValueError(f"{name}: unit={unit!r}: allowed is text")
+    if isinstance(digits, bool) or not isinstance(digits, int) or digits < 1:
+        raise ValueError(f"{name}: digits={digits!r}: allowed is 1 or more")
+    return Value(name, number, unit, digits)
 
 
 def read_values(notebook: str | Path) -> Mapping[str, Value]:
@@ -104,7 +125,7 @@ def read_values(notebook: str | Path) -> Mapping[str, Value]:
 def cell_values(cell: Mapping) -> list[Value]:
     """Return the values recorded in the stored outputs of one notebook cell."""
     bundles = (output.get("data", {}) for output in cell.get("outputs", []))
-    return [Value(**bundle[MIME]) for bundle in bundles if MIME in bundle]
+    return [Value(**fields) for bundle in bundles for fields in bundle.get(MIME, [])]
 
 
 def _significant(value: float, digits: int) -> str:

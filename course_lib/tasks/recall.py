@@ -2,6 +2,7 @@
 this token before.
 
     induction            7 2 9 4 | 7 2 9 4        a text, then the same text again
+    ... varying periods  7 2 9 | 7 2 9 | 7 2      each row after its own number
     associative recall   a 5 c 3 b 8 | c 3 a 5    keys with values, then some keys again
 
 The answer follows from the text alone and from nothing that training taught, so these
@@ -52,40 +53,64 @@ def induction(
     generator: torch.Generator,
     *,
     part: str = "train",
+    periods: tuple[int, int] | None = None,
 ) -> Recall:
-    """Draw rows that say `length` different tokens and then say them again in the same
+    """Draw rows that say some different tokens and then say them again in the same
     order.
+
+    With one period for all rows the answer always stands `length - 1` places back: one
+    layer of attention finds it by that distance alone, whatever the tokens are. Periods
+    that vary from row to row take this away; then it takes two layers, one that marks
+    what followed each token and one that looks the token up.
 
     Args:
         batch: b.
-        length: tokens of one half; t is twice that.
-        vocab: tokens are drawn from 0 to vocab - 1, without repetition in a row, so
+        length: half of a row; t is twice that.
+        vocab: tokens are drawn from 0 to vocab - 1, without repetition in a period, so
             that one look back is enough and the answer is unique.
         generator: a CPU generator; the only source of chance.
         part: "train" or "valid"; rows never fall into both.
+        periods: (shortest, longest): each row repeats after a number of tokens of its
+            own, all numbers from shortest to longest equally likely, as often as t
+            holds. None repeats every row after `length` tokens, once.
 
     Returns:
-        tokens [b, 2 length]; the mask is True in the second half after its first token.
+        tokens [b, 2 length]; the mask is True after the first token that was said
+        before.
 
     Raises:
-        ValueError: `batch` is below 1, `length` below 2 or above `vocab`, or `part` is
+        ValueError: `batch` is below 1; not 2 <= shortest <= longest <= vocab with
+        longest < 2 length (so for `length` where no periods are given); or `part` is
         unknown.
 
     >>> rows = induction(1, 4, 10, torch.Generator().manual_seed(0))
     >>> rows.tokens.tolist(), rows.mask.int().tolist()
     ([[2, 3, 4, 8, 2, 3, 4, 8]], [[0, 0, 0, 0, 0, 1, 1, 1]])
+    >>> draw = torch.Generator().manual_seed(0)
+    >>> induction(2, 4, 10, draw, periods=(2, 6)).tokens.tolist()
+    [[0, 1, 2, 8, 9, 6, 0, 1], [0, 6, 1, 7, 2, 3, 0, 6]]
     """
-    if batch < 1 or not 2 <= length <= vocab:
+    shortest, longest = periods or (length, length)
+    if batch < 1 or not 2 <= shortest <= longest <= min(vocab, 2 * length - 1):
         raise ValueError(
-            f"batch={batch}, length={length}, vocab={vocab}: allowed are batch >= 1, "
-            "2 <= length <= vocab"
+            f"batch={batch}, length={length}, vocab={vocab}, periods={periods}: "
+            "allowed are batch >= 1, 2 <= shortest <= longest <= vocab, "
+            "longest < 2 length"
         )
+    place = torch.arange(2 * length)
 
     def rows(count: int) -> Tensor:
-        return _different(count, length, vocab, generator).repeat(1, 2)
+        period = torch.full((count, 1), length)
+        if periods:
+            period = torch.randint(
+                shortest, longest + 1, (count, 1), generator=generator
+            )
+        said = _different(count, longest, vocab, generator)
+        return said.gather(1, place % period)
 
-    mask = torch.arange(2 * length) > length
-    return Recall(_of_part(rows, batch, part), mask.expand(batch, -1))
+    tokens = _of_part(rows, batch, part)
+    period = 1 + (tokens[:, 1:] == tokens[:, :1]).int().argmax(1, keepdim=True)
+    return Recall(tokens, place > period)
 
 
 def associative_recall(

@@ -158,16 +158,29 @@ def sample_items(
 
 
 def pad_rows(
-    rows: Sequence[Shaped[Tensor, " _"]], *, value: int | bool = BYTE_TOKENS.pad
+    rows: Sequence[Shaped[Tensor, " _"]],
+    *,
+    value: int | bool = BYTE_TOKENS.pad,
+    side: str = "right",
 ) -> Shaped[Tensor, "b t"]:
-    """Stack rows of unlike length and one dtype, filled up on the right with `value`.
+    """Stack rows of unlike length and one dtype, filled up with `value`.
+
+    Args:
+        rows: one or more.
+        value: of the padding.
+        side: "right" to train; "left" to write on, as all rows then end together.
 
     Raises:
-        ValueError: there is no row.
+        ValueError: there is no row, or the side is another word.
 
-    >>> pad_rows([torch.tensor([1, 2, 3]), torch.tensor([4])], value=0).tolist()
-    [[1, 2, 3], [4, 0, 0]]
+    >>> rows = [torch.tensor([1, 2, 3]), torch.tensor([4])]
+    >>> pad_rows(rows, value=0).tolist(), pad_rows(rows, value=0, side="left").tolist()
+    ([[1, 2, 3], [4, 0, 0]], [[1, 2, 3], [0, 0, 4]])
     """
     if not rows:
         raise ValueError("rows is empty: allowed is one row or more")
-    return nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
+    if side not in ("left", "right"):
+        raise ValueError(f"side={side!r}: allowed are 'left' and 'right'")
+    return nn.utils.rnn.pad_sequence(
+        list(rows), batch_first=True, padding_value=value, padding_side=side
+    )

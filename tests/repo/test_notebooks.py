@@ -1,6 +1,8 @@
 """What a notebook of the course holds: it was run from top to bottom, and every part does its work."""
 
+import ast
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -8,6 +10,7 @@ from .repository import ROOT, code_cells, ids, notebook, notebooks, source, tags
 
 NOTEBOOKS = notebooks()
 LONGEST_CELL = 30
+REMOVED = "remove-cell"
 LARGEST = 500_000
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=ids(NOTEBOOKS))
@@ -33,8 +36,36 @@ def test_it_ran_without_error_and_without_a_word_on_stderr(path):
 @each_notebook
 def test_it_is_small_and_its_cells_are_short(path):
     assert (ROOT / path).stat().st_size <= LARGEST
-    lines = {source(cell)[:40]: source(cell).count("\n") + 1 for cell in code_cells(path)}
+    shown = [cell for cell in code_cells(path) if REMOVED not in tags(cell)]
+    lines = {source(cell)[:40]: source(cell).count("\n") + 1 for cell in shown}
     assert {start: count for start, count in lines.items() if count > LONGEST_CELL} == {}
+
+
+def only_records(cell) -> bool:
+    """Say whether a code cell holds one call of `record` and nothing else."""
+    body = ast.parse(source(cell)).body
+    return len(body) == 1 and calls_record(body[0])
+
+
+def calls_record(statement) -> bool:
+    call = getattr(statement, "value", None)
+    return isinstance(call, ast.Call) and getattr(call.func, "id", "") == "record"
+
+
+@each_notebook
+def test_a_cell_that_only_records_is_not_on_the_page_and_no_other_is_removed(path):
+    for cell in code_cells(path):
+        assert only_records(cell) == (REMOVED in tags(cell)), source(cell)[:60]
+
+
+@each_notebook
+def test_values_are_recorded_by_the_last_statement_in_as_few_cells_as_may_be(path):
+    cells = notebook(path)["cells"]
+    for cell in code_cells(path):
+        *before, _ = ast.parse(source(cell)).body or [None]
+        assert [s for s in before if calls_record(s)] == [], "record is the last statement"
+    removed = [cell["cell_type"] == "code" and only_records(cell) for cell in cells]
+    assert [i for i, pair in enumerate(pairwise(removed)) if all(pair)] == [], "adjacent: one call does it"
 
 
 @each_notebook

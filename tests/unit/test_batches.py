@@ -101,6 +101,7 @@ def test_every_item_is_drawn_and_the_stream_decides():
     [
         (lambda: batches.masked_loss(*example()[:2], torch.zeros(3, 5).bool()), "mask is False"),
         (lambda: batches.pad_rows([]), "rows is empty"),
+        (lambda: batches.pad_rows([torch.arange(2)], side="top"), "side='top'"),
         (lambda: batches.sample_items([], 1, torch.Generator()), "0 items"),
         (lambda: batches.sample_items([1], 0, torch.Generator()), "count=0"),
     ],

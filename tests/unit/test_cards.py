@@ -279,7 +279,7 @@ def test_combinations_are_all_or_as_many_as_allowed_and_different(parameters):
 
 
 def predict(root, **fields):
-    stored = {"data": record("total", 10.5, "GiB")._repr_mimebundle_()}
+    stored = {"data": record(total=(10.5, "GiB"))._repr_mimebundle_()}
     path = root / "notebooks" / "03_kv_cache" / "01_x.ipynb"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"cells": [{"cell_type": "code", "outputs": [stored]}]}), encoding="utf-8")

@@ -58,8 +58,9 @@ def changed(**fields):
 
 
 def write_notebook(root):
-    """Write a notebook with two tagged cells under two headings, one of them with a recorded value."""
-    stored = {"output_type": "execute_result", "data": record("total", 10.0, "GiB")._repr_mimebundle_()}
+    """Write a notebook with two tagged cells under two headings, one with values, and a removed one."""
+    stored = {"output_type": "execute_result", "data": record(total=(10.0, "GiB"))._repr_mimebundle_()}
+    more = {"output_type": "execute_result", "data": record(a=1, b=(2.5, "s"))._repr_mimebundle_()}
     tagged = {"cell_type": "code", "source": "assert True", "metadata": {"tags": [CELL["tag"]]}}
     cells = [
         {
@@ -71,6 +72,7 @@ def write_notebook(root):
         {"cell_type": "code", "source": "", "metadata": {}, "outputs": [stored]},
         {"cell_type": "markdown", "source": "## Exactly", "metadata": {}},
         tagged | {"outputs": [stored]},
+        tagged | {"outputs": [more], "metadata": {"tags": [CELL["tag"], "remove-cell"]}},
     ]
     path = root / "notebooks" / f"{CELL['notebook']}.ipynb"
     path.parent.mkdir(parents=True)
@@ -178,14 +180,24 @@ def test_tagged_cells_are_found_with_their_headings_and_values(tmp_path):
     found = tagged_cells(tmp_path, CELL)
     assert found.title == "How many"
     assert found.places == (("claim-kv-formula", "By hand"), ("claim-kv-formula-2", "Exactly"))
-    assert [(anchor, value.text()) for anchor, value in found.values] == [("claim-kv-formula-2", "10 GiB")]
+    shown = [(anchor, value.text()) for anchor, value in found.values]
+    assert shown == [("claim-kv-formula-2", text) for text in ("10 GiB", "1", "2.5 s")]
+
+
+def test_a_removed_cell_alone_is_no_place_to_link_to(tmp_path):
+    write_notebook(tmp_path)
+    path = tmp_path / "notebooks" / f"{CELL['notebook']}.ipynb"
+    cells = json.loads(path.read_text())["cells"]
+    path.write_text(json.dumps({"cells": [cells[0], cells[-1], *cells[1:-1]]}))
+    with pytest.raises(ValueError, match="has no code cell on the page tagged claim-kv-formula"):
+        tagged_cells(tmp_path, CELL)
 
 
 @pytest.mark.parametrize(
     ("item", "message"),
     [
         (CELL | {"notebook": "03_kv_cache/none"}, "notebooks/03_kv_cache/none.ipynb is not there"),
-        (CELL | {"tag": "claim-other"}, "has no code cell tagged claim-other"),
+        (CELL | {"tag": "claim-other"}, "has no code cell on the page tagged claim-other"),
         (CALL | {"expected": 1}, "is 327680, expected 1"),
         (CALL | {"arguments": {}}, "raised TypeError"),
         (CALL | {"call": "course_lib.costs.cache.nothing"}, "raised AttributeError"),

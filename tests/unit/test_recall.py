@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib.tasks.recall import UNKNOWN, answers, associative_recall, in_valid, induction
+from course_lib.tasks.recall import UNKNOWN, _different, answers, associative_recall, in_valid, induction
 
 
 def stream(seed=0):
@@ -30,6 +30,7 @@ def test_answers_equal_the_plain_walk(row):
 def test_what_is_marked_is_determined(part):
     for rows in (
         induction(50, 9, 20, stream(), part=part),
+        induction(50, 9, 20, stream(), part=part, periods=(3, 15)),
         associative_recall(50, 8, 5, 30, stream(), part=part),
     ):
         assert rows.tokens.shape == rows.mask.shape and len(rows.tokens) == 50
@@ -42,6 +43,33 @@ def test_induction_repeats_different_tokens():
     first, second = rows.tokens.split(6, dim=1)
     assert torch.equal(first, second) and (first.sort(dim=1).values == torch.arange(6)).all()
     assert rows.mask.sum(dim=1).unique().tolist() == [5]
+
+
+def test_periods_vary_from_row_to_row_and_the_mask_is_all_that_is_known():
+    rows = induction(400, 8, 20, stream(), periods=(3, 9))
+    assert rows.tokens.shape == (400, 16)
+    known = answers(rows.tokens) != UNKNOWN
+    assert torch.equal(rows.mask, known)
+    periods = 15 - rows.mask.sum(dim=1)
+    assert sorted(periods.unique().tolist()) == list(range(3, 10))
+    for row, period in zip(rows.tokens.tolist(), periods.tolist(), strict=True):
+        assert len(set(row[:period])) == period and row[period:] == row[:-period]
+    assert (rows.tokens.amax(), rows.tokens.amin()) == (19, 0)
+
+
+def test_without_periods_the_stream_is_what_it_was():
+    plain = _different(30, 6, 12, stream()).repeat(1, 2)
+    kept = plain[~in_valid(plain)]
+    assert torch.equal(induction(len(kept), 6, 12, stream()).tokens[: len(kept)][:5], kept[:5])
+
+
+@pytest.mark.parametrize(
+    ("length", "vocab", "periods"),
+    [(4, 9, (1, 3)), (4, 9, (5, 3)), (4, 9, (2, 8)), (9, 9, (2, 10)), (1, 9, None), (10, 9, None)],
+)
+def test_periods_that_do_not_fit_are_refused(length, vocab, periods):
+    with pytest.raises(ValueError, match=rf"length={length}, vocab={vocab}, periods="):
+        induction(2, length, vocab, stream(), periods=periods)
 
 
 def test_recall_asks_for_stored_keys():

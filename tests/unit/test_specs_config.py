@@ -158,7 +158,7 @@ def test_a_size_of_the_wrong_kind_is_named(family, field, value):
 )
 def test_a_variant_that_is_not_built_is_refused_by_name(family, field, value):
     with pytest.raises(ValueError, match=rf"\b{field}\b"):
-        spec_from_hf_config(ONE_OF_EACH[family] | {field: value})
+        spec_from_hf_config(EXAMPLES[family] | {field: value})
 
 
 def test_an_unknown_family_is_refused_with_the_list():

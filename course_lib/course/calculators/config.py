@@ -13,15 +13,11 @@ from course_lib.course.calculators.inputs import INPUTS
 from course_lib.course.calculators.printing import latex, shortest
 from course_lib.course.calculators.symbolic import symbolic_model
 from course_lib.course.calculators.translate import imported, translated
+from course_lib.course.calculators.vocabulary import BUILTINS
 from course_lib.specs.loader import list_specs, read_entry
 
 ROOTS = ("course_lib.specs.from_hf", "course_lib.costs.summary")
 """The two modules that the page calls; what these import is translated before them."""
-BUILTINS = (
-    "ValueError, all, any, bool, dict, enumerate, float, getattr, int, is_symbol, "
-    "isinstance, len, list, map, math, max, min, next, object, range, sorted, str, "
-    "sum, tuple, type, zip"
-)
 LEFT_OUT = (
     "FrozenMapping",
     "spec_from_hf_config",
@@ -75,8 +71,7 @@ def script() -> str:
         "course_lib.costs. */\n"
         "globalThis.calculatorConfig = (() => {\n"
         '"use strict";\nconst py = globalThis.calculatorPython;\n'
-        "const { floorDivide } = globalThis.calculatorMaths;\n"
-        f"const {{ {BUILTINS} }} = py.builtins;\n"
+        f"const {{ {', '.join(sorted(BUILTINS))} }} = py.builtins;\n"
         f"const modules = {{}};\n{translated(imported(ROOTS), LEFT_OUT)}"
         'const { Config } = modules["course_lib.specs.reader"];\n'
         'const { spec_from_fields: spec } = modules["course_lib.specs.from_hf"];\n'

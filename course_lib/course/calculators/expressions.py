@@ -9,67 +9,18 @@ its name, so a parser that needs one says so when the pages are built.
 
 import ast
 import json
+import sys
 
-RESERVED = frozenset(
-    (
-        "case",
-        "catch",
-        "const",
-        "default",
-        "delete",
-        "export",
-        "function",
-        "let",
-        "new",
-        "this",
-        "var",
-    )
+from course_lib.course.calculators.vocabulary import (
+    COMPARED,
+    COMPUTED,
+    LARGEST,
+    METHODS,
+    name,
+    refused,
+    refused_as,
+    text,
 )
-METHODS = frozenset(
-    ("endswith", "get", "items", "join", "rpartition", "update", "values")
-)
-"""Methods of Python's strings and mappings, which `py.method` finds on what it is
-given.
-"""
-COMPARED = {
-    ast.Eq: "py.eq({}, {})",
-    ast.NotEq: "!py.eq({}, {})",
-    ast.Is: "({} === {})",
-    ast.IsNot: "({} !== {})",
-    ast.In: "py.has({1}, {0})",
-    ast.NotIn: "!py.has({1}, {0})",
-    ast.Lt: "({} < {})",
-    ast.LtE: "({} <= {})",
-    ast.Gt: "({} > {})",
-    ast.GtE: "({} >= {})",
-}
-COMPUTED = {
-    ast.Add: "py.add({}, {})",
-    ast.Sub: "({} - {})",
-    ast.Mult: "py.mul({}, {})",
-    ast.Div: "({} / {})",
-    ast.FloorDiv: "floorDivide({}, {})",
-    ast.Mod: "py.mod({}, {})",
-    ast.Pow: "(({}) ** {})",
-    ast.BitOr: "py.union({}, {})",
-}
-
-
-def refused(node: ast.AST) -> ValueError:
-    """Return the error for a construct that is not translated."""
-    where = f"line {node.lineno}" if hasattr(node, "lineno") else "somewhere"
-    return ValueError(
-        f"{type(node).__name__} on {where}: not among what is translated to JavaScript"
-    )
-
-
-def name(python: str) -> str:
-    """Return a name that JavaScript allows.
-
-    >>> name("width"), name("default")
-    ('width', 'default_')
-    """
-    return f"{python}_" if python in RESERVED else python
 
 
 def expression(node: ast.expr) -> str:
@@ -80,7 +31,7 @@ def expression(node: ast.expr) -> str:
         it).
 
     >>> expression(ast.parse("width // heads + 1", mode="eval").body)
-    'py.add(floorDivide(width, heads), 1)'
+    'py.add(py.floordiv(width, heads), 1)'
     """
     handler = _EXPRESSIONS.get(type(node))
     if handler is None:
@@ -102,18 +53,17 @@ def arguments(node: ast.Call) -> str:
     return ", ".join([*parts, f"py.kw({', '.join(pairs)})"] if pairs else parts)
 
 
-def text(value: str) -> str:
-    """Return a string literal."""
-    return json.dumps(value)
-
-
 def _constant(node: ast.Constant) -> str:
     value = node.value
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, float) and value == int(value):
-        return f"py.float({value!r})"
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+        raise refused_as(f"The number {value}", node)
+    if isinstance(value, float):
+        return f"py.float({value!r})" if value == int(value) else repr(value)
+    if isinstance(value, int):
+        if value >= LARGEST:
+            raise refused_as(f"The number {value}", node)
         return repr(value)
     if isinstance(value, str):
         return text(value)
@@ -137,12 +87,32 @@ def _call(node: ast.Call) -> str:
 
 
 def _compare(node: ast.Compare) -> str:
+    """Return a comparison. The middle of a chain is written twice, so it may only be a
+    name, a field or a constant; identity is asked of None, True, False and names.
+    """
+    if not all(map(is_plain, node.comparators[:-1])):
+        raise refused_as("A chain of comparisons over a call", node)
+    for operator, side in zip(node.ops, node.comparators, strict=True):
+        if isinstance(operator, ast.Is | ast.IsNot) and not (
+            isinstance(side, ast.Name)
+            or (isinstance(side, ast.Constant) and side.value in (None, True, False))
+        ):
+            raise refused_as("Identity with a value", node)
     sides = [expression(side) for side in (node.left, *node.comparators)]
     parts = [
         COMPARED[type(operator)].format(left, right)
         for operator, left, right in zip(node.ops, sides, sides[1:], strict=False)
     ]
     return parts[0] if len(parts) == 1 else f"({' && '.join(parts)})"
+
+
+def is_plain(node: ast.expr) -> bool:
+    """Whether an expression may be worked out twice: a name, a field of one, a
+    constant.
+    """
+    if isinstance(node, ast.Attribute):
+        return is_plain(node.value)
+    return isinstance(node, ast.Name | ast.Constant)
 
 
 def _bool(node: ast.BoolOp) -> str:
@@ -155,8 +125,9 @@ def _bool(node: ast.BoolOp) -> str:
 
 def _binary(node: ast.BinOp) -> str:
     if type(node.op) not in COMPUTED:
-        raise refused(node.op)
-    return COMPUTED[type(node.op)].format(expression(node.left), expression(node.right))
+        raise refused_as(type(node.op).__name__, node)
+    sides = f"{expression(node.left)}, {expression(node.right)}"
+    return f"py.{COMPUTED[type(node.op)]}({sides})"
 
 
 def _unary(node: ast.UnaryOp) -> str:
@@ -164,8 +135,8 @@ def _unary(node: ast.UnaryOp) -> str:
     if isinstance(node.op, ast.Not):
         return f"!py.truth({inner})"
     if isinstance(node.op, ast.USub):
-        return f"(-{inner})"
-    raise refused(node.op)
+        return f"py.neg({inner})"
+    raise refused_as(type(node.op).__name__, node)
 
 
 def _fstring(node: ast.JoinedStr) -> str:
@@ -174,11 +145,13 @@ def _fstring(node: ast.JoinedStr) -> str:
         if isinstance(part, ast.Constant):
             parts.append(text(part.value))
             continue
-        how = "repr" if part.conversion == ord("r") else "text"
+        how = {-1: "text", ord("s"): "text", ord("r"): "repr"}.get(part.conversion)
         if part.format_spec is not None:
+            how = "general" if part.conversion == -1 else None
             if ast.unparse(part.format_spec) != "f'g'":
-                raise refused(part)
-            how = "general"
+                how = None
+        if how is None:
+            raise refused(part)
         parts.append(f"py.{how}({expression(part.value)})")
     return f"({' + '.join(parts)})"
 
@@ -190,11 +163,30 @@ def _dict(node: ast.Dict) -> str:
         else f"[{expression(key)}, {expression(value)}]"
         for key, value in zip(node.keys, node.values, strict=True)
     ]
-    return f"new Map([{', '.join(pairs)}])"
+    return f"py.dict([{', '.join(pairs)}])"
 
 
-def _sequence(node: ast.Tuple | ast.List) -> str:
+def _list(node: ast.List) -> str:
     return f"[{', '.join(map(expression, node.elts))}]"
+
+
+def _tuple(node: ast.Tuple) -> str:
+    parts = f"[{', '.join(map(expression, node.elts))}]"
+    return parts if isinstance(node.ctx, ast.Store) else f"py.tuple({parts})"
+
+
+def shape(target: ast.expr) -> str:
+    """Return the targets of an assignment as `py.unpack` takes them: 0 for a name, a
+    list for more.
+
+    >>> shape(ast.parse("for i, (a, b) in rows: pass").body[0].target)
+    '[0, [0, 0]]'
+    """
+    if isinstance(target, ast.Tuple | ast.List):
+        return f"[{', '.join(map(shape, target.elts))}]"
+    if isinstance(target, ast.Name):
+        return "0"
+    raise refused(target)
 
 
 def _loop(node: ast.GeneratorExp | ast.ListComp | ast.DictComp, body: str) -> str:
@@ -209,19 +201,26 @@ def _loop(node: ast.GeneratorExp | ast.ListComp | ast.DictComp, body: str) -> st
         " && ".join(f"py.truth({expression(condition)})" for condition in loop.ifs)
         or "true"
     )
-    return f"py.each({items}, ({target}) => {tests}, ({target}) => {body})"
-
-
-def _dict_loop(node: ast.DictComp) -> str:
     return (
-        f"new Map({_loop(node, f'[{expression(node.key)}, {expression(node.value)}]')})"
+        f"py.each({items}, ({target}) => {tests}, ({target}) => {body}, "
+        f"{shape(loop.target)})"
     )
 
 
+def _dict_loop(node: ast.DictComp) -> str:
+    pair = f"[{expression(node.key)}, {expression(node.value)}]"
+    return f"py.dict({_loop(node, pair)})"
+
+
 def _lambda(node: ast.Lambda) -> str:
+    given = node.args
+    parts = (given.posonlyargs, given.kwonlyargs, given.defaults)
+    if any(parts) or given.vararg or given.kwarg:
+        raise refused(node)
+    names = [arg.arg for arg in given.args]
     return (
-        f"(({', '.join(name(arg.arg) for arg in node.args.args)}) => "
-        f"{expression(node.body)})"
+        f'py.def("lambda", {json.dumps(names)}, [], new Map(), [false, false], '
+        f"({', '.join(map(name, names))}) => {expression(node.body)})"
     )
 
 
@@ -241,12 +240,12 @@ _EXPRESSIONS = {
     ),
     ast.JoinedStr: _fstring,
     ast.Lambda: _lambda,
-    ast.List: _sequence,
+    ast.List: _list,
     ast.ListComp: lambda node: f"py.list({_loop(node, expression(node.elt))})",
     ast.Name: lambda node: name(node.id),
     ast.Subscript: lambda node: (
         f"py.item({expression(node.value)}, {expression(node.slice)})"
     ),
-    ast.Tuple: _sequence,
+    ast.Tuple: _tuple,
     ast.UnaryOp: _unary,
 }

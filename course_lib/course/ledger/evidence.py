@@ -16,11 +16,13 @@ from pathlib import Path
 from course_lib.kit.calls import call_named
 from course_lib.kit.values import Value, cell_values
 
+REMOVED = "remove-cell"  # the tag of a cell that is in the notebook, not on its page
+
 
 @dataclass(frozen=True)
 class Cell:
     """A tagged code cell of an executed notebook: its anchor, the heading above it,
-    what it recorded.
+    what it and the removed cells after it recorded.
     """
 
     anchor: str
@@ -72,8 +74,12 @@ class Called:
 def tagged_cells(root: str | Path, item: Mapping) -> TaggedCells:
     """Return the code cells that `{notebook: chapter/name, tag: ...}` names.
 
+    A cell that is not on the page (`remove-cell`) has no anchor: what it recorded is
+    shown at the tagged cell before it.
+
     Raises:
-        ValueError: if the notebook is not there, or no code cell of it has the tag.
+        ValueError: if the notebook is not there, or no code cell of it that is on the
+        page has the tag before others do.
     """
     path = Path("notebooks", f"{item['notebook']}.ipynb")
     try:
@@ -82,19 +88,27 @@ def tagged_cells(root: str | Path, item: Mapping) -> TaggedCells:
         raise ValueError(
             f"notebook: {path.as_posix()} is not there, or is no notebook"
         ) from error
-    found, headings = [], [""]
+    found: list[tuple[str, list[Value]]] = []
+    headings = [""]
     for cell in cells:
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             headings += re.findall(r"^#{1,6} +(.+?)\s*$", text, flags=re.M)
-        elif item["tag"] in cell["metadata"].get("tags", ()):
-            found.append((headings[-1], tuple(cell_values(cell))))
+        elif item["tag"] in (tags := cell["metadata"].get("tags", ())):
+            if REMOVED not in tags:
+                found.append((headings[-1], []))
+            elif not found:
+                break
+            found[-1][1].extend(cell_values(cell))
     if not found:
         raise ValueError(
-            f"tag: {path.as_posix()} has no code cell tagged {item['tag']}"
+            f"tag: {path.as_posix()} has no code cell on the page tagged {item['tag']}"
         )
     names = anchors(item["tag"], len(found))
-    made = [Cell(name, *parts) for name, parts in zip(names, found, strict=True)]
+    made = [
+        Cell(name, heading, tuple(values))
+        for name, (heading, values) in zip(names, found, strict=True)
+    ]
     return TaggedCells(
         item["notebook"], next(filter(None, headings), path.stem), tuple(made)
     )

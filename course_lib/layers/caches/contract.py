@@ -1,5 +1,5 @@
-"""The cache contract: what a model asks of any layer's cache, and what an attention
-layer asks of its KV cache.
+"""The cache interface: the methods that a model calls on any layer's cache, and those
+that an attention layer calls on its KV cache.
 
 Symbols: b batch, t new tokens, s tokens a query may attend to, g KV groups, k key
 width, v value width. Papers write n for s and n_kv or G for g. A cache belongs to one

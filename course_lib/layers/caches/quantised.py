@@ -1,8 +1,7 @@
 """Quantised KV cache: 8 or 4 bits per number, and one scale for each token's head.
 
 Symbols: x one head's key or value (k or v numbers), q its codes, n the largest code,
-step the distance between neighbouring codes. Papers write s for the step and z for the
-zero point.
+step the distance between codes. Papers write s for step and z for the zero point.
 
     symmetric   step = 2 max|x| / n,         q = round(x / step) + n / 2,    n = 254, 14
     asymmetric  step = (max x - min x) / n,  q = round((x - min x) / step),  n = 255, 15
@@ -33,7 +32,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from course_lib.layers.caches.contract import RowCache, check_sizes, no_room
+from course_lib.layers.caches.contract import Entries, RowCache, check_sizes, no_room
 from course_lib.layers.masks import EMPTY
 
 
@@ -259,7 +258,7 @@ class QuantisedCache(RowCache):
         keys: Float[Tensor, "b t g k"],
         values: Float[Tensor, "b t g v"],
         positions: Int[Tensor, "b t"],
-    ) -> tuple[Float[Tensor, "b s g k"], Float[Tensor, "b s g v"], Int[Tensor, "b s"]]:
+    ) -> Entries:
         """Encode the new tokens, and decode all s stored ones; the new ones too come
         back rounded.
 
@@ -272,10 +271,8 @@ class QuantisedCache(RowCache):
         start, stop = self.length, self.length + keys.shape[1]
         if stop > self.capacity:
             raise no_room(keys.shape[1], start, self.capacity)
-        for name, new, store in (
-            ("keys", keys, self.keys),
-            ("values", values, self.values),
-        ):
+        for name, new in (("keys", keys), ("values", values)):
+            store = getattr(self, name)
             want = (*store.codes[:, start:stop].shape[:3], store.width)
             if new.shape != want:
                 raise ValueError(
