@@ -123,3 +123,12 @@ def test_a_conversation_beyond_the_context_is_refused_and_goes_on(lm):
         list(talk.reply("the hen " * 20))
     assert talk.turns == [{"role": "system", "content": "he"}]
     assert list(talk.reply("he", 3)) and len(talk.turns) == 3
+
+
+def test_a_cache_without_room_is_made_anew(lm, monkeypatch):
+    monkeypatch.setattr(module, "SLOTS", 8)
+    he = lm.tokenizer.encode("he")
+    talk = Conversation(lm, sampler=lambda logits: he)
+    for _ in range(2):
+        assert "".join(talk.reply("the hen", 3)) == "hehehe"
+    assert talk.last.reused_tokens == 0
