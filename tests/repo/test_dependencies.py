@@ -86,8 +86,8 @@ def test_the_base_is_what_mechanisms_need_and_the_machinery_is_an_extra():
 
 def test_requirements_install_what_reads_runs_and_builds_the_course():
     lines = [line for line in text("requirements.txt").splitlines() if not line.startswith("#")]
-    assert lines[:2] == ["-c constraints.txt", "-e .[book,lab,notebooks,course]"]
+    assert lines[:2] == ["-c constraints.txt", "-e .[book,lab,notebooks,models,course]"]
     named = {"jupyter-book", "torch", "matplotlib", "numpy", "nbval", "ipywidgets"}
     assert set(lines[2:]) == named
-    brought = [one for extra in ("book", "lab", "notebooks", "course") for one in EXTRAS[extra]]
+    brought = [one for extra in ("book", "lab", "notebooks", "models", "course") for one in EXTRAS[extra]]
     assert named <= {package(one) for one in [*PROJECT["dependencies"], *brought]}

@@ -153,7 +153,7 @@ KEYS = {
     """,
     "doctor": """
         python_version python_path platform course_version cores usable_cores torch_threads memory_bytes
-        profile profile_asked profile_error packages torch_pinned_version torch_is_pinned gpus programs
+        profile profile_asked profile_error packages torch_pinned_version torch_is_pinned gpus programs models
         bandwidth problems
     """,
 }

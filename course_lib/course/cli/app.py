@@ -6,7 +6,8 @@ exit code   meaning
             as it should be
 2           the input was refused, or something it names is missing; the message says
             what is allowed
-130         a quiz was interrupted by Ctrl-C; every review given before it is kept
+130         a quiz or a chat was interrupted by Ctrl-C; every review given before it is
+            kept
 """
 
 from importlib import metadata
@@ -14,13 +15,13 @@ from typing import Annotated
 
 import typer
 
-from course_lib.course.cli import cards, doctor, fit, kv, lab, quiz, spec
+from course_lib.course.cli import cards, chat, doctor, fit, kv, lab, quiz, spec
 from course_lib.course.cli.console import plainly, say
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 the answer is no (a check failed, not one request fits, the "
-    "machine is not as it should be); 2 the input was refused; 130 a quiz was "
-    "interrupted."
+    "machine is not as it should be); 2 the input was refused; 130 a quiz or a "
+    "chat was interrupted."
 )
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ for name, command in (
     ("spec", spec.spec),
     ("fit", fit.fit),
     ("doctor", doctor.doctor),
+    ("chat", chat.chat),
 ):
     app.command(name)(plainly(command))
 app.add_typer(lab.app, name="lab")

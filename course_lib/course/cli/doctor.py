@@ -46,6 +46,7 @@ def doctor_facts(measure: bool) -> dict[str, Any]:
         "torch_is_pinned": machine.same_release(packages["torch"], pinned),
         "gpus": machine.gpus(),
         "programs": machine.programs(),
+        "models": machine.models(),
         "bandwidth": [],
     }
     if measure:
@@ -66,6 +67,11 @@ def problems(facts: Mapping[str, Any]) -> Iterator[str]:
         )
     if facts["profile_error"]:
         yield facts["profile_error"]
+    for model in facts["models"]:
+        if model["checksum_ok"] is False:
+            yield (
+                f"{model['name']}: the file is another than the pinned one: make models"
+            )
 
 
 def show(facts: Mapping[str, Any]) -> None:
@@ -113,7 +119,24 @@ def show(facts: Mapping[str, Any]) -> None:
         for name, path in facts["programs"].items()
     ]
     table(("program", "where", "needed for"), rows)
+    rows = [
+        (
+            model["name"],
+            model_text(model),
+            bytes_text(model["weights_bytes"]) if model["present"] else "",
+            model["about"],
+        )
+        for model in facts["models"]
+    ]
+    table(("trained model", "files", "#size", "what it is"), rows)
     for problem in facts["problems"]:
         say(f"Problem: {problem}")
     if not facts["problems"]:
         say("Ready.")
+
+
+def model_text(model: Mapping[str, Any]) -> str:
+    """What is here of a trained model."""
+    if not model["present"]:
+        return "absent (make models)"
+    return "whole" if model["checksum_ok"] else "another file than the pinned one"

@@ -137,6 +137,13 @@ def programs() -> dict[str, str | None]:
     return found
 
 
+def models() -> list[dict[str, Any]]:
+    """The trained models that the course knows: which are here, and whole."""
+    from course_lib.models.real.assets import assets, state
+
+    return [state(wanted) for wanted in assets().values()]
+
+
 def python_facts() -> dict[str, str]:
     """The interpreter and the system."""
     return {
