@@ -359,7 +359,7 @@ def as_script(path: Path, mime: str) -> list[dict]:
         shown = eval(compile(last, path.name, "eval"), names) if last else None
         if hasattr(shown, "_repr_mimebundle_"):
             bundle = shown._repr_mimebundle_()
-            values += [bundle[mime]] if mime in bundle else []
+            values += bundle.get(mime, [])
     return values
 
 

@@ -22,7 +22,7 @@ Terms:
         seq2seq_loss
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -35,6 +35,7 @@ from course_lib.layers.positions.numbering import packed_positions
 from course_lib.tasks.special_tokens import BYTE_TOKENS
 
 Item = TypeVar("Item")
+Model = Callable[..., Tensor]  # tokens and what else a batch holds, to logits
 
 
 class Batch(NamedTuple):
@@ -92,14 +93,14 @@ def masked_loss(
     return F.cross_entropy(logits[mask], targets[mask])
 
 
-def language_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+def language_loss(model: Model, batch: Batch) -> Float[Tensor, ""]:
     """Loss of a `CausalLM` or a `MaskedLM`: `model(inputs, positions)` gives the
     logits.
     """
     return masked_loss(model(batch.inputs, batch.positions), batch.targets, batch.mask)
 
 
-def packed_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+def packed_loss(model: Model, batch: Batch) -> Float[Tensor, ""]:
     """Loss of a `CausalLM` that sees each document of a packed batch as if it stood
     alone.
 
@@ -111,7 +112,7 @@ def packed_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
     return masked_loss(logits, batch.targets, batch.mask)
 
 
-def seq2seq_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+def seq2seq_loss(model: Model, batch: Batch) -> Float[Tensor, ""]:
     """Loss of an `EncoderDecoder` that is given the right target so far (teacher
     forcing).
 
@@ -121,7 +122,7 @@ def seq2seq_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
     return masked_loss(logits, batch.targets, batch.mask)
 
 
-def prefix_loss(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+def prefix_loss(model: Model, batch: Batch) -> Float[Tensor, ""]:
     """Loss of a `PrefixLM`: `model(inputs, prefix_lengths=prefix)` gives the logits."""
     return masked_loss(
         model(batch.inputs, prefix_lengths=batch.prefix), batch.targets, batch.mask

@@ -24,6 +24,7 @@ REFUSED = {
     "olmoe-1b-7b": "ffn=MoESpec",
     "qwen3-235b-a22b": "ffn=MoESpec",
     "qwen3-30b-a3b": "ffn=MoESpec",
+    "qwen3.5-35b-a3b": "mixer=GatedDeltaNetSpec",
     "rwkv-4-14b": "mixer=RWKVSpec",
     "rwkv-4-7b": "mixer=RWKVSpec",
     "vit-l-16": "patches=",

@@ -198,7 +198,7 @@ def test_beams_of_a_hybrid_model_are_reordered_in_every_layer():
 
 
 def test_a_mixer_without_a_cache_is_refused_by_name():
-    mamba = SSMSpec(kind="mamba1", inner=8, state=4, conv=2, dt_rank=1)
+    mamba = SSMSpec(kind="mamba1", d_inner=8, state=4, conv=2, dt_rank=1)
     layer = dataclasses.replace(spec_from_hf_config(SMALL).layers[0], mixer=mamba)
     with pytest.raises(ValueError, match="mixer=SSMSpec"):
         build_layer_cache(layer, 1, 4)

@@ -93,7 +93,7 @@ def test_the_steps_fit_into_eight_minutes_and_the_notebooks_are_there():
 
 def test_a_notebook_runs_as_a_script_where_nothing_runs_notebooks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    cells = ["from course_lib.kit.values import record\nx = 2", 'record("double", 2 * x, "s")', "x"]
+    cells = ["from course_lib.kit.values import record\nx = 2", 'record(double=(2 * x, "s"))', "x"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     nbformat.write(notebook, tmp_path / "a.ipynb")
     values = gpu_steps.as_script(tmp_path / "a.ipynb", "application/vnd.course.value+json")
