@@ -1,13 +1,13 @@
 """Quantised KV cache: 8 or 4 bits per number, and one scale for each token's head.
 
 Symbols: x one head's key or value (k or v numbers), q its codes, n the largest code,
-step the distance between codes. Papers write s for step and z for the zero point.
+scale the distance between codes. Papers write s for it and z for the zero point.
 
-    symmetric   step = 2 max|x| / n,         q = round(x / step) + n / 2,    n = 254, 14
-    asymmetric  step = (max x - min x) / n,  q = round((x - min x) / step),  n = 255, 15
+    symmetric   scale = 2 max|x| / n,        q = round(x / scale) + n / 2,   n = 254, 14
+    asymmetric  scale = (max x - min x) / n, q = round((x - min x) / scale), n = 255, 15
 
-    4 bits, x = [-7.0, 1.2, 3.0]: step 1, q = [0, 8, 10], back [-7, 1, 3]; no error is
-    above step / 2.
+    4 bits, x = [-7.0, 1.2, 3.0]: scale 1, q = [0, 8, 10], back [-7, 1, 3]; no error is
+    above scale / 2.
 
 The whole history is turned back into floats on every update. A serving kernel does that
 in registers, and so moves only the codes; here the gain is memory, not time.
@@ -67,8 +67,8 @@ class Quantiser:
 
     Args:
         bits: 8 or 4.
-        symmetric: codes around zero and one scale (the step), or codes from the minimum
-            and two scales.
+        symmetric: codes around zero and one number (the scale), or codes from the
+            minimum and two numbers (scale and minimum).
         scale_dtype: of the stored scales.
 
     Raises:
@@ -101,8 +101,8 @@ class Quantiser:
 
     @property
     def scales(self) -> int:
-        """Numbers stored beside the codes of one head: the step, and the low unless
-        symmetric.
+        """Numbers stored beside the codes of one head: the scale, and the minimum
+        unless symmetric.
         """
         return 1 if self.symmetric else 2
 
@@ -119,15 +119,12 @@ class Quantiser:
         minimum, shift = torch.zeros_like(x[..., :1]), self.top_code // 2
         reach = 2 * x.abs().amax(-1, keepdim=True)
         if not self.symmetric:
-            minimum, shift = (
-                x.amin(-1, keepdim=True).to(self.scale_dtype).to(x.dtype),
-                0,
-            )
+            minimum = x.amin(-1, keepdim=True).to(self.scale_dtype).to(x.dtype)
+            shift = 0
             reach = x.amax(-1, keepdim=True) - minimum
         scale = (reach / self.top_code).to(self.scale_dtype).to(x.dtype)
-        steps = (x - minimum) / scale.where(
-            scale > 0, 1.0
-        )  # a constant head has scale 0
+        # A constant head has scale 0.
+        steps = (x - minimum) / scale.where(scale > 0, 1.0)
         codes = (steps.round() + shift).clamp(0, self.top_code).to(torch.uint8)
         scales = torch.cat((scale, minimum)[: self.scales], dim=-1).to(self.scale_dtype)
         return (pack_nibbles(codes) if self.bits == 4 else codes), scales
