@@ -23,8 +23,8 @@ class Table:
         body = "".join(f"<tr>{_row(row)}</tr>" for row in self.rows)
         caption = f"<caption>{html.escape(self.caption)}</caption>"
         return (
-            "<table "
-            f'class="table">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+            f'<table class="table">{caption}<thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table>"
         )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
