@@ -1,28 +1,20 @@
-"""Which heads does a trained model need, and what are its positions worth? SmolLM2-135M
-with parts taken out, one at a time.
-
-    python experiments/02_attention_math/smollm2_heads.py
+"""SmolLM2-135M without one of its parts: which heads does a trained model need, and
+what are its positions worth?
 
 Nothing is trained. The weights are those of a 4-bit file (Q4_1), dequantised, so every
-number here is about that file. Two texts:
+number is about that file. Two texts, 8 rows each:
 
-    passages  8 entries of Python's language reference, 128 tokens of each (the model
-              may well have read them: they stand for ordinary English about code)
-    repeats   8 rows of 64 random tokens, each row twice; the second half can be known
-              only by looking back
+    passages  entries of Python's language reference, the first 96 tokens of each (the
+              model may well have read them: they stand for English about code)
+    repeats   48 random tokens, twice; the second half can be known only by looking back
 
-Removed, one at a time: each of 270 heads, all heads of a layer, the feed-forward
-network of a layer; then groups of heads, chosen by what they attend to. Positions:
-shifted, stretched, shuffled, switched off. Key/value heads: pooled from 3 to 1.
-
-About 15 CPU minutes. Writes `experiments/results/smollm2_heads.json`.
+Removed: each of 270 heads, one at a time; all heads of a layer; the feed-forward
+network of a layer; groups of ten heads, chosen by what they attend to. Positions:
+shifted, stretched, turned round, shuffled, switched off. Key/value heads: pooled from 3
+to 1. About 12 CPU minutes.
 """
 
-import json
-import platform
-import sys
-import time
-from pathlib import Path
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -34,13 +26,12 @@ from course_lib.evaluate.ablation import (
     heads_removed,
     rope_positions,
 )
-from course_lib.evaluate.intervals import student_interval
 from course_lib.models.lm import CausalLM
 from course_lib.models.real.load import RealLM, load_real
 from course_lib.tasks.corpora import pydoc_topics
+from course_lib.train.experiment import Measurement
 
-RESULT = Path(__file__).parents[1] / "results" / "smollm2_heads.json"
-ROWS, LENGTH, PERIOD = 8, 128, 64
+ROWS, LENGTH, PERIOD = 8, 96, 48
 GROUP, DRAWS = 10, 5
 """How many heads are removed together, and how often at random."""
 
@@ -59,12 +50,17 @@ def repeats(lm: RealLM) -> Tensor:
 
 
 @torch.no_grad()
-def row_losses(model: CausalLM, tokens: Tensor, skip: int = 0) -> Tensor:
-    """Mean loss of each row, nats a token, from the target `skip` on."""
-    logits = model(tokens[:, :-1])
+def row_losses(model: CausalLM, tokens: Tensor, skip: int = 0) -> list[float]:
+    """Mean loss of each row, nats per token, from the target `skip` on."""
+    return per_row(model(tokens[:, :-1]), tokens, skip)
+
+
+def per_row(logits: Tensor, tokens: Tensor, skip: int = 0) -> list[float]:
+    """The same from logits."""
     target = tokens[:, 1:].flatten()
     losses = F.cross_entropy(logits.flatten(0, 1), target, reduction="none")
-    return losses.view(len(tokens), -1)[:, skip:].mean(1)
+    means = losses.view(len(tokens), -1)[:, skip:].mean(1)
+    return [round(loss, 5) for loss in means.tolist()]
 
 
 class Continued:
@@ -78,15 +74,12 @@ class Continued:
         self.entering = model.embed(tokens[:, :-1], self.positions)
 
     @torch.no_grad()
-    def losses(self) -> Tensor:
+    def losses(self) -> list[float]:
         """Mean loss of each row."""
         x = self.entering
         for block in self.model.blocks[self.layer :]:
             x = block(x, self.positions)
-        logits = self.model.head(self.model.final_norm(x)).flatten(0, 1)
-        target = self.tokens[:, 1:].flatten()
-        losses = F.cross_entropy(logits, target, reduction="none")
-        return losses.view(len(self.tokens), -1).mean(1)
+        return per_row(self.model.head(self.model.final_norm(x)), self.tokens)
 
     @torch.no_grad()
     def advance(self) -> None:
@@ -95,34 +88,22 @@ class Continued:
         self.layer += 1
 
 
-def against(losses: Tensor, whole: Tensor) -> list[float]:
-    """The difference to the whole model, mean over the rows, and half its interval."""
-    return [round(x, 5) for x in student_interval(losses - whole).plus_minus]
-
-
 def by_layer(model: CausalLM, tokens: Tensor) -> dict:
     """Each head, all heads and the feed-forward network of each layer, removed."""
-    run = Continued(model, tokens)
-    whole = run.losses()
-    heads, all_heads, feed_forward = [], [], []
+    run, heads, all_heads, feed_forward = Continued(model, tokens), [], [], []
     for layer, block in enumerate(model.blocks):
         own = [(layer, head) for head in range(block.mixer.heads)]
         heads.append([])
         for head in own:
             with heads_removed(model, [head]):
-                heads[-1].append(against(run.losses(), whole))
+                heads[-1].append(run.losses())
         with heads_removed(model, own):
-            all_heads.append(against(run.losses(), whole))
+            all_heads.append(run.losses())
         with feed_forward_removed(model, [layer]):
-            feed_forward.append(against(run.losses(), whole))
+            feed_forward.append(run.losses())
         run.advance()
         print(f"layer {layer + 1} of {len(model.blocks)}", flush=True)
-    return {
-        "loss": round(whole.mean().item(), 5),
-        "heads": heads,
-        "all_heads": all_heads,
-        "feed_forward": feed_forward,
-    }
+    return {"heads": heads, "all_heads": all_heads, "feed_forward": feed_forward}
 
 
 def kinds_of_attention(model: CausalLM, rows: Tensor) -> Tensor:
@@ -151,92 +132,70 @@ def groups(model: CausalLM, text: Tensor, rows: Tensor, found: Tensor) -> dict:
         chosen = torch.randperm(len(rest), generator=draw)[:GROUP]
         top[f"random {number}"] = [rest[i] for i in chosen.tolist()]
     result = {}
-    whole = row_losses(model, text), row_losses(model, rows, PERIOD)
     for name, chosen in ({"none": []} | top).items():
         pairs = [divmod(i, heads) for i in chosen]
         with heads_removed(model, pairs):
-            losses = row_losses(model, text), row_losses(model, rows, PERIOD)
-        result[name] = {
-            "heads": pairs,
-            "text": round(losses[0].mean().item(), 5),
-            "repeats": round(losses[1].mean().item(), 5),
-            "text_difference": against(losses[0], whole[0]) if pairs else None,
-            "repeats_difference": against(losses[1], whole[1]) if pairs else None,
-        }
-        print(
-            "without", name, result[name]["text"], result[name]["repeats"], flush=True
-        )
+            text_losses = row_losses(model, text)
+            repeat_losses = row_losses(model, rows, PERIOD)
+        result[name] = {"heads": pairs, "passages": text_losses}
+        result[name] |= {"repeats": repeat_losses}
     return result
 
 
-def positions(model: CausalLM, text: Tensor) -> dict:
-    """Loss with rotary positions that are not the tokens' own."""
+def positions(model: CausalLM, text: Tensor) -> dict[str, list[float]]:
+    """Losses with rotary positions that are not the tokens' own."""
     shuffled = torch.randperm(LENGTH, generator=torch.Generator().manual_seed(2))
     moves = {
-        "as they are": lambda p: p,
+        "their own": lambda p: p,
         "shifted by 1,000": lambda p: p + 1000,
         "twice as far apart": lambda p: 2 * p,
         "backwards": lambda p: LENGTH - p,
         "shuffled": lambda p: shuffled[p],
         "switched off": torch.zeros_like,
     }
-    whole, result = row_losses(model, text), {}
+    result = {}
     for name, move in moves.items():
         with rope_positions(model, move):
-            losses = row_losses(model, text)
-        result[name] = {
-            "loss": round(losses.mean().item(), 5),
-            "difference": against(losses, whole),
-            "largest_change_of_a_row": (losses - whole).abs().max().item(),
-        }
-        print(name, result[name]["loss"], flush=True)
+            result[name] = row_losses(model, text)
     return result
 
 
-def pooled_keys_and_values(model: CausalLM, text: Tensor) -> dict:
-    """Loss after the 3 key/value heads of every layer were replaced by their mean."""
-    whole = row_losses(model, text)
-    kept = {name: w.clone() for name, w in model.state_dict().items()}
+def pooled(model: CausalLM, text: Tensor) -> list[float]:
+    """Losses after the key/value heads of every layer were replaced by their mean."""
+    kept = {name: weight.clone() for name, weight in model.state_dict().items()}
     for block in model.blocks:
         for matrix in (block.mixer.wk, block.mixer.wv):
-            split = matrix.weight.data.unflatten(0, (block.mixer.kv_heads, -1))
-            split.copy_(split.mean(0, keepdim=True).expand_as(split))
+            heads = matrix.weight.data.unflatten(0, (block.mixer.kv_heads, -1))
+            heads.copy_(heads.mean(0, keepdim=True).expand_as(heads))
     losses = row_losses(model, text)
     model.load_state_dict(kept)
-    return {
-        "loss": round(losses.mean().item(), 5),
-        "difference": against(losses, whole),
-    }
+    return losses
 
 
-def main() -> None:
-    """Measure and write."""
+def measure() -> Mapping:
+    """All of it; losses per row, in nats per token."""
     torch.set_num_threads(1)
-    begun, lm = time.process_time(), load_real("smollm2-135m")
-    text, rows = passages(lm), repeats(lm)
-    found = kinds_of_attention(lm.model, rows)
-    result = {
+    lm = load_real("smollm2-135m")
+    model, text, rows = lm.model, passages(lm), repeats(lm)
+    found = kinds_of_attention(model, rows)
+    attention = {
+        name: [[round(x, 4) for x in layer] for layer in found[..., kind].tolist()]
+        for kind, name in enumerate(("previous", "induction", "first"))
+    }
+    return {
         "model": lm.name,
         "precision": lm.precision,
-        "rows": ROWS,
         "targets": ROWS * (LENGTH - 1),
-        "positions": positions(lm.model, text),
-        "pooled_keys_and_values": pooled_keys_and_values(lm.model, text),
-        "attention": {
-            name: [[round(x, 4) for x in layer] for layer in found[..., kind].tolist()]
-            for kind, name in enumerate(("previous", "induction", "first"))
-        },
-        "groups": groups(lm.model, text, rows, found),
-        "removed": by_layer(lm.model, text),
+        "passages": row_losses(model, text),
+        "positions": positions(model, text),
+        "pooled": pooled(model, text),
+        "attention": attention,
+        "groups": groups(model, text, rows, found),
+        **by_layer(model, text),
     }
-    result["cpu_seconds"] = round(time.process_time() - begun)
-    result["machine"] = {
-        "python": sys.version.split()[0],
-        "torch": torch.__version__,
-        "processor": platform.processor() or platform.machine(),
-    }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-if __name__ == "__main__":
-    main()
+experiment = Measurement(
+    asks="Which heads does SmolLM2-135M need, and what are its positions worth?",
+    measure=measure,
+)
