@@ -29,4 +29,5 @@ experiment = Experiment(
     task=stdlib_task(),
     variants={"4 heads": STANDARD, "1 head": ONE_HEAD, "not divided": not_divided},
     seeds=range(5),
+    keep=("not divided",),
 )

@@ -31,4 +31,5 @@ experiment = Experiment(
     task=stdlib_task(),
     variants={"before": STANDARD, "none": no_norm, "after": AFTER},
     seeds=range(5),
+    keep=("none",),
 )

@@ -23,4 +23,5 @@ experiment = Experiment(
     task=stdlib_task(),
     variants={"RoPE": STANDARD, "no positions": NOTHING, "learned table": TABLE},
     seeds=range(5),
+    keep=("no positions",),
 )
