@@ -29,5 +29,6 @@ experiment = Experiment(
     task=stdlib_task(),
     variants={"4 heads": STANDARD, "1 head": ONE_HEAD, "not divided": not_divided},
     seeds=range(5),
+    updates=(350, 700),
     keep=("not divided",),
 )

@@ -23,5 +23,6 @@ experiment = Experiment(
     task=stdlib_task(),
     variants={"RoPE": STANDARD, "no positions": NOTHING, "learned table": TABLE},
     seeds=range(5),
+    updates=(350, 700),
     keep=("no positions",),
 )
