@@ -40,7 +40,6 @@ from course_lib.models.layer_factory import (
     build_rope,
     check_fields,
     initialise,
-    initialise_module,
 )
 from course_lib.specs.records import AttentionSpec, LayerSpec, ModelSpec
 
@@ -128,7 +127,7 @@ class CausalEncoderDecoder(nn.Module):
     (torch.Size([1, 3, 7]), torch.Size([1, 1, 7]))
     """
 
-    def __init__(self, spec: ModelSpec, *, std: InitialScale | None = None) -> None:
+    def __init__(self, spec: ModelSpec, *, std: InitialScale = "fan_in") -> None:
         super().__init__()
         _check_supported(spec)
         self.spec, half = spec, len(spec.layers) // 2
@@ -139,11 +138,9 @@ class CausalEncoderDecoder(nn.Module):
         self.upper = nn.ModuleList(SharedKVBlock(spec.width, x) for x in upper)
         self.final_norm = build_norm(spec.width, spec.final_norm)
         self.head = nn.Linear(spec.width, spec.vocab, bias=False)
-        self.apply(initialise_module)
         if spec.embeddings.tied:
             self.head.weight = self.embed.tokens.weight
-        if std is not None:
-            initialise(self, std)
+        initialise(self, std)
 
     def forward(
         self,
