@@ -1,9 +1,9 @@
 """What devices that share a model send each other: the all-reduces of tensor
 parallelism.
 
-Each sublayer's last matrix is split by rows, so every device ends it with a partial sum
-of the whole [tokens, width] output, and an all-reduce adds the D partial sums. Sublayers
-that run side by side (a parallel block) add theirs before it, so they share one.
+Each sublayer's last matrix is split by rows, so every device ends it with a partial
+sum of the whole [tokens, width] output, and an all-reduce adds the D partial sums.
+Sublayers that run side by side (a parallel block) add theirs before it: they share one.
 
 Not counted: the fixed time of starting a collective, which decides at small messages,
 the exchange at the embedding and the head, and overlap with arithmetic.

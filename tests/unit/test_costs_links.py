@@ -11,8 +11,7 @@ from tests.unit.costs_models import LLAMA_70B, T5
 def ring_all_reduce(parts: torch.Tensor) -> tuple[torch.Tensor, int]:
     """Add up `parts` [devices, n] by a ring; return what each device holds, and the elements it sent.
 
-    In round r device i hands the piece it has just completed to its neighbour: first the sums travel, then the
-    finished pieces.
+    In each round device i hands one piece to its neighbour: first the sums travel, then the finished pieces.
     """
     devices = len(parts)
     pieces = parts.clone().reshape(devices, devices, -1)  # [device, piece, n / devices]
