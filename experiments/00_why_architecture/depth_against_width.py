@@ -2,7 +2,7 @@
 
 Matched without the token embedding: 4 blocks of width 64 hold 4 (4 64^2 + 3 64 176)
 weights, 1 block of width 128 the same with an FFN of 352. With the embedding, whose
-rows are twice as wide, the single block holds 7.4 % more: the mismatch is in its favour.
+rows are twice as wide, the single block holds 7.4 % more, a mismatch in its favour.
 """
 
 from course_lib.specs.small import small_llama
