@@ -29,6 +29,7 @@ from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, MaskMod, local_window
 from course_lib.layers.norms import LayerNorm, RMSNorm
 from course_lib.layers.positions.bias import AlibiBias, RelativeBias
 from course_lib.layers.positions.rope import Rope
+from course_lib.models.fan_in import fan_in
 from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
@@ -41,42 +42,29 @@ from course_lib.specs.records import (
     RopeSpec,
 )
 
-INITIAL_STD = 0.02  # of every matrix, as GPT-2 and LLaMA start
-
-
 InitialScale = float | str | Callable[[str], float]
 
 
-def initialise_module(module: nn.Module) -> None:
-    """Give a matrix or a table its first random values, and a bias zeros; for
-    `nn.Module.apply`.
-    """
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=INITIAL_STD)
-    if isinstance(module, nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)
-
-
 def initialise(
-    model: nn.Module, std: InitialScale, *, generator: torch.Generator | None = None
+    model: nn.Module,
+    std: InitialScale = "fan_in",
+    *,
+    generator: torch.Generator | None = None,
 ) -> None:
-    """Draw every matrix and table anew, in the order of `model.named_parameters()`.
-    Gains, shifts and biases stay as they are.
+    """Draw every matrix and table anew, in the order of `model.named_parameters()`, and
+    set the biases of matrices to zero. Gains and shifts of norms stay as they are.
 
     Args:
         model: whose parameters.
-        std: the standard deviation; "fan_in" for one over the root of the vector that a
-            matrix multiplies, each its own (for a table, of the model's width); or a
-            function from a parameter's name to its standard deviation.
+        std: "fan_in" (see `models.fan_in`); a number for all; or a function from a
+            parameter's name to its standard deviation.
         generator: of the random numbers; torch's own when left out.
 
     Raises:
         ValueError: `std` is another word.
 
-    *Source*: fan-in, LeCun et al. 1998, "Efficient BackProp", section 4.6.
-
     >>> layer = nn.Linear(400, 100)
-    >>> initialise(layer, "fan_in")
+    >>> initialise(layer)
     >>> 0.049 < layer.weight.std().item() < 0.051  # 1 / sqrt(400)
     True
     """
@@ -84,14 +72,14 @@ def initialise(
         raise ValueError(
             f"std={std!r}: allowed are a number, 'fan_in', or a function of the name"
         )
+    scale = fan_in(model) if std == "fan_in" else std
     for name, matrix in model.named_parameters():
-        if matrix.ndim < 2:
-            continue
-        if std == "fan_in":
-            scale = matrix.shape[-1] ** -0.5
-        else:
-            scale = std(name) if callable(std) else std
-        nn.init.normal_(matrix, std=scale, generator=generator)
+        if matrix.ndim >= 2:
+            own = scale(name) if callable(scale) else scale
+            nn.init.normal_(matrix, std=own, generator=generator)
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def build_norm(width: int, spec: NormSpec | None) -> nn.Module:
