@@ -273,7 +273,5 @@ DECODERS = {
     "qwen3_5_text": lambda rng: gated_delta(rng, "qwen3_5_text"),
     "qwen3_moe": qwen3_moe,
     "qwen3_next": qwen3_next,
-    "smollm3": lambda rng: (
-        decoder(rng, "smollm3", "attention_bias", "mlp_bias") | {"no_rope_layer_interval": 2}
-    ),
+    "smollm3": smollm3,
 }
