@@ -77,6 +77,7 @@ CHAPTER_1 = {
     "proto-t5-kept": lambda source, tokens: 12 * 2 * 768 * (source + tokens) * 2 / MIB,
 }
 CHAPTER_2 = {
+    "attn-k-eq-v-cache": lambda groups: groups * 128,
     "attn-projection-weights": lambda groups: 2 * 4096 * (4096 + 128 * groups) / 1e6,
     "attn-mask-pairs": lambda tokens: sum(range(1, tokens + 1)),
     "attn-pair-flops": lambda heads, width: heads * (2 * width + 2 * width),
