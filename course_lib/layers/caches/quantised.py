@@ -14,8 +14,10 @@ in registers, and so moves only the codes; here the gain is memory, not time.
 
 Source: Liu et al. 2024, KIVI, arXiv:2402.02750, section 3.
 Differs from source: KIVI quantises keys by channel, because a few key channels are
-always large, and so keeps the latest tokens in full precision until a group is full.
-Here keys, like values, go token by token.
+always large, and so keeps the latest tokens in full precision until a group is full;
+`quantised_channels` does that. Here keys, like values, go token by token.
+
+Codes that are floating-point numbers themselves (fp8, FP4) are in `float_codes`.
 
 Terms:
     quantised cache, quantized cache, int8 cache, int4 cache: keys and values as 8- or
@@ -27,6 +29,7 @@ Terms:
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -57,6 +60,26 @@ def unpack_nibbles(
     [1, 2, 15]
     """
     return torch.stack((packed & 15, packed >> 4), dim=-1).flatten(-2)[..., :width]
+
+
+class Codec(Protocol):
+    """What a cache asks of the way in which one head's numbers are coded."""
+
+    scale_dtype: torch.dtype
+
+    def packed_width(self, width: int) -> int:
+        """Bytes of the codes of `width` numbers."""
+
+    def scale_count(self, width: int) -> int:
+        """Numbers stored beside the codes of `width` numbers."""
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Packed codes and scales."""
+
+    def decode(
+        self, packed: Tensor, scales: Tensor, width: int, dtype: torch.dtype
+    ) -> Tensor:
+        """The numbers that the codes stand for."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +133,10 @@ class Quantiser:
         """Bytes of `width` codes."""
         return -(-width * self.bits // 8)
 
+    def scale_count(self, width: int) -> int:
+        """As `scales`, whatever the width."""
+        return self.scales
+
     def encode(
         self, x: Float[Tensor, "*axes k"]
     ) -> tuple[UInt8[Tensor, "*axes p"], Float[Tensor, "*axes c"]]:
@@ -153,7 +180,7 @@ class Quantiser:
         )
 
 
-class _Store:
+class CodeStore:
     """Codes and scales of keys or of values, for every row and token: [b s g p] and [b
     s g c].
     """
@@ -162,16 +189,19 @@ class _Store:
         self,
         shape: tuple[int, int, int],
         width: int,
-        quantiser: Quantiser,
-        dtype,
-        device,
+        quantiser: Codec,
+        dtype: torch.dtype,
+        device: torch.device | str,
     ) -> None:
         self.width, self.quantiser, self.dtype = width, quantiser, dtype
         self.codes = torch.zeros(
             *shape, quantiser.packed_width(width), dtype=torch.uint8, device=device
         )
         self.scales = torch.zeros(
-            *shape, quantiser.scales, dtype=quantiser.scale_dtype, device=device
+            *shape,
+            quantiser.scale_count(width),
+            dtype=quantiser.scale_dtype,
+            device=device,
         )
 
     @property
@@ -198,6 +228,7 @@ class QuantisedCache(RowCache):
         head_dim: k.
         value_dim: v; k unless said.
         quantiser: how; 8 bits, symmetric, float32 steps unless said.
+        value_quantiser: how for the values; as the keys unless said.
         dtype: of the keys and values that `update` takes and returns.
         device: where the codes lie.
 
@@ -224,14 +255,18 @@ class QuantisedCache(RowCache):
         head_dim: int,
         value_dim: int | None = None,
         *,
-        quantiser: Quantiser = Quantiser(),
+        quantiser: Codec = Quantiser(),
+        value_quantiser: Codec | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
         check_sizes({"batch": batch, "capacity": capacity})
         shape = (batch, capacity, kv_heads)
-        self.keys = _Store(shape, head_dim, quantiser, dtype, device)
-        self.values = _Store(shape, value_dim or head_dim, quantiser, dtype, device)
+        kind = {"dtype": dtype, "device": device}
+        self.keys = CodeStore(shape, head_dim, quantiser, **kind)
+        self.values = CodeStore(
+            shape, value_dim or head_dim, value_quantiser or quantiser, **kind
+        )
         self.positions = torch.full((batch, capacity), EMPTY, device=device)
         self.capacity = capacity
 
