@@ -1,7 +1,5 @@
 """Perplexity of SmolLM2-135M with its KV cache kept in 8 and in 4 bits.
 
-    python experiments/03_kv_cache/quantised_cache.py
-
 No training. Each chunk of text goes through the model once, with a cache that hands
 back what it stored: so every token attends to rounded keys and values only, its own
 among them. The same chunks go through every variant, so differences are paired by
@@ -18,15 +16,9 @@ reference, which the model may have been trained on; that shifts all variants' l
 alike.
 """
 
-import argparse
 import hashlib
 import json
-import math
-import platform
-import sys
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from jaxtyping import Int
@@ -36,14 +28,15 @@ from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.contract import LayerCache
 from course_lib.layers.caches.float_codes import Fp8, Mxfp4
 from course_lib.layers.caches.model_cache import ModelCache
-from course_lib.layers.caches.quantised import Quantiser, QuantisedCache
+from course_lib.layers.caches.quantised import QuantisedCache, Quantiser
 from course_lib.layers.caches.quantised_channels import ChannelCache
 from course_lib.models.lm import CausalLM
 from course_lib.models.real.load import RealLM, load_real
 from course_lib.tasks.corpora import pydoc_topics
+from course_lib.train.experiment import Measurement
 
 CHUNKS, TOKENS = 24, 512
-RESULTS = Path(__file__).parents[1] / "results" / "quantised_cache.json"
+LIVE = 2  # chunks that a notebook runs again; their tokens are in the record
 EXACT = "float32"
 Maker = Callable[..., LayerCache]
 
@@ -73,7 +66,7 @@ VARIANTS: dict[str, Maker] = {
     "int4 keys, int8 values": _tokenwise(_integer(4), _integer(8)),
     "int8 keys, int4 values": _tokenwise(_integer(8), _integer(4)),
 }
-"""Name of a variant -> one layer's cache, from (batch, capacity, kv_heads, head_dim)."""
+"""Variant -> one layer's cache, made from (batch, capacity, kv_heads, head_dim)."""
 
 
 def chunks(lm: RealLM, count: int = CHUNKS, size: int = TOKENS) -> Int[Tensor, "c t"]:
@@ -146,50 +139,30 @@ def measure(lm: RealLM, chunk: Int[Tensor, " t"], names: Sequence[str]) -> dict:
     return found
 
 
-def run(count: int = CHUNKS, size: int = TOKENS) -> dict:
-    """All chunks through all variants, as one record."""
-    torch.set_num_threads(1)
+def measured(count: int = CHUNKS, size: int = TOKENS) -> dict:
+    """All chunks through all variants: per variant and field, one number a chunk."""
     lm = load_real("smollm2-135m")
-    rows, started = chunks(lm, count, size), time.process_time()
-    per_chunk = []
-    for i, chunk in enumerate(rows):
-        per_chunk.append(measure(lm, chunk, list(VARIANTS)))
-        seconds = time.process_time() - started
-        left = seconds / (i + 1) * (count - i - 1)
-        print(f"chunk {i + 1} of {count}, about {left:.0f} CPU s left", file=sys.stderr)
-    columns = {
-        name: {
-            field: [found[name][field] for found in per_chunk]
-            for field in per_chunk[0][name]
-        }
+    rows = chunks(lm, count, size)
+    found = [measure(lm, chunk, list(VARIANTS)) for chunk in rows]
+    variants = {
+        name: {field: [one[name][field] for one in found] for field in found[0][name]}
         for name in VARIANTS
     }
-    for column in columns.values():
+    for column in variants.values():
         column["bytes"] = column["bytes"][0]
     return {
-        "name": "quantised_cache",
-        "kind": "measurement",
-        "question": __doc__.splitlines()[0],
         "model": lm.name,
         "precision": lm.precision,
         "text": "Python's language reference (pydoc_data.topics)",
         "tokens_per_chunk": size,
         "scored_tokens": count * (size - 1),
         "chunks": [digest(chunk) for chunk in rows],
-        "variants": columns,
-        "cpu_seconds": round(time.process_time() - started, 1),
-        "machine": platform.machine(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "tokens": rows[:LIVE].tolist(),
+        "variants": variants,
     }
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--chunks", type=int, default=CHUNKS)
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    record = run(options.chunks)
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
-    for name, column in record["variants"].items():
-        loss = sum(column["loss"]) / len(column["loss"])
-        print(f"{name:24s} {loss:.4f} nats, perplexity {math.exp(loss):.2f}")
+experiment = Measurement(
+    asks="How much worse does a model predict with its KV cache in 8 or in 4 bits?",
+    measure=measured,
+)

@@ -29,7 +29,7 @@ Terms:
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -62,6 +62,7 @@ def unpack_nibbles(
     return torch.stack((packed & 15, packed >> 4), dim=-1).flatten(-2)[..., :width]
 
 
+@runtime_checkable
 class Codec(Protocol):
     """What a cache asks of the way in which one head's numbers are coded."""
 
