@@ -4,9 +4,9 @@ Symbols: x one head's key or value (k or v numbers), q its codes.
 
     integer codes (`quantised`)  equal steps over the whole range of a head
     fp8, E4M3                    4 exponent and 3 fraction bits: as fine at
-                                 every magnitude, largest number 448
-    FP4, E2M1                    0, 0.5, 1, 1.5, 2, 3, 4, 6 with a sign; 32 numbers share
-                                 a power of two, one byte
+                                 every magnitude; up to 448
+    FP4, E2M1                    0, 0.5, 1, 1.5, 2, 3, 4, 6 with a sign; 32 share
+                                 a power of two, kept in one byte
 
     fp8, x = [0.3, 100.0], no scale: back [0.3125, 96.0]
 

@@ -183,12 +183,12 @@ class Quantiser:
 
 class CodeStore:
     """Codes and scales of keys or of values, for every row and token: [b s g p] and [b
-    s g c].
+    s g c]; or for whatever comes second, such as groups of tokens.
     """
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: tuple[int, ...],
         width: int,
         quantiser: Codec,
         dtype: torch.dtype,

@@ -32,6 +32,8 @@ from course_lib.layers.caches.contract import Entries, RowCache, check_sizes, no
 from course_lib.layers.caches.quantised import CodeStore, Quantiser
 from course_lib.layers.masks import EMPTY
 
+FOUR_BITS = Quantiser(4, symmetric=False, scale_dtype=torch.float16)
+
 
 class ChannelCache(RowCache):
     """A contiguous layer cache with key scales by channel and value scales by token.
@@ -72,7 +74,7 @@ class ChannelCache(RowCache):
         value_dim: int | None = None,
         *,
         group: int = 32,
-        quantiser: Quantiser = Quantiser(4, False, torch.float16),
+        quantiser: Quantiser = FOUR_BITS,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
