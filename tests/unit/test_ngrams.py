@@ -232,6 +232,21 @@ def test_a_masked_neighbour_is_hidden_whatever_it_shows():
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("row", [[0, HIDDEN, HIDDEN, 2, 0], [0, 2, HIDDEN, HIDDEN, 0]])
+def test_nothing_counts_beyond_a_hidden_neighbour(row):
+    mask = torch.tensor([[0, 0, 1, 0, 0]]).bool()
+    beyond = 0 if row[1] == HIDDEN else 4
+    rows = [[*row[:beyond], token, *row[beyond + 1 :]] for token in (0, 1, 3, HIDDEN)]
+    found = {
+        two_sided(
+            torch.tensor(TEXT), torch.tensor([inputs]), torch.zeros_like(mask, dtype=int), mask, vocab=4
+        )
+        for inputs in rows
+    }
+    nats = plain_masked(TEXT, row, [0] * 5, mask[0].tolist(), VOCAB, 2, 0.5)
+    assert len(found) == 1 and found.pop() == pytest.approx(nats[0], abs=1e-12)
+
+
 def test_two_sided_certain_and_by_chance():
     mask = torch.zeros(40, 25, dtype=torch.bool)
     mask[:, ::5] = True
