@@ -20,8 +20,9 @@ from torch import Tensor
 
 from course_lib.evaluate.cache_effect import MakeCache, cache_effects
 from course_lib.layers.caches.contiguous import ContiguousCache
+from course_lib.layers.caches.contract import Codec
 from course_lib.layers.caches.float_codes import Fp8, Mxfp4
-from course_lib.layers.caches.quantised import Codec, QuantisedCache, Quantiser
+from course_lib.layers.caches.quantised import QuantisedCache, Quantiser
 from course_lib.layers.caches.quantised_channels import ChannelCache
 from course_lib.models.real.load import load_real
 from course_lib.tasks.corpora import pydoc_topics

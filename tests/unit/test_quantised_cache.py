@@ -7,7 +7,8 @@ from torch.testing import assert_close
 from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.contract import LayerCache
 from course_lib.layers.caches.float_codes import E2M1, Fp8, Mxfp4
-from course_lib.layers.caches.quantised import QuantisedCache, Quantiser, pack_nibbles, unpack_nibbles
+from course_lib.layers.caches.nibbles import pack_nibbles, unpack_nibbles
+from course_lib.layers.caches.quantised import QuantisedCache, Quantiser
 from course_lib.layers.caches.quantised_channels import ChannelCache
 
 B, S, G, K, V = 2, 6, 3, 5, 7

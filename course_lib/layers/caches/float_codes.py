@@ -32,7 +32,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from course_lib.layers.caches.quantised import pack_nibbles, unpack_nibbles
+from course_lib.layers.caches.nibbles import pack_nibbles, unpack_nibbles
 
 LARGEST_E4M3 = 448.0
 E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)

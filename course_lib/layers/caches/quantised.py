@@ -24,63 +24,24 @@ Terms:
         4-bit codes, with a scale for each token's head -> QuantisedCache
     scale and zero point, asymmetric quantisation: the distance between neighbouring
         codes, and the number that code 0 stands for -> Quantiser
-    int4 packing, nibbles: two 4-bit codes in a byte -> pack_nibbles, unpack_nibbles
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from course_lib.layers.caches.contract import Entries, RowCache, check_sizes, no_room
+from course_lib.layers.caches.contract import (
+    Codec,
+    Entries,
+    RowCache,
+    check_sizes,
+    no_room,
+)
+from course_lib.layers.caches.nibbles import pack_nibbles, unpack_nibbles
 from course_lib.layers.masks import EMPTY
-
-
-def pack_nibbles(codes: UInt8[Tensor, "*axes k"]) -> UInt8[Tensor, "*axes half"]:
-    """Two 4-bit codes to a byte, the first in the low half; an odd last one stands
-    alone.
-
-    >>> codes = torch.tensor([1, 2, 15], dtype=torch.uint8)
-    >>> pack_nibbles(codes).tolist()  # 1 + 16 * 2, 15
-    [33, 15]
-    """
-    even = torch.nn.functional.pad(codes, (0, codes.shape[-1] % 2))
-    return even[..., 0::2] | even[..., 1::2] << 4
-
-
-def unpack_nibbles(
-    packed: UInt8[Tensor, "*axes half"], width: int
-) -> UInt8[Tensor, "*axes k"]:
-    """The first `width` codes of `pack_nibbles`.
-
-    >>> unpack_nibbles(torch.tensor([33, 15], dtype=torch.uint8), 3).tolist()
-    [1, 2, 15]
-    """
-    return torch.stack((packed & 15, packed >> 4), dim=-1).flatten(-2)[..., :width]
-
-
-@runtime_checkable
-class Codec(Protocol):
-    """What a cache asks of the way in which one head's numbers are coded."""
-
-    scale_dtype: torch.dtype
-
-    def packed_width(self, width: int) -> int:
-        """Bytes of the codes of `width` numbers."""
-
-    def scale_count(self, width: int) -> int:
-        """Numbers stored beside the codes of `width` numbers."""
-
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Packed codes and scales."""
-
-    def decode(
-        self, packed: Tensor, scales: Tensor, width: int, dtype: torch.dtype
-    ) -> Tensor:
-        """The numbers that the codes stand for."""
 
 
 @dataclass(frozen=True)
