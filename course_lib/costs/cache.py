@@ -23,9 +23,13 @@ Terms:
     cache bytes, KV cache size: 2 B n L G d_k b for keys and values; other layers keep
         latents, windows or states -> kv_cache_bytes, cache_bytes
     bytes per token: what one more token adds to the cache -> cache_bytes_per_token
+    fixed bytes per request, cache intercept and slope: full windows and recurrent
+        states, beside what every further token adds -> cache_line
     score matrix: the [t s] scores of a head, if they were written to memory ->
         score_matrix_bytes
 """
+
+from dataclasses import dataclass
 
 from course_lib.costs.arithmetic import Number, check_count, check_positive, smaller
 from course_lib.costs.mixers.attention import key_value_elements
@@ -164,3 +168,69 @@ def cache_bytes_per_token(
         for layer, count in unique_layers(spec.layers)
     )
     return elements * bytes_per_element
+
+
+@dataclass(frozen=True)
+class CacheLine:
+    """The cache of one long request: a fixed part, and a slope.
+
+    Attributes:
+        fixed_bytes: windows that are full, recurrent states, and the keys and values of
+            a source text.
+        bytes_per_token: of the layers that keep every token.
+        from_tokens: the line holds from so many tokens on: the widest window.
+    """
+
+    fixed_bytes: int | float
+    bytes_per_token: int | float
+    from_tokens: int
+
+    def at(self, tokens: int) -> int | float:
+        """Bytes of one request of `tokens` tokens; a ValueError below `from_tokens`."""
+        if tokens < self.from_tokens:
+            raise ValueError(
+                f"tokens={tokens}: allowed are {self.from_tokens} and more"
+            )
+        return self.fixed_bytes + self.bytes_per_token * tokens
+
+
+def cache_line(
+    spec: ModelSpec,
+    *,
+    bytes_per_element: float = 2,
+    source_tokens: int | None = None,
+    state_bytes_per_element: float = 4,
+) -> CacheLine:
+    """The two numbers of a model's cache: bytes per request, and bytes per token.
+
+    *Equation*: bytes = fixed + slope * s for s >= the widest window w, with slope the
+    token_elements of the layers without a window, and fixed the sum over the others of
+    token_elements * w, all states, and cross g (k + v) source_tokens.
+
+    Args: as for `cache_bytes` with `ring=True` and `batch=1`; `source_tokens` must be
+        given for an encoder-decoder, whose source has a length of its own.
+    Returns: both numbers, in bytes.
+    Raises: ValueError if a byte width is not above 0, or an encoder-decoder comes
+        without `source_tokens`.
+    Source: Kwon et al. 2023, arXiv 2309.06180, for what a request holds.
+
+    >>> from course_lib.specs.loader import load_spec
+    >>> line = cache_line(load_spec("mistral-7b-v0.1"))  # every layer has a window
+    >>> line.fixed_bytes / 2**20, line.bytes_per_token, line.from_tokens
+    (512.0, 0, 4096)
+    """
+    crosses = any(layer.cross for layer, _ in unique_layers(spec.layers))
+    if crosses and source_tokens is None:
+        raise ValueError(
+            "source_tokens=None: an encoder-decoder needs the length of its source"
+        )
+    windows = [window_of(layer.mixer) for layer, _ in unique_layers(spec.layers)]
+    start = max((w for w in windows if w is not None), default=1)
+    widths = {"bytes_per_element": bytes_per_element}
+    widths["state_bytes_per_element"] = state_bytes_per_element
+    source = source_tokens or 1
+    first, second = (
+        cache_bytes(spec, batch=1, tokens=n, source_tokens=source, ring=True, **widths)
+        for n in (start, start + 1)
+    )
+    return CacheLine(first - (second - first) * start, second - first, start)

@@ -2,8 +2,8 @@
 memory.
 
 The figures are the vendors', kept with their sources in `hardware.yml`. They are
-limits, not measurements: a good kernel reaches perhaps four fifths of either.
-`Hardware.derated` says what a prediction assumes.
+limits, not measurements: a kernel reaches less, and how much less depends on the kernel
+and the shape. `Hardware.derated` says what share a prediction assumes.
 
 Terms:
     accelerator, peak FLOPs, memory bandwidth: the vendor's limits of a device ->

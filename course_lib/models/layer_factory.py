@@ -19,6 +19,7 @@ from torch import nn
 from course_lib.layers.attention.cross import CrossAttention
 from course_lib.layers.attention.latent import LatentAttention
 from course_lib.layers.attention.layer import Attention
+from course_lib.layers.attention.shared_kv import SharedKVAttention
 from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.contract import Cache
 from course_lib.layers.caches.latent import LatentCache
@@ -144,6 +145,8 @@ def build_cross(width: int, layer: LayerSpec) -> CrossAttention | None:
     if layer.cross is None:
         return None
     spec = layer.cross
+    if spec.shared_kv:
+        raise ValueError("shared_kv=True: supported in cross-attention is False")
     return CrossAttention(
         width,
         spec.heads,
@@ -202,7 +205,7 @@ def build_layer_cache(layer: LayerSpec, batch: int, capacity: int, **like) -> Ca
             f"mixer={type(spec).__name__}: a cache is built for AttentionSpec and "
             "LatentAttentionSpec"
         )
-    sizes = spec.kv_heads, spec.head_dim, spec.value_dim
+    sizes = spec.kv_heads, spec.head_dim, 0 if spec.shared_kv else spec.value_dim
     if spec.window is not None and spec.window < capacity:
         return RingCache(batch, spec.window, *sizes, **like)
     return ContiguousCache(batch, capacity, *sizes, **like)
@@ -234,7 +237,8 @@ def check_fields(spec: ModelSpec, supported: Mapping[str, object]) -> None:
 def _attention(
     width: int, spec: AttentionSpec, norm: NormSpec, position_bias: nn.Module | None
 ) -> Attention:
-    return Attention(
+    kind = SharedKVAttention if spec.shared_kv else Attention
+    return kind(
         width,
         spec.heads,
         spec.kv_heads,
@@ -248,8 +252,6 @@ def _attention(
 
 
 def _head_options(spec: AttentionSpec, norm: NormSpec) -> dict:
-    if spec.output_gate:
-        raise ValueError("output_gate=True: supported is False")
     return {
         "value_dim": spec.value_dim,
         "bias_qkv": spec.bias_qkv,
@@ -260,6 +262,7 @@ def _head_options(spec: AttentionSpec, norm: NormSpec) -> dict:
         "softcap": spec.softcap,
         "scale": spec.scale,
         "sinks": spec.sinks,
+        "output_gate": spec.output_gate,
     }
 
 

@@ -62,6 +62,7 @@ PARSERS = {
     "qwen3_next": gated_delta.qwen3_next,
     "roberta": bert.roberta,
     "rwkv": ssm.rwkv,
+    "smollm3": llama.smollm3,
     "t5": t5.t5,
     "vit": vision.vit,
 }

@@ -18,6 +18,8 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
 )
 
 from course_lib.models.checkpoints.decoder_names import TABLES
@@ -40,6 +42,7 @@ MODELS = {
     "mistral": (MistralForCausalLM, MistralConfig, LLAMA_LINE | {"sliding_window": 5}),
     "qwen2": (Qwen2ForCausalLM, Qwen2Config, LLAMA_LINE | {"tie_word_embeddings": True}),
     "qwen3": (Qwen3ForCausalLM, Qwen3Config, LLAMA_LINE),
+    "smollm3": (SmolLM3ForCausalLM, SmolLM3Config, LLAMA_LINE | {"pad_token_id": 0}),
 }
 
 

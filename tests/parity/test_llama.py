@@ -1,4 +1,4 @@
-"""Llama with every number of KV groups, Qwen2 (biases) and Qwen3 (norms on queries and keys)."""
+"""Llama with every number of KV groups, Qwen2 (biases), Qwen3 (QK norm), SmolLM3 (NoPE layers)."""
 
 import pytest
 from transformers import (
@@ -8,6 +8,8 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
 )
 
 from tests.parity import decoder_checks as checks
@@ -28,6 +30,11 @@ MODELS = {
     ),
     "qwen2": (Qwen2ForCausalLM, Qwen2Config, {}),
     "qwen3": (Qwen3ForCausalLM, Qwen3Config, {}),
+    "smollm3": (
+        SmolLM3ForCausalLM,
+        SmolLM3Config,
+        {"no_rope_layers": [1, 0, 1], "pad_token_id": 0, "tie_word_embeddings": False},
+    ),
 }
 
 

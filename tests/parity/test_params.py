@@ -51,6 +51,7 @@ CLASSES = {
     "qwen3_next": "Qwen3NextForCausalLM",
     "roberta": "RobertaModel",
     "rwkv": "RwkvForCausalLM",
+    "smollm3": "SmolLM3ForCausalLM",
     "t5": "T5ForConditionalGeneration",
     "vit": "ViTForImageClassification",
 }

@@ -241,6 +241,12 @@ def glm(rng: Random, model_type: str) -> Fields:
     return decoder(rng, model_type, "attention_bias") | {"head_dim": 4 * odd(rng, 5), "pad_token_id": 0}
 
 
+def smollm3(rng: Random) -> Fields:
+    """SmolLM3, in which every second layer is without RoPE."""
+    own = {"no_rope_layer_interval": 2, "pad_token_id": 0}
+    return decoder(rng, "smollm3", "attention_bias", "mlp_bias") | own
+
+
 DECODERS = {
     "cohere": lambda rng: decoder(rng, "cohere", "attention_bias") | {"logit_scale": 0.25},
     "falcon": falcon,
@@ -267,4 +273,5 @@ DECODERS = {
     "qwen3_5_text": lambda rng: gated_delta(rng, "qwen3_5_text"),
     "qwen3_moe": qwen3_moe,
     "qwen3_next": qwen3_next,
+    "smollm3": smollm3,
 }

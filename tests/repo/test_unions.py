@@ -27,6 +27,7 @@ from course_lib.course.cli.kv import kv_facts
 from course_lib.layers.positions.absolute import sinusoidal
 from course_lib.models.build import build_model
 from course_lib.models.layer_factory import (
+    build_cross,
     build_ffn,
     build_layer_cache,
     build_mixer,
@@ -247,8 +248,7 @@ def test_symbols_filled_with_the_numbers_cost_the_same(kind, ffn):
 @pytest.mark.parametrize("kind", MIXERS)
 @pytest.mark.parametrize("name", builders(FFN))
 def test_a_mixer_is_built_or_refused_by_its_name(kind, name):
-    mixer = replace(MIXERS[kind], output_gate=False) if kind is AttentionSpec else MIXERS[kind]
-    call = builders(mixer)[name]
+    call = builders(MIXERS[kind])[name]
     if kind in BUILT:
         call()
     else:
@@ -263,9 +263,10 @@ def test_nothing_is_built_from_a_foreign_mixer(call):
 
 
 def test_a_part_that_is_not_built_is_refused_by_its_name():
-    for name in ("build_mixer", "build_model"):
-        with pytest.raises(ValueError, match="output_gate=True"):
-            builders(MIXERS[AttentionSpec])[name]()
+    shared = replace(MIXERS[AttentionSpec], value_dim=4, shared_kv=True)
+    crossed = LayerSpec(mixer=MIXERS[AttentionSpec], ffn=FFN, norm=NORM, cross=shared)
+    with pytest.raises(ValueError, match="shared_kv=True"):
+        build_cross(D, crossed)
     for kind in set(MIXERS) - {AttentionSpec}:
         with pytest.raises(ValueError, match=f"mixer={kind.__name__}: "):
             unwrap(mask_mod_of)(MIXERS[kind])

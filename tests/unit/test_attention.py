@@ -6,12 +6,14 @@ import torch.nn.functional as F
 
 from course_lib.layers.attention.forms import attend, attention_naive
 from course_lib.layers.attention.layer import Attention, attend_sdpa
+from course_lib.layers.attention.shared_kv import SharedKVAttention
 from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.masks import BIDIRECTIONAL, causal_mask
 from course_lib.layers.per_forward import PerForward
 from course_lib.layers.positions.bias import AlibiBias, RelativeBias
 from course_lib.layers.positions.numbering import next_positions
 from course_lib.layers.positions.rope import Rope
+from course_lib.specs.records import AttentionSpec
 
 TOLERANCE = {"rtol": 1e-11, "atol": 1e-11}
 GROUPS = [(6, 6), (6, 3), (6, 2), (6, 1)]
@@ -202,3 +204,39 @@ def test_fused_form_matches_torch_on_plain_heads():
         queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), is_causal=True
     ).transpose(1, 2)
     torch.testing.assert_close(attend(queries, keys, values, causal(2, 5, 5))[0], theirs, **TOLERANCE)
+
+
+def test_an_output_gate_multiplies_what_goes_into_the_projection_back():
+    torch.manual_seed(0)
+    gated = Attention(6, heads=2, kv_heads=1, head_dim=3, output_gate=True).double()
+    plain = Attention(6, heads=2, kv_heads=1, head_dim=3).double()
+    plain.load_state_dict({name: w for name, w in gated.state_dict().items() if "gate" not in name})
+    x, places = torch.randn(1, 5, 6).double(), torch.arange(5)[None]
+    gated.gate.weight.data.zero_()  # sigmoid(0): every output is halved
+    torch.testing.assert_close(gated(x, places), plain(x, places) / 2)
+
+
+@pytest.mark.parametrize("norm", ["none", "head"])
+def test_k_equals_v_is_attention_with_one_matrix_for_both_where_nothing_is_turned(norm):
+    torch.manual_seed(0)
+    shared = SharedKVAttention(6, heads=2, kv_heads=1, head_dim=3, qk_norm=norm).double()
+    x, places = torch.randn(1, 5, 6).double(), torch.arange(5)[None]
+    _, keys, values = shared.project(x, places)
+    torch.testing.assert_close(keys, values)
+    if norm == "none":
+        plain = Attention(6, heads=2, kv_heads=1, head_dim=3).double()
+        plain.load_state_dict(shared.state_dict() | {"wv.weight": shared.wk.weight})
+        torch.testing.assert_close(shared(x, places), plain(x, places))
+        torch.testing.assert_close(shared.weights(x, places), plain.weights(x, places))
+
+
+def test_k_equals_v_refuses_what_it_cannot_be():
+    with pytest.raises(ValueError, match="value_dim=4"):
+        SharedKVAttention(6, heads=2, kv_heads=1, head_dim=3, value_dim=4)
+    with pytest.raises(ValueError, match="qk_norm='width'"):
+        SharedKVAttention(6, heads=2, kv_heads=1, head_dim=3, qk_norm="width")
+    sizes = {"heads": 2, "kv_heads": 1, "head_dim": 3, "shared_kv": True}
+    with pytest.raises(ValueError, match="value_dim=4 with shared_kv"):
+        AttentionSpec(**sizes, value_dim=4)
+    with pytest.raises(ValueError, match="qk_norm='width' with shared_kv"):
+        AttentionSpec(**sizes, value_dim=3, qk_norm="width")

@@ -13,6 +13,7 @@ from course_lib.layers.caches.latent import LatentCache
 from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.caches.paged import PagedCache
 from course_lib.layers.caches.quantised import QuantisedCache
+from course_lib.layers.caches.quantised_channels import ChannelCache
 from course_lib.layers.caches.state import RecurrentState
 from course_lib.layers.caches.window import RingCache
 from course_lib.layers.positions.numbering import next_positions
@@ -27,6 +28,7 @@ KINDS = {
     "window": lambda batch: RingCache(batch, 4, 2, 3, **F64),
     "latent": lambda batch: LatentCache(batch, 12, 2, 1, **F64),
     "quantised": lambda batch: QuantisedCache(batch, 12, 2, 3, **F64),
+    "by channel": lambda batch: ChannelCache(batch, 12, 2, 3, group=4, **F64),
     "paged": lambda batch: PagedCache(BlockPool(24, 2, 2, 3, **F64), batch),
 }
 

@@ -65,18 +65,19 @@ def pairs(tokens, window):
 
 
 CHAPTER_0 = {
-    "why-objective-value": lambda error, latency: 2 * error + latency / 1000 + 0.004,
-    "why-recurrent-step-bytes": lambda batch, tokens: batch * tokens * 32 * 8 * 128 * 4 / GIB,
-    "why-weights-of-8x7b": lambda spec, bytes: WEIGHTS[spec] * bytes / 1e9,
-    "why-flops-from-config": lambda spec, context: token_flops(spec, context) / 1e9,
+    "why-cache-of-requests": lambda batch, tokens: batch * tokens * 32 * 8 * 128 * 4 / GIB,
+    "why-weights-of-8x7b": lambda bytes: WEIGHTS["mixtral-8x7b"] * bytes / 1e9,
+    "why-flops-from-config": lambda context: token_flops("llama-3-8b", context) / 1e9,
 }
 CHAPTER_1 = {
     "proto-vector-stream": lambda tokens: bert_flops(tokens) / 1e9,
     "proto-llama2-cache": lambda spec: 4 * KEYS[spec] / KIB,
     "proto-tying-saves": lambda spec: TABLES[spec] / 1e6,
+    "proto-half-depth-cache": lambda tokens: 17 * 2 * 8 * 128 * 2 * tokens / 2**30,
     "proto-t5-kept": lambda source, tokens: 12 * 2 * 768 * (source + tokens) * 2 / MIB,
 }
 CHAPTER_2 = {
+    "attn-k-eq-v-cache": lambda groups: groups * 128,
     "attn-projection-weights": lambda groups: 2 * 4096 * (4096 + 128 * groups) / 1e6,
     "attn-mask-pairs": lambda tokens: sum(range(1, tokens + 1)),
     "attn-pair-flops": lambda heads, width: heads * (2 * width + 2 * width),

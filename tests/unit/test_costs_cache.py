@@ -5,6 +5,7 @@ import pytest
 from course_lib.costs.cache import (
     cache_bytes,
     cache_bytes_per_token,
+    cache_line,
     cached_tokens,
     kv_cache_bytes,
     score_matrix_bytes,
@@ -174,3 +175,34 @@ def test_what_sharing_key_heads_saves(name, saving):
     spec = load_spec(name)
     full = with_groups(spec, spec.layers[0].mixer.heads)
     assert cache_bytes_per_token(full) == saving * cache_bytes_per_token(spec)
+
+
+@pytest.mark.parametrize("name", list_specs())
+def test_two_numbers_say_what_every_model_keeps_of_a_long_request(name):
+    spec = load_spec(name)
+    line = cache_line(spec, source_tokens=100)
+    for tokens in (line.from_tokens, line.from_tokens + 1, 128 * K):
+        expected = cache_bytes(spec, batch=1, tokens=tokens, source_tokens=100, ring=True)
+        assert line.at(tokens) == expected
+
+
+def test_a_fixed_part_and_a_slope_by_hand():
+    gemma = cache_line(load_spec("gemma-3-27b"))  # 52 layers of 1,024 tokens, 10 of all; 16 heads of 128
+    token = 2 * 16 * 128 * 2
+    assert (gemma.fixed_bytes, gemma.bytes_per_token) == (52 * 1024 * token, 10 * token)
+    assert gemma.from_tokens == 1024
+    with pytest.raises(ValueError, match="tokens=1023"):
+        gemma.at(1023)
+    assert cache_line(load_spec("mamba-2.8b")).bytes_per_token == 0
+
+
+def test_an_encoder_decoder_needs_the_length_of_its_source():
+    with pytest.raises(ValueError, match="source_tokens=None"):
+        cache_line(load_spec("t5-base"))
+
+
+def test_the_figures_of_a_public_calculator():
+    """hf-mem, pull request 70: gpt-oss-20b, 32 requests of 8,192 tokens, before and after the change."""
+    spec = load_spec("gpt-oss-20b")
+    assert round(32 * cache_line(spec).at(8192) / GIB, 2) == 6.09
+    assert 32 * cache_bytes_per_token(spec) * 8192 == 12 * GIB

@@ -25,6 +25,7 @@ SIBLINGS = {  # read as well, though no published model of ours is one
     "qwen3_5_moe_text": QWEN35["text_config"],
     "qwen3_5_text": DENSE_QWEN35,
     "qwen3_next": QWEN35["text_config"] | {"model_type": "qwen3_next"},
+    "smollm3": LLAMA | {"model_type": "smollm3"},
 }
 SHARED = ("vocab_size", "num_hidden_layers", "num_attention_heads", "hidden_size")
 LLAMAS = (*SHARED, "intermediate_size")
@@ -106,6 +107,7 @@ REQUIRED = {
     ),
     "roberta": (*LLAMAS, "max_position_embeddings"),
     "rwkv": ("vocab_size", "num_hidden_layers", "hidden_size"),
+    "smollm3": GROUPED,
     "t5": ("vocab_size", "num_layers", "d_model", "d_kv", "d_ff", "num_heads"),
     "vit": (
         "num_hidden_layers",
@@ -154,6 +156,10 @@ def test_a_size_of_the_wrong_kind_is_named(family, field, value):
         ("gpt2", "scale_attn_weights", False),
         ("gptj", "rotary_dim", None),
         ("gptj", "rotary_dim", 300),
+        ("smollm3", "use_sliding_window", True),
+        ("smollm3", "no_rope_layers", [1, 0]),
+        ("smollm3", "no_rope_layers", [1, 2, 1]),
+        ("smollm3", "no_rope_layers", 3),
     ],
 )
 def test_a_variant_that_is_not_built_is_refused_by_name(family, field, value):

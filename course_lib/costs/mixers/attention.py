@@ -1,5 +1,5 @@
 """Costs of softmax attention: MHA, GQA, MQA, with a sliding window, an output gate,
-query-key norms, sinks or T5's biases.
+query-key norms, sinks, T5's biases, or keys and values in one (K = V).
 
 Symbols: d model width, h heads, g KV groups, k head width, v value width.
 
@@ -17,7 +17,7 @@ PART = "attention"
 
 def weights(mixer: AttentionSpec, width: Number) -> Number:
     """Matrix weights: d h k + h v d for queries and output, d g (k + v) for keys and
-    values, and d h v more for an output gate.
+    values (d g k where they are one), and d h v more for an output gate.
     """
     return query_weights(mixer, width) + key_value_weights(mixer, width)
 
@@ -31,10 +31,10 @@ def query_weights(mixer: AttentionSpec, width: Number) -> Number:
 
 
 def key_value_weights(mixer: AttentionSpec, width: Number) -> Number:
-    """Key and value projections: d g (k + v). In cross attention, the encoder token's
-    part.
+    """Key and value projections: d g (k + v), or d g k where keys and values are one.
+    In cross attention, the encoder token's part.
     """
-    return width * mixer.kv_heads * (mixer.head_dim + mixer.value_dim)
+    return width * key_value_elements(mixer)
 
 
 def vectors(mixer: AttentionSpec, width: Number) -> Number:
@@ -42,7 +42,7 @@ def vectors(mixer: AttentionSpec, width: Number) -> Number:
     on queries and keys, a sink a head, and T5's table of position biases.
     """
     queries, keys = mixer.heads * mixer.head_dim, mixer.kv_heads * mixer.head_dim
-    values = mixer.kv_heads * mixer.value_dim
+    values = 0 if mixer.shared_kv else mixer.kv_heads * mixer.value_dim
     gate = mixer.heads * mixer.value_dim if mixer.output_gate else 0
     norms = of_word(
         "qk_norm",
@@ -66,17 +66,18 @@ def step_flops(mixer: AttentionSpec) -> Number:
 
 
 def token_elements(mixer: AttentionSpec, *, latent: bool = True) -> Number:
-    """One key and one value a group: g (k + v). Nothing without a causal mask, since
-    nothing is decoded from such a layer.
+    """One key and one value a group: g (k + v), or g k where they are one. Nothing
+    without a causal mask, since nothing is decoded from such a layer.
     """
     return key_value_elements(mixer) if mixer.causal else 0
 
 
 def key_value_elements(mixer: AttentionSpec) -> Number:
-    """Elements of a token's keys and values, g (k + v): in cross attention, of each
-    token of the source.
+    """Elements of a token's keys and values, g (k + v), or g k where they are one: in
+    cross attention, of each token of the source.
     """
-    return mixer.kv_heads * (mixer.head_dim + mixer.value_dim)
+    values = 0 if mixer.shared_kv else mixer.value_dim
+    return mixer.kv_heads * (mixer.head_dim + values)
 
 
 def state_elements(mixer: AttentionSpec, width: Number) -> tuple[Number, Number]:

@@ -58,7 +58,8 @@ def mixer_text(mixer: Mixer) -> str:
             window = "" if w is None else f", window {w:,}"
             values = "" if v == k else f", values {v} wide"
             gate = ", output gate" if mixer.output_gate else ""
-            return f"{h} heads, {g} KV heads, {k} wide{values}{window}{gate}"
+            shared = ", keys and values in one" if mixer.shared_kv else ""
+            return f"{h} heads, {g} KV heads, {k} wide{values}{window}{gate}{shared}"
         case LatentAttentionSpec(heads=h, kv_rank=r, rope_dim=p):
             return f"{h} heads, latent {r} + rotary key {p}"
         case SSMSpec(d_inner=inner, state=state):

@@ -14,6 +14,7 @@ Terms:
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -86,7 +87,8 @@ class CrossAttention(AttentionHeads):
         per_forward = PerForward() if per_forward is None else per_forward
         qkv = self.queries(x), source.keys, source.values
         y, _ = self.mix(qkv, kind, positions, source.positions, per_forward)
-        return self.wo(y.flatten(2))
+        y = y.flatten(2)
+        return self.wo(y if self.gate is None else y * torch.sigmoid(self.gate(x)))
 
     def weights(
         self,

@@ -14,6 +14,8 @@ Terms:
         keys and values of each token -> Attention.project
     QK norm, query-key normalisation: RMSNorm on queries and keys before they are
         rotated and multiplied -> AttentionHeads
+    output gate, gated attention: each head's output times a sigmoid of the layer's
+        input, before the projection back -> Attention
 """
 
 import torch
@@ -105,6 +107,7 @@ class AttentionHeads(nn.Module):
         softcap: float | None = None,
         scale: float | None = None,
         sinks: bool = False,
+        output_gate: bool = False,
     ) -> None:
         super().__init__()
         queries_per_kv_head(heads, kv_heads)
@@ -121,6 +124,9 @@ class AttentionHeads(nn.Module):
         self.wv = nn.Linear(source_width, kv_heads * value_dim, bias=bias_qkv)
         self.wo = nn.Linear(heads * value_dim, d, bias=bias_out)
         self.sinks = nn.Parameter(torch.zeros(heads)) if sinks else None
+        self.gate = None
+        if output_gate:
+            self.gate = nn.Linear(d, heads * value_dim, bias=bias_qkv)
         if qk_norm != "none":
             q_heads, k_heads = (heads, kv_heads) if qk_norm == "width" else (1, 1)
             self.q_norm = RMSNorm(q_heads * head_dim, norm_eps, offset=norm_offset)
@@ -190,13 +196,15 @@ class Attention(AttentionHeads):
         norm_eps, norm_offset: of that norm.
         softcap, scale: as in `attend`.
         sinks: whether each head learns a score that joins its softmax.
+        output_gate: whether the heads' outputs are multiplied by sigmoid(W x) before
+            the projection back, x the layer's input (Qwen3-Next).
 
     Raises:
         ValueError: `kv_heads` does not divide `heads`, `window` is below 1, or
         `qk_norm` is another word.
 
-    *Cost*: d (h k + g k + g v) + h v d parameters without biases; cache g (k + v)
-        numbers a token.
+    *Cost*: d (h k + g k + g v) + h v d parameters without biases, d h v more for an
+        output gate; cache g (k + v) numbers a token.
 
     >>> layer = Attention(8, heads=4, kv_heads=2, head_dim=2)
     >>> layer(torch.zeros(1, 3, 8), torch.tensor([[0, 1, 2]])).shape
@@ -251,7 +259,8 @@ class Attention(AttentionHeads):
             MaskKind(mask_mod, *shared),
             *(positions, key_positions, per_forward),
         )
-        return self.wo(y.flatten(2))
+        y = y.flatten(2)
+        return self.wo(y if self.gate is None else y * torch.sigmoid(self.gate(x)))
 
     def weights(
         self,

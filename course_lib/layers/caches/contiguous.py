@@ -38,8 +38,9 @@ class Slots(RowCache):
         device: torch.device | str | None = None,
     ) -> None:
         value_dim = head_dim if value_dim is None else value_dim
-        check_sizes({"batch": batch, "kv_heads": kv_heads})
-        check_sizes({"head_dim": head_dim, "value_dim": value_dim})
+        check_sizes({"batch": batch, "kv_heads": kv_heads, "head_dim": head_dim})
+        if value_dim != 0:  # 0 where a value is its key, too
+            check_sizes({"value_dim": value_dim})
         like = {"dtype": dtype, "device": device}
         self._keys = torch.zeros(batch, kv_heads, slots, head_dim, **like)
         self._values = torch.zeros(batch, kv_heads, slots, value_dim, **like)

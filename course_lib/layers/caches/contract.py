@@ -12,6 +12,7 @@ layer.
 Caches are for inference: call the model under `torch.no_grad()`.
 
 Terms:
+    codec of a cache: numbers to codes and scales, and back -> Codec
     cache interface, cache update: the methods of every layer's cache: `update`,
         `length`, `nbytes`, `reset`, `reorder`, `select` -> Cache, LayerCache
 """
@@ -19,6 +20,7 @@ Terms:
 from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -64,6 +66,27 @@ class LayerCache(Cache, Protocol):
         values: Float[Tensor, "b t g v"],
         positions: Int[Tensor, "b t"],
     ) -> Entries: ...
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """What a cache asks of the way in which one head's numbers are coded."""
+
+    scale_dtype: torch.dtype
+
+    def packed_width(self, width: int) -> int:
+        """Bytes of the codes of `width` numbers."""
+
+    def scale_count(self, width: int) -> int:
+        """Numbers stored beside the codes of `width` numbers."""
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Packed codes and scales."""
+
+    def decode(
+        self, packed: Tensor, scales: Tensor, width: int, dtype: torch.dtype
+    ) -> Tensor:
+        """The numbers that the codes stand for."""
 
 
 class RowCache:

@@ -14,15 +14,16 @@ in registers, and so moves only the codes; here the gain is memory, not time.
 
 Source: Liu et al. 2024, KIVI, arXiv:2402.02750, section 3.
 Differs from source: KIVI quantises keys by channel, because a few key channels are
-always large, and so keeps the latest tokens in full precision until a group is full.
-Here keys, like values, go token by token.
+always large, and so keeps the latest tokens in full precision until a group is full;
+`quantised_channels` does that. Here keys, like values, go token by token.
+
+Codes that are floating-point numbers themselves (fp8, FP4) are in `float_codes`.
 
 Terms:
     quantised cache, quantized cache, int8 cache, int4 cache: keys and values as 8- or
         4-bit codes, with a scale for each token's head -> QuantisedCache
     scale and zero point, asymmetric quantisation: the distance between neighbouring
         codes, and the number that code 0 stands for -> Quantiser
-    int4 packing, nibbles: two 4-bit codes in a byte -> pack_nibbles, unpack_nibbles
 """
 
 from collections.abc import Callable
@@ -32,31 +33,15 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from course_lib.layers.caches.contract import Entries, RowCache, check_sizes, no_room
+from course_lib.layers.caches.contract import (
+    Codec,
+    Entries,
+    RowCache,
+    check_sizes,
+    no_room,
+)
+from course_lib.layers.caches.nibbles import pack_nibbles, unpack_nibbles
 from course_lib.layers.masks import EMPTY
-
-
-def pack_nibbles(codes: UInt8[Tensor, "*axes k"]) -> UInt8[Tensor, "*axes half"]:
-    """Two 4-bit codes to a byte, the first in the low half; an odd last one stands
-    alone.
-
-    >>> codes = torch.tensor([1, 2, 15], dtype=torch.uint8)
-    >>> pack_nibbles(codes).tolist()  # 1 + 16 * 2, 15
-    [33, 15]
-    """
-    even = torch.nn.functional.pad(codes, (0, codes.shape[-1] % 2))
-    return even[..., 0::2] | even[..., 1::2] << 4
-
-
-def unpack_nibbles(
-    packed: UInt8[Tensor, "*axes half"], width: int
-) -> UInt8[Tensor, "*axes k"]:
-    """The first `width` codes of `pack_nibbles`.
-
-    >>> unpack_nibbles(torch.tensor([33, 15], dtype=torch.uint8), 3).tolist()
-    [1, 2, 15]
-    """
-    return torch.stack((packed & 15, packed >> 4), dim=-1).flatten(-2)[..., :width]
 
 
 @dataclass(frozen=True)
@@ -110,6 +95,10 @@ class Quantiser:
         """Bytes of `width` codes."""
         return -(-width * self.bits // 8)
 
+    def scale_count(self, width: int) -> int:
+        """As `scales`, whatever the width."""
+        return self.scales
+
     def encode(
         self, x: Float[Tensor, "*axes k"]
     ) -> tuple[UInt8[Tensor, "*axes p"], Float[Tensor, "*axes c"]]:
@@ -153,25 +142,28 @@ class Quantiser:
         )
 
 
-class _Store:
+class CodeStore:
     """Codes and scales of keys or of values, for every row and token: [b s g p] and [b
-    s g c].
+    s g c]; or for whatever comes second, such as groups of tokens.
     """
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: tuple[int, ...],
         width: int,
-        quantiser: Quantiser,
-        dtype,
-        device,
+        quantiser: Codec,
+        dtype: torch.dtype,
+        device: torch.device | str,
     ) -> None:
         self.width, self.quantiser, self.dtype = width, quantiser, dtype
         self.codes = torch.zeros(
             *shape, quantiser.packed_width(width), dtype=torch.uint8, device=device
         )
         self.scales = torch.zeros(
-            *shape, quantiser.scales, dtype=quantiser.scale_dtype, device=device
+            *shape,
+            quantiser.scale_count(width),
+            dtype=quantiser.scale_dtype,
+            device=device,
         )
 
     @property
@@ -198,6 +190,7 @@ class QuantisedCache(RowCache):
         head_dim: k.
         value_dim: v; k unless said.
         quantiser: how; 8 bits, symmetric, float32 steps unless said.
+        value_quantiser: how for the values; as the keys unless said.
         dtype: of the keys and values that `update` takes and returns.
         device: where the codes lie.
 
@@ -224,14 +217,18 @@ class QuantisedCache(RowCache):
         head_dim: int,
         value_dim: int | None = None,
         *,
-        quantiser: Quantiser = Quantiser(),
+        quantiser: Codec = Quantiser(),
+        value_quantiser: Codec | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
         check_sizes({"batch": batch, "capacity": capacity})
         shape = (batch, capacity, kv_heads)
-        self.keys = _Store(shape, head_dim, quantiser, dtype, device)
-        self.values = _Store(shape, value_dim or head_dim, quantiser, dtype, device)
+        kind = {"dtype": dtype, "device": device}
+        self.keys = CodeStore(shape, head_dim, quantiser, **kind)
+        self.values = CodeStore(
+            shape, value_dim or head_dim, value_quantiser or quantiser, **kind
+        )
         self.positions = torch.full((batch, capacity), EMPTY, device=device)
         self.capacity = capacity
 

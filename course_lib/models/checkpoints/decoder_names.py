@@ -147,6 +147,7 @@ TABLES: Mapping[str, Table] = {
     "mistral": LLAMA,
     "qwen2": LLAMA,
     "qwen3": LLAMA,
+    "smollm3": LLAMA,
 }
 VARIANTS: Mapping[
     tuple[str, str], Table

@@ -1,10 +1,11 @@
 """Dense decoders of the LLaMA line. Each stands for `<Family>ForCausalLM` of
 `transformers`.
 
-llama, mistral, qwen2, qwen3.
+llama, mistral, qwen2, qwen3, smollm3.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from course_lib.specs.reader import REQUIRED, Config
 from course_lib.specs.records import (
@@ -66,6 +67,40 @@ def qwen3(config: Config) -> ModelSpec:
         attention(config, window=window, **options) for window in qwen_windows(config)
     )
     return causal_lm(config, tuple(decoder_layer(config, mixer) for mixer in mixers))
+
+
+def smollm3(config: Config) -> ModelSpec:
+    """LLaMA in which every fourth layer turns no queries and keys (NoPE), or each layer
+    whose entry in `no_rope_layers` is 0.
+    """
+    if config.flag("use_sliding_window", False):
+        raise ValueError("config field 'use_sliding_window': true; only false is known")
+    bias = config.flag("attention_bias", False)
+    rope = rope_spec(config, head_dim_of(config), theta=2e6)
+    turned = attention(config, rope=rope, bias_qkv=bias, bias_out=bias)
+    layers = (
+        decoder_layer(config, turned if turns else replace(turned, rope=None))
+        for turns in turned_layers(config)
+    )
+    tied = config.flag("tie_word_embeddings", True)
+    return causal_lm(config, tuple(layers), embeddings=EmbeddingSpec(tied=tied))
+
+
+def turned_layers(config: Config) -> tuple[bool, ...]:
+    """Return whether RoPE acts in each layer: `no_rope_layers`, in which 1 says that it
+    does, or all but every `no_rope_layer_interval`-th.
+    """
+    every, depth = config.count("no_rope_layer_interval", 4), config.layers()
+    given = config.get("no_rope_layers")
+    if given is None:
+        return tuple((i + 1) % every != 0 for i in range(depth))
+    if not isinstance(given, list | tuple) or [n for n in given if n not in (0, 1)]:
+        raise ValueError(f"config field 'no_rope_layers': {given!r} is no list of 0, 1")
+    if len(given) != depth:
+        raise ValueError(
+            f"config field 'no_rope_layers': {len(given)} entries for {depth} layers"
+        )
+    return tuple(map(bool, given))
 
 
 def attention(

@@ -40,7 +40,8 @@ class AttentionSpec(Sized):
     rows of a learned bias table which this layer owns (T5 keeps one a stack, in its
     first layer, and the others read it); distances from `relative_max_distance` on
     share a row. `output_gate`: each head's output is multiplied by sigmoid(W x) before
-    the output projection (Qwen3-Next).
+    the output projection (Qwen3-Next). `shared_kv`: one projection makes keys and
+    values, and g k elements a token are cached (Gemma 4's K = V).
     """
 
     heads: int
@@ -60,6 +61,7 @@ class AttentionSpec(Sized):
     relative_buckets: int = 0
     relative_max_distance: int = 128
     output_gate: bool = False
+    shared_kv: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,6 +70,13 @@ class AttentionSpec(Sized):
             raise ValueError(
                 f"heads={self.heads} is not a multiple of kv_heads={self.kv_heads}"
             )
+        if self.shared_kv and self.value_dim != self.head_dim:
+            raise ValueError(
+                f"value_dim={self.value_dim} with shared_kv: allowed is "
+                f"head_dim={self.head_dim}"
+            )
+        if self.shared_kv and self.qk_norm == "width":
+            raise ValueError("qk_norm='width' with shared_kv: allowed are none, head")
 
 
 @dataclass(frozen=True, kw_only=True)
