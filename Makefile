@@ -15,7 +15,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help book serve test smoke check release lint unit pages assets models notebooks durations labs grade gpu gpu-check book-sphinx lock clean
+.PHONY: help book serve test smoke check release lint unit pages assets models notebooks experiments durations labs grade gpu gpu-check book-sphinx lock clean
 
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PY := $(BIN)/python
@@ -85,6 +85,9 @@ models: $(VENV)/.made  ## fetch two small trained models, 176 MB (checked agains
 
 notebooks: $(VENV)/.test models  ## run every notebook in place and store its outputs (ONLY=path for one)
 	COURSE_PROFILE=cpu $(PY) tools/run_notebooks.py $(ONLY)
+
+experiments: $(VENV)/.test models  ## make the recorded runs (ONLY=name or chapter, SEEDS=100-104 for others)
+	$(PY) tools/run_experiments.py --workers $(WORKERS) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS))
 
 durations:  ## keep the seconds of the last `make test`, which order the files of the next
 	cp _build/durations.json tests/durations.json

@@ -33,7 +33,6 @@ from course_lib.models.embed import checked_positions
 from course_lib.models.layer_factory import (
     InitialScale,
     initialise,
-    initialise_module,
 )
 from course_lib.models.lm import CausalLM
 from course_lib.specs.records import ModelSpec
@@ -137,7 +136,7 @@ class BlankInfillingLM(CausalLM):
         spec: as in `CausalLM`, with `learned_positions` for the places; its layers know
             no other positions.
         longest_span: the largest `within`.
-        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
+        std: the first scale of every matrix, as in `initialise`.
 
     Raises:
         ValueError: `longest_span` is below 1; the spec has no learned positions, or a
@@ -149,7 +148,7 @@ class BlankInfillingLM(CausalLM):
     """
 
     def __init__(
-        self, spec: ModelSpec, longest_span: int, *, std: InitialScale | None = None
+        self, spec: ModelSpec, longest_span: int, *, std: InitialScale = "fan_in"
     ) -> None:
         super().__init__(spec)
         if longest_span < 1:
@@ -168,9 +167,7 @@ class BlankInfillingLM(CausalLM):
                     "are supported"
                 )
         self.within = LearnedPositions(longest_span + 1, spec.width)
-        self.within.apply(initialise_module)
-        if std is not None:
-            initialise(self, std)
+        initialise(self, std)
 
     def forward(
         self,

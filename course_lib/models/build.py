@@ -14,15 +14,14 @@ from course_lib.models.lm import CausalLM
 from course_lib.specs.records import ModelSpec, is_causal
 
 
-def build_model(spec: ModelSpec, *, std: InitialScale | None = None) -> nn.Module:
+def build_model(spec: ModelSpec, *, std: InitialScale = "fan_in") -> nn.Module:
     """A fresh model of the kind that the spec describes.
 
     Args:
         spec: with an `encoder`, of an `EncoderDecoder`; with the head "mlm", of a
             `MaskedLM`; with layers that are not causal, of an `Encoder`; else of a
             `CausalLM`.
-        std: the first scale of every matrix: a number, "fan_in", or a function of its
-            name, as in `initialise`; 0.02 when left out.
+        std: the first scale of every matrix, as in `initialise`.
 
     Raises:
         ValueError: the spec has a part that the class does not build; the message names

@@ -27,7 +27,6 @@ from course_lib.models.layer_factory import (
     build_norm,
     check_fields,
     initialise,
-    initialise_module,
 )
 from course_lib.specs.records import ModelSpec, is_causal
 
@@ -38,7 +37,7 @@ class Encoder(nn.Module):
     Args:
         spec: from `load_spec`, `spec_from_hf_config`, or written by hand; its layers
             are not causal.
-        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
+        std: the first scale of every matrix, as in `initialise`.
 
     Raises:
         ValueError: the spec has a part that this model does not build; the message
@@ -59,7 +58,7 @@ class Encoder(nn.Module):
     (torch.Size([1, 3, 8]), torch.Size([1, 8]))
     """
 
-    def __init__(self, spec: ModelSpec, *, std: InitialScale | None = None) -> None:
+    def __init__(self, spec: ModelSpec, *, std: InitialScale = "fan_in") -> None:
         super().__init__()
         _check_supported(spec)
         self.spec = spec
@@ -69,9 +68,7 @@ class Encoder(nn.Module):
         self.pooler = (
             nn.Linear(spec.width, spec.width) if spec.head == "pooler" else None
         )
-        self.apply(initialise_module)
-        if std is not None:
-            initialise(self, std)
+        initialise(self, std)
 
     def forward(
         self,
@@ -131,7 +128,7 @@ class MaskedLM(Encoder):
     Args:
         spec: one whose head is "mlm"; `spec_from_hf_config` reads it from a config of a
             `...ForMaskedLM`.
-        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
+        std: the first scale of every matrix, as in `initialise`.
 
     Raises:
         ValueError: the spec has another head, or what `Encoder` raises.
@@ -144,7 +141,7 @@ class MaskedLM(Encoder):
     torch.Size([1, 3, 7])
     """
 
-    def __init__(self, spec: ModelSpec, *, std: InitialScale | None = None) -> None:
+    def __init__(self, spec: ModelSpec, *, std: InitialScale = "fan_in") -> None:
         if spec.head != "mlm":
             raise ValueError(f"head={spec.head!r}: supported is 'mlm'")
         super().__init__(spec)
@@ -152,12 +149,9 @@ class MaskedLM(Encoder):
         self.transform = nn.Linear(spec.width, spec.width, bias=spec.transform.bias)
         self.transform_norm = build_norm(spec.width, spec.transform.norm)
         self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
-        for module in (self.transform, self.head):
-            initialise_module(module)
         if spec.embeddings.tied:
             self.head.weight = self.embed.tokens.weight
-        if std is not None:
-            initialise(self, std)
+        initialise(self, std)
 
     def forward(
         self,

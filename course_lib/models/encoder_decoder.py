@@ -31,7 +31,6 @@ from course_lib.models.layer_factory import (
     build_norm,
     check_fields,
     initialise,
-    initialise_module,
 )
 from course_lib.specs.records import ModelSpec, is_causal
 
@@ -71,7 +70,7 @@ class EncoderDecoder(nn.Module):
     Args:
         spec: from `load_spec`, `spec_from_hf_config`, or written by hand; its `encoder`
             is filled.
-        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
+        std: the first scale of every matrix, as in `initialise`.
 
     Raises:
         ValueError: the spec has a part that this model does not build; the message
@@ -103,7 +102,7 @@ class EncoderDecoder(nn.Module):
     torch.Size([1, 4])
     """
 
-    def __init__(self, spec: ModelSpec, *, std: InitialScale | None = None) -> None:
+    def __init__(self, spec: ModelSpec, *, std: InitialScale = "fan_in") -> None:
         super().__init__()
         _check_supported(spec)
         self.spec = spec
@@ -114,12 +113,10 @@ class EncoderDecoder(nn.Module):
         self.encoder_norm = build_norm(spec.width, spec.final_norm)
         self.decoder_norm = build_norm(spec.width, spec.final_norm)
         self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
-        self.apply(initialise_module)
         self.embed.tokens = self.source_embed.tokens
         if spec.embeddings.tied:
             self.head.weight = self.embed.tokens.weight
-        if std is not None:
-            initialise(self, std)
+        initialise(self, std)
         shift = torch.zeros(1, spec.vocab) if spec.embeddings.head_shift else None
         self.register_buffer("head_shift", shift)
 

@@ -30,7 +30,6 @@ from course_lib.models.layer_factory import (
     build_norm,
     check_fields,
     initialise,
-    initialise_module,
 )
 from course_lib.specs.records import ModelSpec, is_causal
 
@@ -42,7 +41,7 @@ class CausalLM(nn.Module):
 
     Args:
         spec: from `load_spec`, `spec_from_hf_config`, or written by hand.
-        std: the first scale of every matrix, as in `initialise`; 0.02 when left out.
+        std: the first scale of every matrix, as in `initialise`.
 
     Raises:
         ValueError: the spec has a part that this model does not build; the message
@@ -60,7 +59,7 @@ class CausalLM(nn.Module):
     torch.Size([1, 3, 7])
     """
 
-    def __init__(self, spec: ModelSpec, *, std: InitialScale | None = None) -> None:
+    def __init__(self, spec: ModelSpec, *, std: InitialScale = "fan_in") -> None:
         super().__init__()
         _check_supported(spec)
         self.spec = spec
@@ -68,11 +67,9 @@ class CausalLM(nn.Module):
         self.blocks = build_blocks(spec.width, spec.layers)
         self.final_norm = build_norm(spec.width, spec.final_norm)
         self.head = nn.Linear(spec.width, spec.vocab, bias=spec.embeddings.head_bias)
-        self.apply(initialise_module)
         if spec.embeddings.tied:
             self.head.weight = self.embed.tokens.weight
-        if std is not None:
-            initialise(self, std)
+        initialise(self, std)
 
     def forward(
         self,

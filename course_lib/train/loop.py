@@ -1,5 +1,5 @@
-"""Training loop: AdamW, learning-rate schedule (warm-up, then cosine), gradient
-clipping, and a state that resumes bit for bit.
+"""Training loop: AdamW, learning-rate schedule (warm-up, then down), gradient clipping,
+and a state that resumes bit for bit.
 
 The loop owns the only source of chance that batches come from: `batch_fn` receives its
 generator. A saved state holds weights, optimiser, both random streams, the step and the
@@ -10,8 +10,9 @@ Terms:
     training loop: batches, loss, gradients, updates, and a state that resumes bit for
         bit -> train
     AdamW: Adam with weight decay apart from the gradient -> train
-    learning-rate schedule, learning rate, warm-up, cosine decay: the step size rises in
-        a straight line, then falls along a cosine -> learning_rate
+    learning-rate schedule, learning rate, warm-up, cosine decay, linear decay: the
+        step size rises in a straight line, then falls along a cosine or a line ->
+        learning_rate
     gradient clipping: gradients are scaled down to a largest norm before an update ->
         train
 """
@@ -29,6 +30,7 @@ from course_lib.train.batches import Batch, target_count
 
 AnyBatch = Batch | tuple[Tensor, Tensor]
 Loss = Callable[[nn.Module, AnyBatch], Tensor]
+FLOORS = {"cosine": 0.1, "linear": 0.0}  # share of the peak rate left at the end
 
 
 @dataclass
@@ -53,29 +55,45 @@ def next_token_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def learning_rate(
-    step: int, *, steps: int, peak: float, warmup: int, floor: float = 0.1
+    step: int,
+    *,
+    steps: int,
+    peak: float,
+    warmup: int,
+    decay: str = "cosine",
+    floor: float | None = None,
 ) -> float:
-    """Return the rate of update `step` (0 is the first): a straight rise, then half a
-    cosine down.
+    """Return the rate of update `step` (0 is the first): a straight rise, then down
+    along half a cosine or a straight line.
 
     *Equation*: for step < w: peak (step + 1) / w; after it, with x = (step - w) /
-    (steps - w): peak (f + (1 - f) (1 + cos(pi x)) / 2).
+    (steps - w): peak (f + (1 - f) (1 + cos(pi x)) / 2), or peak (f + (1 - f) (1 - x)).
 
     Args:
         steps: updates in the whole run.
         peak: the highest rate, reached after `warmup` updates.
-        floor: f, the share of the peak that the cosine runs down to.
+        decay: "cosine" or "linear".
+        floor: f, the share of the peak that is left at the end; None takes 0.1 for the
+            cosine and 0 for the line.
+    Raises:
+        ValueError: `decay` is another word.
     Source: cosine decay without restarts, Loshchilov and Hutter, arXiv 1608.03983, eq.
         5.
 
     >>> schedule = {"steps": 6, "peak": 1.0, "warmup": 2, "floor": 0.0}
     >>> [round(learning_rate(step, **schedule), 3) for step in range(6)]
     [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
+    >>> [learning_rate(step, decay="linear", **schedule) for step in range(6)]
+    [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
     """
+    if decay not in FLOORS:
+        raise ValueError(f"decay={decay!r}: allowed are {', '.join(FLOORS)}")
     if step < warmup:
         return peak * (step + 1) / warmup
+    floor = FLOORS[decay] if floor is None else floor
     x = (step - warmup) / max(steps - warmup, 1)
-    return peak * (floor + (1 - floor) * (1 + math.cos(math.pi * x)) / 2)
+    left = (1 + math.cos(math.pi * x)) / 2 if decay == "cosine" else 1 - x
+    return peak * (floor + (1 - floor) * left)
 
 
 def evaluate(
@@ -115,6 +133,7 @@ def train(
     steps: int,
     lr: float,
     warmup: int | None = None,
+    decay: str = "cosine",
     weight_decay: float = 0.1,
     clip: float = 1.0,
     seed: int = 0,
@@ -133,6 +152,7 @@ def train(
         loss_fn: mean loss of one batch, as for `evaluate`.
         steps: updates in the whole run, at least 1.
         lr: peak rate of `learning_rate`; `warmup` is a tenth of the steps when None.
+        decay: "cosine" to a tenth of the peak, or "linear" to zero.
         weight_decay: on tensors with two or more axes; norms and biases are spared.
         clip: largest gradient norm, over all parameters together.
         seed: of the generator that batches are drawn from.
@@ -145,8 +165,8 @@ def train(
     Returns:
         The `History` of the whole run, steps before a resume included.
     Raises:
-        ValueError: if `steps` or `save_every` is below 1, or the file belongs to a run
-        with other settings.
+        ValueError: if `steps` or `save_every` is below 1, `decay` is another word, or
+        the file belongs to a run with other settings.
     Cost: FLOPs of three forward passes a step (backward is about two); AdamW keeps 2
         numbers a weight.
     Source: AdamW, Loshchilov and Hutter, arXiv 1711.05101; its betas are 0.9 and 0.95.
@@ -160,6 +180,7 @@ def train(
         "steps": steps,
         "lr": lr,
         "warmup": warmup,
+        "decay": decay,
         "weight_decay": weight_decay,
         "clip": clip,
         "seed": seed,
@@ -177,7 +198,7 @@ def train(
         history.valid[0] = valid_fn(model)
     for step in range(len(history.losses), steps):
         model.train()
-        rate = learning_rate(step, steps=steps, peak=lr, warmup=warmup)
+        rate = learning_rate(step, steps=steps, peak=lr, warmup=warmup, decay=decay)
         history.losses.append(
             _update(run, loss_fn, batch_fn(run.generator), rate, clip)
         )

@@ -54,43 +54,75 @@ def same(model, other):
 @pytest.mark.parametrize("build, config", BUILDS)
 def test_an_argument_gives_the_numbers_of_the_loop_by_hand(build, config):
     spec = spec_from_hf_config(config)
-    torch.manual_seed(3)
     by_hand = build(spec)
+    torch.manual_seed(3)
     for matrix in (p for p in by_hand.parameters() if p.ndim == 2):
         nn.init.normal_(matrix, std=12**-0.5)
-    after = torch.rand(1)
+    model = build(spec)
     torch.manual_seed(3)
-    model = build(spec, std=12**-0.5)
-    assert same(model, by_hand) and torch.equal(torch.rand(1), after)  # the stream goes on at the same place
-
-
-def test_left_out_the_scale_is_that_of_gpt_2():
-    torch.manual_seed(0)
-    spec = spec_from_hf_config(LLAMA | {"hidden_size": 64, "intermediate_size": 128})
-    for matrix in (p for p in build_model(spec).parameters() if p.ndim == 2):
-        assert 0.017 < matrix.std().item() < 0.023
-
-
-def test_fan_in_goes_by_the_vector_that_a_matrix_multiplies():
-    torch.manual_seed(0)
-    model = build_model(
-        spec_from_hf_config(LLAMA | {"hidden_size": 100, "intermediate_size": 900}), std="fan_in"
+    initialise(model, 12**-0.5)
+    assert same(model, by_hand)
+    assert (
+        0.2 < torch.cat([p.flatten() for p in build(spec, std=0.3).parameters() if p.ndim == 2]).std() < 0.4
     )
-    for matrix in (p for p in model.parameters() if p.ndim == 2):
-        assert matrix.std().item() == pytest.approx(matrix.shape[1] ** -0.5, rel=0.1)
-    assert model.blocks[0].ffn.down.weight.std() < 0.04 < model.blocks[0].ffn.up.weight.std()
+
+
+def stds(model):
+    return {name: matrix.std().item() for name, matrix in model.named_parameters() if matrix.ndim == 2}
+
+
+WIDE = LLAMA | {"hidden_size": 100, "intermediate_size": 900, "num_hidden_layers": 3}
+
+
+def test_left_out_the_scale_is_by_fan_in_and_what_writes_to_the_stream_is_smaller():
+    torch.manual_seed(0)
+    model = build_model(spec_from_hf_config(WIDE))
+    for name, matrix in model.named_parameters():
+        if matrix.ndim == 2:
+            writes = 6 if name.endswith(("wo.weight", "down.weight")) else 1
+            assert matrix.std().item() == pytest.approx((matrix.shape[1] * writes) ** -0.5, rel=0.1), name
+    torch.manual_seed(0)
+    assert same(model, build_model(spec_from_hf_config(WIDE), std="fan_in"))
+
+
+def test_each_stack_counts_its_own_writes():
+    torch.manual_seed(0)
+    found = stds(build_model(spec_from_hf_config(T5 | {"d_model": 200, "d_kv": 100, "d_ff": 400})))
+    fan = {name: std for name, std in found.items() if name.endswith(("wo.weight", "down.weight"))}
+    assert {name.split(".")[0] for name in fan} == {"encoder", "decoder"}
+    for name, std in fan.items():
+        width, writes = 400 if "down" in name else 200, 4 if name.startswith("encoder") else 6
+        assert std == pytest.approx((width * writes) ** -0.5, rel=0.1), name
+
+
+def test_scores_start_at_size_one_where_they_are_not_scaled():
+    torch.manual_seed(0)
+    model = build_model(spec_from_hf_config(T5 | {"d_model": 200, "d_kv": 64}))
+    attention = model.encoder[0].mixer
+    assert attention.scale == 1.0
+    x = torch.randn(1, 400, 200)
+    scores = (attention.queries(x)[:, :, 0] @ attention.keys(x)[:, :, 0].mT).std().item()
+    assert scores == pytest.approx(1.0, rel=0.2)
+
+
+def test_the_loss_of_an_untrained_model_is_near_that_of_guessing():
+    torch.manual_seed(0)
+    model = build_model(spec_from_hf_config(WIDE | {"vocab_size": 500, "num_hidden_layers": 12}))
+    logits = model(torch.randint(500, (8, 32)))
+    assert 0.8 < logits.std().item() < 1.25
 
 
 def test_a_function_of_the_name_and_a_generator():
     spec = spec_from_hf_config(LLAMA)
-    torch.manual_seed(3)
     by_hand = build_model(spec)
+    torch.manual_seed(3)
     for name, matrix in by_hand.named_parameters():
         if matrix.ndim == 2:
             half = 0.5 if ".wq." in name or ".wk." in name else 1.0
             nn.init.normal_(matrix, std=half * 12**-0.5)
+    model = build_model(spec)
     torch.manual_seed(3)
-    model = build_model(spec, std=lambda name: 12**-0.5 * (0.5 if ".wq." in name or ".wk." in name else 1.0))
+    initialise(model, lambda name: 12**-0.5 * (0.5 if ".wq." in name or ".wk." in name else 1.0))
     assert same(model, by_hand)
     generator = torch.Generator().manual_seed(4)
     for matrix in (p for p in by_hand.parameters() if p.ndim == 2):
@@ -99,12 +131,14 @@ def test_a_function_of_the_name_and_a_generator():
     assert same(model, by_hand)
 
 
-def test_gains_and_biases_stay():
+def test_gains_and_shifts_of_norms_stay_and_biases_of_matrices_become_zero():
     model = build_model(spec_from_hf_config(BERT))
     for parameter in (p for p in model.parameters() if p.ndim == 1):
         nn.init.constant_(parameter, 7.0)
     initialise(model, 0.3)
-    assert all(bool((p == 7.0).all()) for p in model.parameters() if p.ndim == 1)
+    biases = {id(m.bias) for m in model.modules() if isinstance(m, nn.Linear)}
+    for parameter in (p for p in model.parameters() if p.ndim == 1):
+        assert bool((parameter == (0.0 if id(parameter) in biases else 7.0)).all())
 
 
 def test_another_word_is_refused():

@@ -135,7 +135,21 @@ def test_the_warm_up_is_a_tenth_of_the_steps_and_at_least_one(monkeypatch):
     for steps in (3, 30):
         with pytest.raises(TypeError):  # there is no rate
             run(Bigram(), steps=steps)
-    assert seen == {(("steps", 3), ("warmup", 1)), (("steps", 30), ("warmup", 3))}
+    assert {(dict(found)["steps"], dict(found)["warmup"]) for found in seen} == {(3, 1), (30, 3)}
+
+
+def test_a_linear_decay_ends_at_zero_and_the_choice_reaches_the_updates():
+    line = [loop.learning_rate(s, steps=100, peak=2.0, warmup=10, decay="linear") for s in range(101)]
+    assert line[9] == 2.0 and line[55] == 1.0 and line[100] == 0.0
+    moved = {}
+    for decay in ("linear", "cosine"):
+        torch.manual_seed(0)
+        model = Bigram()
+        run(model, steps=8, lr=0.1, decay=decay)
+        moved[decay] = torch.cat([p.detach().flatten() for p in model.parameters()])
+    assert not torch.equal(moved["linear"], moved["cosine"])
+    with pytest.raises(ValueError, match="decay='step'"):
+        run(Bigram(), steps=8, lr=0.1, decay="step")
 
 
 def test_a_run_is_adamw_written_out():

@@ -1,0 +1,100 @@
+"""What stands behind each recorded experiment: baselines, enough paired seeds, budget, and a reader for it.
+
+Design, "Evidence": a comparison counts where the models are clearly below what a count table does, or where
+the task is solved; it shows at least five paired seeds, each variant at half and at double its rate, and its
+numbers are those of the file that states it.
+"""
+
+import re
+
+import pytest
+
+from course_lib.kit.runs import RESULTS, load_run
+from course_lib.train.experiment import Experiment
+from course_lib.train.recording import declared, experiment_files, load_experiment
+
+from .repository import ROOT, code_cells, files, notebooks, source
+
+NAMES = [file.stem for file in experiment_files()]
+TRAINED = [name for name in NAMES if isinstance(load_experiment(name), Experiment)]
+LARGEST_WEIGHTS = 450_000
+SEEDS, MINUTES, CHAPTER_MINUTES = 5, 5, 90
+
+each_name = pytest.mark.parametrize("name", NAMES)
+each_trained = pytest.mark.parametrize("name", TRAINED)
+
+
+def test_every_experiment_has_a_name_of_its_own_and_every_result_its_experiment():
+    assert len(set(NAMES)) == len(NAMES)
+    stems = {path.stem.split(".")[0] for path in RESULTS.glob("*.json")}
+    assert stems == set(NAMES)
+    kept = {entry["weights"] for name in TRAINED for entry in load_run(name).facts["kept"]}
+    assert {path.name for path in RESULTS.glob("*.safetensors")} == kept
+    data = {entry["data"] for name in TRAINED for entry in load_run(name).facts["kept"]}
+    assert {f"data/{path.name}" for path in RESULTS.glob("data/*")} == data
+
+
+@each_name
+def test_a_notebook_and_a_page_name_it(name):
+    code = re.compile(rf"""(load_run|recheck)\(\s*["']{name}["']""")
+    assert any(code.search(source(cell)) for path in notebooks() for cell in code_cells(path))
+    pages = [path for path in files() if re.fullmatch(r"book/\d\w*\.md", path.as_posix())]
+    assert any(re.search(rf"\b{name}\.py\b", (ROOT / path).read_text()) for path in pages)
+
+
+@each_name
+def test_it_says_what_it_asks_its_machine_and_its_seconds(name):
+    facts = load_run(name).facts
+    assert facts["asks"].endswith("?") and facts["asks"] == load_experiment(name).asks
+    assert {"processor", "cores", "python", "torch"} <= facts["machine"].keys()
+    assert facts["cpu_s"] > 0
+
+
+@each_trained
+def test_the_results_are_of_what_the_file_states(name):
+    assert load_run(name).facts["declared"] == declared(load_experiment(name))
+
+
+@each_trained
+def test_every_variant_has_five_seeds_or_more_the_same_as_the_base_at_two_budgets_and_its_rate_was_tried(
+    name,
+):
+    run = load_run(name)
+    assert len(run.budgets) >= 2 and run.budgets[-1] >= 2 * run.budgets[0]
+    for variant in run.variants:
+        for updates in run.budgets:
+            seeds = set(run.losses(variant, updates))
+            assert len(seeds) >= SEEDS and seeds == set(run.losses(run.base, updates))
+        for rate in (0.5, 2.0):
+            assert run.losses(variant, run.budgets[0], rate=rate)
+
+
+@each_trained
+def test_it_counts_a_model_is_as_far_below_its_baseline_as_it_must_be(name):
+    run = load_run(name)
+    for task, facts in run.facts["tasks"].items():
+        assert facts["baselines"], task
+        line, below = facts["bar"]
+        best = min(
+            sum(losses) / len(losses)
+            for variant in run.variants
+            if run.facts["variants"][variant]["task"] == task
+            for losses in [list(run.losses(variant).values())]
+        )
+        assert best <= facts["baselines"][line] - below, task
+
+
+@each_trained
+def test_its_runs_and_its_weights_are_small_enough(name):
+    facts = load_run(name).facts
+    assert max(run["cpu_s"] for run in facts["runs"]) <= 60 * MINUTES
+    assert facts["kept"]
+    for entry in facts["kept"]:
+        assert (RESULTS / entry["weights"]).stat().st_size <= LARGEST_WEIGHTS
+
+
+def test_a_chapters_runs_fit_into_ninety_minutes_of_two_cores():
+    spent: dict[str, float] = {}
+    for file in experiment_files():
+        spent[file.parent.name] = spent.get(file.parent.name, 0.0) + load_run(file.stem).facts["cpu_s"]
+    assert {chapter: s for chapter, s in spent.items() if s > 2 * 60 * CHAPTER_MINUTES} == {}
