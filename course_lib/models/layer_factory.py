@@ -11,7 +11,6 @@ Terms:
         training -> initialise
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -19,7 +18,7 @@ from torch import nn
 
 from course_lib.layers.attention.cross import CrossAttention
 from course_lib.layers.attention.latent import LatentAttention
-from course_lib.layers.attention.layer import Attention, AttentionHeads
+from course_lib.layers.attention.layer import Attention
 from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.contract import Cache
 from course_lib.layers.caches.latent import LatentCache
@@ -30,6 +29,7 @@ from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, MaskMod, local_window
 from course_lib.layers.norms import LayerNorm, RMSNorm
 from course_lib.layers.positions.bias import AlibiBias, RelativeBias
 from course_lib.layers.positions.rope import Rope
+from course_lib.models.fan_in import fan_in
 from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
@@ -44,9 +44,6 @@ from course_lib.specs.records import (
 
 InitialScale = float | str | Callable[[str], float]
 
-# What these matrices give is added to the residual stream.
-WRITES = ("wo.weight", "down.weight")
-
 
 def initialise(
     model: nn.Module,
@@ -57,24 +54,14 @@ def initialise(
     """Draw every matrix and table anew, in the order of `model.named_parameters()`, and
     set the biases of matrices to zero. Gains and shifts of norms stay as they are.
 
-    *Equation*: by fan-in, std = 1 / sqrt(length of the vector that the matrix
-        multiplies): a vector of entries of size 1 keeps that size, at any width. A
-        table has 1 / sqrt(d). The n matrices that write to one residual stream have
-        1 / sqrt(n) of that, so that their sum does not grow with depth. Where scores
-        are scaled by s and not by 1 / sqrt(k), the queries start at 1 / (s sqrt(k)) of
-        it, so that a score starts at size 1 (T5, whose s is 1).
-
     Args:
         model: whose parameters.
-        std: "fan_in"; a number for all; or a function from a parameter's name to its
-            standard deviation.
+        std: "fan_in" (see `models.fan_in`); a number for all; or a function from a
+            parameter's name to its standard deviation.
         generator: of the random numbers; torch's own when left out.
 
     Raises:
         ValueError: `std` is another word.
-
-    *Source*: fan-in, LeCun et al. 1998, "Efficient BackProp", section 4.6; the root of
-    the number of writes, Radford et al. 2019 (GPT-2), section 2.3.
 
     >>> layer = nn.Linear(400, 100)
     >>> initialise(layer)
@@ -85,7 +72,7 @@ def initialise(
         raise ValueError(
             f"std={std!r}: allowed are a number, 'fan_in', or a function of the name"
         )
-    scale = _fan_in(model) if std == "fan_in" else std
+    scale = fan_in(model) if std == "fan_in" else std
     for name, matrix in model.named_parameters():
         if matrix.ndim >= 2:
             own = scale(name) if callable(scale) else scale
@@ -93,27 +80,6 @@ def initialise(
     for module in model.modules():
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-def _fan_in(model: nn.Module) -> Callable[[str], float]:
-    """The standard deviation of each matrix of `model` by its name."""
-    stds, writes = {}, Counter()
-    for name, matrix in model.named_parameters():
-        stds[name] = matrix.shape[-1] ** -0.5
-        if name.endswith(WRITES):
-            writes[_stream(name)] += 1
-    for name in (name for name in stds if name.endswith(WRITES)):
-        stds[name] /= writes[_stream(name)] ** 0.5
-    for name, module in model.named_modules():
-        if isinstance(module, AttentionHeads):
-            unit = module.scale * module.head_dim**0.5
-            stds[f"{name}.wq.weight" if name else "wq.weight"] /= unit
-    return stds.__getitem__
-
-
-def _stream(name: str) -> str:
-    """The stack that a parameter belongs to: each has a residual stream of its own."""
-    return name.split(".")[0]
 
 
 def build_norm(width: int, spec: NormSpec | None) -> nn.Module:
