@@ -252,7 +252,8 @@ class Ledger(LedgerDirective):
         if "test" in item:
             return ["Test ", nodes.literal("", item["test"])]
         section = f", section {item['section']}" if "section" in item else ""
-        return [*self.markdown(f"{{cite:t}}`{item['citation']}`"), section]
+        says = f": {', '.join(item['says'])}" if "says" in item else ""
+        return [*self.markdown(f"{{cite:t}}`{item['citation']}`"), section + says]
 
     def cells(self, item: TaggedCells) -> list[nodes.Node | str]:
         """Return links to the tagged cells, by the heading they stand under, and what

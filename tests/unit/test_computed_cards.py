@@ -74,6 +74,7 @@ CHAPTER_1 = {
     "proto-vector-stream": lambda tokens: bert_flops(tokens) / 1e9,
     "proto-llama2-cache": lambda spec: 4 * KEYS[spec] / KIB,
     "proto-tying-saves": lambda spec: TABLES[spec] / 1e6,
+    "proto-half-depth-cache": lambda tokens: 17 * 2 * 8 * 128 * 2 * tokens / 2**30,
     "proto-t5-kept": lambda source, tokens: 12 * 2 * 768 * (source + tokens) * 2 / MIB,
 }
 CHAPTER_2 = {

@@ -9,8 +9,10 @@ import torch
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.feed_forward.dispatch import ffn_weights
 from course_lib.costs.flops import prefill_flops, prefill_flops_split
+from course_lib.costs.mixers.attention import key_value_weights
 from course_lib.costs.mixers.dispatch import mixer_weights
 from course_lib.costs.params import param_count
+from course_lib.costs.shared_kv import shared_kv_cache_bytes, shared_kv_prefill_flops
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, prefix
 from course_lib.models.blank_infilling import blank_out
 from course_lib.specs.from_hf import spec_from_hf_config
@@ -21,7 +23,7 @@ from course_lib.train.objectives import causal_batch, masked_batch
 
 PAGE = Path(__file__).parents[2] / "book" / "01_prototypes.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-ANSWERS = TEXT.split("(proto-problems)=")[1]
+ANSWERS = "".join(part.split("\n:::")[0] for part in TEXT.split(":::{solution}")[1:])
 LAYERS, WIDTH, SOURCE, TARGET = 6, 64, 50, 13
 GPT2 = {"model_type": "gpt2", "n_embd": WIDTH, "n_head": 4, "n_layer": LAYERS, "vocab_size": 11}
 BERT = {"model_type": "bert", "hidden_size": WIDTH, "num_attention_heads": 4, "num_hidden_layers": LAYERS}
@@ -76,6 +78,46 @@ def test_the_cost_table():
     cells += (r"$\tfrac{L}{2} \bigl(s^2 + st + t(t + 1)/2\bigr)$", r"$2 L d\,(s + t)$", r"$L d\,(s + t)$")
     for cell in cells:
         assert f"| {cell} |" in table
+
+
+def test_the_cost_table_from_half_the_depth():
+    s, t, n, square = SOURCE, TARGET, LAYERS, WIDTH**2
+    spec = replace(spec_from_hf_config(GPT2 | {"n_positions": 128}), head="none")
+    layer = spec.layers[0]
+    kv = key_value_weights(layer.mixer, WIDTH)
+    upper = n // 2 * (mixer_weights(layer.mixer, WIDTH) + ffn_weights(layer.ffn, WIDTH) - kv)
+    weights = layer_weights(spec) // 2 + kv + upper
+    assert weights == (11 * n + 2) * square
+    prompt, last = shared_kv_prefill_flops(spec, s), 2 * upper  # but one token, none passes the upper half
+    assert prompt.linear - last == (12 * n + 4) * square * s
+    assert 2 * weights * t == (22 * n + 4) * square * t
+    lower, whole = n // 2 * reads(CAUSAL, s + t), shared_kv_prefill_flops(spec, s + t, skip_upper=False)
+    prompt_above = n // 2 * reads(CAUSAL, s)
+    assert whole.attention / (4 * WIDTH) - prompt_above == lower + n // 2 * (s * t + reads(CAUSAL, t))
+    kept = shared_kv_cache_bytes(spec, batch=1, tokens=s + t, bytes_per_element=1)
+    assert kept == 2 * (n // 2 + 1) * WIDTH * (s + t)
+    table = TEXT.split("(proto-costs-table)=")[1].split("\n\n")[2]
+    assert r"| $11 L d^2 + 2 d^2$ | $\bigl(12 L + 4\bigr) d^2 s + (22 L + 4) d^2 t$ |" in table
+    assert r"| $2 (\tfrac{L}{2} + 1) d\,(s + t)$ |" in table
+
+
+def test_an_agents_step():
+    spec, prompt, written, tera = load_spec("qwen2.5-7b"), 20_000, 200, 1e12
+    layer, count = spec.layers[0], len(spec.layers)
+    kv = key_value_weights(layer.mixer, spec.width)
+    one = mixer_weights(layer.mixer, spec.width) + ffn_weights(layer.ffn, spec.width)
+    full = 2 * one * count * (prompt + written) / tera
+    stopped, passing = one * count // 2 + kv, one * count - (count // 2 - 1) * kv
+    parts = 2 * stopped * prompt / tera, 2 * passing * written / tera
+    assert f"{one / 1e6:.1f} million, or {one * count / 1e9:.2f} billion in 28 layers" in ANSWERS
+    assert f"{full:.1f} TFLOPs. With" in ANSWERS and f"{stopped / 1e9:.2f} billion weights" in ANSWERS
+    assert f"weights: {parts[0]:.1f} TFLOPs for the prompt" in ANSWERS
+    assert f"passes {passing / 1e9:.2f} billion" in ANSWERS and f"{parts[1]:.1f} TFLOPs for 200" in ANSWERS
+    assert f"Together {sum(parts):.1f}, or {sum(parts) / full:.2f} times" in ANSWERS
+    held = cache_bytes(spec, batch=1, tokens=1), shared_kv_cache_bytes(spec, batch=1, tokens=1)
+    assert f"{held[0]:,} for 28 layers, {held[1]:,} for 15" in ANSWERS
+    exact = shared_kv_prefill_flops(replace(spec, head="none"), prompt).linear / tera
+    assert abs(exact - parts[0]) < 0.01
 
 
 def test_who_may_read_whom_counted():

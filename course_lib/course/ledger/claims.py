@@ -14,7 +14,11 @@ the evidence:
         - {call: course_lib.costs.cache.kv_cache_bytes, arguments: {batch: 1, ...},
           expected: 327680}
         - {test: "tests/unit/test_kv_cache.py::test_bytes"}
-        - {citation: deepseek2024v2, section: '2.1'}
+        - {citation: deepseek2024v2, section: '2.1', says: [128 heads]}
+
+A reason's numbers come from `{measured}`. One that a source states is typed in the
+reason and in the citation's `says`, so that a reader finds where it stands;
+`tests/repo/test_ledger_numbers.py` holds the reasons to it.
 
 Everything that is wrong with the files is said at once, each as file, claim, field.
 """
@@ -47,7 +51,7 @@ EVIDENCE = {
     "notebook": ({"notebook": str, "tag": str}, {}),
     "test": ({"test": str}, {}),
     "call": ({"call": str, "arguments": dict, "expected": object}, {"rel": float}),
-    "citation": ({"citation": str}, {"section": str}),
+    "citation": ({"citation": str}, {"section": str, "says": list}),
 }
 # How a field has to look: a link of a page, or a path that stays inside the repository,
 # is made from it.
