@@ -3,8 +3,8 @@ SmolLM2 asked for the label in a prompt, with no example or four a class.
 
 The task is `tasks.intents`: which of twelve packages does a docstring's summary come
 from? Baselines: the most frequent class, and a head on which words occur. No model is
-trained but the heads, by logistic regression. Examples are drawn anew by each of `DRAWS`
-seeds; every system that learns or reads examples gets the same ones.
+trained but the heads, by logistic regression. Examples are drawn anew by each of
+`DRAWS` seeds; every system that learns or reads examples gets the same ones.
 """
 
 import random
@@ -20,6 +20,7 @@ from course_lib.models.real.load import RealLM, load_real
 from course_lib.tasks.bm25 import words
 from course_lib.tasks.intents import Intents, intents
 from course_lib.train.batches import pad_rows
+from course_lib.train.experiment import Measurement
 
 DRAWS, A_CLASS, CLASSES = 3, 4, 12
 
@@ -97,9 +98,7 @@ def measure() -> Mapping:
     """The label that each system gives each test utterance."""
     torch.set_num_threads(1)
     task = intents(CLASSES)
-    texts = {
-        part: [u.text for u in getattr(task, part)] for part in ("train", "test")
-    }
+    texts = {part: [u.text for u in getattr(task, part)] for part in ("train", "test")}
     labels = [u.intent for u in task.train]
     lm, encoder = load_real("smollm2-135m"), load_real("minilm-l6")
     known = sorted({word for text in texts["train"] for word in words(text)})
@@ -141,3 +140,9 @@ def measure() -> Mapping:
         },
         "precision": {"smollm2-135m": lm.precision, "minilm-l6": encoder.precision},
     }
+
+
+experiment = Measurement(
+    asks="What does a label cost in examples: a head on vectors, or a prompt?",
+    measure=measure,
+)
