@@ -65,10 +65,9 @@ def pairs(tokens, window):
 
 
 CHAPTER_0 = {
-    "why-objective-value": lambda error, latency: 2 * error + latency / 1000 + 0.004,
-    "why-recurrent-step-bytes": lambda batch, tokens: batch * tokens * 32 * 8 * 128 * 4 / GIB,
-    "why-weights-of-8x7b": lambda spec, bytes: WEIGHTS[spec] * bytes / 1e9,
-    "why-flops-from-config": lambda spec, context: token_flops(spec, context) / 1e9,
+    "why-cache-of-requests": lambda batch, tokens: batch * tokens * 32 * 8 * 128 * 4 / GIB,
+    "why-weights-of-8x7b": lambda bytes: WEIGHTS["mixtral-8x7b"] * bytes / 1e9,
+    "why-flops-from-config": lambda context: token_flops("llama-3-8b", context) / 1e9,
 }
 CHAPTER_1 = {
     "proto-vector-stream": lambda tokens: bert_flops(tokens) / 1e9,
