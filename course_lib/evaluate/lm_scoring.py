@@ -21,11 +21,10 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib.layers.positions.numbering import positions_from_padding
 from course_lib.models.real.load import RealLM
-from course_lib.train.batches import pad_rows
 
 PAD = -1
 ASKED = "{text}\n\nThe text above answers this search query:"
@@ -154,5 +153,7 @@ def _left_padded(
     rows: Sequence[Int[Tensor, " _"]],
 ) -> tuple[Int[Tensor, "n t"], Int[Tensor, "n t"]]:
     """Tokens and positions; the padding's tokens are 0, its positions -1."""
-    tokens = pad_rows(rows, value=PAD, side="left")
+    tokens = nn.utils.rnn.pad_sequence(
+        list(rows), batch_first=True, padding_value=PAD, padding_side="left"
+    )
     return tokens.clamp(min=0), positions_from_padding(tokens != PAD)

@@ -8,7 +8,7 @@ from .evidence import anchors
 from .repository import ROOT, files, ids, matching, text
 
 LARGEST = 500_000
-TEXT = matching(r"(?!.*\.(png|jpg|gif|ico|woff2?|pdf|apkg)$).*")
+TEXT = matching(r"(?!.*\.(png|jpg|gif|ico|woff2?|pdf|apkg|safetensors)$).*")
 # In pieces, so that this file does not find itself.
 MACHINE = re.compile(r"(?<![\w.])/" + r"(?:home|root|Users|work)/|[A-Z]:\\\\" + "Users")
 REGISTRY = re.compile("pypi" + r"\.org|python" + r"hosted\.org|npm" + r"js\.(?:org|com)|torch" + r"\.org/whl")
