@@ -15,7 +15,7 @@ half and at double its learning rate (`train.recording`). Variants see the same 
 under the same seed. `run_one` is the whole of one run.
 
 Terms:
-    recorded experiment, ablation, paired seeds: variants of a model, trained on the
+    recorded experiment, paired seeds: variants of a model, trained on the
         same batches under the same seeds -> Experiment
     learning-rate check: each variant tried at half and at double its rate -> Trial
 """

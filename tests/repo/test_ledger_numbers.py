@@ -27,23 +27,15 @@ NAMED = r"[A-Za-z][\w.]*(?:-[\w.]*)*\d[\w.-]*"
 FAMILIES = "BERT|Claude|Command R|DeepSeek|Falcon|Gemini|Gemma|GLM|GPT|Grok|Jamba|Llama|LLaMA"
 FAMILIES += "|Mistral|Mixtral|OLMo|PaLM|Phi|Qwen"
 FAMILY = rf"\b(?:{FAMILIES}) {NUMBER}(?:(?:,| and| to) {NUMBER})*"
-SETTING = rf"\b(?:batch {NUMBER}|\w+ = {NUMBER}K?|95 %)"
+SETTING = rf"\b(?:batch {NUMBER}|\w+ = {NUMBER}K?|95 %|\d+-bit)"
 ALLOWED = [r"\{measured\}`[^`]*`", r"`[^`]*`", PLACES, SETTING, FAMILY, SIZE, NAMED, YEAR]
 # Reasons written before this rule, each an id of book/claims. No id is added; the list ends empty.
 OLD = """
-    arch-changes-cost-shape encoder-rerank-cheaper few-prototypes-suffice transformer-parallel-train
-    post-training-shapes-reasoning scaling-laws-proportions trillions-of-params llama3-row mistral-row-moe
-    trend-convergence
-
-    decoder-scales-best bert-mlm-bidirectional encoder-retrieval-best gpt2-zero-few gpt3-few-shot
-    instructgpt-needed t5-cheaper-decoder t5-text-to-text
-
-    dk-variance scaling-order score-count-128k score-32gib fa-10x fa-still-quadratic std-attn-io-bound
-    heads-32-128 ffn-share swiglu-better rope-qk rope-rotates-embeddings
-
-    kv-32k-128mib kv-128k-40gib kv-b8-320gib kv-memory-first mha-gqa-not-params gqa-4-8 decode-prop
-    decode-hbm-bound mla-latent mla-cost-complex pagedattention-dense treq-sum prefill-quadratic-driver
-    prefill-faster-than-4x cache-weights-compete total-active-kv-roles
+    trillions-of-params decoder-scales-best bert-mlm-bidirectional gpt2-zero-few gpt3-few-shot
+    instructgpt-needed t5-cheaper-decoder t5-text-to-text score-count-128k fa-10x heads-32-128
+    ffn-share kv-32k-128mib kv-128k-40gib kv-memory-first mha-gqa-not-params gqa-4-8 decode-prop
+    decode-hbm-bound mla-latent mla-cost-complex pagedattention-dense treq-sum
+    prefill-quadratic-driver prefill-faster-than-4x cache-weights-compete total-active-kv-roles
 """
 STILL_TYPED = set(OLD.split())
 
