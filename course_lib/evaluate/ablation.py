@@ -18,7 +18,8 @@ A model trained without it could have learned to do without. So it does not say 
 the part was needed for during training.
 
 Terms:
-    knock-out, ablation of a trained model: a trained model without one of its parts -> heads_removed
+    knock-out, ablation of a trained model: a trained model without one of its parts ->
+        heads_removed
     head ablation, head pruning: one strip of the output projection set to zero ->
         heads_removed
     position ablation: rotary positions switched off, shuffled or stretched ->
