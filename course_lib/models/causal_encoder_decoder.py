@@ -120,6 +120,7 @@ class CausalEncoderDecoder(nn.Module):
     *Source*: Sun et al. 2024, arXiv:2405.05254 (YOCO: one set of keys and values);
         DeepSeek-AI 2026, DeepSeek-V4.1-Flash, section 2.2 (the causal encoder-decoder).
 
+    >>> import torch
     >>> from course_lib.specs.small import small_llama
     >>> model = CausalEncoderDecoder(small_llama(8, layers=4, heads=2, vocab=7))
     >>> tokens = torch.tensor([[1, 2, 3]])

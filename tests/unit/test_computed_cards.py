@@ -93,6 +93,7 @@ CHAPTER_3 = {
     "kv-bytes-per-token": lambda layers, kv_heads, head_dim: 4 * kv_heads * head_dim * layers / KIB,
     "kv-requests-that-fit": lambda tokens, bytes: int((576e9 - 141e9) // (tokens * TOKEN_70B * bytes / 2)),
     "gqa-kv-parameters": lambda width, kv_heads: 2 * width * kv_heads * 128 / 1e6,
+    "cache-two-numbers": lambda tokens: 2048 * 18 * (128 + tokens) / MIB,
     "mla-cache-size": lambda tokens, bytes: 576 * tokens * bytes * 61 / GIB,
     "window-cache-size": lambda tokens: sorted([tokens, 4096])[0] * 128 / 1024,
     "window-mixed-size": lambda tokens: 8192 * (52 * 1024 + 10 * tokens) / GIB,
