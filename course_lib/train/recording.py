@@ -25,6 +25,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def key_of(name: str, experiment: Experiment, trial: Trial) -> str:
     """A name for all that decides a run: data, model and its start, rate and budget."""
     variant = experiment.variant(trial.variant)
     if isinstance(variant.build, ModelSpec):
-        model = repr(variant.build)
+        model = said(variant.build)
     else:  # what a function builds is told by its file
         model = name + trial.variant + experiment_files(name)[0].read_text()
     start = experiment.build(trial.variant, trial.seed).state_dict()
@@ -118,6 +119,26 @@ def key_of(name: str, experiment: Experiment, trial: Trial) -> str:
         f"{trial.updates} {trial.seed} {variant.lr * trial.rate!r}",
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+def said(value: object) -> str:
+    """A spec in words, without the fields that are as they are by default: a field that
+    a record gains later leaves the keys of finished runs as they are.
+
+    >>> from course_lib.specs.records import NormSpec
+    >>> said((NormSpec(kind="rmsnorm", eps=1e-6, bias=False), None))
+    "(NormSpec(kind='rmsnorm', eps=1e-06), None)"
+    """
+    if isinstance(value, tuple):
+        return f"({', '.join(map(said, value))})"
+    if not is_dataclass(value):
+        return repr(value)
+    parts = [
+        f"{part.name}={said(getattr(value, part.name))}"
+        for part in fields(value)
+        if part.default is MISSING or getattr(value, part.name) != part.default
+    ]
+    return f"{type(value).__name__}({', '.join(parts)})"
 
 
 def finish(name: str, trial: Trial) -> dict:
