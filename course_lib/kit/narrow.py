@@ -6,6 +6,7 @@ figure draws is not touched.
 """
 
 import math
+import warnings
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,16 +29,19 @@ def make_narrow(fig: Figure, columns: int | None = None) -> None:
         columns: how many panels stand side by side; when None, two for pictures, else
             one.
     """
-    shrink_words(fig, SHRINK)
-    rows = _stack(fig, columns)
-    height = fig.get_size_inches()[1] * SHRINK
-    if rows:
-        height = rows * ROW_IN + BAR_IN * any(_is_bar(ax) for ax in fig.axes)
-    fig.set_size_inches(NARROW_IN, height)
-    height += legends_below(fig)
-    fig.set_size_inches(NARROW_IN, height)
-    fit_words(fig)
-    _heighten(fig)
+    with warnings.catch_warnings():
+        # names of rows that are not wrapped yet may leave the axes no room
+        warnings.filterwarnings("ignore", "constrained_layout not applied")
+        shrink_words(fig, SHRINK)
+        rows = _stack(fig, columns)
+        height = fig.get_size_inches()[1] * SHRINK
+        if rows:
+            height = rows * ROW_IN + BAR_IN * any(_is_bar(ax) for ax in fig.axes)
+        fig.set_size_inches(NARROW_IN, height)
+        height += legends_below(fig)
+        fig.set_size_inches(NARROW_IN, height)
+        fit_words(fig)
+        _heighten(fig)
 
 
 def panels(fig: Figure) -> list[Axes]:
