@@ -1,12 +1,18 @@
 """The plain caches of the page do what the library's caches do."""
 
+import pytest
 import torch
 from torch.testing import assert_close
 
 from course_lib.layers.attention.forms import attend
 from course_lib.layers.caches.block_pool import BlockPool
 from course_lib.layers.caches.paged import PagedCache
-from course_lib.layers.caches.plain import append_to_pages, append_to_ring, attend_one_token
+from course_lib.layers.caches.plain import (
+    append_to_pages,
+    append_to_ring,
+    attend_in_groups,
+    attend_one_token,
+)
 from course_lib.layers.caches.window import RingCache
 
 
@@ -19,6 +25,20 @@ def test_one_token_at_a_time_is_causal_attention():
     q, k, v = ((x @ w.T)[None, :, None] for w in (w_q, w_k, w_v))
     causal = torch.ones(9, 9, dtype=torch.bool).tril()[None]
     assert_close(rows, attend(q, k, v, causal)[0][0, :, 0], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 6])
+def test_heads_that_share_are_the_librarys(groups):
+    draw = torch.Generator().manual_seed(1)
+    shape = {"generator": draw, "dtype": torch.float64}
+    q, k, v = (
+        torch.randn(6, 4, **shape),
+        torch.randn(groups, 7, 4, **shape),
+        torch.randn(groups, 7, 3, **shape),
+    )
+    everything = torch.ones(1, 1, 7, dtype=torch.bool)
+    batched = attend(q[None, None], k.transpose(0, 1)[None], v.transpose(0, 1)[None], everything)[0]
+    assert_close(attend_in_groups(q, k, v), batched[0, 0], rtol=1e-12, atol=1e-12)
 
 
 def test_a_ring_has_its_tokens_in_the_librarys_slots():

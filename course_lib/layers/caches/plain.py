@@ -1,15 +1,16 @@
-"""Three caches in their plain form: Python lists, one head, one token at a time.
+"""Caches in their plain form: Python lists, one new token at a time.
 
 The classes beside this file keep whole batches in tensors, check what they are given
 and take several tokens in one call. These functions do the same with nothing left out
 and nothing added, so that they can be read first. Tests equate the two.
 
-Symbols: d model width, k key width, v value width, W window.
+Symbols: d model width, h query heads, g KV heads, s cached tokens, k key width, v value
+width, W window.
 """
 
 from torch import Tensor, stack
 
-__all__ = ["append_to_pages", "append_to_ring", "attend_one_token"]
+__all__ = ["append_to_pages", "append_to_ring", "attend_in_groups", "attend_one_token"]
 
 
 def attend_one_token(
@@ -35,6 +36,26 @@ def attend_one_token(
     values.append(value)
     scores = stack(keys) @ query / len(query) ** 0.5
     return scores.softmax(dim=0) @ stack(values)
+
+
+def attend_in_groups(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of one new token whose h query heads share g KV heads.
+
+    Args: `queries` [h k]; `keys` [g s k] and `values` [g s v], the cache.
+    Returns: [h v].
+
+    >>> import torch
+    >>> q, k = torch.zeros(4, 2), torch.zeros(2, 1, 2)
+    >>> v = torch.tensor([0.0, 8.0]).reshape(2, 1, 1)
+    >>> attend_in_groups(q, k, v).flatten().tolist()
+    [0.0, 0.0, 8.0, 8.0]
+    """
+    heads_per_group, rows = len(queries) // len(keys), []
+    for head, query in enumerate(queries):
+        group = head // heads_per_group
+        scores = keys[group] @ query / len(query) ** 0.5
+        rows.append(scores.softmax(dim=0) @ values[group])
+    return stack(rows)
 
 
 def append_to_ring(slots: list, position: int, entry: object) -> None:
