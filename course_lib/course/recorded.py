@@ -79,8 +79,7 @@ class Record:
         """One row a comparison: at both budgets with its own seeds, at the first with
         the others. The header is `header`.
         """
-        first, *later = self.run.budgets
-        rows = []
+        later, rows = self.run.budgets[1:], []
         for found in self.sets:
             own, *others = found.sets
             row = [found.compared, difference(own.interval)]
