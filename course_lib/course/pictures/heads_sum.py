@@ -29,7 +29,7 @@ def _product(spec) -> Panel:
     pen.text(178, y + TALL / 2 + 5, "×", "T", "middle")
     left, top = 212, y + TALL / 2 - DRAWN * WIDE / 2
     for h in range(DRAWN):
-        matrix(pen, left, top + h * WIDE, DEEP, WIDE, f"W_O^{{({_label(h)})}}", "emb")
+        matrix(pen, left, top + h * WIDE, DEEP, WIDE, _strip(h), "emb")
     maths(pen, left + DEEP / 2, top - 8, "W_O, one strip a head", "m", "middle")
     return Panel(
         "Heads side by side, times the output matrix",
@@ -44,6 +44,10 @@ def _label(h: int) -> str:
     return ("1", "2", "…", "H")[h]
 
 
+def _strip(h: int) -> str:
+    return "…" if _label(h) == "…" else f"W_O^{{({_label(h)})}}"
+
+
 def _terms() -> Panel:
     pen = Pen()
     pen.text(8, 16, "The same, as a sum", "T")
@@ -52,11 +56,9 @@ def _terms() -> Panel:
         middle = y + TALL / 2
         matrix(pen, 76, y, WIDE, TALL, _label(h), "attn")
         pen.text(122, middle + 5, "×", "T", "middle")
-        matrix(pen, 142, middle - WIDE / 2, DEEP, WIDE, f"W_O^{{({_label(h)})}}", "emb")
+        matrix(pen, 142, middle - WIDE / 2, DEEP, WIDE, _strip(h), "emb")
         if row:
             sign(pen, 44, middle, "+")
-        if row == 1:
-            pen.text(276, middle + 4, "remove one head:", "s m", "middle")
     return Panel(
         "The same as a sum",
         "The output of each head times its own strip of the output matrix, added up.",

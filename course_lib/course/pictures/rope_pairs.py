@@ -40,10 +40,7 @@ def _panel(title: str, users: str, pairs: list[tuple[int, int]]) -> Panel:
         left, right = X + (a + 0.5) * SIZE, X + (b + 0.5) * SIZE
         high = 12 + 10 * pair * (b - a > 1)
         top = Y - high
-        if b - a > 1:
-            pen.path(f"M{number(left)} {Y}V{top}H{number(right)}V{Y}", f"u {ROLES[pair]}")
-        else:
-            pen.path(f"M{number(left)} {Y}V{top}H{number(right)}V{Y}", f"u {ROLES[pair]}")
+        pen.path(f"M{number(left)} {Y}V{top}H{number(right)}V{Y}", f"u {ROLES[pair]}")
     for c in range(HEAD):
         maths(pen, X + (c + 0.5) * SIZE, Y + 42, f"ω_{owner[c]}", "m", "middle")
     said = ", ".join(f"{a} with {b}" for a, b in pairs)

@@ -17,7 +17,9 @@ from course_lib.kit.diagrams.marks import line
 from course_lib.kit.diagrams.pen import Pen, Text, cell, number, text_size, text_width
 
 INDEX = 10  # the size of an index, in units
-_PIECE = re.compile(r"_\{([^}]*)\}|_(\w)|\^\{([^}]*)\}|((?<![^\W\d_])[A-Za-z](?![a-z]))")
+_PIECE = re.compile(
+    r"_\{([^}]*)\}|_(\w)|\^\{([^}]*)\}|((?<![^\W\d_])(?:[b-zB-Z]|a(?=_))(?![a-z]))"
+)
 
 
 def maths(
