@@ -20,7 +20,7 @@ from course_lib.kit.units import billions_text, bytes_text
 from course_lib.specs.loader import load_spec
 
 MODEL = "llama-3-8b"
-MIDDLES, WIDE = (86, 188, 290), 92
+MIDDLES, WIDE = (82, 180, 278), 90
 
 
 def draw() -> Figure:
@@ -29,36 +29,36 @@ def draw() -> Figure:
     d, a = spec.width, spec.layers[0].mixer
     stream(pen, 6, 400)
     shape(pen, 26, 14, f"x   [t, {d:,}]")
-    arrow(pen, (STREAM, 40), (148, 40))
-    pill(pen, 148, 31, 80, "RMSNorm")
-    line(pen, (188, 49), (188, 62))
+    arrow(pen, (STREAM, 40), (140, 40))
+    pill(pen, 140, 31, 80, "RMSNorm")
+    line(pen, (180, 49), (180, 62))
     line(pen, (MIDDLES[0], 62), (MIDDLES[2], 62))
     outs = ((a.heads, a.head_dim), (a.kv_heads, a.head_dim), (a.kv_heads, a.value_dim))
     for x, letter, (n, k) in zip(MIDDLES, "QKV", outs, strict=True):
         arrow(pen, (x, 62), (x, 76))
         _matrix(pen, x, 76, WIDE, f"W_{letter}", f"{d:,} → {n * k:,}", d * n * k)
-        shape(pen, x + 5, 138, f"[t, {n}, {k}]")
+        shape(pen, x + 5, 138, f"[t,{n},{k}]")
     for x in MIDDLES[:2]:
         arrow(pen, (x, 122), (x, 150))
         pill(pen, x - 34, 150, 68, "RoPE", "attn")
     for x, y in ((MIDDLES[1], 168), (MIDDLES[2], 122)):
         arrow(pen, (x, y), (x, 182))
-    pen.rect(MIDDLES[1] - WIDE / 2, 182, 2 * WIDE + 10, 40, "b kept")
+    pen.rect(MIDDLES[1] - WIDE / 2, 182, 2 * WIDE + 8, 40, "b kept")
     pen.text(MIDDLES[1] - WIDE / 2 + 10, 198, "cache of keys and values", "B")
     kept = bytes_text(2 * token_elements(a))
     pen.text(MIDDLES[1] - WIDE / 2 + 10, 213, f"{kept} a token and layer, in bf16", "s")
     arrow(pen, (MIDDLES[0], 168), (MIDDLES[0], 240))
-    arrow(pen, (239, 222), (239, 240))
+    arrow(pen, (229, 222), (229, 240))
     group = a.heads // a.kv_heads
-    block(pen, 40, 240, 296, 42, "", "attn")
-    maths(pen, 190, 257, "softmax(q kᵀ / √d_k + M) v", "T", "middle")
-    pen.text(190, 273, f"{group} query heads share one KV head", "s", "middle")
-    arrow(pen, (188, 282), (188, 312))
-    shape(pen, 194, 301, f"[t, {a.heads}, {a.value_dim}]")
+    block(pen, 36, 240, 288, 42, "", "attn")
+    maths(pen, 180, 257, "softmax(q kᵀ / √d_k + M) v", "T", "middle")
+    pen.text(180, 273, f"{group} query heads share one KV head", "s", "middle")
+    arrow(pen, (180, 282), (180, 312))
+    shape(pen, 186, 301, f"[t, {a.heads}, {a.value_dim}]")
     out = a.heads * a.value_dim
-    _matrix(pen, 188, 312, 116, "W_O", f"{out:,} → {d:,}", out * d)
-    arrow(pen, (188, 358), (188, 378), (STREAM + 7, 378))
-    shape(pen, 194, 373, f"[t, {d:,}]")
+    _matrix(pen, 180, 312, 116, "W_O", f"{out:,} → {d:,}", out * d)
+    arrow(pen, (180, 358), (180, 378), (STREAM + 7, 378))
+    shape(pen, 186, 373, f"[t, {d:,}]")
     plus(pen, 378)
     arrow(pen, (STREAM, 396), (STREAM, 410), head=5)
     return Figure(

@@ -20,7 +20,7 @@ def weights() -> list[Fraction]:
     >>> weights()
     [Fraction(1, 4), Fraction(1, 4), Fraction(1, 2)]
     """
-    grown = [2 ** product for product in _products()]
+    grown = [2**product for product in _products()]
     return [Fraction(part, sum(grown)) for part in grown]
 
 
@@ -64,8 +64,8 @@ def _weights() -> Panel:
     return Panel(
         "Weights of the third token",
         "The query of the third token is multiplied with three keys. The scores are "
-        "ln 2, ln 2 and 2 ln 2, their exponentials 2, 2 and 4, and divided by their sum "
-        "they are the weights 1/4, 1/4 and 1/2.",
+        "ln 2, ln 2 and 2 ln 2, their exponentials 2, 2 and 4; divided by their sum "
+        "these are the weights 1/4, 1/4 and 1/2.",
         pen,
         266,
     )

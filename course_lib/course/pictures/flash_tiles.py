@@ -29,7 +29,9 @@ def _memory() -> Panel:
         role = "b diff" if j == COLUMN else "b attn"
         for top, letter in ((36, "K"), (56, "V")):
             pen.rect(X + j * SIZE, top, SIZE - 2, 17, role, 2)
-            maths(pen, X + (j + 0.5) * SIZE - 1, top + 12, f"{letter}_{j}", "s", "middle")
+            maths(
+                pen, X + (j + 0.5) * SIZE - 1, top + 12, f"{letter}_{j}", "s", "middle"
+            )
     for i in range(BLOCKS):
         top = Y + i * SIZE
         pen.rect(X - 40, top, 32, SIZE - 2, "b diff" if i == ROW else "b attn", 2)
@@ -39,7 +41,12 @@ def _memory() -> Panel:
         maths(pen, X + BLOCKS * SIZE + 22, top + 19, f"Y_{i}", "s", "middle")
     grid(pen, X, Y, BLOCKS, BLOCKS, SIZE, _tile, 2)
     y = Y + (ROW + 0.5) * SIZE - 1
-    arrow(pen, (X + (COLUMN + 1) * SIZE + 1, y), (X + (ROW + 1) * SIZE - 8, y), cls="u diff")
+    arrow(
+        pen,
+        (X + (COLUMN + 1) * SIZE + 1, y),
+        (X + (ROW + 1) * SIZE - 8, y),
+        cls="u diff",
+    )
     pen.text(X - 8, 48, "keys", "s", "end")
     pen.text(X - 8, 68, "values", "s", "end")
     pen.text(8, Y + 19, "queries", "s")
@@ -77,11 +84,23 @@ def _chip() -> Panel:
     _part(pen, 38, 36, "diff", q, "stays for the whole row", held)
     _part(pen, 80, 36, "diff", f"{k}, V_{COLUMN}", "then the next two blocks", 2 * held)
     line(pen, (40, 116), (40, 126))
-    _part(pen, 122, 36, "norm", f"Z = {q} {k}ᵀ / √d_k", "one tile of scores, then gone", 4 * TILE**2)
+    _part(
+        pen,
+        122,
+        36,
+        "norm",
+        f"Z = {q} {k}ᵀ / √d_k",
+        "one tile of scores, then gone",
+        4 * TILE**2,
+    )
     arrow(pen, (40, 158), (40, 172), head=3)
     _part(pen, 172, 84, "kept", "carried along the row", "", 4 * TILE * (HEAD + 2))
     for i, words in enumerate(
-        ("m   largest score so far", "ℓ   sum of e^{z − m}", "y   weighted sum of values")
+        (
+            "m   largest score so far",
+            "ℓ   sum of e^{z − m}",
+            "y   weighted sum of values",
+        )
     ):
         maths(pen, 26, 208 + i * 18, words)
     arrow(pen, (WIDTH - 60, 256), (WIDTH - 60, 286), cls="u kept")

@@ -45,7 +45,14 @@ def _panel(tiles: int) -> Panel:
     for i, e in enumerate(EXPONENTIALS[:seen]):
         share = Fraction(e, highest)
         if i < seen - TILE:
-            pen.rect(X + i * STEP + 10, BASE - UNIT * e / old, STEP - 20, UNIT * e / old, "g", 0)
+            pen.rect(
+                X + i * STEP + 10,
+                BASE - UNIT * e / old,
+                STEP - 20,
+                UNIT * e / old,
+                "g",
+                0,
+            )
         bars(pen, X + i * STEP, BASE, STEP, [float(share)], UNIT, "p attn", 20)
         pen.text(X + (i + 0.5) * STEP, BASE + 14, str(share), "", "middle")
     if tiles > 1:
@@ -66,7 +73,11 @@ def _panel(tiles: int) -> Panel:
         f"After tile {tiles}",
         f"The maximum is ln {highest}, the sum {total}, the weighted sum of values "
         f"{mean}."
-        + ("" if tiles < 2 else f" The sums of the first tile shrank to {Fraction(old, highest)}."),
+        + (
+            ""
+            if tiles < 2
+            else f" The sums of the first tile shrank to {Fraction(old, highest)}."
+        ),
         pen,
         270,
     )
@@ -75,4 +86,3 @@ def _panel(tiles: int) -> Panel:
 def _role(i: int, tiles: int) -> str:
     now = (tiles - 1) * TILE <= i < tiles * TILE
     return "b attn" if now else "b norm" if i < tiles * TILE else "e"
-

@@ -45,7 +45,9 @@ def draw() -> Figure:
     row, root = scores(), math.sqrt(WIDTH)
     return Figure(
         _panel("Not divided", "q · k", row),
-        _panel(f"Divided by √{WIDTH} = {root:.0f}", "q · k / √d_k", [z / root for z in row]),
+        _panel(
+            f"Divided by √{WIDTH} = {root:.0f}", "q · k / √d_k", [z / root for z in row]
+        ),
     )
 
 
@@ -68,8 +70,8 @@ def _panel(title: str, name: str, row: list[float]) -> Panel:
     pen.text(8, 286, f"entropy {nats:.2f} of {most:.2f} nats", "m")
     return Panel(
         title,
-        f"Scores of one query with {KEYS} keys of width {WIDTH}, and their weights. The "
-        f"largest weight is {weights[largest]:.2f}, the entropy {nats:.2f} of "
+        f"Scores of one query with {KEYS} keys of width {WIDTH}, and their weights. "
+        f"The largest weight is {weights[largest]:.2f}, the entropy {nats:.2f} of "
         f"{most:.2f} nats.",
         pen,
         294,

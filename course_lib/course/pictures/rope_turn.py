@@ -5,8 +5,8 @@ two turned pairs differ by an angle that only their distance sets.
 import math
 
 from course_lib.kit.diagrams.figure import Figure, Panel
-from course_lib.kit.diagrams.marks import LINE, line
-from course_lib.kit.diagrams.pen import WIDTH, Pen
+from course_lib.kit.diagrams.marks import line
+from course_lib.kit.diagrams.pen import Pen
 from course_lib.kit.diagrams.tensors import dial, maths
 from course_lib.specs.loader import load_spec
 

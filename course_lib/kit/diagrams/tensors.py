@@ -1,5 +1,5 @@
-"""Tensors in a drawing: vectors as cells, matrices as rectangles with their sides named,
-rows of numbers as bars, an angle as a dial, and symbols with an index.
+"""Tensors in a drawing: vectors as cells, matrices as rectangles, rows of numbers as
+bars, an angle as a dial, and symbols with an index.
 
 Symbols are written as in a formula, "W_Q x" or "v_{t-1}": what follows an underscore is
 an index, and a letter that stands alone is a variable, so it leans.
