@@ -29,6 +29,7 @@ def draw() -> Figure:
     d, a = spec.width, spec.layers[0].mixer
     stream(pen, 6, 400)
     shape(pen, 26, 14, f"x   [t, {d:,}]")
+    pen.text(332, 15, "Llama 3 8B: attention", "T", "end")
     arrow(pen, (STREAM, 40), (140, 40))
     pill(pen, 140, 31, 80, "RMSNorm")
     line(pen, (180, 49), (180, 62))

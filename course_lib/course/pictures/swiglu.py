@@ -31,6 +31,7 @@ def draw() -> Figure:
     middle = (LEFT + RIGHT) / 2
     stream(pen, 6, 322)
     shape(pen, 26, 14, f"x   [t, {d:,}]")
+    pen.text(332, 15, "Llama 3 8B: SwiGLU", "T", "end")
     arrow(pen, (STREAM, 40), (middle - 40, 40))
     pill(pen, middle - 40, 31, 80, "RMSNorm")
     line(pen, (middle, 49), (middle, 62))
