@@ -14,8 +14,8 @@ left with few codes. Vectors (the gains of norms) stay as they are, in float16.
 What is computed with are floats again: code times scale. A kernel for 8-bit weights
 does that in registers and so reads half the bytes of a 16-bit model.
 
-Source: Dettmers et al. 2022, LLM.int8(), arXiv:2208.07339, section 2 (absmax
-    quantisation, row by row).
+Source: Dettmers et al. 2022 (LLM.int8()), arXiv:2208.07339: absmax quantisation with a
+    scale for each vector.
 Differs from source: weights alone are rounded, activations are not.
 
 Terms:
