@@ -2,7 +2,7 @@
    shows: each head's weights and the lengths of the residual stream. */
 globalThis.liveModel = (() => {
   "use strict";
-  const { times, rmsnorm, rope, attention, swiglu, norm, sum } = globalThis.liveMaths;
+  const { times, rmsnorm, angles, rope, attention, swiglu, norm, sum } = globalThis.liveMaths;
   const { decode } = globalThis.liveWeights;
 
   /* Keys and values of each block, a float32 vector a byte of text. */
@@ -60,20 +60,21 @@ globalThis.liveModel = (() => {
       return rmsnorm(x, this.weights[name], this.spec.eps);
     }
 
-    /* Attend with the byte at this position, its key and value put into the cache first. `off` tells whether a head is
-       taken out: its output is then zero. */
-    attention(block, x, cache, window, off) {
-      const { headWidth, theta } = this.spec;
-      const [name, position] = [`blocks.${block}.mixer`, cache.blocks[block].keys.length];
-      const query = rope(this.times(`${name}.wq`, x), headWidth, position, theta);
-      const key = rope(this.times(`${name}.wk`, x), headWidth, position, theta);
-      cache.add(block, key, this.times(`${name}.wv`, x));
+    /* Attend with one byte, its key and value put into the cache first. `off` tells whether a head is taken out: its
+       output is then zero. */
+    attention(block, x, cache, turn, { window, off }) {
+      const { heads, headWidth } = this.spec;
+      const name = `blocks.${block}.mixer`;
+      const query = rope(this.times(`${name}.wq`, x), turn);
+      cache.add(block, rope(this.times(`${name}.wk`, x), turn), this.times(`${name}.wv`, x));
       const { keys, values } = cache.blocks[block];
-      const first = Math.max(0, position + 1 - window);
+      const first = Math.max(0, keys.length - window);
       const { weights, output } = attention(query, keys, values, headWidth, first);
       this.multiplications += 2 * query.length * (keys.length - first);
-      const kept = output.map((value, i) => (off(block, Math.floor(i / headWidth)) ? 0 : value));
-      return { weights, first, added: this.times(`${name}.wo`, kept) };
+      for (let head = 0; head < heads; head += 1) {
+        if (off(block, head)) output.fill(0, head * headWidth, (head + 1) * headWidth);
+      }
+      return { weights, first, added: this.times(`${name}.wo`, output) };
     }
 
     feedForward(block, x) {
@@ -85,12 +86,13 @@ globalThis.liveModel = (() => {
        byte, and of each block its heads' weights with the first position attended to, and the lengths of what was
        added and of the stream. */
     step(byte, cache, { window = Infinity, off = () => false } = {}) {
-      const { width, blocks } = this.spec;
+      const { width, blocks, headWidth, theta } = this.spec;
+      const turn = angles(headWidth, cache.length, theta);
       const table = this.weights["embed.tokens"];
       let x = Float64Array.from(table.data.subarray(byte * width, (byte + 1) * width));
       const seen = { start: norm(x), blocks: [] };
       for (let block = 0; block < blocks; block += 1) {
-        const mixed = this.attention(block, this.norm(`blocks.${block}.mixer_norm`, x), cache, window, off);
+        const mixed = this.attention(block, this.norm(`blocks.${block}.mixer_norm`, x), cache, turn, { window, off });
         x = sum(x, mixed.added);
         const added = this.feedForward(block, this.norm(`blocks.${block}.ffn_norm`, x));
         const silent = off(block, "ffn");

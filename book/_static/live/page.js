@@ -57,19 +57,22 @@
     typed() {
       this.stop();
       const bytes = this.text.bytes();
-      this.read(bytes.length ? bytes : [10]); // an empty text begins a line
+      this.session.read(bytes.length ? bytes : [10]); // an empty text begins a line
       this.at = null;
       this.show();
     }
 
-    read(bytes) {
-      this.session.read(bytes);
-      this.whole.read(bytes);
+    /* The model with every part, on the same text. */
+    reference() {
+      const { session, whole } = this;
+      if (!session.off.size) return session;
+      if (whole.windowed !== session.windowed) whole.set({ window: session.windowed });
+      whole.read(session.bytes);
+      return whole;
     }
 
     change(settings) {
       this.session.set(settings);
-      if ("window" in settings) this.whole.set(settings);
       this.show();
     }
 
@@ -81,7 +84,6 @@
     /* A byte more; false when there is no room. */
     append() {
       if (!this.session.draw(this.text.temperature)) return false;
-      this.whole.read(this.session.bytes);
       this.text.write(this.session.bytes);
       this.at = null;
       return true;
@@ -107,7 +109,7 @@
     show() {
       const { session } = this;
       const at = Math.min(this.at ?? Infinity, session.steps.length - 1);
-      this.text.show(session, this.whole, at);
+      this.text.show(session, this.reference(), at);
       for (const view of [this.next, this.stream, this.heads]) view.show(session, at);
       this.cache.show(session, this.heads.block);
       this.mark(session.loss());

@@ -41,7 +41,10 @@ globalThis.liveParts = (() => {
     const image = context.createImageData(width, height);
     for (let row = 0, at = 0; row < height; row += 1) {
       for (let column = 0; column < width; column += 1, at += 4) {
-        image.data.set([red, green, blue, 255 * shade(column, row)], at);
+        image.data[at] = red;
+        image.data[at + 1] = green;
+        image.data[at + 2] = blue;
+        image.data[at + 3] = 255 * shade(column, row);
       }
     }
     context.putImageData(image, 0, 0);

@@ -22,8 +22,10 @@ globalThis.liveWeights = (() => {
 
   /* Every weight by its name: a matrix {data, rows, columns} in float32, or a vector. */
   function decode(data) {
-    const bytes = Uint8Array.from(atob(data.weights), (letter) => letter.charCodeAt(0));
-    const view = new DataView(bytes.buffer);
+    const letters = atob(data.weights);
+    const bytes = new Uint8Array(letters.length);
+    for (let at = 0; at < letters.length; at += 1) bytes[at] = letters.charCodeAt(at);
+    const [codes, view] = [new Int8Array(bytes.buffer), new DataView(bytes.buffer)];
     const matrices = named(data.matrices, data.spec.blocks);
     const size = matrices.reduce((total, [, [rows, columns]]) => total + rows * columns, 0);
     const weights = {};
@@ -33,7 +35,7 @@ globalThis.liveWeights = (() => {
       const floats = new Float32Array(rows * columns);
       for (let r = 0, at = 0; r < rows; r += 1) {
         const scale = next();
-        for (let c = 0; c < columns; c += 1, at += 1) floats[at] = view.getInt8(code + at) * scale;
+        for (let c = 0; c < columns; c += 1, at += 1) floats[at] = codes[code + at] * scale;
       }
       code += floats.length;
       weights[name] = { data: floats, rows, columns };

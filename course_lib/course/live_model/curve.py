@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from html import escape
 
-from course_lib.course.live_model.kept import kept, record
+from course_lib.course.live_model.kept import kept, run_record
 
 WIDTH, HEIGHT = 340, 236
 LEFT, RIGHT, TOP, BOTTOM = 34, 278, 12, 196
@@ -47,12 +47,12 @@ def alternative() -> str:
 
 def _run() -> Mapping:
     """The run whose weights are kept."""
-    runs = record().runs(record().base, kept()["updates"])
+    runs = run_record().runs(run_record().base, kept()["updates"])
     return next(run for run in runs if run["seed"] == kept()["seed"])
 
 
 def _tables() -> Mapping[str, float]:
-    return record().baselines()
+    return run_record().baselines()
 
 
 def _x(updates: float) -> float:

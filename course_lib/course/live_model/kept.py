@@ -25,14 +25,14 @@ LIMIT = 3 * WINDOW  # bytes of a text on the page
 
 
 @cache
-def record() -> RecordedRun:
+def run_record() -> RecordedRun:
     """The record of the run."""
     return load_run(EXPERIMENT)
 
 
 def kept() -> Mapping:
     """The record's entry of the kept weights: files, seed, updates, held-out loss."""
-    (entry,) = (e for e in record().facts["kept"] if e["variant"] == record().base)
+    (entry,) = (e for e in run_record().facts["kept"] if e["variant"] == run_record().base)
     return entry
 
 

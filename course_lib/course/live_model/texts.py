@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 
 TEXTS: Mapping[str, str] = {
-    "A method": (
-        "    def __init__(self, name, value):\n        self.name = name\n        self."
-    ),
+    "An error": "    if self.closed:\n        raise ValueError(",
     "A longer class": (
         "    def close(self):\n"
         "        if self.file is not None:\n"
@@ -16,7 +14,7 @@ TEXTS: Mapping[str, str] = {
         "        return self.file.read(size)\n"
     ),
     "Imports": "import os\nimport sys\nimport ",
-    "A word that nobody uses": "qzkvb = 1\nqzkvb = 2\nqzkvb = 3\nqzkvb",
+    "A name that nobody uses": "qzkvb = 1\nqzkvb = 2\nqzkvb = 3\nqzkvb",
     "English": "The quick brown fox jumps over the lazy dog.",
 }
-FIRST = next(iter(TEXTS))
+FIRST, LONG, *_ = TEXTS
