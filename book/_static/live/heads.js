@@ -2,7 +2,7 @@
 globalThis.liveHeads = (() => {
   "use strict";
   const { make, panel, field, slider, shades } = globalThis.liveParts;
-  const { byteName, largest, nats } = globalThis.liveWords;
+  const { quoted, largest, nats } = globalThis.liveWords;
 
   /* Rows are queries, columns keys; the root of a weight is shown, so that small ones are seen too. */
   function draw(canvas, steps, block, head) {
@@ -55,7 +55,7 @@ globalThis.liveHeads = (() => {
       const box = make("input", { type: "checkbox", checked: true, "data-part": key, "aria-label": `Keep ${where}` });
       box.addEventListener("change", () => this.changed(this.off()));
       this.switches.push(box);
-      return make("label", { class: "live-switch" }, box, make("span", { "aria-hidden": "true" }, "in"));
+      return make("label", { class: "live-switch" }, box, make("span", { "aria-hidden": "true" }));
     }
 
     off() {
@@ -69,7 +69,10 @@ globalThis.liveHeads = (() => {
 
     show(session, at) {
       for (const { map, block, head } of this.maps) draw(map, session.steps, block, head);
-      for (const box of this.switches) box.closest("td").classList.toggle("live-out", !box.checked);
+      for (const box of this.switches) {
+        box.closest("td").classList.toggle("live-out", !box.checked);
+        box.nextSibling.textContent = box.checked ? "in" : "out";
+      }
       this.large.show(session, at, this.block, this.head);
     }
   }
@@ -88,7 +91,7 @@ globalThis.liveHeads = (() => {
       this.title = make("p", { class: "live-note" });
       this.words = make("p", { class: "live-said" });
       this.most = make("p", { class: "live-note" });
-      const scale = make("p", { class: "live-scale" }, "weight 0 ", make("span", { class: "live-ramp", "aria-hidden": "true" }), " 1");
+      const scale = make("p", { class: "live-scale" }, "weight 0 ", make("span", { class: "live-ramp", "aria-hidden": "true" }), " 1; the middle is 0.25");
       const axes = make("p", { class: "live-note" }, "Rows: the byte that attends. Columns: the byte attended to. The chosen byte's row is framed.");
       const keys = field("live-key", "Byte attended to", this.key);
       this.element = panel("large", "One head, enlarged", this.title, this.frame, scale, keys, this.words, this.most, axes);
@@ -105,7 +108,7 @@ globalThis.liveHeads = (() => {
       Object.assign(this.key, { min: first + 1, max: at + 1 });
       const top = largest(weights[head], 3);
       this.key.value = top[0].place + first + 1;
-      const said = top.map(({ place, share }) => `byte ${place + first + 1}, ${byteName(session.bytes[place + first])}: ${nats(share)}`);
+      const said = top.map(({ place, share }) => `byte ${place + first + 1}, ${quoted(session.bytes[place + first])}: ${nats(share)}`);
       this.most.textContent = `Most of it goes to ${said.join("; ")}.`;
       this.say();
     }
@@ -114,7 +117,7 @@ globalThis.liveHeads = (() => {
     say(query = this.at, key = Number(this.key.value) - 1) {
       const { weights, first } = this.session.steps[query].blocks[this.block];
       const weight = key >= first && key <= query ? weights[this.head][key - first] : 0;
-      const name = (at) => `byte ${at + 1}, ${byteName(this.session.bytes[at])}`;
+      const name = (at) => `byte ${at + 1}, ${quoted(this.session.bytes[at])}`;
       this.words.textContent = `From ${name(query)} to ${name(key)}: weight ${weight.toFixed(3)}`;
       this.key.setAttribute("aria-valuetext", `${name(key)}, weight ${weight.toFixed(3)}`);
       const cells = this.session.steps.length;

@@ -2,7 +2,7 @@
 globalThis.liveNext = (() => {
   "use strict";
   const { make, bar, panel } = globalThis.liveParts;
-  const { byteName, percent, largest } = globalThis.liveWords;
+  const { byteName, quoted, percent, largest } = globalThis.liveWords;
   const SHOWN = 8;
 
   function row(name, share, note, kind) {
@@ -15,7 +15,7 @@ globalThis.liveNext = (() => {
     constructor() {
       this.title = make("p", { class: "live-note" });
       this.rows = make("tbody");
-      const head = ["Byte", "Probability", ""].map((word) => make("th", { scope: "col" }, word));
+      const head = ["Byte", "Probability", ""].map((word, i) => make("th", { scope: "col", class: i === 1 && "live-number" }, word));
       head[2].append(make("span", { class: "live-hidden" }, "As a bar"));
       const table = make("table", { class: "live-table" }, make("thead", {}, make("tr", {}, ...head)), this.rows);
       this.element = panel("next", "Next byte", this.title, table);
@@ -26,7 +26,7 @@ globalThis.liveNext = (() => {
       const came = session.bytes[at + 1];
       const top = largest(shares, SHOWN);
       if (came !== undefined && !top.some(({ place }) => place === came)) top.push({ place: came, share: shares[came] });
-      this.title.textContent = `After byte ${at + 1}, ${byteName(session.bytes[at])}:`;
+      this.title.textContent = `After byte ${at + 1}, ${quoted(session.bytes[at])}:`;
       const rows = top.map(({ place, share }) =>
         row(byteName(place), share, place === came ? " came" : "", place === came ? "live-came" : ""),
       );
@@ -39,10 +39,10 @@ globalThis.liveNext = (() => {
     constructor() {
       this.rows = make("tbody");
       const head = ["After", "Attention added", "FFN added", "Stream", "As a bar"].map((word, i) =>
-        make("th", { scope: "col" }, i === 4 ? make("span", { class: "live-hidden" }, word) : word),
+        make("th", { scope: "col", class: i > 0 && "live-number" }, i === 4 ? make("span", { class: "live-hidden" }, word) : word),
       );
       const table = make("table", { class: "live-table" }, make("thead", {}, make("tr", {}, ...head)), this.rows);
-      const note = "Length of the vector that this byte's residual stream is, and of what was added to it.";
+      const note = "Length of this byte's vector after each block, and of what the block's two halves added to it.";
       this.element = panel("stream", "Residual stream", make("p", { class: "live-note" }, note), table);
     }
 
@@ -68,7 +68,7 @@ globalThis.liveNext = (() => {
 
   /* The chosen byte and its likeliest followers, as a sentence. */
   function summary(session, at) {
-    const top = largest(session.next(at), 3).map(({ place, share }) => `${byteName(place)} ${percent(share)}`);
+    const top = largest(session.next(at), 3).map(({ place, share }) => `${quoted(place)} ${percent(share)}`);
     return `Likeliest after byte ${at + 1}: ${top.join(", ")}.`;
   }
 

@@ -2,7 +2,7 @@
 globalThis.liveText = (() => {
   "use strict";
   const { make, panel, field, slider } = globalThis.liveParts;
-  const { byteName, byteMark, bytesOf, textOf, nats, change, partName, listed } = globalThis.liveWords;
+  const { byteName, quoted, byteMark, bytesOf, textOf, nats, change, partName, listed } = globalThis.liveWords;
   const HIGHEST = 6; // nats, of a full bar
 
   class Text {
@@ -32,6 +32,7 @@ globalThis.liveText = (() => {
         const byte = target.closest("[data-at]");
         if (byte) on.looked(Number(byte.dataset.at));
       });
+      this.looked = field("live-at", "", this.at);
       this.loss = make("p", { class: "live-said" });
       this.change = make("p", { class: "live-said live-change" });
       const controls = make("div", { class: "live-controls" }, field("live-example", "Start from", this.examples));
@@ -45,7 +46,7 @@ globalThis.liveText = (() => {
         controls,
         this.strip,
         make("p", { class: "live-note" }, note),
-        field("live-at", "Look at byte", this.at),
+        this.looked,
         this.loss,
         this.change,
       );
@@ -95,7 +96,8 @@ globalThis.liveText = (() => {
       });
       this.strip.replaceChildren(...marks.flat());
       Object.assign(this.at, { max: session.bytes.length, value: at + 1 });
-      this.at.setAttribute("aria-valuetext", `${at + 1}, ${byteName(session.bytes[at])}`);
+      this.at.setAttribute("aria-valuetext", `${at + 1}, ${quoted(session.bytes[at])}`);
+      this.looked.firstChild.textContent = `Look at byte ${at + 1} of ${session.bytes.length}, ${quoted(session.bytes[at])}`;
       [this.loss.textContent, this.change.textContent] = this.said(session, whole);
     }
 

@@ -10,7 +10,10 @@ globalThis.liveWords = (() => {
     return `\\x${byte.toString(16).padStart(2, "0")}`;
   }
 
-  /* The same in one or two letters, for a row of bytes. */
+  /* The same inside a sentence. */
+  const quoted = (byte) => (byteName(byte).length === 1 ? `“${byteName(byte)}”` : byteName(byte));
+
+  /* The same in one letter, for a row of bytes. */
   function byteMark(byte) {
     if (byte === 32) return "·";
     if (byte === 10) return "↵";
@@ -46,5 +49,5 @@ globalThis.liveWords = (() => {
 
   const listed = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`);
 
-  return { byteName, byteMark, bytesOf, textOf, percent, nats, whole, kib, change, largest, partName, listed };
+  return { byteName, quoted, byteMark, bytesOf, textOf, percent, nats, whole, kib, change, largest, partName, listed };
 })();

@@ -13,8 +13,8 @@ from course_lib.course.live_model.kept import kept, run_record
 
 WIDTH, HEIGHT = 340, 236
 LEFT, RIGHT, TOP, BOTTOM = 34, 278, 12, 196
-LOW, HIGH = 1.2, 6.0  # nats per byte, on a logarithmic axis
-TICKS = (1.5, 2, 3, 4, 5)
+LOW, HIGH = 0.5, 6.0  # nats per byte, on a logarithmic axis
+TICKS = (0.5, 1, 2, 3, 5)
 BELOW = "4-gram"  # its label stands under its line, clear of the curve's end
 
 
