@@ -7,7 +7,7 @@
 
 The page itself holds the curve, drawn from the record, and what the library says comes
 after a few texts: a reader without JavaScript has these. The weights are written into a
-static file when the build begins; the page's script loads it when the reader comes near.
+static file when the build begins; the page's script loads it when a reader comes near.
 """
 
 import hashlib

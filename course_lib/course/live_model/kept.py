@@ -32,7 +32,9 @@ def run_record() -> RecordedRun:
 
 def kept() -> Mapping:
     """The record's entry of the kept weights: files, seed, updates, held-out loss."""
-    (entry,) = (e for e in run_record().facts["kept"] if e["variant"] == run_record().base)
+    (entry,) = (
+        e for e in run_record().facts["kept"] if e["variant"] == run_record().base
+    )
     return entry
 
 
