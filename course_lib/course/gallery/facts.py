@@ -63,7 +63,7 @@ def sentence(stack: Stack) -> str:
     >>> from course_lib.course.gallery.describe import describe
     >>> from course_lib.specs.loader import load_spec
     >>> sentence(describe(load_spec("mamba-2.8b")).stacks[0])[:46]
-    '64 layers, width 2,560. Token embedding: 50,28'
+    '64 layers, width 2,560. Token embedding: vocab'
     """
     said = [", ".join(row.text for row in stack.head), part_text(stack.start)]
     for kind in stack.kinds:
