@@ -62,10 +62,10 @@ def cache_amounts(spec: ModelSpec) -> Iterator[Amount]:
     line = cache_line(spec, source_tokens=1 if crosses else None)
     growth = cache_bytes_per_token(spec)
     if growth:
-        yield Amount("cache", "Cache per token", growth, "bytes per token")
+        yield Amount("cache", "Cache", growth, "bytes per token")
     if line.bytes_per_token != growth:
         later = line.bytes_per_token
-        yield Amount("later", "Windows full, per token", later, "bytes per token")
+        yield Amount("later", "Cache, windows full", later, "bytes per token")
     if line.fixed_bytes and not crosses:
-        label = "Full windows" if line.bytes_per_token != growth else "State"
+        label = "Held by full windows" if line.bytes_per_token != growth else "State"
         yield Amount("fixed", label, line.fixed_bytes, "bytes per sequence")

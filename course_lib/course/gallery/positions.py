@@ -9,10 +9,10 @@ from course_lib.specs.unions import of_word
 PAIRINGS = {"rotate_half": "", "interleaved": "RoPE turns neighbours (interleaved)"}
 SHORT = {
     "attention_factor": "attention",
-    "beta_fast": "fast",
+    "beta_fast": "beta fast",
     "beta_slow": "slow",
-    "high_freq_factor": "high",
-    "low_freq_factor": "low",
+    "high_freq_factor": "high factor",
+    "low_freq_factor": "low factor",
     "mrope_interleaved": "interleaved",
     "mrope_section": "sections",
     "original_max_position_embeddings": "from",

@@ -1,6 +1,7 @@
 """A stack of layers as its kinds: each once under a letter, and their order."""
 
 from collections import Counter
+from dataclasses import replace
 
 from course_lib.course.gallery.ends import start_part
 from course_lib.course.gallery.feed_forward import ffn_part
@@ -35,6 +36,8 @@ def stack_view(
         kind_view(layer, spec.width, letters[layer], order, elsewhere)
         for layer, _ in found
     )
+    if spec.head != "lm":
+        kinds = tuple(keeping_nothing(kind) for kind in kinds)
     final = None
     if spec.final_norm is not None:
         final = norm_row(spec.final_norm, "final", "Final norm")
@@ -64,6 +67,21 @@ def kind_view(
     )
     indices = tuple(i for i, other in enumerate(order) if other == letter)
     return Kind(letter, layout_row(layer), branches, indices)
+
+
+def keeping_nothing(kind: Kind) -> Kind:
+    """A layer of a model that writes no text: nothing is kept for a next token."""
+    branches = tuple(
+        replace(
+            branch,
+            part=replace(
+                branch.part,
+                amounts=tuple(one for one in branch.part.amounts if one.key != "kept"),
+            ),
+        )
+        for branch in kind.sublayers
+    )
+    return replace(kind, sublayers=branches)
 
 
 def positions_elsewhere(spec: ModelSpec, layers: tuple[LayerSpec, ...]) -> str:
