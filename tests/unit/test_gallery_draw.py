@@ -177,7 +177,7 @@ def test_course_draw_writes_the_file_and_says_what_is_in_it(tmp_path):
     told = json.loads(result.stdout)
     assert told["facts"]["model/A/ffn/experts"]["text"] == "8 experts, top-2 a token"
     svg = out.read_text(encoding="utf-8")
-    assert svg == drawn("mixtral-8x7b").as_file()
+    assert svg == draw_model(load_spec("mixtral-8x7b"), "Mixtral 8x7B").as_file()
     assert "<style>" in svg and ElementTree.fromstring(svg).tag == f"{SVG}svg"
 
 

@@ -10,6 +10,7 @@ import typer
 
 from course_lib.course.cli.console import JSON, answer, say, table
 from course_lib.course.cli.lookup import Model, complete_model, find_model
+from course_lib.course.gallery.catalogue import shown_name
 from course_lib.course.gallery.describe import describe
 from course_lib.course.gallery.differences import differences
 from course_lib.course.gallery.draw import draw_model
@@ -48,7 +49,9 @@ def draw(
     """A model's architecture as an SVG file, and its facts."""
     found = find_model(model)
     other = find_model(against) if against else None
-    figure = draw_pair(found, other) if other else draw_model(found)
+    figure = draw_model(found, shown_name(found))
+    if other:
+        figure = draw_pair(found, other, (shown_name(found), shown_name(other)))
     path = output or Path(_file_name(found, other))
     _write(path, figure.as_file())
     answer(draw_facts(found, other) | {"file": str(path)}, as_json, show)

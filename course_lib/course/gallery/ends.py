@@ -48,23 +48,23 @@ def patch_rows(patches: PatchSpec) -> Iterator[Row]:
     yield Row("image", "Image", image)
     yield Row("patches", "Patches", f"{side * side} patches of {pixels}")
     if patches.class_token:
-        yield Row("class_token", "Class token", "+ a class token")
+        yield Row("class_token", "Class token", "a class token")
 
 
 def table_rows(tables: EmbeddingSpec) -> Iterator[Row]:
     """Positions and segments that are added, and what is done to the sum."""
     if tables.learned_positions:
         skipped = f", {tables.position_offset} unused" if tables.position_offset else ""
-        learned = f"+ {tables.learned_positions:,} learned positions{skipped}"
+        learned = f"{tables.learned_positions:,} learned positions{skipped}"
         yield Row("positions", "Absolute positions", learned)
     if tables.sinusoidal is not None:
-        waves = f"+ sinusoidal positions, {tables.sinusoidal}"
+        waves = f"sinusoidal positions, {tables.sinusoidal}"
         yield Row("sinusoidal", "Absolute positions", waves)
     if tables.token_types:
         yield Row(
             "token_types",
             "Segments",
-            f"+ {plural(tables.token_types, 'segment embedding')}",
+            f"{plural(tables.token_types, 'segment embedding')}",
         )
     if tables.scale != 1:
         yield Row("scale", "Scale", f"tokens × {number_text(tables.scale)}")
@@ -110,6 +110,6 @@ def logit_rows(spec: ModelSpec) -> Iterator[Row]:
         cap = number_text(spec.logit_softcap)
         yield Row("logit_softcap", "Softcap", f"softcap: logits within ± {cap}")
     if spec.embeddings.head_bias:
-        yield Row("head_bias", "Bias", "+ a learned bias a token")
+        yield Row("head_bias", "Bias", "a learned bias a token")
     if spec.embeddings.head_shift:
-        yield Row("head_shift", "Shift", "+ a shift a token, not learned")
+        yield Row("head_shift", "Shift", "a shift a token, not learned")

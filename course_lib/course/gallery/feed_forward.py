@@ -68,7 +68,7 @@ def moe_rows(moe: MoESpec) -> Iterator[Row]:
     yield Row("width", "Expert width", f"experts: inner width {moe.expert.width:,}")
     if moe.shared:
         shared = plural(moe.shared, "shared expert")
-        yield Row("shared", "Shared experts", f"+ {shared}, {moe.shared_width:,} wide")
+        yield Row("shared", "Shared experts", f"{shared}, {moe.shared_width:,} wide")
     if moe.shared_gate:
         yield Row("shared_gate", "Shared gate", "a gate on the shared expert")
     yield from router_rows(moe)
