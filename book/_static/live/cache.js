@@ -14,7 +14,7 @@ globalThis.liveCache = (() => {
         return { kind, canvas, words, figure: make("figure", { class: "live-figure" }, words, canvas) };
       });
       const note =
-        "A column is a byte of the text, a row one of the numbers, head by head: the darker, the larger. In block 1 equal " +
+        "A column is a byte of the text, a row one of the numbers, head by head: the stronger the shade, the larger. In block 1 equal " +
         "bytes have equal values, as in a run of spaces; their keys differ, for keys are turned by their position.";
       this.element = panel("cache", "Cache", this.size, this.work, ...this.pictures.map(({ figure }) => figure), make("p", { class: "live-note" }, note));
     }
