@@ -29,7 +29,7 @@ def draw() -> Figure:
     pen.rect(8 + 200 * share, 164.5, 200 * (1 - share) - 0.5, 61, "x kept", 3)
     paragraph(pen, 18 + 200 * share, 186, ["room for caches"], "T")
     pen.text(18 + 200 * share, 202, f"solid: weights of an 8B, {share:.0%}", "s")
-    _limit(pen, 8, 236, 3, "Memory", f"{device.memory_bytes / 1e9:.0f} GB")
+    _limit(pen, 8, 236, 3, "Memory (HBM)", f"{device.memory_bytes / 1e9:.0f} GB")
     _links(pen)
     _positions(pen, 282)
     return Figure(
