@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from tools.record_sentence import RECORD, seen_by_the_model
 
 from course_lib.course.sentence import recorded
-from tools.record_sentence import RECORD, seen_by_the_model
 
 
 def test_the_record_is_what_the_model_says():

@@ -18,7 +18,9 @@ def draw() -> Figure:
     kept, places = _part_a(words)
     pen = Pen()
     pen.text(4, 15, "The text", "T")
-    tokens(pen, 4, 22, words, 47, lambda i: "b attn" if i in sum(SPANS, ()) else "b emb")
+    tokens(
+        pen, 4, 22, words, 47, lambda i: "b attn" if i in sum(SPANS, ()) else "b emb"
+    )
     pen.text(4, 69, "Part A: the rest, with one [M] for each span", "B")
     _row(pen, 76, "in", kept, lambda i: "b diff" if kept[i] == "[M]" else "b emb")
     _numbers(pen, 108, "place", range(len(kept)))

@@ -4,7 +4,7 @@ from course_lib.costs.hardware import load_hardware
 from course_lib.costs.serving import weight_bytes
 from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.marks import paragraph
-from course_lib.kit.diagrams.pen import WIDTH, Pen
+from course_lib.kit.diagrams.pen import Pen
 from course_lib.specs import load_spec
 
 MODEL, DEVICE = "llama-3.1-8b", "H100-SXM"
@@ -22,7 +22,9 @@ def draw() -> Figure:
     pen.rect(24, 68, 168, 20, "b", 2)
     pen.text(108, 82, "on-chip memory", "s", "middle")
     _pipe_down(pen, 108, 98, 164, device.bandwidth_bytes_per_s)
-    _limit(pen, 186, 112, 2, "Bandwidth", f"{device.bandwidth_bytes_per_s / 1e12:.2f} TB/s")
+    _limit(
+        pen, 186, 112, 2, "Bandwidth", f"{device.bandwidth_bytes_per_s / 1e12:.2f} TB/s"
+    )
     pen.rect(8, 164, 200, 62, "b")
     share = weight_bytes(spec) / device.memory_bytes
     pen.rect(8, 164, 200 * share, 62, "p norm", 3)

@@ -16,14 +16,38 @@ Mask = Callable[[int, int], str | None]
 def draw() -> Figure:
     """Four narrow panels: two in a row on a phone, four on a wide page."""
     return Figure(
-        _panel("Encoder", "BERT", _one_stack, lambda i, j: "p attn", 0, [
-            "every token attends", "to every token"]),
-        _panel("Decoder", "GPT, Llama", _one_stack, _causal, 0, [
-            "a token attends to", "itself and its past"]),
-        _panel("PrefixLM", "GLM, PaliGemma", _one_stack, _prefix, PREFIX, [
-            "the prefix attends to itself,", "the rest to its past"]),
-        _panel("Encoder-decoder", "T5, BART", _two_stacks, _blocks, PREFIX, [
-            "the same pairs, in three", "blocks of other weights"]),
+        _panel(
+            "Encoder",
+            "BERT",
+            _one_stack,
+            lambda i, j: "p attn",
+            0,
+            ["every token attends", "to every token"],
+        ),
+        _panel(
+            "Decoder",
+            "GPT, Llama",
+            _one_stack,
+            _causal,
+            0,
+            ["a token attends to", "itself and its past"],
+        ),
+        _panel(
+            "PrefixLM",
+            "GLM, PaliGemma",
+            _one_stack,
+            _prefix,
+            PREFIX,
+            ["the prefix attends to itself,", "the rest to its past"],
+        ),
+        _panel(
+            "Encoder-decoder",
+            "T5, BART",
+            _two_stacks,
+            _blocks,
+            PREFIX,
+            ["the same pairs, in three", "blocks of other weights"],
+        ),
     )
 
 

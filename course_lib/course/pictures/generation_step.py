@@ -26,12 +26,20 @@ def draw() -> Figure:
         _panel(
             "Causal",
             causal,
-            ["The old rows stay: their keys", "and values are cached.", "1 row is new."],
+            [
+                "The old rows stay: their keys",
+                "and values are cached.",
+                "1 row is new.",
+            ],
         ),
         _panel(
             "Bidirectional",
             lambda row, column: "p attn",
-            ["Each old row gains a column,", "so its vector changes.", f"{last + 1} rows are new."],
+            [
+                "Each old row gains a column,",
+                "so its vector changes.",
+                f"{last + 1} rows are new.",
+            ],
         ),
     )
 

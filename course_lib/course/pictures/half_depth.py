@@ -12,9 +12,15 @@ TOP, STEP = 74, 42
 def draw() -> Figure:
     """Two columns in each panel: a token of the prompt, a token that is written."""
     return Figure(
-        _panel("Decoder", "Llama", LAYERS, [f"cached: {LAYERS} sets of", "keys and values"]),
-        _panel("Encoder-decoder", "causal, as YOCO", LAYERS // 2, [
-            f"cached: {LAYERS // 2} sets, and 1", "for all upper layers"]),
+        _panel(
+            "Decoder", "Llama", LAYERS, [f"cached: {LAYERS} sets of", "keys and values"]
+        ),
+        _panel(
+            "Encoder-decoder",
+            "causal, as YOCO",
+            LAYERS // 2,
+            [f"cached: {LAYERS // 2} sets, and 1", "for all upper layers"],
+        ),
     )
 
 
@@ -41,9 +47,11 @@ def _panel(title: str, note: str, passed: int, said: list[str]) -> Panel:
         line(pen, (58, y + 16), (82, y + 16), cls="u kept")
         line(pen, (82, y + 8), (82, y + 8 + (LAYERS - passed - 1) * STEP), cls="u kept")
     y = TOP + LAYERS * STEP + 8
-    pen.text(4, y + 6, f"a prompt token passes {passed}", "B")
+    pen.text(4, y + 6, f"prompt token: {passed} layers", "B")
     paragraph(pen, 4, y + 22, said, "s", 13)
-    return Panel(title, f"A prompt token passes {passed} of {LAYERS} layers.", pen, y + 42)
+    return Panel(
+        title, f"A prompt token passes {passed} of {LAYERS} layers.", pen, y + 42
+    )
 
 
 def _column(pen: Pen, x: float, y: float, passed: bool) -> None:

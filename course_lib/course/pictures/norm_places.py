@@ -18,8 +18,18 @@ X, WIDE = 46, 112
 def draw() -> Figure:
     """Two narrow blocks with the same parts at other places."""
     return Figure(
-        _panel("Post-norm encoder", "BERT", True, ["The norm stands on the", "stream, after each sum."]),
-        _panel("Pre-norm decoder", "GPT-2, Llama", False, ["The norm stands on the", "branch; the stream is free."]),
+        _panel(
+            "Post-norm encoder",
+            "BERT",
+            True,
+            ["The norm stands on the", "stream, after each sum."],
+        ),
+        _panel(
+            "Pre-norm decoder",
+            "GPT-2, Llama",
+            False,
+            ["The norm stands on the", "branch; the stream is free."],
+        ),
     )
 
 

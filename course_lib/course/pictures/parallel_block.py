@@ -26,7 +26,7 @@ def _sequential() -> Panel:
         _all_reduce(pen, y + 68)
         plus(pen, y + 68)
     arrow(pen, (STREAM, 258), (STREAM, 272), head=5)
-    said = ["2 all-reduces a layer;", "the FFN sees what", "attention has added"]
+    said = ["2 all-reduces per layer;", "the FFN sees what", "attention has added"]
     paragraph(pen, 6, 292, said, "s", 13)
     return Panel("Sequential block", f"{' '.join(said)}.", pen, 322)
 
@@ -38,7 +38,10 @@ def _parallel() -> Panel:
     stream(pen, 42, 262)
     arrow(pen, (STREAM, 90), (X + 8, 90))
     pill(pen, X + 8, 81, WIDE - 16, "norm")
-    for x, wide, words, role in ((38, 66, "Attention", "attn"), (110, 50, "FFN", "ffn")):
+    for x, wide, words, role in (
+        (38, 66, "Attention", "attn"),
+        (110, 50, "FFN", "ffn"),
+    ):
         middle = x + wide / 2
         arrow(pen, (middle, 99), (middle, 120))
         _part(pen, x, 122, wide, words, role)
@@ -49,14 +52,12 @@ def _parallel() -> Panel:
     _all_reduce(pen, 202)
     plus(pen, 202)
     arrow(pen, (STREAM, 258), (STREAM, 272), head=5)
-    said = ["1 all-reduce a layer;", "both see the same", "normed input"]
+    said = ["1 all-reduce per layer;", "both see the same", "normed input"]
     paragraph(pen, 6, 292, said, "s", 13)
     return Panel("Parallel block", f"{' '.join(said)}.", pen, 322)
 
 
-def _part(
-    pen: Pen, x: float, y: float, wide: float, words: str, role: str
-) -> None:
+def _part(pen: Pen, x: float, y: float, wide: float, words: str, role: str) -> None:
     pen.rect(x, y, wide, 28, f"b {role}")
     pen.rect(x, y, 4, 28, f"p {role}", 0)
     pen.text(x + wide / 2 + 2, y + 18, words, "s", "middle")

@@ -12,7 +12,11 @@ def draw() -> Figure:
     """One matrix with its blocks; three matrices at the same places."""
     return Figure(
         _panel("PrefixLM", 0, ["one softmax along a row,", "one set of weights"]),
-        _panel("Encoder-decoder", 14, ["a softmax for each block,", "three sets of weights"]),
+        _panel(
+            "Encoder-decoder",
+            14,
+            ["a softmax for each block,", "three sets of weights"],
+        ),
     )
 
 
@@ -31,14 +35,18 @@ def _panel(title: str, gap: float, said: list[str]) -> Panel:
     grid(pen, across, down, T, T, SIZE, lambda i, j: "p attn" if j <= i else None)
     end, bottom = across + T * SIZE, down + T * SIZE
     row = down + SIZE - 1.5
-    for x0, x1 in [(LEFT, end)] if not gap else [(LEFT, LEFT + S * SIZE), (across, end)]:
+    for x0, x1 in (
+        [(LEFT, end)] if not gap else [(LEFT, LEFT + S * SIZE), (across, end)]
+    ):
         pen.rect(x0 - 2, row, x1 - x0 + 3, SIZE + 2, "o diff", 3)
     if gap:
         _names(pen, across + 2, TOP + 28, "encoder's")
         _names(pen, LEFT, bottom + 14, "cross-")
         _names(pen, across, bottom + 14, "decoder's")
     paragraph(pen, 6, TOP + 9 * SIZE + 58, said, "s", 13)
-    return Panel(f"{title}: blocks of the mask", f"{' '.join(said)}.", pen, TOP + 9 * SIZE + 76)
+    return Panel(
+        f"{title}: blocks of the mask", f"{' '.join(said)}.", pen, TOP + 9 * SIZE + 76
+    )
 
 
 def _names(pen: Pen, x: float, y: float, whose: str) -> None:

@@ -16,21 +16,25 @@ FORMS: dict[str, tuple[Term, Term, Term | None, Term]] = {
     "Encoder-decoder": ((14, 0), (7, 0), (7, 0), (1, 0)),
     "Causal encoder-decoder": ((11, 2), (6, 2), (11, 2), (1, 2)),
 }
-LEFT, BARS, CACHE, MOST = 8, 204, 246, 44
+LEFT, BARS, CACHE, MOST = 8, 204, 238, 46
 
 
 def draw() -> Figure:
-    """Five forms under one another; bars to scale for 24 layers."""
+    """Four forms under one another; bars to scale for 24 layers."""
     pen = Pen()
     pen.text(LEFT, 14, "weights that a token passes", "m s")
-    pen.text(CACHE, 14, "cached a token", "m s")
+    pen.text(CACHE, 14, "cached per token", "m s")
     y, said = 24.0, []
     for name, (weights, prompt, answer, cached) in FORMS.items():
         y = _form(pen, y, name, weights, [("attn", prompt), ("ffn", answer)])
         _cached(pen, y - 44, cached)
         passed = f"a prompt token passes {_words(prompt, 'd²')} weights"
         said.append(f"{name}: {passed} of {_words(weights, 'd²')}.")
-    entries = [("p attn", "prompt token"), ("p ffn", "answer token"), ("e", "all weights")]
+    entries = [
+        ("b attn", "prompt token"),
+        ("b ffn", "answer token"),
+        ("e", "all weights"),
+    ]
     y += legend(pen, LEFT, y, [*entries, ("p kept", "cached")], 2, 300)
     return Figure(Panel("Prompt and answer in four forms", " ".join(said), pen, y + 2))
 

@@ -3,7 +3,7 @@
 from course_lib.course.sentence import MODEL, recorded
 from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.marks import arrow, block, bracket, line, stream
-from course_lib.kit.diagrams.pen import WIDTH, Pen
+from course_lib.kit.diagrams.pen import Pen
 from course_lib.kit.diagrams.tokens import tokens
 from course_lib.specs import load_spec
 
@@ -31,7 +31,9 @@ def draw() -> Figure:
     for x in middles[:-1]:
         line(pen, (x - 4, 250), (x + 4, 250))
     arrow(pen, (last, 250), (last, 262), head=5)
-    block(pen, 92, 264, RIGHT - 92, 24, f"Output head: {spec.vocab:,} scores", "emb", "s")
+    block(
+        pen, 92, 264, RIGHT - 92, 24, f"Output head: {spec.vocab:,} scores", "emb", "s"
+    )
     arrow(pen, (last, 288), (last, 302))
     pen.text(LEFT, 280, "last token only", "m s")
     bottom = _likely(pen, 304, seen.likely)
