@@ -32,10 +32,7 @@ ALLOWED = [r"\{measured\}`[^`]*`", r"`[^`]*`", PLACES, SETTING, FAMILY, SIZE, NA
 # Reasons written before this rule, each an id of book/claims. No id is added; the list ends empty.
 OLD = """
     trillions-of-params decoder-scales-best bert-mlm-bidirectional gpt2-zero-few gpt3-few-shot
-    instructgpt-needed t5-cheaper-decoder t5-text-to-text score-count-128k fa-10x heads-32-128
-    ffn-share kv-32k-128mib kv-128k-40gib kv-memory-first mha-gqa-not-params gqa-4-8 decode-prop
-    decode-hbm-bound mla-latent mla-cost-complex pagedattention-dense treq-sum
-    prefill-quadratic-driver prefill-faster-than-4x cache-weights-compete total-active-kv-roles
+    instructgpt-needed t5-cheaper-decoder t5-text-to-text
 """
 STILL_TYPED = set(OLD.split())
 
