@@ -1,6 +1,6 @@
-"""GLM's blank infilling: a text with spans cut out, then the spans, and two positions."""
+"""GLM's blank infilling: a text with spans cut out, the spans, and two positions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from course_lib.course.sentence import recorded
 from course_lib.kit.diagrams.figure import Figure, Panel
@@ -73,12 +73,14 @@ def _part_b(
     return inputs, targets, place, within
 
 
-def _row(pen, y, name, words, cls_of) -> None:
+def _row(
+    pen: Pen, y: float, name: str, words: Sequence[str], cls_of: Callable[[int], str]
+) -> None:
     pen.text(LEFT - 6, y + 14, name, "m s", "end")
     tokens(pen, LEFT, y, words, STEP, cls_of, gap=3)
 
 
-def _numbers(pen, y, name, numbers) -> None:
+def _numbers(pen: Pen, y: float, name: str, numbers: Iterable[int]) -> None:
     pen.text(LEFT - 6, y, name, "m s", "end")
     for i, number in enumerate(numbers):
         pen.text(LEFT + i * STEP + (STEP - 3) / 2, y, number, "c", "middle")

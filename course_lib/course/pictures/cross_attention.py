@@ -33,9 +33,9 @@ def draw() -> Figure:
     return Figure(
         Panel(
             "Encoder-decoder with cross-attention",
-            "The encoder's layers run over the source, each token attending to all. Its "
-            "output E feeds the cross-attention of every decoder layer, in which each "
-            "target token attends to all source tokens.",
+            "The encoder's layers run over the source, each token attending to all. "
+            "Its output E feeds the cross-attention of every decoder layer, in which "
+            "each target token attends to all source tokens.",
             pen,
             y + 44,
         )

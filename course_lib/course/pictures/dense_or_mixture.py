@@ -5,7 +5,7 @@ from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.marks import arrow, pill
 from course_lib.kit.diagrams.pen import HALF, Pen
 from course_lib.kit.diagrams.tokens import token
-from course_lib.specs import load_spec
+from course_lib.specs.loader import load_spec
 from course_lib.specs.records import FFNSpec, ModelSpec, MoESpec
 
 DENSE, MIXTURE = "mistral-7b-v0.1", "mixtral-8x7b"

@@ -5,7 +5,7 @@ from course_lib.costs.serving import weight_bytes
 from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.marks import paragraph
 from course_lib.kit.diagrams.pen import Pen
-from course_lib.specs import load_spec
+from course_lib.specs.loader import load_spec
 
 MODEL, DEVICE = "llama-3.1-8b", "H100-SXM"
 NVLINK, PORT = 450e9, 50e9  # bytes per second and direction, as in notebook 00/02

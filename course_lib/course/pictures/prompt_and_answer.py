@@ -5,6 +5,7 @@ cached: the table of costs as bars.
 from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.marks import legend
 from course_lib.kit.diagrams.pen import Pen
+from course_lib.kit.diagrams.tensors import maths
 
 LAYERS = 24
 Term = tuple[float, float]  # a multiple of L, and a constant
@@ -63,11 +64,14 @@ def _form(
         if term:
             top = y + 19 + 16 * i
             pen.rect(LEFT + 2, top, _size(term) * scale - 4, 14, f"b {role}", 1)
-            pen.text(LEFT + 8, top + 11, _words(term, "d²"), "s n")
+            maths(pen, LEFT + 8, top + 11, _words(term, "d²"), "s")
     return y + 66
 
 
 def _cached(pen: Pen, y: float, cached: Term) -> None:
     wide = max(_size(cached) * MOST, 1.5)
     pen.rect(CACHE, y, wide, 14, "p kept" if cached[0] else "e", 1)
-    pen.text(CACHE, y + 26, _words(cached, "d") if cached[0] else "nothing", "s n")
+    if cached[0]:
+        maths(pen, CACHE, y + 26, _words(cached, "d"), "s")
+    else:
+        pen.text(CACHE, y + 26, "nothing", "s")

@@ -7,7 +7,7 @@ from course_lib.costs.roofline import prefill_time
 from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.marks import grid
 from course_lib.kit.diagrams.pen import Pen
-from course_lib.specs import load_spec
+from course_lib.specs.loader import load_spec
 from course_lib.specs.records import ModelSpec
 
 PAIRS, TOKENS, WRITTEN = 100, 512, 20  # as in notebook 00/01

@@ -5,7 +5,7 @@ from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.marks import arrow, block, bracket, line, stream
 from course_lib.kit.diagrams.pen import Pen
 from course_lib.kit.diagrams.tokens import tokens
-from course_lib.specs import load_spec
+from course_lib.specs.loader import load_spec
 
 STEP = 58  # from one token to the next
 LEFT = 8

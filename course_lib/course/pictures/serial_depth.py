@@ -1,5 +1,7 @@
 """Which step waits for which: a recurrent layer, a scan, an attention layer."""
 
+from itertools import product
+
 from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.marks import line, paragraph
 from course_lib.kit.diagrams.pen import HALF, Pen
@@ -12,19 +14,19 @@ Cell = tuple[int, int]  # step, token
 
 def draw() -> Figure:
     """Time runs downward, tokens to the right; a cell is worked on at its step."""
-    row = [[(step, step)] for step in range(TOKENS)]
+    row = [(step, step) for step in range(TOKENS)]
     rounds = TOKENS.bit_length() - 1
-    scan = [[(r, t) for t in range(TOKENS)] for r in range(rounds)]
+    scan = list(product(range(rounds), range(TOKENS)))
     return Figure(
         _panel(
             "Recurrent layer",
-            sum(row, []),
+            row,
             [((t, t), (t + 1, t + 1)) for t in range(TOKENS - 1)],
             [f"{TOKENS} steps: each waits", "for the one before"],
         ),
         _panel(
             "Recurrence, as a scan",
-            sum(scan, []),
+            scan,
             [
                 ((r, t), (r + 1, t + 2 ** (r + 1)))
                 for r in range(rounds - 1)

@@ -5,7 +5,8 @@ all-reduces that add up partial results.
 from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.marks import arrow, line, sign
 from course_lib.kit.diagrams.pen import Pen
-from course_lib.specs import load_spec
+from course_lib.kit.diagrams.tensors import maths
+from course_lib.specs.loader import load_spec
 from course_lib.specs.records import ModelSpec
 
 MODEL, DEVICES = "llama-3.1-70b", 2
@@ -21,12 +22,12 @@ def draw() -> Figure:
         pen.rect(x - 4, 0.5, WIDE + 8, 344, "g", 8, under=True)
         pen.text(x + WIDE / 2, 16, f"device {i + 1}", "T", "middle")
     y = _vector(pen, 26, "x, whole")
-    y = _halves(pen, y, "W_q, W_k, W_v", f"{mixer.heads // DEVICES} heads", "attn")
-    y = _halves(pen, y, "W_o", f"rows of {mixer.heads // DEVICES} heads", "attn")
+    y = _halves(pen, y, "W_Q, W_K, W_V", f"{mixer.heads // DEVICES} heads", "attn")
+    y = _halves(pen, y, "W_O", f"rows of {mixer.heads // DEVICES} heads", "attn")
     y = _all_reduce(pen, y)
     wide = f"{ffn.width // DEVICES:,} columns"
-    y = _halves(pen, y, "W_gate, W_up", wide, "ffn")
-    y = _halves(pen, y, "W_down", f"{ffn.width // DEVICES:,} rows", "ffn")
+    y = _halves(pen, y, "W_{gate}, W_{up}", wide, "ffn")
+    y = _halves(pen, y, "W_{down}", f"{ffn.width // DEVICES:,} rows", "ffn")
     y = _all_reduce(pen, y)
     return Figure(Panel("Tensor parallelism", _description(spec), pen, y + 4))
 
@@ -34,7 +35,7 @@ def draw() -> Figure:
 def _description(spec: ModelSpec) -> str:
     return (
         f"One block of {spec.name} over two devices. Each holds half of the heads and "
-        "half of the network's inner width, and both need the whole input. After W_o "
+        "half of the network's inner width, and both need the whole input. After W_O "
         "and after W_down each device has a partial sum of the whole output, and an "
         "all-reduce adds the two."
     )
@@ -52,8 +53,8 @@ def _halves(pen: Pen, y: float, name: str, part: str, role: str) -> float:
     """A matrix as two halves, each on its device, and a line on to the next."""
     for i, x in enumerate(LEFTS):
         pen.rect(x, y, WIDE, 36, f"b {role}")
-        pen.text(x + 40, y + 16, name, "B")
-        pen.text(x + 40, y + 29, part, "s")
+        maths(pen, x + 40, y + 15, name, "B")
+        pen.text(x + 40, y + 30, part, "s")
         pen.rect(x + 10, y + 8, 10 * DEVICES, 20, "e", 0)
         pen.rect(x + 10 + 10 * i, y + 8, 10, 20, f"p {role}", 0)
         line(pen, (x + WIDE / 2, y + 36), (x + WIDE / 2, y + 46))

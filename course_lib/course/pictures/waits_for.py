@@ -6,7 +6,7 @@ from course_lib.costs.work import Work
 from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.marks import legend, line
 from course_lib.kit.diagrams.pen import WIDTH, Pen
-from course_lib.specs import load_spec
+from course_lib.specs.loader import load_spec
 
 MODEL, DEVICE = "llama-3.1-8b", "H100-SXM"
 PROMPT, CONTEXT, MANY = 512, 2048, 64
