@@ -23,6 +23,20 @@ def _weights(spec: ModelSpec) -> int:
     return sum(part.total() - part["norm"] for part in parts)
 
 
+def _attention_share(spec: ModelSpec) -> float:
+    part = layer_params(spec.layers[0], spec.width)
+    return part["attention"] / (part["attention"] + part["ffn"])
+
+
+def _block(pen: Pen, y: float, side: float, share: float) -> None:
+    """A square from y on, of which `share` is attention."""
+    high = side * share
+    pen.rect(X, y, side, side, "b ffn")
+    pen.rect(X, y, side, high, "b attn")
+    pen.text(X + side / 2, y + high / 2 + 3.5, "attention", "s", "middle")
+    pen.text(X + side / 2, y + (high + side) / 2 + 3.5, "FFN", "s", "middle")
+
+
 def _stack(spec: ModelSpec) -> Panel:
     pen, side, count = Pen(HALF), SIDE * spec.width, len(spec.layers)
     blocks = f"{count} block{'s' * (count > 1)}"
@@ -33,10 +47,7 @@ def _stack(spec: ModelSpec) -> Panel:
     stream(pen, 46, 326)
     for i in range(count):
         y = first + i * step
-        pen.rect(X, y - side / 2, side, side, "b attn")
-        pen.rect(X, y, side, side / 2, "b ffn")
-        pen.text(X + side / 2, y - side / 4 + 4, "attention", "s", "middle")
-        pen.text(X + side / 2, y + side / 4 + 4, "FFN", "s", "middle")
+        _block(pen, y - side / 2, side, _attention_share(spec))
         arrow(pen, (STREAM, y - 12), (X, y - 12))
         arrow(pen, (X, y + 12), (STREAM + 1, y + 12))
         if count > 1:
