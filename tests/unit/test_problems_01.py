@@ -1,4 +1,4 @@
-"""The worked answers and the cost table of chapter 1, computed again; the page must print what comes out."""
+"""The worked answers and the cost table of chapter 1, computed again; its pages must print what comes out."""
 
 import math
 from dataclasses import replace
@@ -21,8 +21,8 @@ from course_lib.train.batches import masked_loss
 from course_lib.train.denoising import hide_spans
 from course_lib.train.objectives import causal_batch, masked_batch
 
-PAGE = Path(__file__).parents[2] / "book" / "01_prototypes.md"
-TEXT = PAGE.read_text(encoding="utf-8")
+PAGES = sorted((Path(__file__).parents[2] / "book").glob("01_*.md"))
+TEXT = "".join(page.read_text(encoding="utf-8") for page in PAGES)
 ANSWERS = "".join(part.split("\n:::")[0] for part in TEXT.split(":::{solution}")[1:])
 LAYERS, WIDTH, SOURCE, TARGET = 6, 64, 50, 13
 GPT2 = {"model_type": "gpt2", "n_embd": WIDTH, "n_head": 4, "n_layer": LAYERS, "vocab_size": 11}
