@@ -2,7 +2,7 @@
    The differences are those of course_lib.course.gallery.differences, translated; they are loaded when first asked for. */
 globalThis.courseGalleryPair = (() => {
   "use strict";
-  const NEEDED = ["words", "values", "repr", "python", "json"].map((part) => `../calculator-${part}.js`);
+  const NEEDED = ["words", "maths", "values", "repr", "python", "json"].map((part) => `../calculator-${part}.js`);
   const UNITS = { parameters: "weights" };
   const OWN = "config.json";
 
