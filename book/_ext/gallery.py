@@ -3,6 +3,12 @@
     ```{gallery}
     ```
 
+    ```{gallery-timeline}
+    :name: fig-timeline
+
+    The models by time: a numbered figure with this caption.
+    ```
+
 On the page stand names, dates, sizes, thumbnails and sources. The pictures lie in
 `_static/gallery`: as an SVG file for a reader without JavaScript, and as a script that
 hands the same SVG over when its model is looked at (a page from a folder can fetch
@@ -11,8 +17,11 @@ nothing). What the page computes, it computes by the library's own code, transla
 
 from collections.abc import Iterator
 from itertools import groupby
+from typing import ClassVar
 
+from diagram import figure_nodes
 from docutils import nodes
+from docutils.parsers.rst import directives
 from elements import element, html
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -21,6 +30,7 @@ from course_lib.course.gallery.boxes import amount_text
 from course_lib.course.gallery.catalogue import MECHANISMS, Entry, entries
 from course_lib.course.gallery.files import picture, write_gallery
 from course_lib.course.gallery.thumb import thumbnail
+from course_lib.course.gallery.timeline import timeline
 from course_lib.kit.units import billions_text, count_text
 
 FOLDER = "gallery"
@@ -219,6 +229,16 @@ class Gallery(SphinxDirective):
         return [whole]
 
 
+class Timeline(SphinxDirective):
+    """The models by time, as a numbered figure."""
+
+    has_content = True
+    option_spec: ClassVar = {"name": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        return figure_nodes(self, timeline(entries()), "timeline")
+
+
 def write_files(app: Sphinx, wrong: Exception | None) -> None:
     """Write the pictures, and the script that describes a pasted config."""
     if wrong is None and app.builder.format == "html":
@@ -236,7 +256,9 @@ def load_scripts(app, page, template, context, doctree):
 def setup(app: Sphinx) -> dict:
     """Register the directive, and what its page loads."""
     app.setup_extension("elements")
+    app.setup_extension("diagram")
     app.add_directive("gallery", Gallery)
+    app.add_directive("gallery-timeline", Timeline)
     app.connect("html-page-context", load_scripts)
     app.connect("build-finished", write_files)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -10,6 +10,7 @@ from course_lib.course.gallery.catalogue import MECHANISMS, entries, entry, show
 from course_lib.course.gallery.describe import describe
 from course_lib.course.gallery.files import DESCRIBING, handed_over, picture, write_gallery
 from course_lib.course.gallery.thumb import DEEPEST, LONG, TALL, WIDEST, thumbnail
+from course_lib.course.gallery.timeline import timeline
 from course_lib.specs.loader import list_specs, load_spec
 from tests.javascript import run
 
@@ -88,6 +89,33 @@ def test_a_model_beyond_the_scale_is_refused(change):
         change = {"layers": spec.layers[:1] * change["layers"]}
     with pytest.raises(ValueError, match="allowed are at most 126 of 18432"):
         thumbnail(describe(replace(spec, **change)))
+
+
+def circles(svg: str) -> int:
+    return svg.count("<circle")
+
+
+def test_the_timeline_has_a_mark_for_every_dated_model_and_one_for_what_a_mixture_activates():
+    figure = timeline(ALL)
+    dated = [one for one in ALL if one.release.date]
+    mixtures = [one for one in dated if "mixture of experts (MoE)" in one.mechanisms]
+    states = [one for one in dated if "recurrent state" in one.mechanisms]
+    body = figure.panels[0].pen.body()
+    assert circles(body) == len(dated) - len(states) + len(mixtures)
+    assert body.count('class="p state"') == len(states) + 1  # and one in the legend
+    assert figure.faults() == [] and timeline(ALL).inline("x") == figure.inline("x")
+    assert f"{len(dated)} models from 2018 to 2026" in figure.description
+
+
+def test_what_the_timeline_s_caption_says_of_mixtures():
+    """In the five largest mixtures with a date, less than a tenth of the parameters works on a token."""
+    mixtures = [
+        {amount.key: amount.value for amount in one.view.amounts}
+        for one in ALL
+        if one.release.date and "mixture of experts (MoE)" in one.mechanisms
+    ]
+    largest = sorted(mixtures, key=lambda amounts: -amounts["total"])[:5]
+    assert max(amounts["active"] / amounts["total"] for amounts in largest) < 0.1
 
 
 def test_a_script_hands_the_picture_over():
