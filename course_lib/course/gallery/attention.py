@@ -43,7 +43,10 @@ def attention_rows(
     attention: AttentionSpec, cross: bool, elsewhere: str
 ) -> Iterator[Row]:
     """The facts of one softmax attention, the kind first."""
-    yield Row("kind", "Kind", "Cross-attention" if cross else kind_text(attention))
+    if cross:
+        yield Row("kind", "Cross-attention", "Cross-attention")
+    else:
+        yield Row("kind", "Token mixer", kind_text(attention))
     heads = plural(attention.heads, "query head")
     yield Row("heads", "Query heads", f"{heads} of {attention.head_dim}")
     yield Row("kv_heads", "KV heads", kv_text(attention))

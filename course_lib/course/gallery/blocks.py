@@ -78,12 +78,12 @@ def draw_kind(
             y = _branch(pen, y, branch, drawn, post, where, marks)
     key = f"{where}/layout"
     mark = marks.get(key, "")
-    name = "Layer" if alone else f"Layer {kind.letter}"
-    title = f"{SIGNS['only'] if mark == 'only' else ''}{name} × {len(kind.indices)}"
-    if mark == "only":
+    name, whole = "Layer" if alone else f"Layer {kind.letter}", f"{where}/name"
+    title = f"{SIGNS.get(marks.get(whole, ''), '')}{name} × {len(kind.indices)}"
+    if whole in marks:
         band(pen, BOX - 6, top + 4, text_width(title, "T") + 12)
-    frame(pen, top, y, title)
-    layout = f"{SIGNS.get(mark, '') if mark == 'changed' else ''}{kind.layout.text}"
+    frame(pen, top, y, title, key=whole)
+    layout = SIGNS.get(mark, "") + kind.layout.text
     pen.text(WIDTH - 14, top + 15, layout, "s B" if mark else "s m", "end", key)
     return y
 

@@ -91,7 +91,8 @@ def _head(
     if key in marks:
         band(pen, x + 5, y + 4, w - 6)
     pen.text(x + INSET, y + 16, title, "T", key=key)
-    beside = text_width(title, "T") + text_width(count) + 8 <= w - INSET - 6
+    taken = text_width(SIGNS["changed"] + part.rows[0].text, "T") + text_width(count)
+    beside = taken + 8 <= w - INSET - 6
     at = y + 16
     if part.shape:
         at += 13

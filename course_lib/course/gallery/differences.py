@@ -184,7 +184,7 @@ def pair_of_kinds(
         yield one_sided(
             "Kind of layer",
             kind_text(mine),
-            f"{left.key}/{mine.letter}/layout",
+            f"{left.key}/{mine.letter}/name",
             True,
             layer_text(mine),
         )
@@ -192,7 +192,7 @@ def pair_of_kinds(
         yield one_sided(
             "Kind of layer",
             kind_text(other),
-            f"{right.key}/{other.letter}/layout",
+            f"{right.key}/{other.letter}/name",
             False,
             layer_text(other),
         )

@@ -99,7 +99,7 @@ def _sizes(pen: Pen, y: float, rows: list[Row], where: str, marks: Marks) -> Non
         if mark:
             band(pen, x - 5, y, wide + 9)
         pen.text(x, y + 11, words, "B" if mark else "m", key=key)
-        x += wide + 14
+        x += text_width(SIGNS["changed"] + row.text, "B") + 6  # room for a mark
 
 
 def _order(pen: Pen, y: float, row: Row, where: str, marks: Marks) -> float:

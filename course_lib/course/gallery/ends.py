@@ -34,13 +34,13 @@ def start_part(spec: ModelSpec) -> Part:
 
 def token_rows(spec: ModelSpec) -> Iterator[Row]:
     """A table of token embeddings."""
-    yield Row("kind", "Kind", "Token embedding")
+    yield Row("kind", "Input", "Token embedding")
     yield Row("vocab", "Vocabulary", f"vocabulary {spec.vocab:,}")
 
 
 def patch_rows(patches: PatchSpec) -> Iterator[Row]:
     """An image cut into patches."""
-    yield Row("kind", "Kind", "Patch embedding")
+    yield Row("kind", "Input", "Patch embedding")
     side = patches.image // patches.patch
     bias = "" if patches.bias else ", no bias"
     pixels = f"{patches.patch} × {patches.patch} × {patches.channels}{bias}"
@@ -85,7 +85,7 @@ def end_part(spec: ModelSpec) -> Part | None:
 
 def head_rows(spec: ModelSpec, kind: str) -> Iterator[Row]:
     """The facts of a head, the kind first."""
-    yield Row("kind", "Kind", kind)
+    yield Row("kind", "Head", kind)
     if spec.head in ("lm", "mlm"):
         yield from logit_rows(spec)
     if spec.outputs:

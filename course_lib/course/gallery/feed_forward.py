@@ -53,7 +53,7 @@ def network_text(ffn: FFNSpec) -> str:
 
 def dense_rows(ffn: FFNSpec) -> Iterator[Row]:
     """The facts of one network."""
-    yield Row("kind", "Kind", "Feed-forward network (FFN)")
+    yield Row("kind", "Feed-forward part", "Feed-forward network (FFN)")
     yield Row("activation", "Activation", network_text(ffn))
     yield Row("width", "FFN width", f"inner width {ffn.width:,}")
     if ffn.bias:
@@ -62,7 +62,7 @@ def dense_rows(ffn: FFNSpec) -> Iterator[Row]:
 
 def moe_rows(moe: MoESpec) -> Iterator[Row]:
     """The facts of a mixture of experts."""
-    yield Row("kind", "Kind", "Mixture of experts (MoE)")
+    yield Row("kind", "Feed-forward part", "Mixture of experts (MoE)")
     yield Row("experts", "Experts", f"{moe.experts} experts, top-{moe.top_k} a token")
     yield Row("activation", "Activation", f"experts: {network_text(moe.expert)}")
     yield Row("width", "Expert width", f"experts: inner width {moe.expert.width:,}")

@@ -27,7 +27,7 @@ def latent_part(
 
 def latent_rows(latent: LatentAttentionSpec) -> Iterator[Row]:
     """The facts of one latent attention, the kind first."""
-    yield Row("kind", "Kind", "Multi-head latent attention (MLA)")
+    yield Row("kind", "Token mixer", "Multi-head latent attention (MLA)")
     widths = f"{latent.nope_dim} + {latent.rope_dim} rotary"
     yield Row(
         "heads", "Query heads", f"{plural(latent.heads, 'query head')} of {widths}"

@@ -36,7 +36,7 @@ def state_space_part(ssm: SSMSpec, width: int, key: str, elsewhere: str) -> Part
 
 def state_space_rows(ssm: SSMSpec) -> Iterator[Row]:
     """The facts of Mamba or Mamba-2, the kind first."""
-    yield Row("kind", "Kind", of_word("kind", ssm.kind, KINDS))
+    yield Row("kind", "Token mixer", of_word("kind", ssm.kind, KINDS))
     yield Row("inner", "Inner width", f"inner width {ssm.d_inner:,}")
     yield Row("state", "State", f"state of {ssm.state} a channel")
     if ssm.heads is not None:
@@ -58,7 +58,7 @@ def state_space_rows(ssm: SSMSpec) -> Iterator[Row]:
 def rwkv_part(rwkv: RWKVSpec, width: int, key: str, elsewhere: str) -> Part:
     """RWKV-4's time mixing."""
     rows = (
-        Row("kind", "Kind", "RWKV-4 time mixing"),
+        Row("kind", "Token mixer", "RWKV-4 time mixing"),
         Row("inner", "Inner width", f"inner width {rwkv.width:,}, a decay a channel"),
     )
     return state_part(rwkv, width, key, rows, f"r, k, v t×{rwkv.width:,}")
@@ -69,7 +69,7 @@ def delta_rule_part(
 ) -> Part:
     """Gated DeltaNet."""
     rows = (
-        Row("kind", "Kind", "Gated DeltaNet (linear attention)"),
+        Row("kind", "Token mixer", "Gated DeltaNet (linear attention)"),
         Row(
             "heads",
             "Value heads",
