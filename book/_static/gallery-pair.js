@@ -66,6 +66,7 @@ globalThis.courseGalleryPair = (() => {
     const text = at(key) ?? at(key.replace(/[^/]*$/, "kind"));
     if (!text || text.classList.contains("gallery-marked")) return;
     text.classList.add("gallery-marked", "B");
+    text.classList.remove("m");
     text.textContent = sign + text.textContent;
     const svg = text.ownerSVGElement;
     let box = text.getBBox();
