@@ -2,7 +2,7 @@
 globalThis.liveCache = (() => {
   "use strict";
   const { make, panel, shades } = globalThis.liveParts;
-  const { kib, whole } = globalThis.liveWords;
+  const { counted, kib, whole } = globalThis.liveWords;
 
   class CacheView {
     constructor() {
@@ -14,7 +14,7 @@ globalThis.liveCache = (() => {
         return { kind, canvas, words, figure: make("figure", { class: "live-figure" }, words, canvas) };
       });
       const note =
-        "A column is a byte of the text, a row one of the numbers, head by head: the darker, the larger. In block 1 equal " +
+        "A column is a byte of the text, a row one of the numbers, head by head: the stronger the shade, the larger. In block 1 equal " +
         "bytes have equal values, as in a run of spaces; their keys differ, for keys are turned by their position.";
       this.element = panel("cache", "Cache", this.size, this.work, ...this.pictures.map(({ figure }) => figure), make("p", { class: "live-note" }, note));
     }
@@ -22,10 +22,10 @@ globalThis.liveCache = (() => {
     show(session, block) {
       const { cache, model, window } = session;
       const first = Math.max(0, cache.length - window);
-      this.size.textContent = `${cache.length - first} bytes of text are cached in ${kib(cache.bytes(window))}; the model's weights take ${kib(model.bytes)}.`;
+      this.size.textContent = `Keys and values of ${counted(cache.length - first)} of text take ${kib(cache.bytes(window))}; the model's weights take ${kib(model.bytes)}.`;
       this.work.textContent =
-        `Last change: ${session.computed} bytes computed with ${whole(session.work)} multiply-adds, ${session.reused} taken from the cache.` +
-        (first ? ` The first ${first} are outside the window of ${window} and no longer needed.` : "");
+        `Last change: ${counted(session.computed)} computed with ${whole(session.work)} multiply-adds, ${session.reused} taken from the cache.` +
+        (first ? ` The first ${counted(first)} of the text are outside the window and no longer needed.` : "");
       for (const { kind, canvas, words } of this.pictures) {
         const columns = cache.blocks[block][kind];
         const rows = columns[0].length;

@@ -83,7 +83,7 @@ globalThis.liveHeads = (() => {
       this.map = make("canvas", { class: "live-map", "aria-hidden": "true" });
       this.row = make("span", { class: "live-row", "aria-hidden": "true" });
       this.cell = make("span", { class: "live-cell", "aria-hidden": "true" });
-      this.frame = make("div", { class: "live-large" }, this.map, this.row, this.cell);
+      this.frame = make("div", { class: "live-frame" }, this.map, this.row, this.cell);
       this.frame.addEventListener("pointermove", (event) => this.pointed(event));
       this.frame.addEventListener("pointerleave", () => this.say());
       this.key = slider(1, 1, 1, 1);

@@ -2,7 +2,7 @@
 globalThis.liveText = (() => {
   "use strict";
   const { make, panel, field, slider } = globalThis.liveParts;
-  const { byteName, quoted, byteMark, bytesOf, textOf, nats, change, partName, listed } = globalThis.liveWords;
+  const { byteName, quoted, byteMark, bytesOf, textOf, counted, nats, change, partName, listed } = globalThis.liveWords;
   const HIGHEST = 6; // nats, of a full bar
 
   class Text {
@@ -105,7 +105,7 @@ globalThis.liveText = (() => {
     said(session, whole) {
       const loss = session.loss();
       if (loss === null) return ["A loss needs two bytes.", ""];
-      const first = `Loss of this text: ${nats(loss)} nats per byte over ${session.bytes.length - 1} bytes.`;
+      const first = `Loss of this text: ${nats(loss)} nats per byte over ${counted(session.bytes.length - 1)}.`;
       const parts = [...session.off].map(partName);
       if (!parts.length) return [first, "Every part is in the model."];
       return [first, `Without ${listed(parts)}: ${change(whole.loss(), loss)} than the ${nats(whole.loss())} of the whole model.`];

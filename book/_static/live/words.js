@@ -26,6 +26,7 @@ globalThis.liveWords = (() => {
   const percent = (share) => `${(100 * share).toFixed(share < 0.095 ? 1 : 0)} %`;
   const nats = (loss) => loss.toFixed(2);
   const whole = (number) => Math.round(number).toLocaleString("en-US");
+  const counted = (number) => `${whole(number)} ${number === 1 ? "byte" : "bytes"}`;
   const kib = (bytes) => `${Number((bytes / 1024).toPrecision(3))} KiB`;
 
   /* A difference with its sign; what rounds to nothing has none. */
@@ -49,5 +50,5 @@ globalThis.liveWords = (() => {
 
   const listed = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`);
 
-  return { byteName, quoted, byteMark, bytesOf, textOf, percent, nats, whole, kib, change, largest, partName, listed };
+  return { byteName, quoted, byteMark, bytesOf, textOf, percent, nats, whole, counted, kib, change, largest, partName, listed };
 })();

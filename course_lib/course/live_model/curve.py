@@ -67,12 +67,13 @@ def _y(loss: float) -> float:
 def _axes(updates: int) -> list[str]:
     parts = []
     for loss in TICKS:
-        parts.append(_line("live-grid", LEFT, _y(loss), RIGHT, _y(loss)))
+        parts.append(_line("live-axis", LEFT - 3, _y(loss), LEFT, _y(loss)))
         parts.append(_text(LEFT - 5, _y(loss) + 4, f"{loss:g}", "end"))
     for part in range(5):
         at = updates * part // 4
         parts.append(_text(_x(at), BOTTOM + 15, f"{at:,}", "middle"))
     parts.append(_line("live-axis", LEFT, BOTTOM, RIGHT, BOTTOM))
+    parts.append(_line("live-axis", LEFT, TOP, LEFT, BOTTOM))
     parts.append(_text((LEFT + RIGHT) / 2, BOTTOM + 32, "updates", "middle"))
     parts.append(_text(RIGHT + 6, TOP + 4, "nats per", "start"))
     parts.append(_text(RIGHT + 6, TOP + 17, "byte", "start"))

@@ -38,10 +38,10 @@ def _weights() -> Panel:
     pen = Pen()
     pen.text(8, 16, "1  Compare query and keys", "T")
     pen.rect(8, 32, 92, 26, "b attn")
-    maths(pen, 54, 49, "q_3 = (1, 1)", "", "middle")
+    maths(pen, 54, 49, "q_3 of (1, 1)", "", "middle")
     for i, (a, b) in enumerate(TOKENS):
         pen.rect(_at(i) - WIDE / 2, 70, WIDE, 26, "b attn")
-        maths(pen, _at(i), 87, f"k_{i + 1} = ({a}, {b})", "s", "middle")
+        maths(pen, _at(i), 87, f"k_{i + 1} of ({a}, {b})", "s", "middle")
         arrow(pen, (100, 45), (_at(i), 45), (_at(i), 69))
     products = _products()
     scores = ["ln 2" if n == 1 else f"{n} ln 2" for n in products]
@@ -63,9 +63,9 @@ def _weights() -> Panel:
         pen.text(_at(i), 258, FRACTION[share], "T", "middle")
     return Panel(
         "Weights of the third token",
-        "The query of the third token is multiplied with three keys. The scores are "
-        "ln 2, ln 2 and 2 ln 2, their exponentials 2, 2 and 4; divided by their sum "
-        "these are the weights 1/4, 1/4 and 1/2.",
+        "The query of the third token, (1, 1), meets the keys of (1, 0), (0, 1) and "
+        "(1, 1). The scores are ln 2, ln 2 and 2 ln 2, their exponentials 2, 2 and 4; "
+        "divided by their sum these are the weights 1/4, 1/4 and 1/2.",
         pen,
         266,
     )

@@ -79,8 +79,9 @@ def draw() -> Figure:
         Panel(
             "An attention layer of Qwen3.5-35B-A3B",
             "As in Llama 3, queries, keys and values are projected, "
-            f"{heads} query heads share {groups} KV heads, and the output returns to the stream. New are a "
-            f"norm on each query and key, rotation of only {a.rope.dim} of {k} "
+            f"{heads} query heads share {groups} KV heads, and the output returns to "
+            "the stream. New are a norm on each query and key, rotation of only "
+            f"{a.rope.dim} of {k} "
             "coordinates, and a gate from the layer's input that multiplies the output "
             "before its projection.",
             pen,

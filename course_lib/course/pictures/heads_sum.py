@@ -59,6 +59,8 @@ def _terms() -> Panel:
         matrix(pen, 142, middle - WIDE / 2, DEEP, WIDE, _strip(h), "emb")
         if row:
             sign(pen, 44, middle, "+")
+        if row == 2:
+            pen.text(44, y - 2, "…", "B", "middle")
     return Panel(
         "The same as a sum",
         "The output of each head times its own strip of the output matrix, added up.",

@@ -1,4 +1,4 @@
-"""What doubles when the text doubles, and what grows four times: projections, scores."""
+"""What doubles with the text, and what grows four times: projections and scores."""
 
 from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.pen import Pen, number
