@@ -1,6 +1,9 @@
 """Comparison of recorded variants: the table and the two figures of a recorded run.
 
 Differences are paired, variant minus base (`evaluate.paired_runs`).
+
+Terms:
+    comparison figure: recorded losses with the n-gram lines -> curve_figure
 """
 
 import matplotlib.pyplot as plt

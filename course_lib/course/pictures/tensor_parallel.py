@@ -19,7 +19,6 @@ def draw() -> Figure:
     mixer, ffn = spec.layers[0].mixer, spec.layers[0].ffn
     pen = Pen()
     for i, x in enumerate(LEFTS):
-        pen.rect(x - 4, 0.5, WIDE + 8, 344, "g", 8, under=True)
         pen.text(x + WIDE / 2, 16, f"device {i + 1}", "T", "middle")
     y = _vector(pen, 26, "x, whole")
     y = _halves(pen, y, "W_Q, W_K, W_V", f"{mixer.heads // DEVICES} heads", "attn")
@@ -28,8 +27,10 @@ def draw() -> Figure:
     wide = f"{ffn.width // DEVICES:,} columns"
     y = _halves(pen, y, "W_{gate}, W_{up}", wide, "ffn")
     y = _halves(pen, y, "W_{down}", f"{ffn.width // DEVICES:,} rows", "ffn")
-    y = _all_reduce(pen, y)
-    return Figure(Panel("Tensor parallelism", _description(spec), pen, y + 4))
+    end = _all_reduce(pen, y) + 13
+    for x in LEFTS:
+        pen.rect(x - 4, 0.5, WIDE + 8, end - 1, "g", 8, under=True)
+    return Figure(Panel("Tensor parallelism", _description(spec), pen, end))
 
 
 def _description(spec: ModelSpec) -> str:
