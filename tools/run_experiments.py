@@ -78,7 +78,7 @@ def run(name: str, seeds: list[int] | None, workers: int, console: Console) -> N
         write(folder / f"{name}.json", facts)
         return
     facts |= {"updates": list(stated.updates[:1]), "seeds": seeds}
-    facts["declared"] = declared(stated)
+    facts["declared"] = declared(name, stated)
     write(folder / f"{name}.seeds-{seeds[0]}-{seeds[-1]}.json", facts)
 
 

@@ -10,13 +10,14 @@ from sphinx.util.docutils import SphinxDirective
 
 
 def chapter_name(root: Path, chapter: str) -> str:
-    """Return a chapter's number and the title of its page; its id while it has no
-    page.
+    """Return a chapter's number and the title of its page, which may begin with the
+    number; its id while it has no page.
     """
     page = root / f"book/{chapter}.md"
     lines = page.read_text(encoding="utf-8").splitlines() if page.is_file() else []
     title = next((line[2:].strip() for line in lines if line.startswith("# ")), "")
-    return f"{int(chapter.split('_')[0])}. {title}" if title else chapter
+    number = f"{int(chapter.split('_')[0])}. "
+    return number + title.removeprefix(number) if title else chapter
 
 
 class CourseDirective(SphinxDirective):

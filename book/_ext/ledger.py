@@ -26,11 +26,18 @@ from course_lib.course.ledger.claims import (
     read_claims,
     verdict_counts,
 )
-from course_lib.course.ledger.evidence import Called, TaggedCells, anchors, look_up
+from course_lib.course.ledger.evidence import (
+    Called,
+    Recorded,
+    TaggedCells,
+    anchors,
+    look_up,
+)
 from course_lib.kit.values import Value
 
 LOG = getLogger(__name__)
 CLAIMS, CURRICULUM, PAGE = "book/claims", "book/curriculum.yml", "book/ledger"
+RUNS = "book/recorded_runs"
 MEANINGS = {
     "holds": "As stated, in what we ran.",
     "holds-with-qualification": "True within limits that the guide does not name, or "
@@ -71,7 +78,7 @@ def load(root: Path) -> tuple[tuple[Claim, ...], dict]:
 
 def looked_up(
     root: Path, claim: Claim
-) -> list[TaggedCells | Called | dict | ValueError]:
+) -> list[TaggedCells | Called | Recorded | dict | ValueError]:
     """Return the evidence of a claim, looked up; an error stands in the place of what
     is not there.
     """
@@ -234,7 +241,7 @@ class Ledger(LedgerDirective):
         )
 
     def shown(
-        self, item: TaggedCells | Called | dict | ValueError
+        self, item: TaggedCells | Called | Recorded | dict | ValueError
     ) -> list[nodes.Node | str]:
         """Return one piece of evidence as its line in the list."""
         if isinstance(item, ValueError):
@@ -249,6 +256,10 @@ class Ledger(LedgerDirective):
                 " = ",
                 html("strong", item.text()),
             ]
+        if isinstance(item, Recorded):
+            name = nodes.literal("", item.name)
+            link = self.link(RUNS, name, anchor=f"run-{item.name.replace('_', '-')}")
+            return ["Recorded run ", link, f": {'; '.join(item.lines)}."]
         if "test" in item:
             return ["Test ", nodes.literal("", item["test"])]
         section = f", section {item['section']}" if "section" in item else ""

@@ -1,9 +1,5 @@
-"""Figures: one style, an alternative text always, the same bytes for the same data.
-
-A figure is a near-white card, opaque, so that it reads on a light page and on a dark
-one. Colours are the Okabe-Ito set, which readers with any common colour-vision
-deficiency can tell apart; lines also differ in dash, so colour never carries the
-meaning alone. Text stays at or above 11 points on a page 700 px wide.
+"""Figures: one style, an alternative text always, the same bytes for the same data, and
+two forms of each, for a desk and for a phone.
 
     fig, ax = plt.subplots()
     ...
@@ -15,39 +11,75 @@ meaning alone. Text stays at or above 11 points on a page 700 px wide.
 
 `name` files the output under that name in the notebook, so that a page of the book can
 show the very same figure; `show` must then be the last expression of its cell.
+
+The notebook stores two SVGs as images: any viewer shows the one that fits its width, on
+a near-white card. The book puts them into its pages as drawings (`inlined`), where they
+take the page's colours, and their words can be searched and selected.
 """
 
 import base64
+import hashlib
 import html
-import io
+import re
 from dataclasses import dataclass, field
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
+from matplotlib.artist import Artist
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from PIL import Image
 
-# Okabe and Ito, "Color Universal Design" (2008), strongest contrast on the card first;
-# their yellow is left out, too pale for a line on near-white.
-BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-ORANGE, SKY, INK = "#E69F00", "#56B4E9", "#1A1A1A"
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK)
-DASHES = (
-    "-",
-    (0, (5, 1.5)),
-    (0, (1, 1)),
-    (0, (4, 1, 1, 1)),
-    (0, (7, 2)),
-    (0, (2, 1)),
-    (0, (3, 1, 1, 1, 1, 1)),
+from course_lib.kit.narrow import NARROW_IN, make_narrow
+from course_lib.kit.palette import (
+    BLUE,
+    CARD,
+    COLOURS,
+    DASHES,
+    DIVERGING,
+    GREEN,
+    GRID,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    SHADES,
+    SKY,
+    SMALLEST_PT,
+    VERMILION,
+    WIDTH_IN,
+    style,
 )
+from course_lib.kit.themed_svg import themed_svg
 
-CARD, GRID = "#FCFCFA", "#DCDCD6"
-PAGE_PX = 700
-WIDTH_IN = 7.0
-SMALLEST_PT = 11.0
-DPI = 150
+__all__ = [
+    "BLUE",
+    "CARD",
+    "COLOURS",
+    "DASHES",
+    "DIVERGING",
+    "GREEN",
+    "GRID",
+    "INK",
+    "MUTED",
+    "ORANGE",
+    "PURPLE",
+    "SHADES",
+    "SKY",
+    "VERMILION",
+    "Shown",
+    "inlined",
+    "show",
+    "style",
+]
+
+PAGE_PX, PHONE_PX = 700, 350  # what a page gives a figure, on a desk and on a phone
+SMALLEST_PHONE_PX = 9.0
+NARROW_BELOW_PX = 600
+POINTS = 72  # an inch, in the unit of matplotlib's SVG
+MOST_MARKS = 500  # beyond, the marks of one artist are drawn as pixels
+DATA = "data:image/svg+xml;base64,"
 
 
 @dataclass(frozen=True)
@@ -56,28 +88,25 @@ class Shown:
     text.
 
     Attributes:
-        png: the image file.
+        wide, narrow: the SVG for a desk and the one for a phone.
         alt: what a reader who does not see the image is told.
         name: the name a page asks for it by, or None.
-        width_px, height_px: size on the page; it shrinks with a narrower one.
     """
 
-    png: bytes = field(repr=False)
+    wide: str = field(repr=False)
+    narrow: str = field(repr=False)
     alt: str
     name: str | None
-    width_px: int
-    height_px: int
 
     def _repr_html_(self) -> str:
-        # "dark-light" tells the book's theme that the image suits both modes: it then
-        # dims nothing.
-        data = base64.b64encode(self.png).decode("ascii")
+        wide, narrow = (DATA + _base64(svg) for svg in (self.wide, self.narrow))
+        size = re.search(r'width="\d+" height="\d+"', self.wide)[0]
         return (
-            '<figure style="margin:0"><img class="dark-light" '
-            f'alt="{html.escape(self.alt)}" '
-            f'width="{self.width_px}" height="{self.height_px}" '
-            f'style="max-width:100%;height:auto;border-radius:6px" '
-            f'src="data:image/png;base64,{data}"></figure>'
+            '<figure class="plot" style="margin:0"><picture>'
+            f'<source media="(max-width: {NARROW_BELOW_PX}px)" srcset="{narrow}">'
+            f'<img alt="{html.escape(self.alt)}" {size} '
+            'style="max-width:100%;height:auto;border-radius:6px" '
+            f'src="{wide}"></picture></figure>'
         )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
@@ -90,47 +119,13 @@ class Shown:
         }, metadata
 
 
-def style() -> None:
-    """Set the course's style for every figure that follows, in this process."""
-    lines = mpl.cycler(color=COLOURS) + mpl.cycler(linestyle=DASHES)
-    mpl.rcdefaults()
-    mpl.rcParams.update(
-        {
-            "figure.figsize": (WIDTH_IN, 3.8),
-            "figure.dpi": DPI,
-            "figure.facecolor": CARD,
-            "savefig.facecolor": CARD,
-            "axes.facecolor": CARD,
-            "figure.constrained_layout.use": True,
-            "font.family": "DejaVu Sans",
-            "font.size": 11.5,
-            "axes.titlesize": 12.5,
-            "axes.titleweight": "bold",
-            "axes.titlelocation": "left",
-            "axes.labelsize": 11.5,
-            "xtick.labelsize": SMALLEST_PT,
-            "ytick.labelsize": SMALLEST_PT,
-            "legend.fontsize": SMALLEST_PT,
-            "legend.frameon": False,
-            "text.color": INK,
-            "axes.labelcolor": INK,
-            "xtick.color": INK,
-            "ytick.color": INK,
-            "axes.edgecolor": INK,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": GRID,
-            "grid.linewidth": 0.8,
-            "lines.linewidth": 2.0,
-            "lines.markersize": 6.0,
-            "axes.prop_cycle": lines,
-        }
-    )
-
-
-def show(fig: Figure, *, alt: str, name: str | None = None) -> Shown:
+def show(
+    fig: Figure,
+    *,
+    alt: str,
+    name: str | None = None,
+    narrow: Figure | int | None = None,
+) -> Shown:
     """Turn a figure into its notebook form, and close it.
 
     Args:
@@ -139,11 +134,14 @@ def show(fig: Figure, *, alt: str, name: str | None = None) -> Shown:
             reader should see.
         name: letters, digits and underscores, unique in its notebook; a page shows the
             figure by this name.
+        narrow: how a phone shows it. None: the same artists laid out again
+            (`make_narrow`). A number: with so many panels side by side. A figure of at
+            most 3.6 inches: that one.
     Returns:
         A `Shown`; as the last expression of a cell, the notebook stores it.
     Raises:
         ValueError: if `alt` is empty, `name` is not an identifier, or some text would
-            stand below 11 points on a page 700 px wide.
+            stand below 11 points on a page 700 px wide, or below 9 px on a phone.
 
     >>> style()
     >>> fig, ax = plt.subplots()
@@ -161,12 +159,31 @@ def show(fig: Figure, *, alt: str, name: str | None = None) -> Shown:
             f"name={name!r}: allowed are letters, digits and underscores, not "
             "starting with a digit"
         )
+    prefix = "p" + hashlib.sha256(f"{name} {alt}".encode()).hexdigest()[:7]
     _check_text(fig)
-    png = _png(fig)
+    fig.set_dpi(POINTS)
+    wide = _svg(fig, f"{prefix}w", alt, "wide")
+    if isinstance(narrow, Figure):
+        phone = narrow
+        phone.set_dpi(POINTS)
+    else:
+        phone = fig
+        make_narrow(fig, narrow)
+    _check_narrow_text(phone)
+    slim = _svg(phone, f"{prefix}n", alt, "narrow")
     plt.close(fig)
-    width, height = fig.get_size_inches()
-    shown_width = min(PAGE_PX, round(width / WIDTH_IN * PAGE_PX))
-    return Shown(png, alt, name, shown_width, round(shown_width * height / width))
+    plt.close(phone)
+    return Shown(wide, slim, alt, name)
+
+
+def inlined(page: str) -> str:
+    """Return a notebook's HTML with the figures in it as drawings and not as images.
+
+    A page's style sheet shows the form that fits (`.plot-wide`, `.plot-narrow`).
+    """
+    image = re.escape(DATA) + '([^"]+)"'
+    both = rf'<picture><source [^>]*srcset="{image}><img [^>]*src="{image}></picture>'
+    return re.sub(both, lambda m: _text(m[2]) + _text(m[1]), page)
 
 
 def page_points(size_pt: float, width_in: float) -> float:
@@ -184,26 +201,68 @@ def page_points(size_pt: float, width_in: float) -> float:
     return size_pt * shown_px / (width_in * 96)
 
 
-def _png(fig: Figure) -> bytes:
-    """Draw to a PNG of at most 256 colours: no date, no program name, a third of the
-    size of full colour.
-    """
-    drawn, packed = io.BytesIO(), io.BytesIO()
-    fig.savefig(drawn, format="png", dpi=DPI)
-    image = Image.open(drawn).convert("RGB")
-    image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-        packed, format="png", optimize=True
-    )
-    return packed.getvalue()
+def _svg(fig: Figure, prefix: str, alt: str, kind: str) -> str:
+    for artist in _crowds(fig):
+        artist.set_rasterized(True)
+    for image in fig.findobj(AxesImage):
+        image.set_interpolation("none")
+    fig.draw_without_rendering()
+    return themed_svg(fig, prefix, _title(fig), alt, kind)
+
+
+def _crowds(fig: Figure) -> list[Artist]:
+    """Return the artists with more marks than are worth an element each."""
+    clouds = [
+        c for c in fig.findobj(PathCollection) if len(c.get_offsets()) > MOST_MARKS
+    ]
+    lines = [x for x in fig.findobj(Line2D) if x.get_marker() not in ("None", "", " ")]
+    return clouds + [line for line in lines if len(line.get_xdata()) > MOST_MARKS]
+
+
+def _title(fig: Figure) -> str:
+    whole = fig.get_suptitle()
+    titles = [ax.get_title(loc) for ax in fig.axes for loc in ("left", "center")]
+    found = next((t for t in (whole, *titles) if t), "Figure")
+    return " ".join(found.split())
+
+
+def _base64(svg: str) -> str:
+    return base64.b64encode(svg.encode()).decode("ascii")
+
+
+def _text(data: str) -> str:
+    return base64.b64decode(data).decode()
 
 
 def _check_text(fig: Figure) -> None:
+    """Refuse words that a desk shows too small."""
     width = fig.get_size_inches()[0]
-    for text in fig.findobj(Text):
+    for text in _words(fig):
         size = page_points(text.get_fontsize(), width)
-        if text.get_visible() and text.get_text().strip() and size < SMALLEST_PT:
+        if size < SMALLEST_PT:
             raise ValueError(
                 f"text {text.get_text()!r} would stand at {size:.1f} pt on a {PAGE_PX} "
                 f"px page: allowed is {SMALLEST_PT:.0f} pt or more; enlarge it, or "
                 f"narrow the figure (at most {WIDTH_IN:.0f} in)"
             )
+
+
+def _check_narrow_text(fig: Figure) -> None:
+    """Refuse words that a phone shows too small."""
+    width = fig.get_size_inches()[0]
+    for text in _words(fig):
+        size = text.get_fontsize() * PHONE_PX / (width * 72)
+        if size < SMALLEST_PHONE_PX:
+            raise ValueError(
+                f"text {text.get_text()!r} would stand at {size:.1f} px on a phone: "
+                f"allowed is {SMALLEST_PHONE_PX:.0f} px or more; enlarge it, or make "
+                f"the narrow form at most {NARROW_IN} in wide"
+            )
+
+
+def _words(fig: Figure) -> list[Text]:
+    return [
+        text
+        for text in fig.findobj(Text)
+        if text.get_visible() and text.get_text().strip()
+    ]

@@ -128,6 +128,8 @@ class CausalEncoderDecoder(nn.Module):
     (torch.Size([1, 3, 7]), torch.Size([1, 1, 7]))
     """
 
+    one_stream = ("lower", "upper")  # both halves add to the same residual stream
+
     def __init__(self, spec: ModelSpec, *, std: InitialScale = "fan_in") -> None:
         super().__init__()
         _check_supported(spec)

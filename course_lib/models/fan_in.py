@@ -42,9 +42,9 @@ def fan_in(model: nn.Module) -> Callable[[str], float]:
     for name, matrix in model.named_parameters():
         stds[name] = matrix.shape[-1] ** -0.5
         if name.endswith(WRITES):
-            writes[_stream(name)] += 1
+            writes[_stream(model, name)] += 1
     for name in (name for name in stds if name.endswith(WRITES)):
-        stds[name] /= writes[_stream(name)] ** 0.5
+        stds[name] /= writes[_stream(model, name)] ** 0.5
     for name, module in model.named_modules():
         if isinstance(module, AttentionHeads):
             unit = module.scale * module.head_dim**0.5
@@ -52,6 +52,9 @@ def fan_in(model: nn.Module) -> Callable[[str], float]:
     return stds.__getitem__
 
 
-def _stream(name: str) -> str:
-    """The stack that a parameter belongs to: each has a residual stream of its own."""
-    return name.split(".")[0]
+def _stream(model: nn.Module, name: str) -> str:
+    """The residual stream that a parameter writes to: one a stack of blocks, unless the
+    model names stacks that add to the same one.
+    """
+    stack = name.split(".")[0]
+    return "one" if stack in getattr(model, "one_stream", ()) else stack

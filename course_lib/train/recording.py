@@ -103,15 +103,11 @@ def load_experiment(name: str) -> Experiment | Measurement:
 def key_of(name: str, experiment: Experiment, trial: Trial) -> str:
     """A name for all that decides a run: data, model and its start, rate and budget."""
     variant = experiment.variant(trial.variant)
-    if isinstance(variant.build, ModelSpec):
-        model = said(variant.build)
-    else:  # what a function builds is told by its file
-        model = name + trial.variant + experiment_files(name)[0].read_text()
     start = experiment.build(trial.variant, trial.seed).state_dict()
     parts = [
         str(ENGINE),
         profile(),
-        model,
+        _model_in_words(name, experiment, trial.variant),
         digest(start),
         digest(packed(_first_batches(variant.task, trial.seed), "first")),
         digest(packed(variant.task.held_out, "held_out")),
@@ -182,7 +178,7 @@ def assemble(name: str, records: Sequence[Mapping]) -> dict:
         "asks": experiment.asks,
         "base": experiment.base,
         "updates": list(experiment.updates),
-        "declared": declared(experiment),
+        "declared": declared(name, experiment),
         "tasks": {
             task: _task_facts(experiment.variant(v).task) for task, v in tasks.items()
         },
@@ -195,13 +191,20 @@ def assemble(name: str, records: Sequence[Mapping]) -> dict:
     }
 
 
-def declared(experiment: Experiment) -> dict:
-    """What the experiment's file states, for a test that the results are of it."""
+def declared(name: str, experiment: Experiment) -> dict:
+    """What the experiment's file states, for a test that the results are of it. Of each
+    variant's model a digest is kept: two of the same size need not be the same.
+    """
+    models = {v: _model_in_words(name, experiment, v) for v in experiment.variants}
     return {
         "seeds": list(experiment.seeds),
         "updates": list(experiment.updates),
         "rates": list(experiment.rates),
-        "variants": {v: _variant_facts(experiment, v) for v in experiment.variants},
+        "variants": {
+            v: _variant_facts(experiment, v)
+            | {"model": hashlib.sha256(words.encode()).hexdigest()[:16]}
+            for v, words in models.items()
+        },
     }
 
 
@@ -275,6 +278,16 @@ def _variant_facts(experiment: Experiment, name: str) -> dict:
     model = experiment.build(name, experiment.seeds[0])
     size = sum(p.numel() for p in model.parameters())
     return {"task": variant.task.name, "parameters": size, "lr": variant.lr}
+
+
+def _model_in_words(name: str, experiment: Experiment, variant: str) -> str:
+    """All that decides a variant's model but its start: its spec, or, of what a
+    function builds, the text of the experiment's file.
+    """
+    build = experiment.variant(variant).build
+    if isinstance(build, ModelSpec):
+        return said(build)
+    return name + variant + experiment_files(name)[0].read_text()
 
 
 def _first_batches(task: Task, seed: int) -> list[AnyBatch]:

@@ -23,7 +23,6 @@ experiment = Experiment(
     asks="What do the norms inside the blocks do for training?",
     task=stdlib_task(),
     variants={"norm before each part": STANDARD, "no norm": no_norm},
-    seeds=range(5),
-    updates=(350, 700),
+    seeds=range(8),
     keep=("no norm",),
 )

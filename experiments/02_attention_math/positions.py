@@ -22,7 +22,6 @@ experiment = Experiment(
     asks="What do positions add to a decoder?",
     task=stdlib_task(),
     variants={"RoPE": STANDARD, "no positions": NOTHING, "learned table": TABLE},
-    seeds=range(5),
-    updates=(350, 700),
+    seeds=range(8),
     keep=("no positions",),
 )

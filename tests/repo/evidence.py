@@ -6,6 +6,7 @@ Each returns what is wrong, or an empty string:
     {test: tests/parity/test_llama.py::test_decode}             a test function of that name
     {call: course_lib.costs.cache.kv_cache_bytes, arguments: {batch: 1, ...}, expected: 10737418240}
     {citation: shazeer2019mqa}                                  a key of book/references.bib
+    {experiment: feed_forward}                                  a record, under other seeds too
     {page: book/03_kv_cache, anchor: the-budget}                a heading or label of a page
     {lab: 03_kv_cache, exercise: ring-buffer}                   a graded cell of a lab's source
 """
@@ -14,7 +15,7 @@ import ast
 import re
 from pathlib import Path
 
-from course_lib.course.ledger.evidence import call
+from course_lib.course.ledger.evidence import call, recorded
 
 from .repository import ROOT, code_cells, notebook, source, tags, text
 
@@ -66,6 +67,15 @@ def in_references(item: dict) -> str:
     return "" if item["citation"] in keys else f"book/references.bib has no {item['citation']}"
 
 
+def in_records(item: dict) -> str:
+    """Check that the experiment was recorded, and under other seeds as well."""
+    try:
+        recorded(item)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def on_page(item: dict) -> str:
     """Check that the page has the heading or label."""
     name = f"{item['page'].removesuffix('.md')}.md"
@@ -100,6 +110,7 @@ KINDS = {
     "test": in_tests,
     "call": by_call,
     "citation": in_references,
+    "experiment": in_records,
     "page": on_page,
     "lab": in_lab,
 }

@@ -52,7 +52,7 @@ def test_it_says_what_it_asks_its_machine_and_its_seconds(name):
 
 @each_trained
 def test_the_results_are_of_what_the_file_states(name):
-    assert load_run(name).facts["declared"] == declared(load_experiment(name))
+    assert load_run(name).facts["declared"] == declared(name, load_experiment(name))
 
 
 @each_trained

@@ -8,7 +8,7 @@ from .evidence import anchors, asserts, problem
 from .repository import data, matching
 
 CURRICULUM = data("book/curriculum.yml")
-CLAIM_EVIDENCE = {"notebook", "test", "call", "citation"}
+CLAIM_EVIDENCE = {"notebook", "test", "call", "citation", "experiment"}
 RUNS = {"notebook", "test", "call"}
 TOPIC_PLACES = {"page", "notebook", "lab", "test"}
 
@@ -76,6 +76,7 @@ def test_each_id_stands_once_in_the_curriculum():
         {"test": "tests/repo/evidence.py::problem"},
         {"call": "fractions.Fraction", "arguments": {"numerator": 2}, "expected": 2.1},
         {"citation": "nobody1900"},
+        {"experiment": "no_such"},
         {"guess": "trust me"},
     ],
 )

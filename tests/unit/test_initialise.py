@@ -6,6 +6,7 @@ from torch import nn
 
 from course_lib.models.blank_infilling import BlankInfillingLM
 from course_lib.models.build import build_model
+from course_lib.models.causal_encoder_decoder import CausalEncoderDecoder
 from course_lib.models.layer_factory import initialise
 from course_lib.models.prefix_lm import PrefixLM
 from course_lib.specs.from_hf import spec_from_hf_config
@@ -93,6 +94,18 @@ def test_each_stack_counts_its_own_writes():
     for name, std in fan.items():
         width, writes = 400 if "down" in name else 200, 4 if name.startswith("encoder") else 6
         assert std == pytest.approx((width * writes) ** -0.5, rel=0.1), name
+
+
+def test_halves_of_a_causal_encoder_decoder_write_to_one_stream():
+    torch.manual_seed(0)
+    spec = spec_from_hf_config(WIDE | {"num_hidden_layers": 4})
+    model = CausalEncoderDecoder(spec)
+    found = stds(model)
+    writes = [name for name in found if name.endswith(("wo.weight", "down.weight"))]
+    assert len(writes) == 8 and {name.split(".")[0] for name in writes} == {"lower", "upper"}
+    for name in writes:
+        fan = 900 if "down" in name else 100
+        assert found[name] == pytest.approx((fan * 8) ** -0.5, rel=0.1), name
 
 
 def test_scores_start_at_size_one_where_they_are_not_scaled():

@@ -235,6 +235,8 @@ def test_a_chapter_is_called_by_its_page(page, tmp_path):
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "03_kv_cache.md").write_text("(label)=\n# The KV cache\n", encoding="utf-8")
     assert page.chapter_name(tmp_path, "03_kv_cache") == "3. The KV cache"
+    (tmp_path / "book" / "05_states.md").write_text("# 5. States\n", encoding="utf-8")
+    assert page.chapter_name(tmp_path, "05_states") == "5. States"
     assert page.chapter_name(tmp_path, "04_moe") == "04_moe"
 
 

@@ -7,7 +7,7 @@ from course_lib.simulate.paging import Slots
 from course_lib.simulate.prefix import share_prefix
 from course_lib.simulate.workload import Request, requests, spread
 
-CHAT = requests(150, spread(160, 340, longest=2048), seed=1)
+CHAT = requests(50, spread(160, 340, longest=2048), seed=1)
 
 
 def test_a_life_counted_by_hand():
@@ -63,9 +63,9 @@ def test_freed_stretches_that_do_not_touch_are_fragments():
 
 
 def test_paging_runs_more_at_once_and_ends_sooner():
-    paged = pools.run_stream(CHAT, pools.PagedPool(16_384, 16))
-    longest = pools.run_stream(CHAT, pools.ContiguousPool(16_384, paging.reserve_longest(2048)))
-    exact = pools.run_stream(CHAT, pools.ContiguousPool(16_384, paging.reserve_exact))
+    paged = pools.run_stream(CHAT, pools.PagedPool(6_144, 16))
+    longest = pools.run_stream(CHAT, pools.ContiguousPool(6_144, paging.reserve_longest(2048)))
+    exact = pools.run_stream(CHAT, pools.ContiguousPool(6_144, paging.reserve_exact))
     assert paged.mean_batch > exact.mean_batch > longest.mean_batch
     assert paged.steps < exact.steps < longest.steps
     assert paged.slots.external == 0

@@ -1,16 +1,24 @@
-"""A figure carries its alternative text, reads at page size, and has the same bytes every time."""
+"""A figure carries its alternative text, follows its page, reads on a phone, and has the same bytes."""
 
 import html.parser
-import io
-import struct
+import itertools
+import re
+from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+from matplotlib.colors import ListedColormap
+from matplotlib.text import Text
 
-from course_lib.kit import plotting
+from course_lib.kit import palette, plotting
+from course_lib.kit.narrow import NARROW_IN, make_narrow, panels
 
 ALT = 'Bytes against tokens: a line, "straight" & rising.'
+SHEET = Path(__file__).parents[2] / "book" / "_static" / "plots.css"
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(autouse=True)
@@ -38,18 +46,26 @@ class Images(html.parser.HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag, attributes):
-        if tag == "img":
+        if tag in ("img", "source"):
             self.found.append(dict(attributes))
 
 
-def test_the_html_is_one_image_with_its_text_and_size():
-    shown = plotting.show(draw(), alt=ALT)
-    page = shown._repr_html_()
-    (image,) = Images(page).found
+def test_the_html_is_an_image_in_two_forms_with_its_text_and_size():
+    page = plotting.show(draw(), alt=ALT)._repr_html_()
+    narrow, image = Images(page).found
     assert image["alt"] == ALT
-    assert image["src"].startswith("data:image/png;base64,")
+    assert image["src"].startswith("data:image/svg+xml;base64,")
     assert (int(image["width"]), int(image["height"])) == (700, 350)
+    assert narrow["media"] == "(max-width: 600px)" and narrow["srcset"] != image["src"]
     assert page.startswith("<figure") and page.endswith("</figure>")
+
+
+def test_a_page_gets_both_drawings_in_place_of_the_image():
+    shown = plotting.show(draw(), alt=ALT)
+    page = plotting.inlined(f"<p>before</p>{shown._repr_html_()}<p>after</p>")
+    assert "<img" not in page and "base64" not in page
+    both = f'<figure class="plot" style="margin:0">{shown.wide}{shown.narrow}</figure>'
+    assert page == f"<p>before</p>{both}<p>after</p>"
 
 
 def test_show_closes_the_figure():
@@ -58,28 +74,86 @@ def test_show_closes_the_figure():
 
 
 def test_a_second_drawing_has_the_same_bytes():
-    assert plotting.show(draw(), alt=ALT).png == plotting.show(draw(), alt=ALT).png
+    first, second = (plotting.show(draw(), alt=ALT) for _ in range(2))
+    assert (first.wide, first.narrow) == (second.wide, second.narrow)
 
 
 def test_a_typical_figure_is_small():
-    assert len(plotting.show(draw(), alt=ALT).png) < 60_000
+    shown = plotting.show(draw(), alt=ALT)
+    assert max(len(shown.wide), len(shown.narrow)) < 9_000
 
 
-def test_the_file_names_no_program_and_no_date():
-    png = plotting.show(draw(), alt=ALT).png
-    kinds, at = [], 8
-    while at < len(png):
-        size, kind = struct.unpack(">I4s", png[at : at + 8])
-        kinds.append(kind.decode())
-        at += size + 12
-    assert kinds[0] == "IHDR" and kinds[-1] == "IEND"
-    assert not {"tEXt", "iTXt", "zTXt", "tIME"} & set(kinds)
+def test_words_stay_words_and_nothing_reaches_outside():
+    for svg in (shown := plotting.show(draw(), alt=ALT)).wide, shown.narrow:
+        root = ElementTree.fromstring(svg)
+        words = {"".join(text.itertext()) for text in root.iter(f"{SVG}text")}
+        assert {"Cache bytes", "tokens", "bytes", "layer 3"} <= words
+        assert not {"style", "metadata", "script"} & {e.tag.removeprefix(SVG) for e in root.iter()}
+        assert "matplotlib" not in svg.lower() and "http" not in svg.replace(SVG[1:-1], "")
+        assert root.find(f"{SVG}title").text == "Cache bytes" and root.find(f"{SVG}desc").text == ALT
+        assert root.get("role") == "img"
 
 
-def test_the_card_is_opaque_and_near_white():
-    pixels = plt.imread(io.BytesIO(plotting.show(draw(), alt=ALT).png))
-    assert pixels[0, 0, :3].min() > 0.95
-    assert pixels.shape[2] == 3 or pixels[:, :, 3].min() == 1.0
+def test_colours_are_variables_with_the_colour_as_fallback():
+    svg = plotting.show(draw(), alt=ALT).wide
+    assert "stroke:var(--plot-blue,#0072b2)" in svg and "background:var(--plot-card,#fcfcfa)" in svg
+    bare = re.sub(r"var\(--plot-[a-z]+,#[0-9a-f]{6}\)", "", svg)
+    assert re.findall(r"#[0-9a-f]{6}\b", bare) == []
+
+
+def test_every_colour_of_the_palette_has_a_variable_and_the_book_sets_it_for_day_and_night():
+    sheet = SHEET.read_text()
+    day, night = sheet.split('html[data-theme="dark"]', 1)
+    for colour in (*palette.COLOURS, palette.GRID, palette.MUTED, palette.CARD):
+        assert f"{palette.VARIABLES[colour]}:" in day and f"{palette.VARIABLES[colour]}:" in night
+
+
+def test_ids_are_few_and_differ_between_figures_and_forms():
+    one, two = plotting.show(draw(), alt=ALT), plotting.show(draw(), alt="Another.")
+    ids = [set(re.findall(r' id="([^"]+)"', svg)) for svg in (one.wide, one.narrow, two.wide, two.narrow)]
+    assert sum(map(len, ids)) == len(set.union(*ids)) and max(map(len, ids)) < 10
+    for svg in (one.wide, one.narrow):
+        referred = set(re.findall(r'(?:href="|url\()#([\w-]+)', svg))
+        assert referred <= set(re.findall(r' id="([^"]+)"', svg))
+
+
+def test_numbers_have_one_decimal_and_small_opacities_stay():
+    fig, ax = plt.subplots()
+    ax.plot([0, 1 / 3], [0, 2 / 3])
+    ax.axhspan(0.1, 0.2, color=plotting.INK, alpha=0.07)
+    svg = plotting.show(fig, alt=ALT).wide
+    assert "opacity:0.07" in svg
+    lines = [path for path in re.findall(r'<path d="([^"]+)"', svg) if "clip" not in path]
+    assert not any(re.search(r"\.\d{3}", path) for path in lines)
+
+
+def test_a_formula_flows_in_reading_order():
+    fig, ax = plt.subplots()
+    ax.set_xlabel("pair i ($d_k$ = 128)")
+    root = ElementTree.fromstring(plotting.show(fig, alt=ALT).wide)
+    assert "pair i (dk = 128)" in {"".join(text.itertext()) for text in root.iter(f"{SVG}text")}
+
+
+def test_a_picture_of_few_colours_becomes_squares_and_one_of_many_stays_small():
+    fig, ax = plt.subplots()
+    ax.imshow(np.tril(np.ones((8, 8))), cmap=ListedColormap([plotting.CARD, plotting.BLUE]))
+    svg = plotting.show(fig, alt=ALT).wide
+    assert "<image" not in svg and "M0 0h1v1h-1z" in svg and "fill:var(--plot-paper" not in svg
+    fig, ax = plt.subplots()
+    ax.imshow(np.arange(64 * 64).reshape(64, 64), cmap=plotting.SHADES)
+    svg = plotting.show(fig, alt=ALT).wide
+    assert svg.count("<image") == 1 and len(svg) < 16_000
+
+
+def test_the_scales_let_the_paper_through():
+    assert plotting.SHADES(0.0)[3] == 0 and plotting.SHADES(1.0)[3] == 1
+    assert plotting.DIVERGING(0.5)[3] < 0.01 and plotting.DIVERGING(0.0)[:3] != plotting.DIVERGING(1.0)[:3]
+
+
+def test_a_crowd_of_marks_is_one_picture():
+    fig, ax = plt.subplots()
+    ax.scatter(range(2000), range(2000))
+    assert len(plotting.show(fig, alt=ALT).wide) < 60_000
 
 
 def test_a_name_files_the_figure_for_pages_once():
@@ -114,10 +188,24 @@ def test_text_and_the_first_lines_stand_out_from_the_card():
         assert contrast(colour, plotting.CARD) > 3  # WCAG 2.2, graphical objects
 
 
+@pytest.mark.parametrize("paper", ["#ffffff", "#14181e"])
+def test_the_book_s_colours_stand_out_by_day_and_by_night(paper):
+    sheet = SHEET.read_text()
+    part = sheet.split('html[data-theme="dark"]', 1)[paper != "#ffffff"].split("}")[0]
+    found = dict(re.findall(r"(--plot-[a-z]+): (#[0-9a-f]{3,6})", part))
+    for colour in (*palette.COLOURS, palette.MUTED):
+        assert contrast(found[palette.VARIABLES[colour]], paper) > (7 if colour == palette.INK else 3)
+
+
 @pytest.mark.parametrize(("width", "size"), [(7.0, 9.0), (11.0, 12.0)])
 def test_text_too_small_for_the_page_is_refused(width, size):
     with pytest.raises(ValueError, match=r"'Cache bytes' would stand at \d+\.\d pt"):
         plotting.show(titled(width, size), alt=ALT)
+
+
+def test_a_narrow_form_too_wide_for_a_phone_is_refused():
+    with pytest.raises(ValueError, match=r"'Cache bytes' would stand at 7\.6 px on a phone"):
+        plotting.show(draw(), alt=ALT, narrow=titled(7.0, 11.0))
 
 
 def titled(width, size):
@@ -126,8 +214,48 @@ def titled(width, size):
     return fig
 
 
+def test_a_phone_s_figure_is_narrow_with_its_legend_below_the_axes():
+    fig = draw()
+    make_narrow(fig)
+    assert fig.get_size_inches()[0] == NARROW_IN
+    (ax,) = fig.axes
+    (legend,) = fig.legends
+    assert ax.get_legend() is None
+    assert legend.get_window_extent().y1 < ax.get_window_extent().y0
+    assert [text.get_text() for text in legend.get_texts()] == [f"layer {k}" for k in range(4)]
+
+
+def test_panels_that_stood_side_by_side_stand_under_one_another_and_keep_their_labels():
+    fig, axes = plt.subplots(1, 3, figsize=(7, 3), sharey=True)
+    for ax in axes:
+        ax.plot([0, 1], [0, 1])
+        ax.set(xlabel="tokens")
+    axes[0].set_ylabel("bytes")
+    make_narrow(fig)
+    boxes = [ax.get_window_extent() for ax in panels(fig)]
+    assert all(a.y0 > b.y1 for a, b in itertools.pairwise(boxes))
+    assert all(box.width > 0.7 * fig.bbox.width for box in boxes)
+    assert [ax.get_ylabel() for ax in axes] == ["bytes"] * 3
+    assert all(any(t.get_text() for t in ax.get_yticklabels() if t.get_visible()) for ax in axes)
+
+
+def test_long_words_are_wrapped_and_ticks_that_touch_are_thinned():
+    fig, ax = plt.subplots()
+    ax.barh(["a very long name of one row, in words", "another"], [1, 2])
+    ax.set_xticks([i / 10 for i in range(0, 21)], [f"{i / 10:.2f}" for i in range(0, 21)])
+    ax.set_title("A title that is much longer than a phone is wide, and has to break")
+    make_narrow(fig)
+    width = fig.bbox.width
+    for text in fig.findobj(Text):
+        if text.get_visible() and text.get_text().strip():
+            box = text.get_window_extent()
+            assert box.x0 > -1 and box.x1 < width + 1, text.get_text()
+    shown = [t.get_window_extent() for t in ax.get_xticklabels() if t.get_text()]
+    assert len(shown) > 2 and all(a.x1 < b.x0 for a, b in itertools.pairwise(shown))
+
+
 def test_small_figures_keep_their_text_size():
-    assert plotting.page_points(11.0, 3.5) == plotting.page_points(11.0, 7.0) > plotting.SMALLEST_PT
+    assert plotting.page_points(11.0, 3.5) == plotting.page_points(11.0, 7.0) > palette.SMALLEST_PT
 
 
 @pytest.mark.parametrize("alt", ["", " \n "])

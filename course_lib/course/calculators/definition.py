@@ -9,6 +9,7 @@ them.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import sympy
 
@@ -126,7 +127,7 @@ class Finding:
     b: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # one is itself: a key of `_lines`
 class Calculator:
     """A calculator, and everything that the page needs to know of it.
 
@@ -160,9 +161,16 @@ class Calculator:
 
     def formula(self, model: SymbolicModel | None) -> tuple[Line, ...]:
         """Return the lines for a model's structure."""
-        return self.lines(model, {entry.name: entry.symbol for entry in self.entries()})
+        return _lines(self, model)
 
 
+@cache
+def _lines(calculator: Calculator, model: SymbolicModel | None) -> tuple[Line, ...]:
+    symbols = {entry.name: entry.symbol for entry in calculator.entries()}
+    return calculator.lines(model, symbols)
+
+
+@cache
 def used_inputs(
     calculator: Calculator, model: SymbolicModel | None
 ) -> tuple[Input, ...]:

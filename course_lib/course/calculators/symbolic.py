@@ -49,7 +49,7 @@ MIXERS = {
 FFNS = {"dense": "a dense FFN", "moe": "experts", "none": "no FFN"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one is itself: what is made of it is kept
 class SymbolicModel:
     """A model's structure: `spec` with symbols, its `inputs`, and the model's own
     numbers (`values`).

@@ -15,6 +15,10 @@ the evidence:
           expected: 327680}
         - {test: "tests/unit/test_kv_cache.py::test_bytes"}
         - {citation: deepseek2024v2, section: '2.1', says: [128 heads]}
+        - {experiment: feed_forward}
+
+An experiment's line is made from its record: what it found, and what two other sets of
+seeds gave.
 
 A reason's numbers come from `{measured}`. One that a source states is typed in the
 reason and in the citation's `says`, so that a reader finds where it stands;
@@ -52,6 +56,7 @@ EVIDENCE = {
     "test": ({"test": str}, {}),
     "call": ({"call": str, "arguments": dict, "expected": object}, {"rel": float}),
     "citation": ({"citation": str}, {"section": str, "says": list}),
+    "experiment": ({"experiment": str}, {}),
 }
 # How a field has to look: a link of a page, or a path that stays inside the repository,
 # is made from it.
@@ -62,6 +67,7 @@ PATTERNS = {
     "call": r"course_lib(\.[a-z]\w*)+\.[a-z]\w*",
     "test": r"tests/[\w/]+\.py(::\w+)+(\[.+\])?",
     "citation": r"[\w:-]+",
+    "experiment": r"[a-z]\w*",
 }
 
 

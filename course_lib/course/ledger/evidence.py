@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 
+from course_lib.evaluate.seed_sets import difference, sets_of
 from course_lib.kit.calls import call_named
+from course_lib.kit.runs import load_run, other_seeds
 from course_lib.kit.values import Value, cell_values
 
 REMOVED = "remove-cell"  # the tag of a cell that is in the notebook, not on its page
@@ -69,6 +71,15 @@ class Called:
         return (
             Value("value", self.value, digits=6).text() if number else repr(self.value)
         )
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A recorded experiment: one line a comparison, with what other seeds gave."""
+
+    name: str
+    lines: tuple[str, ...]
+    held: bool
 
 
 def tagged_cells(root: str | Path, item: Mapping) -> TaggedCells:
@@ -145,16 +156,40 @@ def call(item: Mapping) -> Called:
     return Called(f"{item['call']}({arguments})", found)
 
 
+def recorded(item: Mapping) -> Recorded:
+    """Read the record that `{experiment: name}` names.
+
+    Raises:
+        ValueError: there is none, or it was not run under other seeds.
+    """
+    run, others = load_run(item["experiment"]), other_seeds(item["experiment"])
+    if not others:
+        raise ValueError(f"experiment: {run.name} was not run under other seeds")
+    found, lines = sets_of(run, others), []
+    for each in found:
+        own, *again = (difference(one.interval) for one in each.sets)
+        unit = f" {run.unit}" if each.score is None else ""
+        lines.append(
+            f"{each.compared}, {own}{unit}; under other seeds {' and '.join(again)} "
+            f"({each.verdict})"
+        )
+    return Recorded(run.name, tuple(lines), all(each.held for each in found))
+
+
 def _agrees(found: object, expected: object, rel: float) -> bool:
     if isinstance(expected, Real) and not isinstance(expected, bool):
         return isinstance(found, Real) and math.isclose(found, expected, rel_tol=rel)
     return found == expected
 
 
-def look_up(root: str | Path, item: Mapping) -> TaggedCells | Called | Mapping:
+def look_up(
+    root: str | Path, item: Mapping
+) -> TaggedCells | Called | Recorded | Mapping:
     """Return what a page shows of one piece of evidence; a test or a citation is shown
     as it is named.
     """
+    if "experiment" in item:
+        return recorded(item)
     if "notebook" in item:
         return tagged_cells(root, item)
     return call(item) if "call" in item else item
