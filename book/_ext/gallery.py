@@ -9,6 +9,12 @@
     The models by time: a numbered figure with this caption.
     ```
 
+    ```{gallery-model} mixtral-8x7b deepseek-v3
+    :name: fig-mixtures
+
+    One model on any page, or two with their differences marked.
+    ```
+
 On the page stand names, dates, sizes, thumbnails and sources. The pictures lie in
 `_static/gallery`: as an SVG file for a reader without JavaScript, and as a script that
 hands the same SVG over when its model is looked at (a page from a folder can fetch
@@ -27,8 +33,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from course_lib.course.gallery.boxes import amount_text
-from course_lib.course.gallery.catalogue import MECHANISMS, Entry, entries
-from course_lib.course.gallery.files import picture, write_gallery
+from course_lib.course.gallery.catalogue import MECHANISMS, Entry, entries, entry
+from course_lib.course.gallery.files import picture, prefix, write_gallery
+from course_lib.course.gallery.pair import draw_pair
 from course_lib.course.gallery.thumb import thumbnail
 from course_lib.course.gallery.timeline import timeline
 from course_lib.kit.units import billions_text, count_text
@@ -239,6 +246,30 @@ class Timeline(SphinxDirective):
         return figure_nodes(self, timeline(entries()), "timeline")
 
 
+class DrawnModel(SphinxDirective):
+    """One published model as a numbered figure, or two with their differences
+    marked.
+    """
+
+    required_arguments = 1
+    optional_arguments = 1
+    has_content = True
+    option_spec: ClassVar = {"name": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        try:
+            found = [entry(name) for name in self.arguments]
+        except ValueError as wrong:
+            raise self.error(str(wrong)) from wrong
+        if len(found) == 1:
+            drawn = picture(found[0])
+        else:
+            left, right = found
+            names = left.release.name, right.release.name
+            drawn = draw_pair(left.spec, right.spec, names)
+        return figure_nodes(self, drawn, "-".join(map(prefix, found)))
+
+
 def write_files(app: Sphinx, wrong: Exception | None) -> None:
     """Write the pictures, and the script that describes a pasted config."""
     if wrong is None and app.builder.format == "html":
@@ -259,6 +290,7 @@ def setup(app: Sphinx) -> dict:
     app.setup_extension("diagram")
     app.add_directive("gallery", Gallery)
     app.add_directive("gallery-timeline", Timeline)
+    app.add_directive("gallery-model", DrawnModel)
     app.connect("html-page-context", load_scripts)
     app.connect("build-finished", write_files)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -21,6 +21,7 @@ globalThis.courseGalleryPair = (() => {
     return make("div", { class: "pst-scrollable-table-container", tabindex: "0" }, made);
   };
 
+  class NotThere extends Error {}
   const loaded = new Map();
   function load(address) {
     if (!loaded.has(address)) {
@@ -29,7 +30,7 @@ globalThis.courseGalleryPair = (() => {
         new Promise((done, failed) => {
           const script = make("script", { src: address });
           script.onload = done;
-          script.onerror = () => failed(new Error(`${address} cannot be loaded`));
+          script.onerror = () => failed(new NotThere(`${address} cannot be loaded.`));
           document.head.append(script);
         }),
       );
@@ -66,6 +67,7 @@ globalThis.courseGalleryPair = (() => {
     const text = at(key) ?? at(key.replace(/[^/]*$/, "kind"));
     if (!text || text.classList.contains("gallery-marked")) return;
     text.classList.add("gallery-marked", "B");
+    text.classList.remove("m");
     text.textContent = sign + text.textContent;
     const svg = text.ownerSVGElement;
     let box = text.getBBox();
@@ -124,5 +126,11 @@ globalThis.courseGalleryPair = (() => {
     ];
   }
 
-  return { OWN, make, viewed, answer, ownFacts };
+  /* Why there is no answer: in the words of the library or of what could not be loaded. */
+  function why(error) {
+    const known = [globalThis.calculatorPython?.ValueError, globalThis.calculatorJson?.NotJson, NotThere];
+    return known.some((kind) => kind && error instanceof kind) ? error.message : "This config cannot be read.";
+  }
+
+  return { OWN, NotThere, make, viewed, answer, ownFacts, why };
 })();

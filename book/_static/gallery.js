@@ -4,7 +4,7 @@
   "use strict";
   const root = document.getElementById("gallery");
   if (!root) return;
-  const { OWN, make, viewed, answer, ownFacts } = globalThis.courseGalleryPair;
+  const { OWN, NotThere, make, viewed, answer, ownFacts, why } = globalThis.courseGalleryPair;
   const base = root.dataset.base;
   const filter = root.querySelector("form.gallery-filter");
   const compare = root.querySelector("form.gallery-compare");
@@ -27,7 +27,7 @@
         new Promise((done, failed) => {
           waiting.set(name, done);
           const script = make("script", { src: `${base}${name}.js` });
-          script.onerror = () => failed(new Error(`The picture of ${name} cannot be loaded.`));
+          script.onerror = () => failed(new NotThere(`The picture of ${name} cannot be loaded.`));
           document.head.append(script);
         }),
       );
@@ -112,7 +112,7 @@
       const found = [...globalThis.courseGallery.differences(...views)];
       answer(into, names, found, drawn, own ? ownFacts(views[1]) : []);
     } catch (error) {
-      if (turn === asked) into.replaceChildren(make("p", { class: "gallery-wrong" }, `No answer. ${error.message}`));
+      if (turn === asked) into.replaceChildren(make("p", { class: "gallery-wrong" }, `No answer. ${why(error)}`));
     }
   }
 

@@ -10,8 +10,9 @@ import pytest
 
 from course_lib.costs import cache_bytes_per_token, param_count
 from course_lib.course.gallery.describe import describe, stacks_of
-from course_lib.course.gallery.differences import NOTHING, differences, matched
+from course_lib.course.gallery.differences import NOTHING, differences
 from course_lib.course.gallery.facts import facts, sentence
+from course_lib.course.gallery.matching import matched
 from course_lib.course.gallery.rows import Row, View
 from course_lib.course.gallery.script import script
 from course_lib.specs.frozen import FrozenMapping
