@@ -42,8 +42,8 @@ def prices_of(v: Mapping) -> Weights:
 
 
 def choice_lines(model: None, s: Symbols) -> tuple[Line, ...]:
-    """J of each candidate, alone and over the first one's, the price of an error at
-    which each two tie, and the least J inside the limit.
+    """J of each candidate, the price of an error at which each two tie, and the least J
+    inside the limit.
     """
     criteria, prices = (
         {number: criteria_of(s, number) for number in NUMBERS},
@@ -76,20 +76,8 @@ def choice_lines(model: None, s: Symbols) -> tuple[Line, ...]:
     )
     pairs = zip((line.symbol for line in sums), latencies, strict=True)
     best = LeastWithin(limit, *(part for pair in pairs for part in pair))
-    against = [
-        Line(
-            name=f"over_{number}",
-            letter="",
-            value=line.value / sums[0].value,
-            unit="share",
-            label="J over the first candidate's",
-            printed=False,
-        )
-        for number, line in zip(NUMBERS, sums, strict=True)
-    ]
     return (
         *sums,
-        *against,
         *ties,
         Line(name="limit", letter="", value=limit, unit="seconds", printed=False),
         Line(
@@ -177,14 +165,15 @@ OBJECTIVE = Calculator(
     ),
     plot=Plot(
         x="usd_per_error",
-        low=0.05,
-        high=5,
+        low=0.01,
+        high=100,
         series=tuple(
-            Series(f"over_{number}", name)
+            Series(f"j_{number}", name)
             for number, name in zip(NUMBERS, CANDIDATES, strict=True)
         ),
-        caption="J of each candidate over the first's, against the price of a wrong "
-        "answer: below 100 % is cheaper",
+        caption="J of each candidate divided by the first one's, against the price of "
+        "a wrong answer",
+        over="j_1",
     ),
     findings=(
         Finding(text="No candidate answers within {limit}.", a="fastest", b="limit"),
