@@ -2,6 +2,7 @@
 long, thinned where tick labels would touch.
 """
 
+import math
 import re
 import textwrap
 from itertools import pairwise
@@ -45,13 +46,16 @@ def fit_words(fig: Figure) -> None:
 
 
 def wrapped(words: str, share: float) -> str:
-    """Return words broken into lines of at most `share` of their present length.
+    """Return words broken into lines of at most `share` of their present length, and of
+    about equal length.
 
-    >>> wrapped("kept for one request", 0.6)
-    'kept for\\none request'
+    >>> wrapped("tokens for the same sentences (English = 1)", 0.9)
+    'tokens for the same\\nsentences (English = 1)'
     """
     lines = words.split("\n")
-    width = max(6, int(max(map(len, lines)) * share))
+    longest = max(map(len, lines))
+    even = math.ceil(longest / math.ceil(1 / share)) + 2
+    width = max(6, min(int(longest * share), even))
     filled = [
         textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
         for line in lines
