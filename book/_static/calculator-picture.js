@@ -4,6 +4,8 @@ globalThis.calculatorPicture = (() => {
   const { text } = globalThis.calculatorCore;
   const { make } = globalThis.calculatorForm;
 
+  const plain = (value) => String(Number(value.toPrecision(3)));
+
   class Picture {
     constructor(calculation) {
       this.calculation = calculation;
@@ -36,6 +38,16 @@ globalThis.calculatorPicture = (() => {
       return `${plot.caption}. ${this.calculation.finding(results)} ${marked === plot.caption ? "" : marked}`.trim();
     }
 
+    /* The curves and the present answer; divided by one of the curves where the plot says so. */
+    divided(series, results) {
+      const { plot, answer } = this.calculation.about;
+      if (!plot.over) return { series, point: results[answer] };
+      const base = series[plot.series.findIndex(({ line }) => line === plot.over)];
+      const over = (points) =>
+        points.map(([at, value], number) => [at, value / base[number][1]]).filter(([, value]) => Number.isFinite(value));
+      return { series: series.map(over), point: results[answer] / results[plot.over] };
+    }
+
     /* What is drawn: ranges, points, marks; null where nothing is above zero. */
     curves(results, linear, marks) {
       const { calculation } = this;
@@ -46,15 +58,17 @@ globalThis.calculatorPicture = (() => {
       const far = choice ? marks.map((mark) => 1.5 * mark.at) : [];
       const high = linear ? Math.min(plot.high, Math.max(4 * at, 2 * plot.low, ...far)) : plot.high;
       const low = linear ? Number(x.whole) : plot.low;
-      const series = calculation.curve(low, high, linear);
+      const { series, point } = this.divided(calculation.curve(low, high, linear), results);
       const all = series.flat().map(([, value]) => value).filter((value) => value > 0);
       if (!all.length) return null;
       const [least, most] = all.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, 0]);
       return {
         x: { range: [linear ? 0 : low, high], label: `${x.label}${x.unit ? ` (${x.unit})` : ""}`, tokens: x.unit === "tokens" },
-        y: { range: linear ? [0, most * 1.05] : [least / 1.3, most * 1.3], unit, text: (value) => text(value, unit) },
+        y: plot.over
+          ? { range: [Math.min(0.9, least / 1.05), Math.max(1.1, Math.min(2, most))], unit: "", flat: true, text: plain }
+          : { range: linear ? [0, most * 1.05] : [least / 1.3, most * 1.3], unit, text: (value) => text(value, unit) },
         series: series.map((points) => ({ points })),
-        point: [at, results[answer]],
+        point: [at, point],
         limits: marks,
         linear,
       };

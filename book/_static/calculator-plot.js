@@ -22,13 +22,13 @@ globalThis.calculatorPlot = (() => {
   }
 
   /* Round numbers inside a linear range; steps of 1, 2 or 5, or of powers of two for bytes and tokens. */
-  function steps(high, binary, most) {
+  function steps(low, high, binary, most) {
     const base = binary ? 2 : 10;
-    const rough = high / most;
+    const rough = (high - low) / most;
     const power = base ** Math.floor(Math.log(rough) / Math.log(base));
     const step = (binary ? [1, 2] : [1, 2, 5, 10]).map((by) => by * power).find((by) => by >= rough);
     const ticks = [];
-    for (let at = 0; at <= high * (1 + 1e-9); at += step) ticks.push(at);
+    for (let at = Math.ceil(low / step) * step; at <= high * (1 + 1e-9); at += step) ticks.push(at);
     return ticks;
   }
 
@@ -43,21 +43,22 @@ globalThis.calculatorPlot = (() => {
   function draw(plot, width) {
     const height = Math.round(Math.min(340, Math.max(240, width * 0.5)));
     const [w, h] = [width - ROOM.left - ROOM.right, height - ROOM.top - ROOM.bottom];
-    const scale = plot.linear ? (value) => value : Math.log;
-    const place = ([low, high], length) => (value) =>
+    const flat = plot.linear || plot.y.flat;
+    const place = ([low, high], length, scale) => (value) =>
       (length * (scale(value) - scale(low))) / (scale(high) - scale(low));
-    const across = place(plot.x.range, w);
-    const up = place(plot.y.range, h);
+    const [same, powersOf] = [(value) => value, Math.log];
+    const across = place(plot.x.range, w, plot.linear ? same : powersOf);
+    const up = place(plot.y.range, h, flat ? same : powersOf);
     const x = (value) => ROOM.left + across(value);
     const y = (value) => ROOM.top + h - up(value);
     const narrow = width < 480;
 
     const xTicks = plot.linear
-      ? steps(plot.x.range[1], plot.x.tokens, narrow ? 4 : 8)
+      ? steps(...plot.x.range, plot.x.tokens, narrow ? 4 : 8)
       : powers(...plot.x.range, plot.x.tokens ? 4 : 10, narrow ? 4 : 8);
     const binary = plot.y.unit === "bytes";
-    const yTicks = plot.linear
-      ? steps(plot.y.range[1], binary, 5)
+    const yTicks = flat
+      ? steps(...plot.y.range, binary, 5)
       : powers(...plot.y.range, binary ? 4 : 10, 6);
     const parts = [];
     for (const tick of xTicks) {
@@ -79,7 +80,7 @@ globalThis.calculatorPlot = (() => {
       let pen = "M";
       let path = "";
       for (const [at, value] of points) {
-        if (value < plot.y.range[0] || value > plot.y.range[1] || (!plot.linear && value <= 0)) {
+        if (value < plot.y.range[0] || value > plot.y.range[1] || (!flat && value <= 0)) {
           pen = "M";
           continue;
         }

@@ -5,7 +5,7 @@ globalThis.calculatorPython = (() => {
   const values = globalThis.calculatorValues;
   const { ValueError, Float, Tuple, Range, Frozen, Keywords, fail, isFloat, isInt, isNumber, isList, isGenerator } = values;
   const { plain, tuple, live, items, unpack, over, truth, eq, order, key, contains, place, mapped, item } = values;
-  const { repr, text, general } = globalThis.calculatorRepr(values);
+  const { repr, text, general, grouped } = globalThis.calculatorRepr(values);
 
   /* A type, told by what it holds, and called where it makes its values. */
   const type = (__name__, holds, call = undefined) => Object.assign(call ?? {}, { __name__, holds });
@@ -279,7 +279,7 @@ globalThis.calculatorPython = (() => {
   }
 
   return {
-    ...operators, repr, text, general, isinstance, each, inplace, method, Mapping, log, union,
+    ...operators, repr, text, general, grouped, isinstance, each, inplace, method, Mapping, log, union,
     def: define,
     class: makeClass,
     dict: mapped,

@@ -1,4 +1,4 @@
-/* Values as Python writes them in an error: repr, str and the format g. */
+/* Values as Python writes them: repr, str, and the formats g and `,`. */
 globalThis.calculatorRepr = (values) => {
   "use strict";
   const { isFloat, isInt, Tuple, Range, Frozen, fail } = values;
@@ -66,9 +66,16 @@ globalThis.calculatorRepr = (values) => {
     return tie ? `${tie[1]}e${all.split("e")[1]}` : size.toExponential(5);
   }
 
+  /* A whole number with its thousands separated. */
+  function grouped(value) {
+    if (!isInt(value)) fail("TypeError", "thousands of what is no whole number");
+    return String(Number(value)).replace(/\B(?=(\d{3})+$)/g, ",");
+  }
+
   return {
     repr,
     text: (value) => (typeof value === "string" ? value : repr(value)),
     general,
+    grouped,
   };
 };

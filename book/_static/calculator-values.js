@@ -144,6 +144,14 @@ globalThis.calculatorValues = (() => {
     if (typeof whole === "string") return item(tuple(whole), at);
     return Array.isArray(whole) ? whole[index(whole, at)] : fail("TypeError", "this has no items");
   }
+  /* A stretch of a sequence; an end that is null is the sequence's own. */
+  function slice(whole, first, last) {
+    if (typeof whole === "string") return slice(tuple(whole), first, last).join("");
+    if (!Array.isArray(whole) || whole instanceof Range || ![first, last].every((end) => end === null || isInt(end))) fail("TypeError", "this has no slices");
+    const ends = [first ?? 0, last ?? whole.length].map(Number);
+    const parts = Array.from(items(whole)).slice(...ends);
+    return isList(whole) ? parts : tuple(parts);
+  }
   function set(whole, at, value) {
     if (whole instanceof Map && !(whole instanceof Frozen)) place(whole, at, value);
     else if (isList(whole)) whole[index(whole, at)] = value;
@@ -209,7 +217,7 @@ globalThis.calculatorValues = (() => {
 
   return {
     ValueError, Float, Tuple, Range, Frozen, Keywords, fail, isFloat, isInt, isNumber, isList, isGenerator, plain, tuple,
-    live, items, unpack, over, truth, eq, order, key, held, contains, place, mapped, item, set, has,
+    live, items, unpack, over, truth, eq, order, key, held, contains, place, mapped, item, slice, set, has,
     add, sub, mul, div, floordiv, mod, pow, neg,
     lt: (a, b) => order(a, b) < 0,
     le: (a, b) => order(a, b) <= 0,

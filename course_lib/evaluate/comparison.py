@@ -1,6 +1,9 @@
 """Comparison of recorded variants: the table and the two figures of a recorded run.
 
 Differences are paired, variant minus base (`evaluate.paired_runs`).
+
+Terms:
+    comparison figure: recorded losses with the n-gram lines -> curve_figure
 """
 
 import matplotlib.pyplot as plt
@@ -79,7 +82,7 @@ def curve_figure(run: RecordedRun, title: str = "") -> Figure:
         ax.axhline(loss, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
         ax.annotate(name, (1.01, loss), xycoords=("axes fraction", "data"), va="center")
     ax.set(xlabel="updates", ylabel=f"held-out loss ({run.unit})", title=title)
-    ax.legend()
+    fig.legend(loc="outside lower center", ncols=3)
     return fig
 
 
@@ -94,13 +97,16 @@ def difference_figure(run: RecordedRun, title: str = "") -> Figure:
     for place, (name, updates) in enumerate(rows):
         found = compare_runs(run, name, None, updates)
         colour = COLOURS[1 + others.index(name)]
-        ax.plot(
-            found.differences, [place] * len(found.seeds), "o", color=colour, alpha=0.6
-        )
+        at = [place] * len(found.seeds)
+        dots = {"color": colour, "alpha": 0.6, "label": "" if place else "one seed"}
+        ax.plot(found.differences, at, "o", **dots)
         mean, half = found.interval.plus_minus
-        ax.errorbar(mean, place + 0.28, xerr=half, color=INK, marker="|", capsize=4)
+        bar = {"fmt": "|", "capsize": 4, "color": INK}
+        bar["label"] = "" if place else "mean, 95 % interval"
+        ax.errorbar(mean, place + 0.28, xerr=half, **bar)
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_yticks(range(len(rows)), [f"{name}, {n:,} updates" for name, n in rows])
     ax.set(xlabel=f"minus {run.base} ({run.unit})", title=title)
     ax.set_ylim(len(rows) - 0.5, -0.5)
+    fig.legend(loc="outside lower center", ncols=2)
     return fig

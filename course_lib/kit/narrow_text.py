@@ -2,6 +2,7 @@
 long, thinned where tick labels would touch.
 """
 
+import math
 import re
 import textwrap
 from itertools import pairwise
@@ -14,7 +15,7 @@ from matplotlib.text import Text
 NUMBER = re.compile(r"^[\d.,\s$\\{}^−+\-kKMG%°×x]*(mathdefault)?[\d.,\s$\\{}^−-]*$")
 LABEL_SHARE = 0.36  # of the width, for the names of rows
 NARROW_AXES = 0.25  # left of axes that leave a title too little room
-GAP_PX = 4
+GAP_PT = 2
 
 
 def shrink_words(fig: Figure, factor: float) -> None:
@@ -33,28 +34,28 @@ def fit_words(fig: Figure) -> None:
     that touch.
     """
     fig.draw_without_rendering()
-    for ax in fig.axes:
-        if ax.get_visible():
-            _wrap_rows(fig, ax.yaxis)
-    fig.draw_without_rendering()
+    shown = [ax for ax in fig.axes if ax.get_visible()]
+    if any([_wrap_rows(fig, ax.yaxis) for ax in shown]):
+        fig.draw_without_rendering()
     _widen_title(fig)
-    for ax in fig.axes:
-        if ax.get_visible():
-            _thin(fig, ax.xaxis, 0)
-            _thin(fig, ax.yaxis, 1)
-            _wrap_labels(fig, ax)
+    for ax in shown:
+        _thin(fig, ax.xaxis, 0)
+        _thin(fig, ax.yaxis, 1)
+        _wrap_labels(fig, ax)
     _wrap_whole(fig)
-    fig.draw_without_rendering()
 
 
 def wrapped(words: str, share: float) -> str:
-    """Return words broken into lines of at most `share` of their present length.
+    """Return words broken into lines of at most `share` of their present length, and of
+    about equal length.
 
-    >>> wrapped("kept for one request", 0.6)
-    'kept for\\none request'
+    >>> wrapped("tokens for the same sentences (English = 1)", 0.9)
+    'tokens for the same\\nsentences (English = 1)'
     """
     lines = words.split("\n")
-    width = max(6, int(max(map(len, lines)) * share))
+    longest = max(map(len, lines))
+    even = math.ceil(longest / math.ceil(1 / share)) + 2
+    width = max(6, min(int(longest * share), even))
     filled = [
         textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
         for line in lines
@@ -73,23 +74,23 @@ def _wrap(text: Text, room: float, side: int = 0) -> None:
         text.set_text(wrapped(words, room / size))
 
 
-def _wrap_rows(fig: Figure, axis: Axis) -> None:
-    """Wrap the names of rows; numbers are left alone."""
+def _wrap_rows(fig: Figure, axis: Axis) -> bool:
+    """Wrap the names of rows; numbers are left alone. Say whether any was."""
     labels = [label for label in axis.get_ticklabels() if label.get_text()]
     if not labels or all(NUMBER.match(label.get_text()) for label in labels):
-        return
+        return False
     room = LABEL_SHARE * fig.bbox.width
     if max(_size(label)[0] for label in labels) <= room:
-        return
+        return False
     for label in labels:
         _wrap(label, room)
     axis.set_ticks(axis.get_ticklocs(), [x.get_text() for x in axis.get_ticklabels()])
+    return True
 
 
 def _thin(fig: Figure, axis: Axis, side: int) -> None:
     """Leave out every second label while neighbours touch; names are set aslant."""
     for _ in range(3):
-        fig.draw_without_rendering()
         shown = [x for x in axis.get_ticklabels() if x.get_text() and x.get_visible()]
         if not _touch(shown, side):
             return
@@ -101,6 +102,7 @@ def _thin(fig: Figure, axis: Axis, side: int) -> None:
         named = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
         kept = [(at, x.get_text()) for at, x in named if x.get_text()][::2]
         axis.set_ticks(*zip(*kept, strict=True))
+        fig.draw_without_rendering()
 
 
 def _touch(labels: list[Text], side: int) -> bool:
@@ -109,7 +111,7 @@ def _touch(labels: list[Text], side: int) -> bool:
         return False  # aslant: their boxes overlap and they do not
     boxes = [label.get_window_extent() for label in labels]
     spans = sorted((b.x0, b.x1) if side == 0 else (b.y0, b.y1) for b in boxes)
-    gap = GAP_PX if side == 0 else -GAP_PX
+    gap = GAP_PT if side == 0 else -GAP_PT
     return any(a[1] + gap > b[0] for a, b in pairwise(spans))
 
 

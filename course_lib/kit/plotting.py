@@ -77,6 +77,7 @@ __all__ = [
 PAGE_PX, PHONE_PX = 700, 350  # what a page gives a figure, on a desk and on a phone
 SMALLEST_PHONE_PX = 9.0
 NARROW_BELOW_PX = 600
+POINTS = 72  # an inch, in the unit of matplotlib's SVG
 MOST_MARKS = 500  # beyond, the marks of one artist are drawn as pixels
 DATA = "data:image/svg+xml;base64,"
 
@@ -160,9 +161,11 @@ def show(
         )
     prefix = "p" + hashlib.sha256(f"{name} {alt}".encode()).hexdigest()[:7]
     _check_text(fig)
+    fig.set_dpi(POINTS)
     wide = _svg(fig, f"{prefix}w", alt, "wide")
     if isinstance(narrow, Figure):
         phone = narrow
+        phone.set_dpi(POINTS)
     else:
         phone = fig
         make_narrow(fig, narrow)

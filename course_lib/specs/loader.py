@@ -1,9 +1,10 @@
 """Loads published models by name, from one YAML file each in `models/`.
 
-A file holds three things: `config`, the fields of the model's Hugging Face config.json
+A file holds four things: `config`, the fields of the model's Hugging Face config.json
 which say what it is (those on training, tokens and storage are left out); `published`,
-the totals its authors state; and `sources`, which say where each of these was read, and
-when. The config takes the same way as any other: `spec_from_hf_config`.
+the totals its authors state; `release`, what it is called and when it came out; and
+`sources`, which say where each of these was read, and when. The config takes the same
+way as any other: `spec_from_hf_config`.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from typing import Any
 import yaml
 
 from course_lib.specs.from_hf import spec_from_hf_config
-from course_lib.specs.provenance import Published, Source
+from course_lib.specs.provenance import Published, Release, Source
 from course_lib.specs.records import ModelSpec
 
 MODELS = Path(__file__).parent / "models"
@@ -50,8 +51,23 @@ def load_spec(name: str) -> ModelSpec:
     )
 
 
+@cache
+def load_release(name: str) -> Release:
+    """Return what a published model is called, and when it came out.
+
+    It is no part of the spec: a model stays the same under another name.
+
+    >>> load_release("llama-3-8b").date
+    '2024-04-18'
+    """
+    fields = read_entry(name)["release"]
+    return Release(**{**fields, "checked": str(fields["checked"])})
+
+
 def read_entry(name: str) -> dict[str, Any]:
-    """Return a model's file as it stands: `config`, `published` and `sources`."""
+    """Return a model's file as it stands: `config`, `published`, `release`,
+    `sources`.
+    """
     if name not in list_specs():
         near = get_close_matches(str(name), list_specs(), n=3, cutoff=0.3)
         raise ValueError(

@@ -37,3 +37,32 @@ class Source:
     citation: str
     url: str
     checked: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What a model is called, the series it belongs to, and when it came out.
+
+    `date` is a day, a month, or None where it was found in nothing that its authors
+    publish; `dates` says of what: the "release" of the weights, or the "report".
+    """
+
+    name: str
+    series: str
+    date: str | None
+    dates: Literal["release", "report"] | None = None
+    citation: str | None = None
+    url: str | None = None
+    checked: str
+
+    def __post_init__(self) -> None:
+        if self.date is not None and None in (self.dates, self.citation, self.url):
+            raise ValueError(
+                f"date={self.date!r} of {self.name}: what it dates, a citation and an "
+                "address are wanted"
+            )
+
+    @property
+    def year(self) -> str | None:
+        """The year, as four digits."""
+        return None if self.date is None else self.date[:4]

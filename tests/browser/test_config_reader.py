@@ -137,7 +137,7 @@ def test_without_a_script_the_formula_and_worked_values_stand(chromium):
 
 
 def test_the_reader_stands_on_chapter_1_too(browse):
-    opened = browse("book/01_prototypes.html")
+    opened = browse("book/01_families_and_blocks.html")
     assert "8,030,261,248 parameters" in says(opened)
     assert opened.problems() == {}
     opened.close()

@@ -20,7 +20,7 @@ class Visit:
     """A tab on one page of the site. Requests to anywhere else are recorded and blocked."""
 
     def __init__(self, browser, base: str, page: str, scheme: str):
-        self.seen, self.base, self.loading = Seen(), base, set()
+        self.seen, self.base, self.page, self.loading = Seen(), base, page, set()
         self.context = browser.new_context(
             color_scheme=scheme, viewport={"width": DESK, "height": 900}, reduced_motion="reduce"
         )

@@ -27,6 +27,21 @@ def files() -> tuple[Path, ...]:
     return tuple(sorted(path for path in named if not BUILT & {*path.parts} and (ROOT / path).is_file()))
 
 
+@cache
+def commit() -> str:
+    """Return the commit's hash, by which a sample is chosen; "" outside a git checkout."""
+    command = ["git", "rev-parse", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+@cache
+def before(path: str) -> str | None:
+    """Return a file as the last commit but one has it, or None where there is none."""
+    command = ["git", "show", f"HEAD~1:{path}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return run.stdout if run.returncode == 0 else None
+
+
 def matching(pattern: str) -> list[Path]:
     """Return the files whose whole path matches a regular expression."""
     return [path for path in files() if re.fullmatch(pattern, path.as_posix())]

@@ -29,12 +29,6 @@ FAMILIES += "|Mistral|Mixtral|OLMo|PaLM|Phi|Qwen"
 FAMILY = rf"\b(?:{FAMILIES}) {NUMBER}(?:(?:,| and| to) {NUMBER})*"
 SETTING = rf"\b(?:batch {NUMBER}|\w+ = {NUMBER}K?|95 %|\d+-bit)"
 ALLOWED = [r"\{measured\}`[^`]*`", r"`[^`]*`", PLACES, SETTING, FAMILY, SIZE, NAMED, YEAR]
-# Reasons written before this rule, each an id of book/claims. No id is added; the list ends empty.
-OLD = """
-    trillions-of-params decoder-scales-best bert-mlm-bidirectional gpt2-zero-few gpt3-few-shot
-    instructgpt-needed t5-cheaper-decoder t5-text-to-text
-"""
-STILL_TYPED = set(OLD.split())
 
 
 def typed(entry: dict) -> list[str]:
@@ -54,12 +48,7 @@ def typed(entry: dict) -> list[str]:
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=[claim["id"] for claim in CLAIMS])
 def test_a_reason_types_no_number(claim):
-    if claim["id"] not in STILL_TYPED:
-        assert typed(claim) == []
-
-
-def test_the_list_of_old_reasons_only_shrinks():
-    assert {claim["id"] for claim in CLAIMS} >= STILL_TYPED
+    assert typed(claim) == []
 
 
 def test_what_a_citation_says_stands_in_the_reason():

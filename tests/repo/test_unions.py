@@ -24,6 +24,13 @@ from course_lib.course.calculators.filled import filled
 from course_lib.course.calculators.symbolic import symbolic
 from course_lib.course.cli.describe import ffn_text, mixer_kind, mixer_text
 from course_lib.course.cli.kv import kv_facts
+from course_lib.course.gallery.attention import score_rows
+from course_lib.course.gallery.describe import describe
+from course_lib.course.gallery.ends import end_part
+from course_lib.course.gallery.feed_forward import ffn_part, network_text
+from course_lib.course.gallery.mixers import mixer_part_of
+from course_lib.course.gallery.norms import layout_row, norm_text
+from course_lib.course.gallery.recurrent import state_space_rows
 from course_lib.layers.positions.absolute import sinusoidal
 from course_lib.models.build import build_model
 from course_lib.models.layer_factory import (
@@ -126,6 +133,7 @@ def of_model(spec: ModelSpec) -> dict[str, Callable[[], object]]:
         "summary": lambda: summary.summary(spec, TOKENS),
         "symbolic": lambda: symbolic(spec),
         "kv_facts": lambda: kv_facts(spec, TOKENS, 2, 16),
+        "describe": lambda: describe(spec),
     }
 
 
@@ -148,6 +156,7 @@ def of_mixer(mixer: object) -> dict[str, Callable[[], object]]:
         "window_of": lambda: window_of(mixer),
         "is_causal": lambda: is_causal(mixer),
         "mixer_kind": lambda: mixer_kind(mixer),
+        "mixer_part_of": lambda: mixer_part_of(mixer, D, "mixer", ""),
         "mixer_text": lambda: mixer_text(mixer),
         **of_model(model(mixer)),
     }
@@ -161,6 +170,7 @@ def of_ffn(ffn: object) -> dict[str, Callable[[], object]]:
         "idle_params": lambda: feed_forward.idle_params(ffn, D),
         "ffn_weights_read": lambda: feed_forward.ffn_weights_read(ffn, D, 3),
         "ffn_text": lambda: ffn_text(ffn),
+        **({} if ffn is None else {"ffn_part": lambda: ffn_part(ffn, D)}),
         **{name: call for name, call in of_model(model(ffn=ffn)).items() if name not in OF_MIXERS_ALONE},
     }
 
@@ -292,11 +302,13 @@ SSM2 = SSMSpec(kind="mamba2", d_inner=10, state=3, conv=4, heads=5, head_dim=2, 
 OF_WORDS = {
     "head": (ModelSpec, [lambda word: head_weights(model(head=word, outputs=3))]),
     "head, params": (ModelSpec, [lambda word: head_params(model(head=word, outputs=3))]),
+    "head, rows": (ModelSpec, [lambda word: end_part(model(head=word, outputs=3))]),
     "kind of an FFN": (
         FFNSpec,
         [
             lambda word: dense.weights(replace(FFN, kind=word), D),
             lambda word: dense.vectors(replace(FFN, kind=word), D),
+            lambda word: network_text(replace(FFN, kind=word)),
         ],
     ),
     "kind of a state space": (
@@ -306,14 +318,27 @@ OF_WORDS = {
             lambda word: mixers.mixer_vectors(replace(SSM2, kind=word, dt_rank=2), D),
             lambda word: mixers.state_elements(replace(SSM2, kind=word, dt_rank=2), D),
             lambda word: mixer_kind(replace(SSM2, kind=word)),
+            lambda word: list(state_space_rows(replace(SSM2, kind=word))),
         ],
     ),
     "qk_norm": (
         AttentionSpec,
-        [lambda word: mixers.mixer_vectors(replace(MIXERS[AttentionSpec], qk_norm=word), D)],
+        [
+            lambda word: mixers.mixer_vectors(replace(MIXERS[AttentionSpec], qk_norm=word), D),
+            lambda word: list(score_rows(replace(MIXERS[AttentionSpec], qk_norm=word))),
+        ],
     ),
-    "norm_layout": (LayerSpec, [lambda word: block_norms(in_an_encoder(word))]),
-    "kind of a norm": (NormSpec, [lambda word: build_norm(D, replace(NORM, kind=word))]),
+    "norm_layout": (
+        LayerSpec,
+        [lambda word: block_norms(in_an_encoder(word)), lambda word: layout_row(in_an_encoder(word))],
+    ),
+    "kind of a norm": (
+        NormSpec,
+        [
+            lambda word: build_norm(D, replace(NORM, kind=word)),
+            lambda word: norm_text(replace(NORM, kind=word)),
+        ],
+    ),
     "sinusoidal": (EmbeddingSpec, [lambda word: sinusoidal(POSITIONS, 8, layout=word)]),
 }
 

@@ -49,6 +49,15 @@ def test_a_text_out_of_place_is_seen(x, y, anchor, fault):
     assert fault in found
 
 
+def test_a_box_out_of_place_is_seen():
+    pen = Pen()
+    pen.rect(5, 5, WIDTH - 10, 90, "b")
+    assert not Figure(panel(pen)).faults()
+    pen.rect(5, 5, 20, 96, "b")
+    (found,) = Figure(panel(pen)).faults()
+    assert "a box at (5, 5) leaves the drawing" in found
+
+
 def test_texts_one_line_apart_or_side_by_side_are_no_fault():
     pen = Pen()
     wide = text_width("keys", "T")

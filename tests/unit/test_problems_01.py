@@ -1,4 +1,4 @@
-"""The worked answers and the cost table of chapter 1, computed again; the page must print what comes out."""
+"""The worked answers and the cost table of chapter 1, computed again; its pages must print what comes out."""
 
 import math
 from dataclasses import replace
@@ -13,6 +13,7 @@ from course_lib.costs.mixers.attention import key_value_weights
 from course_lib.costs.mixers.dispatch import mixer_weights
 from course_lib.costs.params import param_count
 from course_lib.costs.shared_kv import shared_kv_cache_bytes, shared_kv_prefill_flops
+from course_lib.course.pictures.prompt_and_answer import FORMS
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, prefix
 from course_lib.models.blank_infilling import blank_out
 from course_lib.specs.from_hf import spec_from_hf_config
@@ -21,8 +22,8 @@ from course_lib.train.batches import masked_loss
 from course_lib.train.denoising import hide_spans
 from course_lib.train.objectives import causal_batch, masked_batch
 
-PAGE = Path(__file__).parents[2] / "book" / "01_prototypes.md"
-TEXT = PAGE.read_text(encoding="utf-8")
+PAGES = sorted((Path(__file__).parents[2] / "book").glob("01_*.md"))
+TEXT = "".join(page.read_text(encoding="utf-8") for page in PAGES)
 ANSWERS = "".join(part.split("\n:::")[0] for part in TEXT.split(":::{solution}")[1:])
 LAYERS, WIDTH, SOURCE, TARGET = 6, 64, 50, 13
 GPT2 = {"model_type": "gpt2", "n_embd": WIDTH, "n_head": 4, "n_layer": LAYERS, "vocab_size": 11}
@@ -62,6 +63,11 @@ def costs(spec, tokens: int, **source: int) -> tuple[float, float, float, float]
     return layer_weights(spec) / square, flops.linear / square, flops.attention / (4 * WIDTH), kept / WIDTH
 
 
+def cost_table() -> str:
+    blocks = TEXT.split("(proto-costs-table)=")[1].split("\n\n")
+    return next(block for block in blocks if block.startswith("| |"))
+
+
 def test_the_cost_table():
     s, t, both, n = SOURCE, TARGET, SOURCE + TARGET, LAYERS
     sizes = {"intermediate_size": 4 * WIDTH, "max_position_embeddings": 128, "vocab_size": 11}
@@ -72,12 +78,40 @@ def test_the_cost_table():
     pair = spec_from_hf_config(T5 | {"num_layers": n // 2, "vocab_size": 11})
     assert costs(pair, t, source_tokens=s) == (14, 14 * both, n * opened / 2, n * both)
     assert reads(prefix(s), both) == opened
-    table = TEXT.split("(proto-costs-table)=")[1].split("\n\n")[2]
+    table = cost_table()
     cells = ("$12 L d^2$", "$14 L d^2$", "$24 L d^2 s$", "$24 L d^2 (s + t)$", "$14 L d^2 (s + t)$")
     cells += ("$L s^2$", "$L (s + t)(s + t + 1)/2$", r"$L \bigl(s^2 + st + t(t + 1)/2\bigr)$")
     cells += (r"$\tfrac{L}{2} \bigl(s^2 + st + t(t + 1)/2\bigr)$", r"$2 L d\,(s + t)$", r"$L d\,(s + t)$")
     for cell in cells:
         assert f"| {cell} |" in table
+
+
+def test_the_cost_table_is_what_its_picture_draws():
+    s, t, n, square = SOURCE, TARGET, LAYERS, WIDTH**2
+    drawn = {name: [times * n + more for times, more in filter(None, terms)] for name, terms in FORMS.items()}
+    sizes = {"intermediate_size": 4 * WIDTH, "max_position_embeddings": 128, "vocab_size": 11}
+    halves = {"num_layers": n // 2, "vocab_size": 11}
+    bert = costs(spec_from_hf_config(BERT | sizes), s)
+    assert drawn["Encoder"] == [bert[0] * n, bert[1] * n / (2 * s), bert[3]]
+    for name, spec, source in (
+        ("Decoder, PrefixLM", spec_from_hf_config(GPT2 | {"n_positions": 128}), {}),
+        (
+            "Encoder-decoder",
+            spec_from_hf_config(T5 | halves),
+            {"source_tokens": s},
+        ),
+    ):
+        weights, linear, _, kept = costs(spec, t if source else s + t, **source)
+        whole, prompt, answer, cached = drawn[name]
+        assert (whole, prompt * s + answer * t, cached * (s + t)) == (weights * n, linear * n / 2, kept)
+    spec = replace(spec_from_hf_config(GPT2 | {"n_positions": 128}), head="none")
+    whole, prompt, answer, cached = drawn["Causal encoder-decoder"]
+    every = shared_kv_prefill_flops(spec, s, skip_upper=False).linear
+    last = shared_kv_prefill_flops(spec, 1).linear
+    stopped = shared_kv_prefill_flops(spec, s + 1).linear
+    assert every == 2 * s * answer * square == 2 * s * whole * square
+    assert stopped == last + 2 * s * prompt * square
+    assert shared_kv_cache_bytes(spec, batch=1, tokens=s, bytes_per_element=1) == cached * WIDTH * s
 
 
 def test_the_cost_table_from_half_the_depth():
@@ -96,7 +130,7 @@ def test_the_cost_table_from_half_the_depth():
     assert whole.attention / (4 * WIDTH) - prompt_above == lower + n // 2 * (s * t + reads(CAUSAL, t))
     kept = shared_kv_cache_bytes(spec, batch=1, tokens=s + t, bytes_per_element=1)
     assert kept == 2 * (n // 2 + 1) * WIDTH * (s + t)
-    table = TEXT.split("(proto-costs-table)=")[1].split("\n\n")[2]
+    table = cost_table()
     assert r"| $11 L d^2 + 2 d^2$ | $\bigl(12 L + 4\bigr) d^2 s + (22 L + 4) d^2 t$ |" in table
     assert r"| $2 (\tfrac{L}{2} + 1) d\,(s + t)$ |" in table
 

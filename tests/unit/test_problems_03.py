@@ -106,7 +106,9 @@ def test_how_many_users_on_one_gpu():
     fit = [max_concurrency(QWEN, H100, context=32 * K, bytes_per_weight=width) for width in (1, 2)]
     assert fit == [50, 3] and 16 < 50 / 3 < 17
     rooms = [72 - weight_bytes(QWEN, width) / GB for width in (1, 2)]
-    printed("kv-try-hybrid-fit", f"{rooms[0]:.2f}$ GB: 50", f"{rooms[1]:.2f} GB: 3 requests", "more than sixteen")
+    printed(
+        "kv-try-hybrid-fit", f"{rooms[0]:.2f}$ GB: 50", f"{rooms[1]:.2f} GB: 3 requests", "more than sixteen"
+    )
     keys, held = LINE.bytes_per_token * 32 * K / 1e6, LINE.at(32 * K) / 1e6
     printed("kv-try-hybrid-fit", f"{keys:.0f}$ MB", f"{held:.0f} MB")
 

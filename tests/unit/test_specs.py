@@ -9,7 +9,8 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from course_lib.specs import list_specs, load_spec, spec_from_hf_config
-from course_lib.specs.loader import read_entry
+from course_lib.specs.loader import load_release, read_entry
+from course_lib.specs.provenance import Release
 from course_lib.specs.records import AttentionSpec, MoESpec, SSMSpec
 
 NAMED_IN_THE_GUIDE = {
@@ -55,7 +56,7 @@ def test_the_list_holds_every_model_the_guide_names_and_is_sorted():
 @pytest.mark.parametrize("name", list_specs())
 def test_every_figure_has_a_source_and_a_date(name):
     spec, entry = load_spec(name), read_entry(name)
-    assert set(entry) == {"config", "published", "sources"}
+    assert set(entry) == {"config", "published", "release", "sources"}
     covered = {figure for source in spec.sources for figure in source.covers}
     stated = {f"published.{key}" for key in ("total", "active") if getattr(spec.published, key) is not None}
     assert {"config"} | stated <= covered
@@ -168,3 +169,26 @@ def test_a_config_may_be_a_path(tmp_path):
     path.write_text(json.dumps(read_entry("olmoe-1b-7b")["config"]), encoding="utf-8")
     from_path, from_text = spec_from_hf_config(path), spec_from_hf_config(str(path))
     assert from_path == from_text == spec_from_hf_config(read_entry("olmoe-1b-7b")["config"])
+
+
+@pytest.mark.parametrize("name", list_specs())
+def test_a_published_model_has_a_name_a_series_and_a_date_with_its_source(name):
+    """A day or a month; of a report on arXiv the month in its number; or none, where none was found."""
+    release = load_release(name)
+    assert release.name and release.series
+    assert release.date is None or re.fullmatch(r"20[12]\d-(0[1-9]|1[0-2])(-\d\d)?", release.date)
+    if number := re.search(r"arxiv\.org/abs/(\d\d)(\d\d)\.", release.url or ""):
+        assert release.date == "20{}-{}".format(*number.groups()) and release.dates == "report"
+
+
+def test_names_of_published_models_are_their_own_and_few_have_no_date():
+    releases = [load_release(name) for name in list_specs()]
+    assert len({release.name for release in releases}) == len(releases)
+    assert [release.name for release in releases if release.date is None] == [
+        "Command R", "all-MiniLM-L6-v2", "Mistral 7B v0.3", "Mixtral 8x22B", "OPUS-MT en-de"
+    ]  # fmt: skip
+
+
+def test_a_date_without_its_source_is_refused():
+    with pytest.raises(ValueError, match="date='2024-01' of x: what it dates"):
+        Release(name="x", series="x", date="2024-01", checked="2026-11-30")

@@ -171,7 +171,9 @@ OBJECTIVE = Calculator(
             Series(f"j_{number}", name)
             for number, name in zip(NUMBERS, CANDIDATES, strict=True)
         ),
-        caption="J of each candidate against the price of a wrong answer",
+        caption="J of each candidate divided by the first one's, against the price of "
+        "a wrong answer",
+        over="j_1",
     ),
     findings=(
         Finding(text="No candidate answers within {limit}.", a="fastest", b="limit"),

@@ -106,6 +106,9 @@ class Choice:
 class Plot:
     """The answer against the input that matters, from `low` to `high` of it, both axes
     by powers.
+
+    With `over`, the name of one of the series' lines, each is drawn divided by that
+    one, on a plain axis: curves that are nearly equal then show where they cross.
     """
 
     x: str
@@ -114,6 +117,7 @@ class Plot:
     series: tuple[Series, ...]
     caption: str
     crossing: Crossing | None = None
+    over: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

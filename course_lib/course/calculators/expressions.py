@@ -22,6 +22,9 @@ from course_lib.course.calculators.vocabulary import (
     text,
 )
 
+FORMATS = {"f'g'": "general", "f','": "grouped"}
+"""The formats of an f-string, and what the page does each by."""
+
 
 def expression(node: ast.expr) -> str:
     """Return a Python expression as JavaScript.
@@ -147,8 +150,8 @@ def _fstring(node: ast.JoinedStr) -> str:
             continue
         how = {-1: "text", ord("s"): "text", ord("r"): "repr"}.get(part.conversion)
         if part.format_spec is not None:
-            how = "general" if part.conversion == -1 else None
-            if ast.unparse(part.format_spec) != "f'g'":
+            how = FORMATS.get(ast.unparse(part.format_spec))
+            if part.conversion != -1:
                 how = None
         if how is None:
             raise refused(part)
@@ -187,6 +190,17 @@ def shape(target: ast.expr) -> str:
     if isinstance(target, ast.Name):
         return "0"
     raise refused(target)
+
+
+def _subscript(node: ast.Subscript) -> str:
+    """Return an item, or a stretch of a sequence without a step."""
+    if not isinstance(node.slice, ast.Slice):
+        return f"py.item({expression(node.value)}, {expression(node.slice)})"
+    if node.slice.step is not None:
+        raise refused_as("The step of a slice", node)
+    ends = node.slice.lower, node.slice.upper
+    first, last = ("null" if end is None else expression(end) for end in ends)
+    return f"py.slice({expression(node.value)}, {first}, {last})"
 
 
 def _loop(node: ast.GeneratorExp | ast.ListComp | ast.DictComp, body: str) -> str:
@@ -243,9 +257,7 @@ _EXPRESSIONS = {
     ast.List: _list,
     ast.ListComp: lambda node: f"py.list({_loop(node, expression(node.elt))})",
     ast.Name: lambda node: name(node.id),
-    ast.Subscript: lambda node: (
-        f"py.item({expression(node.value)}, {expression(node.slice)})"
-    ),
+    ast.Subscript: _subscript,
     ast.Tuple: _tuple,
     ast.UnaryOp: _unary,
 }

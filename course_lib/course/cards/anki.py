@@ -14,6 +14,7 @@ from pathlib import Path
 
 import genanki
 
+from course_lib.course.cards.pages import page_of
 from course_lib.course.cards.schema import Card
 from course_lib.course.cards.sheets import sheets, to_html
 
@@ -43,7 +44,7 @@ def write_anki(
         timestamp: seconds since 1970, kept as the time of the notes; now, if None. Anki
             updates a note only from a package that is newer.
     Raises:
-        ValueError as `variants`; OSError if the file cannot be written.
+        ValueError as `variants` and `page_of`; OSError if the file cannot be written.
     """
     model = genanki.Model(
         number("model"),
@@ -58,7 +59,8 @@ def write_anki(
     ):
         deck = genanki.Deck(number(f"deck/{chapter}"), f"{NAME}::{chapter}")
         for sheet in group:
-            read = f"book/{chapter}.md#{sheet.card.section}"
+            section = sheet.card.section
+            read = f"{page_of(root, chapter, section)}#{section}"
             content = [sheet.id, to_html(sheet.question), to_html(sheet.answer), read]
             tags = [chapter, sheet.card.kind, *sheet.card.topics]
             deck.add_note(genanki.Note(model, content, guid=guid(sheet.id), tags=tags))

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from course_lib.course.cli import cards, chat, doctor, fit, kv, lab, quiz, spec
+from course_lib.course.cli import cards, chat, doctor, draw, fit, kv, lab, quiz, spec
 from course_lib.course.cli.console import plainly, say
 
 EXIT_CODES = (
@@ -56,6 +56,7 @@ for name, command in (
     ("kv", kv.kv),
     ("spec", spec.spec),
     ("fit", fit.fit),
+    ("draw", draw.draw),
     ("doctor", doctor.doctor),
     ("chat", chat.chat),
 ):

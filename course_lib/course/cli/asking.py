@@ -10,12 +10,14 @@ import textwrap
 from collections.abc import Callable
 from typing import TextIO
 
+from course_lib.course.cards.pages import page_of
 from course_lib.course.cards.plain import plain
 from course_lib.course.cards.quiz import shown_order
 from course_lib.course.cards.schedule import AGAIN, EASY, GOOD, HARD
 from course_lib.course.cards.schema import Card, Choice, Computed, Match, Order, Predict
 from course_lib.course.cards.units import read_number
 from course_lib.course.cards.variants import Variant
+from course_lib.course.cli.decks import ROOT
 
 WIDTH = 88
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -217,4 +219,5 @@ def _told(card: Card, variant: Variant, right: bool, screen: Screen) -> bool:
 
 
 def _point(card: Card, section: str, screen: Screen) -> None:
-    screen.say(f"Read: book/{card.chapter}.md, section {section}.")
+    page = page_of(ROOT, card.chapter, section)
+    screen.say(f"Read: {page}, section {section}.")

@@ -1,5 +1,5 @@
 """Who runs when: static batching, continuous batching and chunked prefill on the same
-three requests, with two places.
+three requests, with two batch slots.
 
 A prompt token takes one unit of time, a decode step one unit for all that take part; a
 chunk of the prompt of two tokens takes two, and the others' step rides along.
@@ -9,7 +9,7 @@ from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.marks import legend
 from course_lib.kit.diagrams.pen import Pen
 
-# place, request, kind, from, to: A has 2 tokens in and 9 out, B 2 and 3, C 6 and 4
+# slot, request, kind, from, to: A has 2 tokens in and 9 out, B 2 and 3, C 6 and 4
 STATIC = (
     (0, "A", "prefill", 0, 2),
     (0, "A", "waits", 2, 4),
@@ -57,14 +57,14 @@ def draw() -> Figure:
     ):
         y = _timeline(pen, y, title, pieces)
     entries = [("k attn", "prefill"), ("b attn", "decode, one token a cell")]
-    entries += [("g", "waits"), ("e", "place is empty")]
+    entries += [("g", "waits"), ("e", "slot is empty")]
     y += legend(pen, LEFT, y + 2, entries) + 6
     static, continuous = (max(p[4] for p in s) for s in (STATIC, CONTINUOUS))
     return Figure(
         Panel(
             "Three schedulers",
             f"Static batching ends at {static}, since C waits until A is done. "
-            f"Continuous batching ends at {continuous}: C takes B's place, and A waits "
+            f"Continuous batching ends at {continuous}: C takes B's slot, and A waits "
             "while C is prefilled. With chunks A goes on writing, and all end at 15.",
             pen,
             y,

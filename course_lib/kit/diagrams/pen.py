@@ -62,6 +62,7 @@ class Pen:
         self.under: list[str] = []
         self.over: list[str] = []
         self.texts: list[Text] = []
+        self.boxes: list[tuple[float, float, float, float]] = []
 
     def rect(
         self,
@@ -74,6 +75,7 @@ class Pen:
         under: bool = False,
     ) -> None:
         """A rectangle with corners of radius `r`."""
+        self.boxes.append((x, y, x + w, y + h))
         corner = f' rx="{number(r)}"' if r else ""
         self._put(
             f'<rect x="{number(x)}" y="{number(y)}" width="{number(w)}" '
@@ -125,6 +127,10 @@ class Pen:
             text._replace(left=text.left + dx, right=text.right + dx, y=text.y + dy)
             for text in other.texts
         ]
+        self.boxes += [
+            (left + dx, top + dy, right + dx, low + dy)
+            for left, top, right, low in other.boxes
+        ]
 
     def body(self) -> str:
         """All elements, in the order of painting."""
@@ -168,7 +174,12 @@ def text_width(words: str, cls: str = "") -> float:
 
 
 def faults(pen: Pen, height: float) -> Iterator[str]:
-    """What a reader would see wrong: text outside the drawing, or on other text."""
+    """What a reader would see wrong: text outside the drawing or on other text, boxes
+    outside the drawing.
+    """
+    for left, top, right, low in pen.boxes:
+        if min(left, top) < -0.5 or right > pen.width + 0.5 or low > height + 0.5:
+            yield f"a box at ({left:.0f}, {top:.0f}) leaves the drawing"
     for text in pen.texts:
         if text.left < -0.5 or text.right > pen.width + 0.5:
             yield f"{text.words!r} leaves the drawing at its side"

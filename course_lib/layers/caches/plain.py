@@ -6,6 +6,10 @@ and nothing added, so that they can be read first. Tests equate the two.
 
 Symbols: d model width, h query heads, g KV heads, s cached tokens, k key width, v value
 width, W window.
+
+Terms:
+    plain KV cache: two lists, of keys and of values, to which each token appends ->
+        attend_one_token
 """
 
 from torch import Tensor, stack

@@ -1,0 +1,89 @@
+"""Mixers with a state (Mamba, Mamba-2, RWKV, gated DeltaNet) as rows."""
+
+from collections.abc import Iterator
+
+from course_lib.costs.mixers.dispatch import mixer_params, state_elements
+from course_lib.course.gallery.attention import BYTES
+from course_lib.course.gallery.rows import Amount, Part, Row, plural
+from course_lib.specs.records import GatedDeltaNetSpec, Mixer, RWKVSpec, SSMSpec
+from course_lib.specs.unions import of_word
+
+KINDS = {
+    "mamba1": "Mamba (selective state space)",
+    "mamba2": "Mamba-2 (state-space duality)",
+}
+STATE_BYTES = 4  # of an accumulator, which is kept in float32
+
+
+def state_part(
+    mixer: Mixer, width: int, key: str, rows: tuple[Row, ...], shape: str
+) -> Part:
+    """A mixer that keeps a state of one size, however long the text."""
+    accumulators, inputs = state_elements(mixer, width)
+    kept = accumulators * STATE_BYTES + inputs * BYTES
+    amounts = (
+        Amount("params", "Parameters", mixer_params(mixer, width), "parameters"),
+        Amount("kept", "Keeps", kept, "bytes per sequence"),
+    )
+    return Part(key, "state", rows, amounts, shape, mixer)
+
+
+def state_space_part(ssm: SSMSpec, width: int, key: str, elsewhere: str) -> Part:
+    """A selective state space."""
+    shape = f"x t×{ssm.d_inner:,}  state {ssm.d_inner:,}×{ssm.state}"
+    return state_part(ssm, width, key, tuple(state_space_rows(ssm)), shape)
+
+
+def state_space_rows(ssm: SSMSpec) -> Iterator[Row]:
+    """The facts of Mamba or Mamba-2, the kind first."""
+    yield Row("kind", "Token mixer", of_word("kind", ssm.kind, KINDS))
+    yield Row("inner", "Inner width", f"inner width {ssm.d_inner:,}")
+    yield Row("state", "State", f"state of {ssm.state} a channel")
+    if ssm.heads is not None:
+        yield Row("heads", "Heads", f"{plural(ssm.heads, 'head')} of {ssm.head_dim}")
+    if ssm.groups is not None:
+        yield Row("groups", "Groups", f"B and C in {plural(ssm.groups, 'group')}")
+    if ssm.dt_rank is not None:
+        yield Row(
+            "dt_rank", "Rank of the step size", f"step size of rank {ssm.dt_rank}"
+        )
+    plain = "" if ssm.conv_bias else ", no bias"
+    yield Row("conv", "Convolution", f"short convolution over {ssm.conv}{plain}")
+    if ssm.inner_norm:
+        yield Row("inner_norm", "Inner norms", "RMSNorm on step size, B and C")
+    if ssm.bias:
+        yield Row("bias", "Biases", "biases: input, output")
+
+
+def rwkv_part(rwkv: RWKVSpec, width: int, key: str, elsewhere: str) -> Part:
+    """RWKV-4's time mixing."""
+    rows = (
+        Row("kind", "Token mixer", "RWKV-4 time mixing"),
+        Row("inner", "Inner width", f"inner width {rwkv.width:,}, a decay a channel"),
+    )
+    return state_part(rwkv, width, key, rows, f"r, k, v t×{rwkv.width:,}")
+
+
+def delta_rule_part(
+    delta: GatedDeltaNetSpec, width: int, key: str, elsewhere: str
+) -> Part:
+    """Gated DeltaNet."""
+    rows = (
+        Row("kind", "Token mixer", "Gated DeltaNet (linear attention)"),
+        Row(
+            "heads",
+            "Value heads",
+            f"{plural(delta.value_heads, 'value head')} of {delta.value_dim}",
+        ),
+        Row(
+            "key_heads",
+            "Key heads",
+            f"{plural(delta.key_heads, 'query/key head')} of {delta.key_dim}",
+        ),
+        Row(
+            "state", "State", f"state {delta.key_dim} × {delta.value_dim} a value head"
+        ),
+        Row("conv", "Convolution", f"short convolution over {delta.conv}"),
+    )
+    shape = f"state {delta.value_heads}×{delta.key_dim}×{delta.value_dim}"
+    return state_part(delta, width, key, rows, shape)
