@@ -60,7 +60,7 @@ experiment = Experiment(
         "4 blocks": small_llama(64, layers=4, heads=4, ffn=128, vocab=7),
         "1 block": small_llama(128, layers=1, heads=4, ffn=256, vocab=7),
     },
-    seeds=range(5),
+    seeds=range(8),
     updates=(750, 1500),
     lr=3e-3,
 )

@@ -136,7 +136,7 @@ experiment = Experiment(
             BothSides, task("any share masked", masked_batch, **below)
         ),
     },
-    seeds=range(5),
+    seeds=range(8),
     updates=(400, 800),
     lr=5e-3,
 )

@@ -144,7 +144,7 @@ experiment = Experiment(
         "causal": spec(168),
         "masked": Variant(encoder(156), task=masked_letters),
     },
-    seeds=range(5),
+    seeds=range(8),
     updates=(200, 400),
     keep=("causal", "masked"),
 )

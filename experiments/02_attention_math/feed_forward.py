@@ -37,5 +37,5 @@ experiment = Experiment(
     asks="What does the feed-forward network add, at equal parameters?",
     task=stdlib_task(),
     variants={"with FFN": STANDARD, "attention alone": attention_alone},
-    seeds=range(5),
+    seeds=range(8),
 )

@@ -9,16 +9,23 @@ import re
 
 import pytest
 
-from course_lib.kit.runs import RESULTS, load_run
+from course_lib.course.recorded import read_records
+from course_lib.evaluate.seed_sets import sets_of
+from course_lib.kit.runs import RESULTS, load_run, other_seeds
 from course_lib.train.experiment import Experiment
 from course_lib.train.recording import declared, experiment_files, load_experiment
 
-from .repository import ROOT, code_cells, files, notebooks, source
+from .repository import ROOT, code_cells, data, files, matching, notebooks, source, text
 
 NAMES = [file.stem for file in experiment_files()]
 TRAINED = [name for name in NAMES if isinstance(load_experiment(name), Experiment)]
 LARGEST_WEIGHTS = 450_000
 SEEDS, MINUTES, CHAPTER_MINUTES = 5, 5, 90
+# Comparisons that other seeds did not repeat, each said where it is printed.
+NOT_REPEATED = {
+    ("heads", "1 head minus 4 heads"),
+    ("objectives", "'continues': masked minus causal"),
+}
 
 each_name = pytest.mark.parametrize("name", NAMES)
 each_trained = pytest.mark.parametrize("name", TRAINED)
@@ -67,6 +74,39 @@ def test_every_variant_has_five_seeds_or_more_the_same_as_the_base_at_two_budget
             assert len(seeds) >= SEEDS and seeds == set(run.losses(run.base, updates))
         for rate in (0.5, 2.0):
             assert run.losses(variant, run.budgets[0], rate=rate)
+
+
+@each_trained
+def test_two_other_sets_of_seeds_were_run_at_the_first_budget(name):
+    run, others = load_run(name), other_seeds(name)
+    seen = [set(one.losses(run.base, run.budgets[0])) for one in (run, *others)]
+    assert len(others) >= 2 and all(len(seeds) >= SEEDS for seeds in seen)
+    assert len(set.union(*seen)) == sum(map(len, seen))
+    stated = declared(name, load_experiment(name))["variants"]
+    for one in others:
+        assert one.facts["declared"]["variants"] == stated
+        for variant in run.variants:
+            assert set(one.losses(variant)) == set(one.losses(run.base))
+
+
+@each_trained
+def test_other_seeds_say_the_same_or_the_finding_is_listed(name):
+    found = {(name, each.compared) for each in sets_of(load_run(name)) if not each.held}
+    assert found == {entry for entry in NOT_REPEATED if entry[0] == name}
+
+
+def test_a_verdict_on_what_other_seeds_did_not_repeat_speaks_of_seeds():
+    names = {name for name, _ in NOT_REPEATED}
+    claims = [claim for path in matching(r"book/claims/\w+\.yml") for claim in data(path.as_posix())]
+    resting = [c for c in claims if names & {item.get("experiment") for item in c["evidence"]}]
+    assert resting and [c["id"] for c in resting if "seeds" not in c["reason"]] == []
+
+
+def test_every_experiment_stands_on_the_page_of_recorded_runs():
+    assert [record.name for record in read_records(ROOT)] == NAMES
+    assert {"```{recorded-runs-summary}", "```{recorded-runs}"} <= set(
+        text("book/recorded_runs.md").splitlines()
+    )
 
 
 @each_trained

@@ -61,8 +61,14 @@ experiment = Measurement(asks="How many?", measure=lambda: {"found": [1, 2]})
 '''
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Where single runs are kept: one that a test has made, the next reads."""
+    return tmp_path_factory.mktemp("runs")
+
+
 @pytest.fixture
-def house(tmp_path, monkeypatch):
+def house(tmp_path, runs, monkeypatch):
     """A repository with two experiments, and every folder the runs go to."""
     chapter = tmp_path / "experiments" / "07_toys"
     chapter.mkdir(parents=True)
@@ -74,7 +80,7 @@ def house(tmp_path, monkeypatch):
     monkeypatch.setattr(run_experiments, "results_folder", lambda: results)
     monkeypatch.setattr(rechecking, "RESULTS", results)
     monkeypatch.setattr(rechecking, "load_run", lambda name: load_run(name, results))
-    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("COURSE_RUNS", str(runs))
     recording.load_experiment.cache_clear()
     yield tmp_path
     recording.load_experiment.cache_clear()
@@ -125,6 +131,16 @@ def test_what_was_finished_is_not_run_again_and_what_changed_is(house, monkeypat
         recording.load_experiment.cache_clear()
         with pytest.raises(pytest.fail.Exception, match="run again"):
             make(house)
+
+
+def test_a_variant_of_the_same_size_is_another_variant(house):
+    facts = make(house).facts["declared"]
+    file = house / "experiments" / "07_toys" / "counting.py"
+    file.write_text(TOY.replace("layers=1, heads=2", "layers=1, heads=4"))
+    recording.load_experiment.cache_clear()
+    other = recording.declared("counting", recording.load_experiment("counting"))
+    sizes = [stated["variants"]["one block"].pop("model") for stated in (facts, other)]
+    assert sizes[0] != sizes[1] and facts == other
 
 
 def test_kept_weights_score_the_record_and_the_first_updates_repeat(house):
