@@ -34,6 +34,17 @@ def legends_below(fig: Figure) -> float:
     return taken
 
 
+def fit_legends(fig: Figure) -> None:
+    """Give a legend that is wider than its figure fewer columns."""
+    fig.draw_without_rendering()
+    for legend in list(fig.legends):
+        box = legend.get_window_extent(fig.canvas.get_renderer())
+        if box.x0 < 0 or box.x1 > fig.bbox.width:
+            handles, labels = _entries(legend)
+            fig.legends.remove(legend)
+            _below(fig, handles, labels, legend.get_title().get_text(), _size(legend))
+
+
 def _entries(legend: Legend) -> tuple[list, list[str]]:
     """Return what a legend was made of; the axes' own artists where they are known."""
     fig, labels = (

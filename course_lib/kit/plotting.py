@@ -32,6 +32,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from course_lib.kit.narrow import NARROW_IN, make_narrow
+from course_lib.kit.narrow_legend import fit_legends
 from course_lib.kit.palette import (
     BLUE,
     CARD,
@@ -162,6 +163,7 @@ def show(
     prefix = "p" + hashlib.sha256(f"{name} {alt}".encode()).hexdigest()[:7]
     _check_text(fig)
     fig.set_dpi(POINTS)
+    fit_legends(fig)
     wide = _svg(fig, f"{prefix}w", alt, "wide")
     if isinstance(narrow, Figure):
         phone = narrow

@@ -15,6 +15,7 @@ from matplotlib.text import Text
 
 from course_lib.kit import palette, plotting
 from course_lib.kit.narrow import NARROW_IN, make_narrow, panels
+from course_lib.kit.narrow_legend import fit_legends
 
 ALT = 'Bytes against tokens: a line, "straight" & rising.'
 SHEET = Path(__file__).parents[2] / "book" / "_static" / "plots.css"
@@ -252,6 +253,18 @@ def test_long_words_are_wrapped_and_ticks_that_touch_are_thinned():
             assert box.x0 > -1 and box.x1 < width + 1, text.get_text()
     shown = [t.get_window_extent() for t in ax.get_xticklabels() if t.get_text()]
     assert len(shown) > 2 and all(a.x1 < b.x0 for a, b in itertools.pairwise(shown))
+
+
+def test_a_legend_wider_than_its_figure_gets_fewer_columns():
+    fig, ax = plt.subplots()
+    for k in range(4):
+        ax.plot([0, k], label=f"a label of many words, number {k}")
+    fig.legend(loc="outside lower center", ncols=4)
+    fit_legends(fig)
+    fig.draw_without_rendering()
+    (legend,) = fig.legends
+    assert [text.get_text()[-1] for text in legend.get_texts()] == list("0123")
+    assert 0 <= legend.get_window_extent().x0 and legend.get_window_extent().x1 <= fig.bbox.width
 
 
 def test_small_figures_keep_their_text_size():
