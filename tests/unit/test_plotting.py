@@ -264,7 +264,7 @@ def test_a_legend_wider_than_its_figure_gets_fewer_columns():
     fig.draw_without_rendering()
     (legend,) = fig.legends
     assert [text.get_text()[-1] for text in legend.get_texts()] == list("0123")
-    assert 0 <= legend.get_window_extent().x0 and legend.get_window_extent().x1 <= fig.bbox.width
+    assert legend.get_window_extent().x0 >= 0 and legend.get_window_extent().x1 <= fig.bbox.width
 
 
 def test_small_figures_keep_their_text_size():
