@@ -8,7 +8,7 @@ from .repository import ROOT, matching, text
 
 PAGES = [path.as_posix() for path in matching(r"book/\d\d_\w+\.md")]
 # Pages of which their authors turn the figures of their first form into numbered ones.
-WAITING = {"book/01_prototypes.md"}
+WAITING: set[str] = set()
 # Tables that stand without a number, by the first words of their head, and why.
 FREE = {"| symbol |": "letters of the page, to look up: a heading says what it is"}
 DIRECTIVE = re.compile(r"^(`{3,}|:{3,})\{(output|table)\}(.*)\n((?:.*\n)*?)\1$", re.M)
