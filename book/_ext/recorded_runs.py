@@ -32,9 +32,10 @@ def minutes(seconds: float) -> str:
     """Return CPU time as a person says it.
 
     >>> minutes(43.2), minutes(1015.7)
-    ('43 s', '17 min')
+    ('43\xa0s', '17\xa0min')
     """
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    text = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    return text.replace(" ", "\xa0")
 
 
 class RecordsDirective(CourseDirective):

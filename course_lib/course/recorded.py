@@ -73,7 +73,7 @@ class Record:
             return "not tried"
         sets = self.sets
         wrong = [f"{s.compared}: {s.verdict}" for s in sets if not s.held]
-        return "; ".join(wrong) or "held"
+        return "; ".join(wrong) or ", ".join(sorted({each.verdict for each in sets}))
 
     def rows(self) -> list[list[str]]:
         """One row a comparison: at both budgets with its own seeds, at the first with

@@ -100,6 +100,7 @@ def test_a_record_on_the_page_says_what_every_set_gave():
     assert one.startswith("+0.080") and other.startswith("+0.000") and verdict == "seen in 2 of 3"
     assert record.verdict() == "cut minus whole: seen in 2 of 3"
     assert Record("02_a", recorded(0.1), others[:1], ()).verdict() == "held"
+    assert Record("02_a", recorded(0.0), (recorded(0.0),), ()).verdict() == "seen in none"
     assert Record("02_a", recorded(0.1), (), ()).verdict() == "not tried"
     assert record.cpu_s == 120.0 and record.unit == "nats per byte"
 
@@ -145,4 +146,4 @@ def page():
 
 def test_anchors_and_cpu_time_are_said_as_a_person_would(page):
     assert page.anchor("kv_heads") == "run-kv-heads"
-    assert [page.minutes(s) for s in (43.2, 99.4, 1015.7)] == ["43 s", "99 s", "17 min"]
+    assert [page.minutes(s) for s in (43.2, 99.4, 1015.7)] == ["43\xa0s", "99\xa0s", "17\xa0min"]
