@@ -8,6 +8,7 @@ from matplotlib.legend import Legend
 from matplotlib.transforms import ScaledTranslation
 
 BELOW = "outside lower center"
+ABOVE = "outside upper center"  # where a label of the whole figure stands below
 
 
 def legends_below(fig: Figure) -> float:
@@ -75,7 +76,7 @@ def _below(fig: Figure, handles, labels, title: str, size: float) -> Legend:
         legend = fig.legend(
             handles,
             labels,
-            loc=BELOW,
+            loc=ABOVE if fig.get_supxlabel() else BELOW,
             ncols=columns,
             fontsize=size,
             title=title or None,

@@ -13,7 +13,9 @@ PAGES = sorted(
     if "{output}" in page.read_text(encoding="utf-8")
 )
 SMALLEST_PX = 9
+FIGURES = [page for page in PAGES if ":fig_" in (ROOT / page).with_suffix(".md").read_text(encoding="utf-8")]
 each_page = pytest.mark.parametrize("opened", PAGES, indirect=True)
+each_page_with_figures = pytest.mark.parametrize("opened", FIGURES, indirect=True)
 each_width = pytest.mark.parametrize("width", [DESK, PHONE])
 # Of each drawing that is shown: its words with size and box. Words set aslant have no box of their own.
 WORDS = """() => [...document.querySelectorAll('.plot-figure svg')].filter(e => e.clientWidth).map(svg => {
@@ -42,7 +44,7 @@ def overlap(a: list[float], b: list[float]) -> bool:
     return across > 1.5 and down > 3.5
 
 
-@each_page
+@each_page_with_figures
 @each_width
 def test_each_figure_shows_one_form_and_stays_inside_the_page(opened, width):
     found = figures(opened, width)
@@ -52,7 +54,7 @@ def test_each_figure_shows_one_form_and_stays_inside_the_page(opened, width):
     assert [f["name"] for f in found if f["box"][0] < 0 or f["box"][1] > width] == []
 
 
-@each_page
+@each_page_with_figures
 @each_width
 def test_no_word_is_small_or_outside_its_figure(opened, width):
     bad = []
@@ -66,7 +68,7 @@ def test_no_word_is_small_or_outside_its_figure(opened, width):
     assert bad == []
 
 
-@each_page
+@each_page_with_figures
 @each_width
 def test_no_word_lies_on_another(opened, width):
     bad = []
@@ -81,7 +83,7 @@ def test_no_word_lies_on_another(opened, width):
     assert bad == []
 
 
-@each_page
+@each_page_with_figures
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_figure_has_no_paper_of_its_own(opened, scheme):
     opened.show(scheme)
@@ -91,7 +93,7 @@ def test_a_figure_has_no_paper_of_its_own(opened, scheme):
     assert papers == ["rgba(0, 0, 0, 0)"]
 
 
-@each_page
+@each_page_with_figures
 def test_a_screen_reader_is_told_what_a_figure_shows(opened):
     told = opened.tab.eval_on_selector_all(
         ".plot-figure svg",
@@ -101,7 +103,7 @@ def test_a_screen_reader_is_told_what_a_figure_shows(opened):
     assert min(map(len, told)) > 40
 
 
-@each_page
+@each_page_with_figures
 def test_ids_in_figures_are_unique(opened):
     ids = opened.tab.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
     inside = opened.tab.eval_on_selector_all(".plot-figure [id]", "all => all.map(e => e.id)")
