@@ -15,7 +15,7 @@ static file when the build begins, and only pages with a calculator load it.
 from pathlib import Path
 
 from docutils import nodes
-from elements import element, html, table
+from elements import element, html, needs, table
 from sphinx.util.docutils import SphinxDirective
 
 from course_lib.course.calculators.choice import name_winner
@@ -173,21 +173,12 @@ def write_script(app, config):
     config.html_static_path.append(str(folder))
 
 
-def load_scripts(app, page, template, context, doctree):
-    """Let a page with a calculator load what calculators need."""
-    if doctree and any(
-        node["tag"] == "course-calculator" for node in doctree.findall(element)
-    ):
-        app.add_css_file("calculator.css")
-        for priority, name in enumerate(SCRIPTS, start=600):
-            app.add_js_file(name, loading_method="defer", priority=priority)
-
-
 def setup(app):
     """Register the directives, and what their pages load."""
     app.setup_extension("elements")
     app.add_directive("calculator", CalculatorDirective)
     app.add_directive("calculators", Calculators)
     app.connect("config-inited", write_script)
-    app.connect("html-page-context", load_scripts)
+    load = needs("course-calculator", ["calculator.css"], SCRIPTS, 600)
+    app.connect("html-page-context", load)
     return {"version": "1", "parallel_read_safe": True}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from calculators import SCRIPTS as CALCULATOR
 from docutils import nodes
-from elements import element, html, table
+from elements import html, needs, table
 from sphinx.util.docutils import SphinxDirective
 
 from course_lib.costs.summary import Summary, summary
@@ -112,22 +112,11 @@ def write_script(app, config):
     (folder / "calculator-config-data.js").write_text(script(), encoding="utf-8")
 
 
-def load_scripts(app, page, template, context, doctree):
-    """Let a page with the reader load what it needs, after what every calculator
-    needs.
-    """
-    if doctree and any(
-        node["tag"] == "course-config" for node in doctree.findall(element)
-    ):
-        app.add_css_file("calculator.css")
-        for priority, name in enumerate((*CALCULATOR, *SCRIPTS), start=600):
-            app.add_js_file(name, loading_method="defer", priority=priority)
-
-
 def setup(app):
     """Register the directive, and what its page loads."""
     app.setup_extension("calculators")
     app.add_directive("config-reader", ConfigReader)
     app.connect("config-inited", write_script)
-    app.connect("html-page-context", load_scripts)
+    load = needs("course-config", ["calculator.css"], (*CALCULATOR, *SCRIPTS), 600)
+    app.connect("html-page-context", load)
     return {"version": "1", "parallel_read_safe": True}

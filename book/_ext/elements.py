@@ -7,7 +7,7 @@ Children may be any docutils nodes, so links and citations inside are resolved a
 everywhere else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from docutils import nodes
 
@@ -68,6 +68,24 @@ def visit(translator, node):
 
 def depart(translator, node):
     translator.body.append(f"</{node['tag']}>")
+
+
+def needs(
+    tag: str, styles: Iterable[str], scripts: Iterable[str], first: int
+) -> Callable:
+    """Return what Sphinx calls for each page: one that holds an element of that tag
+    loads the styles, and the scripts in their order from priority `first` on.
+    """
+    styles, scripts = tuple(styles), tuple(scripts)
+
+    def load(app, page, template, context, doctree):
+        if doctree and any(node["tag"] == tag for node in doctree.findall(element)):
+            for name in styles:
+                app.add_css_file(name)
+            for priority, name in enumerate(scripts, start=first):
+                app.add_js_file(name, loading_method="defer", priority=priority)
+
+    return load
 
 
 def setup(app):

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from docutils import nodes
-from elements import element, html, table
+from elements import html, needs, table
 from sphinx.util.docutils import SphinxDirective
 
 from course_lib.costs.params import param_count
@@ -109,20 +109,11 @@ def write_script(app, config):
     config.html_static_path.append(str(folder))
 
 
-def load_scripts(app, page, template, context, doctree):
-    """Let a page with the model load its scripts and style."""
-    if doctree and any(
-        node["tag"] == "course-live-model" for node in doctree.findall(element)
-    ):
-        app.add_css_file("live/live.css")
-        for priority, name in enumerate(SCRIPTS, start=650):
-            app.add_js_file(name, loading_method="defer", priority=priority)
-
-
 def setup(app):
     """Register the directive, and what its page loads."""
     app.setup_extension("elements")
     app.add_directive("live-model", LiveModel)
     app.connect("config-inited", write_script)
-    app.connect("html-page-context", load_scripts)
+    load = needs("course-live-model", ["live/live.css"], SCRIPTS, 650)
+    app.connect("html-page-context", load)
     return {"version": "1", "parallel_read_safe": True}

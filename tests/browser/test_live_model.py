@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from course_lib.course.live_model.kept import LIMIT, WINDOW, next_bytes
+from course_lib.course.live_model.kept import LIMIT, WINDOW, live_model, next_bytes
 from course_lib.course.live_model.texts import FIRST, LONG, TEXTS
 from course_lib.kit.values import read_values
 
@@ -48,6 +49,18 @@ def said(opened) -> str:
     return opened.tab.locator("course-live-model .live-text").inner_text()
 
 
+@torch.no_grad()
+def last_row(text: str, block: int, head: int) -> torch.Tensor:
+    """The library's weights of the last byte of a text in one head."""
+    model, tokens = live_model(WINDOW), torch.tensor([list(text.encode())])
+    at, caught = torch.arange(len(text))[None], []
+    norm = model.blocks[block].mixer_norm
+    hook = norm.register_forward_hook(lambda part, given, normed: caught.append(normed))
+    model(tokens)
+    hook.remove()
+    return model.blocks[block].mixer.weights(caught[0], at)[0, head, -1]
+
+
 def start_from(opened, name: str) -> None:
     opened.tab.select_option("#live-example", name)
 
@@ -68,9 +81,14 @@ def test_the_first_experiment_is_the_notebooks(page, recorded):
 
 def test_the_head_before_can_be_chosen_read_and_taken_out(once):
     once.tab.locator('[aria-label="Enlarge head 2 of block 3"]').check()
-    last = len(TEXTS[FIRST].encode())
+    text = TEXTS[FIRST]
+    row = last_row(text, block=2, head=1)
+    place, weight = row.argmax().item(), row.max().item()
     words = once.tab.locator(".live-large .live-said").inner_text()
-    assert words.startswith(f"From byte {last}, “(” to byte {last - 1}, “r”: weight 0.9")
+    assert (
+        words
+        == f"From byte {len(text)}, “{text[-1]}” to byte {place + 1}, “{text[place]}”: weight {weight:.3f}"
+    )
     assert "Block 3, keys" in once.tab.locator(".live-cache").inner_text()
     once.tab.locator('[data-part="2.1"]').uncheck()
     assert "Without head 2 of block 3:" in said(once)

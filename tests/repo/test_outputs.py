@@ -4,11 +4,9 @@ import re
 
 import pytest
 
-from .repository import ROOT, matching, text
+from .repository import matching, text
 
 PAGES = [path.as_posix() for path in matching(r"book/\d\d_\w+\.md")]
-# Pages of which their authors turn the figures of their first form into numbered ones.
-WAITING: set[str] = set()
 # Tables that stand without a number, by the first words of their head, and why.
 FREE = {"| symbol |": "letters of the page, to look up: a heading says what it is"}
 DIRECTIVE = re.compile(r"^(`{3,}|:{3,})\{(output|table)\}(.*)\n((?:.*\n)*?)\1$", re.M)
@@ -26,7 +24,7 @@ def caption(kind: str, argument: str, body: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_no_figure_or_table_stands_without_a_number(page):
-    assert page in WAITING or "{glue}" not in text(page)
+    assert "{glue}" not in text(page)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -40,15 +38,9 @@ def test_each_has_a_name_and_a_caption_of_whole_sentences(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_table_of_the_page_stands_in_a_directive(page):
-    if page in WAITING:
-        return
     inside = "\n".join(body for kind, _, body in shown(page) if kind == "table")
     heads = re.findall(r"^(\|.*\|)\n\|[-:| ]+\|$", text(page), flags=re.M)
     assert [head for head in heads if head not in inside and not head.startswith(tuple(FREE))] == []
-
-
-def test_a_page_that_waits_has_something_to_wait_for():
-    assert [page for page in WAITING if (ROOT / page).exists() and "{glue}" not in text(page)] == []
 
 
 def test_a_name_is_given_once():
