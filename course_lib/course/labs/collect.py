@@ -142,7 +142,7 @@ def _no_notebook(name: str) -> str:
 
 
 def _passed_over(name: str) -> bool:
-    return name.startswith(".") or name in NOT_HANDED_IN
+    return name in NOT_HANDED_IN or (name[:1] == "." and name not in (".", ".."))
 
 
 def _printable(name: str) -> str:

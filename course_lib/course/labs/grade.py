@@ -160,9 +160,10 @@ def _differing(outcome: Outcome, answers: str) -> list[str]:
 
 
 def _unconfirmed(names: Sequence[str]) -> str:
+    verb = "gives" if len(names) == 1 else "give"
     return (
-        f"the check passes, but {', '.join(names)} gives other values than the lab's "
-        "solution when it is asked from outside"
+        f"the check passes, but asked from outside {', '.join(names)} {verb} other "
+        "values than the lab's solution"
     )
 
 

@@ -57,7 +57,7 @@ class Worker:
 
     @classmethod
     async def start(cls, arguments: Sequence[str]) -> "Worker":
-        """Start this Python with `arguments`, in namespaces of its own where allowed."""
+        """Start this Python with `arguments`, in its own namespaces where allowed."""
         mark = secrets.token_hex(16)
         process = await asyncio.create_subprocess_exec(
             *namespaces(),

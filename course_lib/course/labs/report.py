@@ -113,7 +113,8 @@ def _lost(lab: str, marks: Sequence[Mark]) -> str:
         causes = Counter(
             cause for mark in marks for cause in causes_of(mark.reasons.get(exercise))
         )
-        often = "; ".join(f"{cause} ({n})" for cause, n in causes.most_common(3))
+        said = sorted(causes.items(), key=lambda one: (-one[1], one[0][:4] != "hint"))
+        often = "; ".join(f"{cause} ({n})" for cause, n in said[:3])
         full = sum(mark.points[exercise] == mark.maximum[exercise] for mark in marks)
         rows.append([exercise, f"{got / worth:.0%}", f"{full} of {len(marks)}", often])
     rows.sort(key=lambda row: float(row[1].rstrip("%")))
@@ -124,7 +125,7 @@ def _lost(lab: str, marks: Sequence[Mark]) -> str:
 def causes_of(reason: str | None) -> list[str]:
     """The causes in a reason: its hints, or its first words where it has none.
 
-    >>> causes_of("Exercise 1: y | expected: 1 | hint (scale): Divide."), causes_of(None)
+    >>> causes_of("Exercise 1: y | hint (scale): Divide."), causes_of(None)
     (['hint scale'], [])
     """
     if not reason:
@@ -164,7 +165,7 @@ def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence]) -> str:
 
 
 def _cell(value: str | float) -> str:
-    if isinstance(value, float):
+    if isinstance(value, int | float):
         return f'<td class="number">{value:g}</td>'
     return f"<td>{escape(value)}</td>"
 

@@ -26,10 +26,11 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
+from course_lib.course.labs.isolate import MARK
 from course_lib.course.labs.submission import Step, exercise_of
 
 KEPT_ENVIRONMENT = ["PATH", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH"]
-KEPT_ENVIRONMENT += ["SYSTEMROOT", "LANG", "TMPDIR", "TEMP"]
+KEPT_ENVIRONMENT += ["SYSTEMROOT", "LANG", "TMPDIR", "TEMP", MARK]
 FLOODED = 113  # the exit code of a kernel that was asked to say too much
 VALUES = "application/x-course-values"  # what a witness shows, see `witness`
 PRELUDE = """
@@ -125,9 +126,12 @@ class _Client(NotebookClient):
 class Session:
     """One kernel: `start`, `run` cells, `kill`."""
 
-    def __init__(self, folder: Path, limits: Limits, sockets: str = "") -> None:
+    def __init__(
+        self, folder: Path, limits: Limits, runtime: str = "", private: bool = False
+    ) -> None:
         self.folder, self.limits = folder, limits
-        over = {"transport": "ipc", "ip": sockets} if sockets else {}
+        over = {"connection_file": f"{runtime}.json"} if runtime else {}
+        over |= {"transport": "ipc", "ip": runtime} if private else {}
         self.manager = AsyncKernelManager(kernel_name="python3", **over)
         self.client = _Client(
             new_notebook(),
@@ -229,9 +233,9 @@ async def run_steps(
     outcomes: list[Outcome] = []
     with (
         tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True) as home,
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as sockets,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as runtime,
     ):
-        place = _Place(Path(home), limits, f"{sockets}/kernel" if private else "")
+        place = _Place(Path(home), limits, f"{runtime}/kernel", private)
         session = await place.fresh()
         try:
             for step in steps:
@@ -289,7 +293,8 @@ class _Place:
 
     folder: Path
     limits: Limits
-    sockets: str
+    runtime: str
+    private: bool
     started: int = 0
 
     async def fresh(self) -> Session:
@@ -307,8 +312,8 @@ class _Place:
 
     def _session(self) -> Session:
         self.started += 1
-        sockets = f"{self.sockets}{self.started}" if self.sockets else ""
-        return Session(self.folder, self.limits, sockets)
+        runtime = f"{self.runtime}{self.started}"
+        return Session(self.folder, self.limits, runtime, self.private)
 
     async def replayed(
         self, steps: Sequence[Step], outcomes: list[Outcome], deadline: float

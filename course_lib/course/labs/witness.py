@@ -89,7 +89,7 @@ def questions_of(lab: str, exercise: str) -> Questions | None:
 
 
 def show_answers(lab: str, exercise: str, seed: int, names: Mapping[str, Any]) -> None:
-    """Show the answers to the questions of one exercise, in the kernel of the student's cells."""
+    """Show the answers to one exercise's questions, in the kernel of the cells."""
     from IPython.display import display
 
     questions = questions_of(lab, exercise)
@@ -119,11 +119,14 @@ def dissent(shown: str, expected: str) -> list[str]:
 
 
 def _agree(a: Any, b: Any) -> bool:
-    """True if two plain values are the same, numbers to nine digits (five in 32 bits)."""
+    """True if two plain values are the same, numbers to nine digits (32 bits: five).
+
+    A whole number may be a float: whether it should be an int is for the check to say.
+    """
+    if {type(a), type(b)} <= {int, float}:
+        return _near(a, b, 1e-9)
     if type(a) is not type(b):
         return False
-    if isinstance(a, float):
-        return _near(a, b, 1e-9)
     if isinstance(a, list):
         return len(a) == len(b) and all(map(_agree, a, b))
     if isinstance(a, dict) and "numbers" in b and "numbers" in a:

@@ -1,4 +1,4 @@
-"""Lab 2's questions: attention, heads, rotary positions, online softmax, SwiGLU, leaks."""
+"""Lab 2's questions: attention, heads, RoPE, online softmax, SwiGLU, leaks."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,7 +15,11 @@ Names = Mapping[str, Any]
 def exercise_1(rng: torch.Generator, names: Names) -> Iterator[Question]:
     b, t, s, h, k = 2, size(rng, 3, 5), size(rng, 5, 7), size(rng, 2, 3), 4
     places = (torch.arange(s - t, s), torch.arange(s))
-    q, keys, values = normal(rng, b, t, h, k), normal(rng, b, s, h, k), normal(rng, b, s, h, 3)
+    q, keys, values = (
+        normal(rng, b, t, h, k),
+        normal(rng, b, s, h, k),
+        normal(rng, b, s, h, 3),
+    )
     mask = whole(rng, 2, b, t, s) > 0
     yield "causal_mask", lambda: names["causal_mask"](*places)
     yield "scaled_attention", lambda: names["scaled_attention"](q, keys, values, mask)

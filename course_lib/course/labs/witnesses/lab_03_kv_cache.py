@@ -36,7 +36,11 @@ def exercise_1(rng: torch.Generator, names: Names) -> Iterator[Question]:
 
 def exercise_2(rng: torch.Generator, names: Names) -> Iterator[Question]:
     g, n, k = size(rng, 2, 3), size(rng, 4, 6), 4
-    q, keys, values = normal(rng, 2, n, 2 * g, k), normal(rng, 2, n, g, k), normal(rng, 2, n, g, 3)
+    q, keys, values = (
+        normal(rng, 2, n, 2 * g, k),
+        normal(rng, 2, n, g, k),
+        normal(rng, 2, n, g, 3),
+    )
     mask = with_diagonal(rng, 2, n)
     yield "grouped_attention", lambda: names["grouped_attention"](q, keys, values, mask)
 
@@ -49,15 +53,20 @@ def exercise_3(rng: torch.Generator, names: Names) -> Iterator[Question]:
     for new in (size(rng, 1, 2), 1, window + 2, 1):
         entries = (normal(rng, 2, new, 2, 3), normal(rng, 2, new, 2, 3))
         places = torch.arange(at, at + new)
-        yield "RingCache", lambda e=entries, p=places: _held(cache.append(*e, p))
+        yield (
+            "RingCache",
+            lambda e=entries, p=places: _in_reach(cache.append(*e, p), p[0] - window),
+        )
         at += new
 
 
-def _held(seen: tuple) -> list:
-    """What a ring cache returned, the empty slots left out, in the order of positions."""
+def _in_reach(seen: tuple, before: torch.Tensor) -> list:
+    """What a ring cache returned of positions after `before`, in their order: what the
+    first new query sees. Whether older entries come along is left to the answer.
+    """
     keys, values, positions = seen
     order = positions.argsort()
-    order = order[positions[order] >= 0]
+    order = order[positions[order] > before.clamp(min=-1)]
     return [keys[:, order], values[:, order], positions[order]]
 
 
