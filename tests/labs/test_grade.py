@@ -37,7 +37,7 @@ def run(tmp_path_factory):
     ]
     start = time.monotonic()
     done = subprocess.run(
-        [*command, "--cell-timeout", "8", "--timeout", "150", "--jobs", "2"],
+        [*command, "--cell-timeout", "12", "--timeout", "150", "--jobs", "2"],
         cwd=folder, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     with (folder / "grades.csv").open(newline="", encoding="utf-8") as file:
@@ -63,8 +63,8 @@ EXPECTED = {
     # name: (status, exercises without points, words of the reason)
     "correct": ("graded", (), ""),
     "wrong": ("graded", (1,), "hint (scale)"),
-    "endless_loop": ("timeout", (2,), "exercise-2: no end after 8 s"),
-    "loop_at_once": ("timeout", (5,), "in the solution cell: no end after 8 s"),
+    "endless_loop": ("timeout", (2,), "exercise-2: no end after 12 s"),
+    "loop_at_once": ("timeout", (5,), "in the solution cell: no end after 12 s"),
     "deleted_check": ("graded", (), "exercise-4: the check cell was missing; restored"),
     "deleted_answer": ("graded", (3,), "exercise-3: the solution cell was missing"),
     "duplicated": ("graded", (), "the solution cell appeared 2 times; the last one counts"),

@@ -92,10 +92,9 @@ class Worker:
 
     async def __aexit__(self, *_: object) -> None:
         """End the worker, its session, and what carries its mark."""
+        # Not Process.kill: that asks for the exit code, and asyncio then misses it.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
         await self.process.wait()
         for stray in strays(self.mark):
             with contextlib.suppress(psutil.Error):
