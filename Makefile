@@ -100,7 +100,7 @@ labs: $(VENV)/.test  ## generate the student labs from labs/source
 
 grade: $(VENV)/.test  ## grade a folder of submissions: make grade SUBMISSIONS=dir
 	@test -n "$(SUBMISSIONS)" || { echo "Say which folder: make grade SUBMISSIONS=dir"; exit 2; }
-	$(PY) -m course_lib.course.labs.grade "$(SUBMISSIONS)"
+	$(PY) -m course_lib.course.labs.grade "$(SUBMISSIONS)" $(if $(FEEDBACK),--feedback "$(FEEDBACK)")
 
 gpu: $(VENV)/.test models  ## run every notebook with the gpu profile; copies and times go to RESULTS=
 	COURSE_PROFILE=gpu $(PY) tools/run_notebooks.py --into $(RESULTS) $(ONLY)

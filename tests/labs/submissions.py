@@ -1,6 +1,8 @@
 """A folder of submissions to Lab 3 with everything in it that goes wrong in a class."""
 
 import copy
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +82,38 @@ def cheat(notebook: NotebookNode) -> None:
     cell(notebook, "check-1").metadata.nbgrader["points"] = 1000
 
 
+def patched_check(notebook: NotebookNode) -> None:
+    """Answer exercise 1 wrongly, and have no check fail any more."""
+    wrong_scale(notebook)
+    silence = "from course_lib.course.labs.checking import Checker\nChecker.fail = lambda *said: None"
+    notebook.cells.insert(2, new_code_cell(silence))
+
+
+def patched_shell(notebook: NotebookNode) -> None:
+    """Answer exercise 1 wrongly, and have every cell end well."""
+    wrong_scale(notebook)
+    quiet = (
+        "get_ipython().run_line_magic('pip', '') if 0 else None\nimport IPython.core.interactiveshell as s\n"
+    )
+    quiet += "s.ExecutionResult.success = property(lambda self: True)\n"
+    quiet += "s.ExecutionResult.error_in_exec = property(lambda self: None, lambda self, error: None)"
+    notebook.cells.insert(2, new_code_cell(quiet))
+
+
+EQUAL_TO_ALL = """
+class Anything(int):
+    __eq__ = lambda self, other: True
+    __ne__ = lambda self, other: False
+    __hash__ = int.__hash__
+
+def cache_bytes(config, *, batch, tokens, bytes_per_element=2):
+    return Anything(7)
+
+def as_gib(number):
+    return number / 2**30
+"""
+STRAY = "import subprocess; subprocess.Popen(['sleep', '86397'], start_new_session=True)"
+
 CHANGES: dict[str, Callable[[NotebookNode], None]] = {
     "correct": lambda notebook: None,
     "wrong": wrong_scale,
@@ -95,6 +129,10 @@ CHANGES: dict[str, Callable[[NotebookNode], None]] = {
     "kernel_death": patch("exercise-2", "import os\ndef grouped_attention(*inputs): os._exit(0)"),
     "exit": more("exercise-1", "exit()"),
     "flood": patch("exercise-4", "def PagedCache(*sizes):\n    while True: print('x' * 500)"),
+    "patched_check": patched_check,
+    "patched_shell": patched_shell,
+    "equal_to_all": patch("exercise-5", EQUAL_TO_ALL),
+    "one_stub": more("exercise-6", "def decode_step_time(*given, **more):\n    raise NotImplementedError"),
     "warns": more("exercise-2", "import warnings\n_f = grouped_attention\n"
                   "def grouped_attention(*inputs):\n    warnings.warn('slow')\n    return _f(*inputs)"),
 }  # fmt: skip
@@ -110,6 +148,25 @@ def write_folder(folder: Path) -> None:
         nbformat.write(notebook, target)
     (folder / "stub" / LAB).mkdir(parents=True)
     nbformat.write(student_version(read_source(LAB)), folder / "stub" / LAB / "my answers.ipynb")
+    write_unreadable(folder)
+    right = nbformat.writes(solved(LAB))
+    late = folder / "lovelaceada_LATE_1234_56789_notebook-Copy1 (1).IPYNB"
+    late.write_text(right, encoding="utf-8-sig")
+    (folder / "class.zip").write_bytes(
+        archive({"hopper/lab.ipynb": right, "__MACOSX/lab.ipynb": "", "cv.pdf": ""})
+    )
+    destroyer = solved(LAB)
+    cell(destroyer, "exercise-1").source += "\n" + STRAY
+    destroy = f"for path in __import__('pathlib').Path({str(folder)!r}).rglob('zz*'): path.write_text('')"
+    destroyer.cells.insert(1, new_code_cell(destroy))
+    nbformat.write(destroyer, folder / "aa_destroyer.ipynb")
+    (folder / "zz_destroyed.ipynb").write_text(right, encoding="utf-8")
+    (folder / "correct" / ".ipynb_checkpoints").mkdir()
+    (folder / "correct" / ".ipynb_checkpoints" / "old.ipynb").write_text("not a submission", encoding="utf-8")
+
+
+def write_unreadable(folder: Path) -> None:
+    """Write what no grader can grade."""
     (folder / "=broken.ipynb").write_text('{"cells": [', encoding="utf-8")
     (folder / "empty.ipynb").write_bytes(b"")
     (folder / "list.ipynb").write_text("[1, 2]", encoding="utf-8")
@@ -122,6 +179,15 @@ def write_folder(folder: Path) -> None:
     for number, c in enumerate(stripped.cells):
         c.id = f"cell-{number}"
     nbformat.write(stripped, folder / "stripped.ipynb")
-    (folder / "bom.ipynb").write_text(nbformat.writes(solved(LAB)), encoding="utf-8-sig")
-    (folder / "correct" / ".ipynb_checkpoints").mkdir()
-    (folder / "correct" / ".ipynb_checkpoints" / "old.ipynb").write_text("not a submission", encoding="utf-8")
+    (folder / "essay.pdf").write_bytes(b"%PDF")
+    (folder / "gone.ipynb").symlink_to(folder / "nowhere.ipynb")
+    (folder / "outside.ipynb").symlink_to(Path(__file__).parents[2] / "labs" / "source" / f"{LAB}.ipynb")
+
+
+def archive(files: dict[str, str | bytes]) -> bytes:
+    """Return a zip file of `files`."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in files.items():
+            packed.writestr(name, content)
+    return held.getvalue()

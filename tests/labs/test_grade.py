@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from tests.labs.submissions import CHANGES, LAB, write_folder
@@ -29,14 +30,14 @@ def run(tmp_path_factory):
         "-m",
         "course_lib.course.labs.grade",
         "submitted",
-        "--lab",
-        LAB,
         "--out",
         "grades.csv",
+        "--feedback",
+        "feedback",
     ]
     start = time.monotonic()
     done = subprocess.run(
-        [*command, "--cell-timeout", "8", "--timeout", "150", "--jobs", "2"],
+        [*command, "--cell-timeout", "12", "--timeout", "150", "--jobs", "2"],
         cwd=folder, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     with (folder / "grades.csv").open(newline="", encoding="utf-8") as file:
@@ -62,8 +63,8 @@ EXPECTED = {
     # name: (status, exercises without points, words of the reason)
     "correct": ("graded", (), ""),
     "wrong": ("graded", (1,), "hint (scale)"),
-    "endless_loop": ("timeout", (2,), "exercise-2: no end after 8 s"),
-    "loop_at_once": ("timeout", (5,), "in the solution cell: no end after 8 s"),
+    "endless_loop": ("timeout", (2,), "exercise-2: no end after 12 s"),
+    "loop_at_once": ("timeout", (5,), "in the solution cell: no end after 12 s"),
     "deleted_check": ("graded", (), "exercise-4: the check cell was missing; restored"),
     "deleted_answer": ("graded", (3,), "exercise-3: the solution cell was missing"),
     "duplicated": ("graded", (), "the solution cell appeared 2 times; the last one counts"),
@@ -74,6 +75,14 @@ EXPECTED = {
     "kernel_death": ("died", (2,), "exercise-2: the kernel died"),
     "exit": ("graded", (), "in the solution cell: SystemExit"),
     "flood": ("flood", (4,), "exercise-4: more than 2 MiB of output"),
+    "patched_check": (
+        "graded",
+        (1,),
+        "exercise-1: the check passes, but asked from outside step, run give other",
+    ),
+    "patched_shell": ("graded", (1,), "asked from outside"),
+    "equal_to_all": ("graded", (5,), "asked from outside cache_bytes gives other values"),
+    "one_stub": ("graded", (6,), "exercise-6: a part is still to be written"),
     "warns": ("graded", (), ""),
 }
 
@@ -112,6 +121,8 @@ def test_the_stub_gets_nothing_and_is_called_not_attempted(run):
         ("binary.ipynb", "not a notebook (UnicodeDecodeError"),
         ("deep.ipynb", "nested too deeply"),
         ("stripped.ipynb", "metadata stripped"),
+        ("gone.ipynb", "a link that leads nowhere"),
+        ("outside.ipynb", "a link that leads out of the folder"),
     ],
 )
 def test_an_unreadable_file_is_a_row(run, name, reason):
@@ -120,17 +131,67 @@ def test_an_unreadable_file_is_a_row(run, name, reason):
     assert reason in row["reasons"]
 
 
-@pytest.mark.parametrize("name", ["bom.ipynb", "only_cell_ids.ipynb"])
+@pytest.mark.parametrize("name", ["essay.pdf", "class.zip/cv.pdf"])
+def test_a_file_that_is_no_notebook_is_named(run, name):
+    assert run["rows"][name]["status"] == "not read"
+    assert "a .pdf, not a notebook" in run["rows"][name]["reasons"]
+
+
+NAMED_BY_OTHERS = [
+    "only_cell_ids.ipynb",
+    "lovelaceada_LATE_1234_56789_notebook-Copy1 (1).IPYNB",
+    "class.zip/hopper/lab.ipynb",
+]
+
+
+@pytest.mark.parametrize("name", NAMED_BY_OTHERS)
 def test_what_a_tool_did_to_the_file_costs_nothing(run, name):
-    assert float(run["rows"][name]["total"]) == 100
+    assert (run["rows"][name]["lab"], float(run["rows"][name]["total"])) == (LAB, 100)
+
+
+def test_nobody_changes_what_others_handed_in(run):
+    assert (run["folder"] / "submitted" / "zz_destroyed.ipynb").read_bytes() == b""
+    assert float(run["rows"]["zz_destroyed.ipynb"]["total"]) == 100
+
+
+def test_no_process_is_left(run):
+    left = [p for p in psutil.process_iter() if "86397" in " ".join(command_of(p))]
+    assert left == []
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def test_the_run_reports_and_ends_well(run):
     assert run["done"].returncode == 0, run["done"].stderr
     assert run["done"].stdout == ""
-    assert len(run["done"].stderr.splitlines()) == len(run["rows"]) == len(CHANGES) + 9
+    assert len(run["done"].stderr.splitlines()) == len(run["rows"]) == len(CHANGES) + 16
     assert all(float(row["seconds"]) < 150 + 30 for row in run["rows"].values())
 
 
 def test_nothing_is_left_beside_the_submissions(run):
-    assert sorted(path.name for path in run["folder"].iterdir()) == ["grades.csv", "submitted"]
+    written = ["feedback", "grades.csv", "grades.html", "submitted"]
+    assert sorted(path.name for path in run["folder"].iterdir()) == written
+
+
+def test_the_instructors_page_says_where_most_was_lost(run):
+    page = (run["folder"] / "grades.html").read_text()
+    assert f"{len(run['rows'])} files" in page and "03_kv_cache: where most points were lost" in page
+    assert "hint scale" in page and "<script" not in page
+    assert "&#x27;=broken.ipynb" in page or "=broken.ipynb" in page
+
+
+def test_each_student_gets_a_page_of_their_own(run):
+    pages = {
+        p.relative_to(run["folder"] / "feedback").as_posix()
+        for p in (run["folder"] / "feedback").rglob("*.html")
+    }
+    assert pages == {f"{name}.html" for name in run["rows"]} - {"'=broken.ipynb.html"} | {
+        "=broken.ipynb.html"
+    }
+    page = (run["folder"] / "feedback" / "wrong" / f"{LAB}.ipynb.html").read_text()
+    assert "85 of 100 points" in page and "hint (scale)" in page

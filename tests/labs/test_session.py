@@ -51,6 +51,15 @@ def test_a_short_flood_is_forgiven_and_a_long_one_is_not():
     assert statuses(outcomes) == ["ok", "flood", "ok"]
 
 
+@pytest.mark.parametrize(
+    "cell", ["print('x' * 2**31)", "raise ValueError('x' * 10**8)", "import os; os.write(2, b'x' * 10**7)"]
+)
+def test_a_flood_is_called_one_whatever_it_comes_in(cell):
+    outcomes = run("x = 1", cell, "check = x", cell_s=60)
+    assert statuses(outcomes) == ["ok", "flood", "ok"]
+    assert outcomes[1].message == "more than 2 MiB of output"
+
+
 def test_the_environment_is_bare_and_the_folder_temporary(monkeypatch):
     monkeypatch.setenv("CLASS_SECRET", "42")
     code = "import os, pathlib; here = pathlib.Path.cwd(); pathlib.Path('left').write_text('x')"

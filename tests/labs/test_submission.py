@@ -4,9 +4,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from course_lib.course.labs.generate import read_source, student_version
-from course_lib.course.labs.grade import Mark, _plain, lab_of, mark_plan
+from course_lib.course.labs.grade import mark_plan
+from course_lib.course.labs.report import Mark, plain_text
 from course_lib.course.labs.session import Outcome
-from course_lib.course.labs.submission import Unreadable, restore
+from course_lib.course.labs.submission import Unreadable, lab_of, restore
 
 
 def lab_cell(grade_id, source, **meta):
@@ -105,7 +106,7 @@ def test_a_file_without_a_cell_of_the_lab_is_unreadable(source):
 )
 def test_marks_follow_from_outcomes(source, outcomes, status, points):
     plan = plan_of(source, lambda cells: None)
-    mark = mark_plan(plan, [Outcome(status) for status in outcomes], Mark("name", "lab"))
+    mark = mark_plan(plan, [Outcome(status) for status in outcomes], Mark("name", "lab"), {})
     assert (mark.status, mark.total, mark.maximum) == (status, points, {"exercise-1": 3})
     assert bool(mark.reasons) == (points == 0)
 
@@ -117,14 +118,28 @@ def test_an_unknown_lab_is_refused():
         read_source("99")
 
 
-def test_the_lab_is_named_by_file_or_folder(tmp_path):
-    assert lab_of(tmp_path / "03_kv_cache" / "a.ipynb", None) == "03_kv_cache"
-    assert lab_of(tmp_path / "03_kv_cache.ipynb", None) == "03_kv_cache"
-    assert lab_of(tmp_path / "a.ipynb", "03_kv_cache") == "03_kv_cache"
+def test_a_file_without_ids_is_unreadable_and_not_zero(source):
+    def strip(cells):
+        for cell in cells:
+            cell.metadata.pop("nbgrader", None)
+            cell.pop("id", None)
+
+    with pytest.raises(Unreadable, match="metadata stripped"):
+        plan_of(source, strip)
+
+
+def test_the_lab_is_known_by_its_cells_and_then_by_its_name():
+    students = {name: student_version(read_source(name)) for name in ("01_prototypes", "03_kv_cache")}
+    empty = new_notebook(cells=[new_code_cell("x = 1")])
+    assert lab_of(students["03_kv_cache"], students, "01_prototypes (1).ipynb") == "03_kv_cache"
+    assert lab_of(empty, students, "ada_LATE_12_03_kv_cache-1.ipynb") == "03_kv_cache"
+    assert lab_of(empty, {"03_kv_cache": students["03_kv_cache"]}) == "03_kv_cache"
+    with pytest.raises(Unreadable, match="neither its cells nor its name"):
+        lab_of(empty, students, "a.ipynb")
 
 
 @pytest.mark.parametrize(
     ("text", "plain"), [("=1+1", "'=1+1"), ("-x", "'-x"), ("a\nb\x00", "a b "), ("ok", "ok")]
 )
 def test_text_in_the_table_is_never_a_formula(text, plain):
-    assert _plain(text) == plain
+    assert plain_text(text) == plain

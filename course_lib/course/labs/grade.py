@@ -1,246 +1,302 @@
 """Grade a folder of submissions: `python -m course_lib.course.labs.grade SUBMISSIONS
 --out grades.csv`.
 
-Every notebook below the folder becomes one row: its status, the points of each
-exercise, and for each exercise that lost points the reason, which is the message of the
-check that failed with its hint.
+Every notebook below the folder, in archives too, becomes one row: its status, the
+points of each exercise, and for each exercise that lost points the reason, which is the
+message of the check that failed with its hint.
 
     status      meaning
     graded      every check ran to its end
     timeout     a cell ran past --cell-timeout, or the submission past --timeout;
                 the rest was still graded
-    died        a cell killed its kernel; the rest was still graded
+    died        a cell killed its kernel or the process above it; what could still be
+                graded was
     flood       a cell printed more than the limit; the rest was still graded
-    unreadable  the file is not a notebook, or not one of this lab
+    unreadable  the file is not a notebook, or not one of a lab
+    not read    the file is no notebook by its name
     error       the grader failed on this file
 
-A check passes when its cell ends without an error. (nbgrader also fails a cell that
-writes to stderr, so a warning costs all points there; here it costs none.) The table is
-rewritten after every submission.
+All files are read before the first kernel starts. A submission runs in a worker of its
+own (`isolate`), and an exercise has its points if its check passes there and its
+functions give the values of the lab's own solution to questions put from outside
+(`witness`). (nbgrader also fails a cell that writes to stderr, so a warning costs all
+points there; here it costs none.) Table and page are rewritten after every submission.
 """
 
 import argparse
 import asyncio
-import csv
+import re
+import secrets
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from nbformat import NotebookNode
 
+from course_lib.course.labs.collect import Found, collect
 from course_lib.course.labs.generate import lab_names, read_source, student_version
-from course_lib.course.labs.session import Limits, Outcome, run_steps
+from course_lib.course.labs.report import (
+    Mark,
+    write_feedback,
+    write_page,
+    write_table,
+)
+from course_lib.course.labs.session import Limits, Outcome
 from course_lib.course.labs.submission import (
     Plan,
     Step,
     Unreadable,
     exercise_of,
+    lab_of,
     lab_steps,
-    read_submission,
     restore,
 )
+from course_lib.course.labs.witness import dissent, questions_of
+from course_lib.course.labs.worker import run_apart
 
 MAX_REASON = 400
+ASK = """from course_lib.course.labs.witness import show_answers
+show_answers({lab!r}, {exercise!r}, {seed}, globals())"""
 
 
-@dataclass
-class Mark:
-    """One row of the table: points and the reason for each exercise, by its name."""
+@dataclass(frozen=True)
+class Lab:
+    """A lab: its source, its student version, and what its own solution answers to the
+    witnesses, by exercise.
+    """
 
-    submission: str
-    lab: str
-    status: str = "graded"
-    points: dict[str, float] = field(default_factory=dict)
-    maximum: dict[str, float] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    @property
-    def total(self) -> float:
-        """Points over all exercises."""
-        return sum(self.points.values())
+    name: str
+    source: NotebookNode
+    student: NotebookNode
+    answers: dict[str, str] = field(default_factory=dict)
 
 
-def mark_plan(plan: Plan, outcomes: list[Outcome], mark: Mark) -> Mark:
-    """Fill `mark` from the outcome of every step of `plan`."""
+def with_witnesses(steps: Sequence[Step], lab: str, seed: int) -> tuple[Step, ...]:
+    """Put after the last check of each exercise the step that asks its functions."""
+    last = {exercise_of(s.grade_id): at for at, s in enumerate(steps) if s.points > 0}
+    full: list[Step] = []
+    for at, step in enumerate(steps):
+        full.append(step)
+        exercise = exercise_of(step.grade_id)
+        if last.get(exercise) == at and questions_of(lab, exercise):
+            full.append(_witness(lab, exercise, seed))
+    return tuple(full)
+
+
+def _witness(lab: str, exercise: str, seed: int) -> Step:
+    source = ASK.format(lab=lab, exercise=exercise, seed=seed)
+    return Step(source, "witness", exercise)
+
+
+async def own_answers(lab: Lab, seed: int, limits: Limits) -> dict[str, str]:
+    """Ask the lab's own solution, in a worker as a submission's.
+
+    Raises: RuntimeError if it does not run, for then nothing can be graded.
+    """
+    steps = [s for s, _ in lab_steps(lab.source)]
+    exercises = {exercise_of(s.grade_id): 0 for s in steps if s.points > 0}
+    asked = [name for name in exercises if questions_of(lab.name, name)]
+    plan = [s for s in steps if s.role in ("given", "solution")]
+    plan += [_witness(lab.name, exercise, seed) for exercise in asked]
+    outcomes = await run_apart(plan, limits)
+    for step, outcome in zip(plan, outcomes, strict=True):
+        if outcome.status != "ok" and step.role != "given":
+            raise RuntimeError(
+                f"the solution of {lab.name} does not run on this machine: "
+                f"{step.grade_id}, {outcome.status}, {outcome.message[:MAX_REASON]}"
+            )
+    return {s.grade_id: o.shown for s, o in zip(plan, outcomes, strict=True) if o.shown}
+
+
+def mark_plan(
+    plan: Plan,
+    outcomes: Sequence[Outcome],
+    mark: Mark,
+    answers: Mapping[str, str],
+    untouched: frozenset[str] = frozenset(),
+) -> Mark:
+    """Fill `mark` from the outcome of every step of `plan`.
+
+    `answers` are those of the lab's own solution, by exercise; `untouched` the
+    exercises in which nothing was written.
+    """
+    differing = {
+        step.grade_id: _differing(outcome, answers[step.grade_id])
+        for step, outcome in zip(plan.steps, outcomes, strict=True)
+        if step.role == "witness" and outcome.status != "skipped"
+    }
+    mark.maximum = dict.fromkeys(
+        (exercise_of(s.grade_id) for s in plan.steps if s.role == "check"), 0.0
+    )
+    mark.points = dict.fromkeys(mark.maximum, 0.0)
     said: dict[str, list[str]] = {}
     for step, outcome in zip(plan.steps, outcomes, strict=True):
-        exercise = exercise_of(step.grade_id) if step.role == "check" else step.grade_id
+        exercise = exercise_of(step.grade_id)
         if mark.status == "graded" and (outcome.fatal or outcome.status == "late"):
             mark.status = "timeout" if outcome.status == "late" else outcome.status
         if step.role == "check":
-            mark.maximum[exercise] = step.points
-            mark.points[exercise] = step.points if outcome.status == "ok" else 0.0
+            mark.maximum[exercise] += step.points
+            named = set(re.findall(r"\w+", step.source))
+            others = [name for name in differing.get(exercise, []) if name in named]
+            if outcome.status == "ok" and others:
+                said.setdefault(exercise, []).append(_unconfirmed(others))
+            elif outcome.status == "ok":
+                mark.points[exercise] += step.points
         if outcome.status != "ok" and step.role in ("check", "solution"):
-            said.setdefault(exercise, []).append(_reason(step, outcome))
+            reason = _reason(step, outcome, exercise in untouched)
+            if reason not in said.setdefault(exercise, []):
+                said[exercise].append(reason)
     for grade_id, repair in plan.repairs.items():
         said.setdefault(exercise_of(grade_id), []).insert(0, repair)
     mark.reasons = {exercise: "; ".join(reasons) for exercise, reasons in said.items()}
     return mark
 
 
-def _reason(step: Step, outcome: Outcome) -> str:
+def _differing(outcome: Outcome, answers: str) -> list[str]:
+    """Names of the functions whose values are not the solution's."""
+    return dissent(outcome.shown if outcome.status == "ok" else "", answers)
+
+
+def _unconfirmed(names: Sequence[str]) -> str:
+    verb = "gives" if len(names) == 1 else "give"
+    return (
+        f"the check passes, but asked from outside {', '.join(names)} {verb} other "
+        "values than the lab's solution"
+    )
+
+
+def _reason(step: Step, outcome: Outcome, untouched: bool) -> str:
     text = " | ".join(
         line.strip() for line in outcome.message.splitlines() if line.strip()
     )
     if outcome.status == "error" and text.startswith("NotImplementedError"):
-        text = "not attempted"
+        text = "not attempted" if untouched else "a part is still to be written"
     where = "" if step.role == "check" else "in the solution cell: "
     return where + (text if len(text) <= MAX_REASON else text[: MAX_REASON - 3] + "...")
 
 
-def lab_of(path: Path, lab: str | None) -> str:
-    """Name the lab that a file belongs to: the one asked for, or else the one in its
-    file or folder name.
-
-    Raises: Unreadable if neither names a lab and there is more than one.
-    """
-    names = lab_names()
-    candidates = (
-        [lab]
-        if lab
-        else [
-            path.stem,
-            *(parent.name for parent in path.parents),
-            *names[: len(names) == 1],
-        ]
-    )
-    for candidate in candidates:
-        if candidate in names:
-            return candidate
-    raise Unreadable("neither the file nor its folder is named after a lab; use --lab")
+def _untouched(plan: Plan, student: NotebookNode) -> frozenset[str]:
+    """Exercises of which every version is the stub that was handed out."""
+    stubs = {s.grade_id: s.source.strip() for s, _ in lab_steps(student)}
+    written = {
+        step.grade_id
+        for step in plan.steps
+        if step.role == "solution" and step.source.strip() != stubs[step.grade_id]
+    }
+    return frozenset(stubs.keys() - written)
 
 
-async def grade_file(path: Path, name: str, lab: str | None, limits: Limits) -> Mark:
-    """Grade one file; whatever is wrong with it ends up in its mark."""
-    mark, start = Mark(name, lab or ""), time.monotonic()
-    try:
-        mark.lab = lab_of(path, lab)
-        source, student = _lab(mark.lab)
-        mark.maximum = {
-            exercise_of(s.grade_id): s.points
-            for s, _ in lab_steps(source)
-            if s.role == "check"
-        }
-        mark.points = dict.fromkeys(mark.maximum, 0.0)
-        plan = restore(source, student, read_submission(path))
-        mark_plan(plan, await run_steps(plan.steps, limits), mark)
-    except Unreadable as error:
-        mark.status, mark.reasons = "unreadable", {"file": str(error)}
-    except (
-        Exception
-    ) as error:  # one file must not stop the rest; the row says what happened
-        mark.status, mark.reasons = (
-            "error",
-            {"grader": f"{type(error).__name__}: {error}"[:MAX_REASON]},
-        )
-    mark.seconds = time.monotonic() - start
-    return mark
+class Grader:
+    """One run over one collection of submissions."""
+
+    def __init__(self, lab: str | None, limits: Limits, seed: int) -> None:
+        self.lab, self.limits, self.seed = lab, limits, seed
+        self.labs: dict[str, Lab] = {}
+        for name in lab_names():
+            source = read_source(name)
+            self.labs[name] = Lab(name, source, student_version(source))
+
+    def read(self, found: Found) -> tuple[Mark, Plan | None]:
+        """Say which lab a file belongs to and what of it is to run."""
+        mark = Mark(found.name, self.lab or "")
+        if found.notebook is None:
+            mark.status, mark.reasons = found.kind, {"file": found.reason}
+            return mark, None
+        try:
+            students = {name: lab.student for name, lab in self.labs.items()}
+            mark.lab = self.lab or lab_of(found.notebook, students, found.name)
+            lab = self.labs[mark.lab]
+            for step, _ in lab_steps(lab.source):
+                if step.role == "check":
+                    exercise = exercise_of(step.grade_id)
+                    mark.points[exercise] = 0.0
+                    mark.maximum[exercise] = (
+                        mark.maximum.get(exercise, 0.0) + step.points
+                    )
+            plan = restore(lab.source, lab.student, found.notebook)
+        except Unreadable as error:
+            mark.status, mark.reasons = "unreadable", {"file": str(error)}
+            return mark, None
+        return mark, plan
+
+    async def ask_solutions(self, names: set[str]) -> None:
+        """Fill in the answers of the solutions of the labs named."""
+        for name in sorted(names):
+            answers = await own_answers(self.labs[name], self.seed, self.limits)
+            self.labs[name].answers.update(answers)
+
+    async def grade(self, mark: Mark, plan: Plan) -> Mark:
+        """Run one submission; whatever goes wrong with it ends up in its mark."""
+        start, lab = time.monotonic(), self.labs[mark.lab]
+        full = Plan(with_witnesses(plan.steps, mark.lab, self.seed), plan.repairs)
+        try:
+            outcomes = await run_apart(full.steps, self.limits)
+            mark_plan(full, outcomes, mark, lab.answers, _untouched(plan, lab.student))
+        except Exception as error:  # one file must not stop the rest; its row says why
+            mark.status = "error"
+            mark.reasons = {"grader": f"{type(error).__name__}: {error}"[:MAX_REASON]}
+        mark.seconds = time.monotonic() - start
+        return mark
 
 
-@cache
-def _lab(name: str) -> tuple[NotebookNode, NotebookNode]:
-    """The source of a lab, and its student version."""
-    source = read_source(name)
-    return source, student_version(source)
-
-
-def write_table(marks: list[Mark], out: Path) -> None:
-    """Write the marks as CSV, sorted by submission; columns are the exercises of all
-    labs met.
-    """
-    exercises = sorted({exercise for mark in marks for exercise in mark.maximum})
-    columns = [
-        "submission",
-        "lab",
-        "status",
-        "total",
-        "max",
-        *exercises,
-        "seconds",
-        "reasons",
-    ]
-    with out.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(columns)
-        for mark in sorted(marks, key=lambda mark: mark.submission):
-            points = [
-                f"{mark.points[name]:g}" if name in mark.points else ""
-                for name in exercises
-            ]
-            reasons = "; ".join(
-                f"{name}: {text}" for name, text in sorted(mark.reasons.items())
-            )
-            sums = [f"{mark.total:g}", f"{sum(mark.maximum.values()):g}"]
-            row = [
-                mark.submission,
-                mark.lab,
-                mark.status,
-                *sums,
-                *points,
-                f"{mark.seconds:.1f}",
-                reasons,
-            ]
-            table.writerow([_plain(value) for value in row])
-
-
-def _plain(value: str) -> str:
-    """Keep a spreadsheet from reading a student's text as a formula."""
-    text = "".join(c if c.isprintable() else " " for c in value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
-
-
-async def grade_folder(
-    folder: Path, out: Path, lab: str | None, limits: Limits, jobs: int
+async def grade_all(
+    submissions: Path, out: Path, grader: Grader, jobs: int, feedback: Path | None
 ) -> list[Mark]:
-    """Grade every notebook below `folder`, `jobs` at a time, and keep `out` up to
-    date.
+    """Grade every notebook of `submissions`, `jobs` at a time, and keep `out` and the
+    page beside it up to date.
     """
-    paths = sorted(
-        p
-        for p in folder.rglob("*.ipynb")
-        if ".ipynb_checkpoints" not in p.parts and p.is_file()
-    )
+    read = [grader.read(found) for found in collect(submissions)]
+    await grader.ask_solutions({mark.lab for mark, plan in read if plan})
     marks: list[Mark] = []
     gate = asyncio.Semaphore(jobs)
 
-    async def one(path: Path) -> None:
-        async with gate:
-            marks.append(
-                await grade_file(path, path.relative_to(folder).as_posix(), lab, limits)
-            )
+    def keep(mark: Mark) -> None:
+        marks.append(mark)
         write_table(marks, out)
-        mark = marks[-1]
+        write_page(marks, out.with_suffix(".html"))
+        if feedback:
+            write_feedback(mark, feedback)
         sys.stderr.write(
-            f"[{len(marks)}/{len(paths)}] {mark.submission}: {mark.status}, "
+            f"[{len(marks)}/{len(read)}] {mark.submission}: {mark.status}, "
             f"{mark.total:g} points\n"
         )
 
+    async def one(mark: Mark, plan: Plan) -> None:
+        async with gate:
+            keep(await grader.grade(mark, plan))
+
     write_table(marks, out)
-    await asyncio.gather(*(one(path) for path in paths))
+    for mark, plan in read:
+        if plan is None:
+            keep(mark)
+    await asyncio.gather(*(one(mark, plan) for mark, plan in read if plan))
     return marks
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return 0 when every file was dealt with, 1 when the grader
-    failed on one.
+    failed on one, 2 when nothing could be graded.
     """
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.course.labs.grade",
         description=(__doc__ or "").split("\n")[0],
     )
     parser.add_argument(
-        "submissions", type=Path, help="folder searched for .ipynb files"
+        "submissions", type=Path, help="folder (or zip) searched for .ipynb files"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("grades.csv"), help="the table to write"
+        "--out",
+        type=Path,
+        default=Path("grades.csv"),
+        help="the table to write; the page goes beside it, as .html",
     )
     parser.add_argument(
-        "--lab",
-        choices=lab_names(),
-        help="the lab, when file and folder names do not say",
+        "--feedback", type=Path, help="folder for one page a submission"
+    )
+    parser.add_argument(
+        "--lab", choices=lab_names(), help="the lab, when the cells do not tell"
     )
     parser.add_argument(
         "--timeout", type=float, default=300, help="seconds a submission (300)"
@@ -249,16 +305,26 @@ def main(arguments: list[str] | None = None) -> int:
         "--cell-timeout", type=float, default=30, help="seconds a cell (30)"
     )
     parser.add_argument("--jobs", type=int, default=2, help="submissions at a time (2)")
+    parser.add_argument(
+        "--seed", type=int, help="of the questions put from outside (drawn)"
+    )
     options = parser.parse_args(arguments)
-    if not options.submissions.is_dir():
-        parser.error(f"{options.submissions} is not a folder")
     if min(options.timeout, options.cell_timeout, options.jobs) <= 0:
         parser.error("--timeout, --cell-timeout and --jobs must be positive")
     limits = Limits(cell_s=options.cell_timeout, total_s=options.timeout)
-    job = grade_folder(
-        options.submissions, options.out, options.lab, limits, options.jobs
+    seed = secrets.randbits(31) if options.seed is None else options.seed
+    job = grade_all(
+        options.submissions,
+        options.out,
+        Grader(options.lab, limits, seed),
+        options.jobs,
+        options.feedback,
     )
-    marks = asyncio.run(job)
+    try:
+        marks = asyncio.run(job)
+    except (ValueError, RuntimeError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     return 1 if any(mark.status == "error" for mark in marks) else 0
 
 

@@ -6,8 +6,8 @@ crashes and floods: the kernel is killed with everything it started, a fresh one
 the cells that had run well, and only the cell that did it is charged. Cells run in a
 temporary folder, with a bare environment and bounded memory.
 
-This keeps accidents apart. It is no sandbox: grade strangers' files in a container
-without a network.
+This keeps accidents apart; `isolate` keeps the grader out of a submission's reach.
+Neither is a sandbox: grade strangers' files in a container.
 """
 
 import asyncio
@@ -26,16 +26,38 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
-from course_lib.course.labs.submission import Step
+from course_lib.course.labs.isolate import MARK
+from course_lib.course.labs.submission import Step, exercise_of
 
 KEPT_ENVIRONMENT = ["PATH", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH"]
-KEPT_ENVIRONMENT += ["SYSTEMROOT", "LANG", "TMPDIR", "TEMP"]
+KEPT_ENVIRONMENT += ["SYSTEMROOT", "LANG", "TMPDIR", "TEMP", MARK]
+FLOODED = 113  # the exit code of a kernel that was asked to say too much
+VALUES = "application/x-course-values"  # what a witness shows, see `witness`
 PRELUDE = """
+import os
 import sys
 # IPython's own exit would stop the kernel after the cell, and blame the next one.
 exit = quit = sys.exit
 # Nobody reads the tracebacks, and long ones are slow to make.
 get_ipython().InteractiveTB.set_mode("Minimal")
+def _bound(shell, stream, most):
+    # A flood ends here, before it is a message: 2 GB of text need not reach the grader.
+    write, said = stream.write, [0]
+    def bounded(self, text):
+        said[0] += len(text)
+        if said[0] > most:
+            os._exit({flooded})
+        return write(self, text)
+    def told(shell, kind, error, trace, tb_offset=None):
+        if len(str(error)) > most:
+            os._exit({flooded})
+        shell.showtraceback((kind, error, trace), running_compiled_code=True)
+    # IPython sets `write` on the stream itself; a property is asked first.
+    stream.write = property(lambda self: bounded.__get__(self), lambda *_: None)
+    shell.events.register("pre_run_cell", lambda *_: said.__setitem__(0, 0))
+    shell.set_custom_exc((BaseException,), told)
+_bound(get_ipython(), type(sys.stdout), {output})
+del _bound
 try:
     import resource
     resource.setrlimit(resource.RLIMIT_DATA, ({memory}, {memory}))
@@ -59,12 +81,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one cell ended: ok, error, timeout, died, flood, or late (never started); and
-    what it said.
+    """How one cell ended: ok, error, timeout, died, flood, late (never started) or
+    skipped (a witness without points to confirm); what it said; and the values that a
+    witness showed.
     """
 
     status: str
     message: str = ""
+    shown: str = ""
 
     @property
     def fatal(self) -> bool:
@@ -87,6 +111,7 @@ class _Client(NotebookClient):
             "display_data",
             "execute_result",
             "update_display_data",
+            "error",
         ):
             self.received += len(str(msg["content"]))
             if self.received > self.output_limit:
@@ -101,9 +126,13 @@ class _Client(NotebookClient):
 class Session:
     """One kernel: `start`, `run` cells, `kill`."""
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    def __init__(
+        self, folder: Path, limits: Limits, runtime: str = "", private: bool = False
+    ) -> None:
         self.folder, self.limits = folder, limits
-        self.manager = AsyncKernelManager(kernel_name="python3")
+        over = {"connection_file": f"{runtime}.json"} if runtime else {}
+        over |= {"transport": "ipc", "ip": runtime} if private else {}
+        self.manager = AsyncKernelManager(kernel_name="python3", **over)
         self.client = _Client(
             new_notebook(),
             km=self.manager,
@@ -138,7 +167,12 @@ class Session:
         self.client.kc.start_channels()
         await self.client.kc.wait_for_ready(timeout=60)
         self.client.kc.allow_stdin = False
-        await self.run(PRELUDE.format(memory=self.limits.memory_bytes), 60)
+        bounds = {
+            "memory": self.limits.memory_bytes,
+            "output": self.limits.output_bytes,
+            "flooded": FLOODED,
+        }
+        await self.run(PRELUDE.format(**bounds), 60)
 
     async def run(self, source: str, seconds: float) -> Outcome:
         """Run one cell for at most `seconds`; after a fatal outcome only `kill` is left
@@ -153,7 +187,7 @@ class Session:
         except CellTimeoutError:
             return Outcome("timeout", f"no end after {self.client.timeout} s")
         except DeadKernelError:
-            if self.client.received > self.limits.output_bytes:
+            if await self._flooded():
                 most = f"{self.limits.output_bytes // 2**20} MiB"
                 return Outcome("flood", f"more than {most} of output")
             return Outcome(
@@ -161,10 +195,17 @@ class Session:
             )
         reply = self.client.reply or {"status": "ok"}
         if reply["status"] == "ok":
-            return Outcome("ok")
+            shown = [o.get("data", {}).get(VALUES, "") for o in cell.outputs]
+            return Outcome("ok", shown=str(shown[-1]) if shown else "")
         return Outcome(
             "error", f"{reply.get('ename', 'Error')}: {reply.get('evalue', '')}"
         )
+
+    async def _flooded(self) -> bool:
+        """True if the kernel is gone for having said too much."""
+        ended = getattr(self.manager.provisioner, "process", None)
+        code = None if ended is None else ended.poll()
+        return code == FLOODED or self.client.received > self.limits.output_bytes
 
     async def kill(self) -> None:
         """Kill the kernel and what it started, and release its ports."""
@@ -182,16 +223,20 @@ async def run_steps(
     steps: Sequence[Step],
     limits: Limits,
     on_outcome: Callable[[Outcome], None] = _nothing,
+    private: bool = False,
 ) -> list[Outcome]:
     """Run `steps` in order under `limits` and return one outcome each, told to
-    `on_outcome` as it comes.
+    `on_outcome` as it comes. `private`: talk to the kernel through files, for there is
+    no network.
     """
     deadline = time.monotonic() + limits.total_s
     outcomes: list[Outcome] = []
-    with tempfile.TemporaryDirectory(
-        prefix="lab-", ignore_cleanup_errors=True
-    ) as folder:
-        session = await _fresh(Path(folder), limits)
+    with (
+        tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True) as home,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as runtime,
+    ):
+        place = _Place(Path(home), limits, f"{runtime}/kernel", private)
+        session = await place.fresh()
         try:
             for step in steps:
                 left = deadline - time.monotonic()
@@ -200,10 +245,12 @@ async def run_steps(
                     outcomes.append(Outcome("late", late))
                     on_outcome(outcomes[-1])
                     continue
+                if _asked_for_nothing(step, steps, outcomes):
+                    outcomes.append(Outcome("skipped"))
+                    on_outcome(outcomes[-1])
+                    continue
                 if session is None:
-                    session = await _replayed(
-                        Path(folder), limits, steps, outcomes, deadline
-                    )
+                    session = await place.replayed(steps, outcomes, deadline)
                 outcomes.append(
                     await session.run(step.source, _limit(step, limits, left))
                 )
@@ -217,6 +264,20 @@ async def run_steps(
     return outcomes
 
 
+def _asked_for_nothing(
+    step: Step, steps: Sequence[Step], outcomes: Sequence[Outcome]
+) -> bool:
+    """True for a witness of an exercise whose checks all failed: it has no points left
+    to confirm.
+    """
+    checks = [
+        outcome.status
+        for earlier, outcome in zip(steps, outcomes, strict=False)
+        if earlier.role == "check" and exercise_of(earlier.grade_id) == step.grade_id
+    ]
+    return step.role == "witness" and bool(checks) and "ok" not in checks
+
+
 def _limit(step: Step, limits: Limits, left: float) -> float:
     """Seconds for a step: what is left at most, and no less than a minute for the lab's
     own imports.
@@ -226,44 +287,53 @@ def _limit(step: Step, limits: Limits, left: float) -> float:
     )
 
 
-async def _fresh(folder: Path, limits: Limits) -> Session:
-    """Start a kernel; on a loaded machine the first attempt may time out, so try
-    twice.
-    """
-    session = Session(folder, limits)
-    try:
-        await session.start()
-    except RuntimeError:
-        await session.kill()
-        session = Session(folder, limits)
-        await session.start()
-    return session
+@dataclass
+class _Place:
+    """Where the kernels of one submission live, one after the other."""
 
+    folder: Path
+    limits: Limits
+    runtime: str
+    private: bool
+    started: int = 0
 
-async def _replayed(
-    folder: Path,
-    limits: Limits,
-    steps: Sequence[Step],
-    outcomes: list[Outcome],
-    deadline: float,
-) -> Session:
-    """Start a kernel and run again every earlier cell that defined something and did
-    not kill its kernel.
-    """
-    while True:
-        session = await _fresh(folder, limits)
-        for index, (step, outcome) in enumerate(zip(steps, outcomes, strict=False)):
-            if step.role == "check" or outcome.fatal:
-                continue
-            again = await session.run(
-                step.source, _limit(step, limits, deadline - time.monotonic())
-            )
-            if again.fatal:
-                outcomes[index] = again
-                await session.kill()
-                break
-        else:
-            return session
+    async def fresh(self) -> Session:
+        """Start a kernel; on a loaded machine the first attempt may time out, so try
+        twice.
+        """
+        session = self._session()
+        try:
+            await session.start()
+        except RuntimeError:
+            await session.kill()
+            session = self._session()
+            await session.start()
+        return session
+
+    def _session(self) -> Session:
+        self.started += 1
+        runtime = f"{self.runtime}{self.started}"
+        return Session(self.folder, self.limits, runtime, self.private)
+
+    async def replayed(
+        self, steps: Sequence[Step], outcomes: list[Outcome], deadline: float
+    ) -> Session:
+        """Start a kernel and run again every earlier cell that defined something and
+        did not kill its kernel.
+        """
+        while True:
+            session = await self.fresh()
+            for index, (step, outcome) in enumerate(zip(steps, outcomes, strict=False)):
+                if step.role in ("check", "witness") or outcome.fatal:
+                    continue
+                left = deadline - time.monotonic()
+                again = await session.run(step.source, _limit(step, self.limits, left))
+                if again.fatal:
+                    outcomes[index] = again
+                    await session.kill()
+                    break
+            else:
+                return session
 
 
 def run_plan(

@@ -14,7 +14,7 @@ Symbols: a *lab cell* is one with an nbgrader id; the source gives each a role: 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import nbformat
 from nbformat import NotebookNode
 
 MAX_FILE_BYTES = 20 * 2**20
+TOO_LARGE = f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB"
 
 
 class Unreadable(ValueError):
@@ -30,8 +31,8 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Step:
-    """One code cell to run: its text, its role (given, solution, check, own), its lab
-    id and its points.
+    """One code cell to run: its text, its role (given, solution, check, witness, own),
+    its lab id and its points.
     """
 
     source: str
@@ -56,18 +57,30 @@ def read_submission(path: Path) -> NotebookNode:
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise Unreadable(f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB")
-        text = path.read_bytes().decode("utf-8-sig")
+            raise Unreadable(TOO_LARGE)
+        data = path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"the file cannot be opened ({error.strerror})") from None
+    return read_notebook(data)
+
+
+def read_notebook(data: bytes) -> NotebookNode:
+    """Read the content of a notebook file, its outputs left out.
+
+    Raises: Unreadable, as `read_submission` does.
+    """
+    if len(data) > MAX_FILE_BYTES:
+        raise Unreadable(TOO_LARGE)
+    try:
+        text = data.decode("utf-8-sig")
         content = json.loads(text)
         if not isinstance(content, dict) or "nbformat" not in content:
             raise Unreadable("the file is JSON but not a notebook")
         notebook = nbformat.reads(text, as_version=4)
         for cell in notebook.cells:
-            (
-                cell.source.strip(),
-                cell.cell_type,
-                cell.setdefault("metadata", NotebookNode()),
-            )
+            cell.source.strip(), cell.cell_type
+            cell.setdefault("metadata", NotebookNode())
+            cell.pop("outputs", None)
         return notebook
     except Unreadable:
         raise
@@ -78,6 +91,28 @@ def read_submission(path: Path) -> NotebookNode:
         raise Unreadable(
             f"the file is not a notebook ({type(error).__name__}: {str(error)[:120]})"
         ) from None
+
+
+def lab_of(
+    notebook: NotebookNode, students: Mapping[str, NotebookNode], name: str = ""
+) -> str:
+    """Name the lab that a notebook belongs to: the one of `students` (student versions
+    by name) with which it shares most cells, or else the one that its file name holds.
+
+    Raises: Unreadable if neither tells.
+    """
+    own = {cell.source.strip() for cell in notebook.cells}
+    shared = {
+        lab: len(own & {cell.source.strip() for cell in student.cells})
+        for lab, student in students.items()
+    }
+    most = max(shared.values(), default=0)
+    best = [lab for lab, count in shared.items() if count == most > 0]
+    if len(best) != 1:
+        best = [lab for lab in students if lab in name] or list(students)
+    if len(best) != 1:
+        raise Unreadable("neither its cells nor its name tell which lab it is")
+    return best[0]
 
 
 def lab_steps(source: NotebookNode) -> Iterator[tuple[Step, NotebookNode]]:
@@ -101,10 +136,14 @@ def lab_steps(source: NotebookNode) -> Iterator[tuple[Step, NotebookNode]]:
 
 
 def exercise_of(check_id: str) -> str:
-    """Return the name of the exercise that a check cell marks: `check-3` marks
-    `exercise-3`.
+    """Return the name of the exercise that a check cell marks.
+
+    >>> exercise_of("check-3"), exercise_of("check-3-rotate"), exercise_of("exercise-3")
+    ('exercise-3', 'exercise-3', 'exercise-3')
     """
-    return check_id.replace("check", "exercise", 1)
+    kind, _, rest = check_id.partition("-")
+    number = rest.split("-")[0]
+    return f"exercise-{number}" if kind == "check" else check_id
 
 
 def restore(
@@ -115,8 +154,9 @@ def restore(
 
     Raises: Unreadable if no cell of the lab is left in the submission.
     """
-    buckets = _buckets({step.grade_id for step, _ in lab_steps(source)}, submission)
-    if not any(_lab_id(cell) in buckets for cell in submission.cells):
+    known = {step.grade_id for step, _ in lab_steps(source)}
+    buckets = _buckets(known, submission)
+    if not any(_lab_id(cell) in known for cell in submission.cells):
         raise Unreadable(
             "no cell of this lab is in the file: was its metadata stripped?"
         )

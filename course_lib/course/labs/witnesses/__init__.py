@@ -1,0 +1,1 @@
+"""The questions of each lab: `lab_NAME`, one function an exercise (see `witness`)."""
