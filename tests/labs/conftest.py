@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from course_lib.course.labs.session import Limits, Outcome, Session
+from course_lib.course.labs.kernel import Limits, Outcome, Session
 
 BEFORE_ALL = "import os; os.environ['TRITON_INTERPRET'] = '1'"  # labs share this kernel; one of them needs it
 NEEDS_TRITON = "02_flash_kernel"  # published for Linux only

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from course_lib.course.labs import isolate, worker
-from course_lib.course.labs.session import Limits, Outcome
+from course_lib.course.labs.kernel import Limits, Outcome
 from course_lib.course.labs.submission import Step
 from course_lib.course.labs.worker import KILLED, run_apart
 

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from course_lib.course.labs.session import Limits, Outcome, run_steps
+from course_lib.course.labs.kernel import Limits, Outcome
+from course_lib.course.labs.session import run_steps
 from course_lib.course.labs.submission import Step
 
 

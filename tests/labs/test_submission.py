@@ -4,9 +4,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from course_lib.course.labs.generate import read_source, student_version
-from course_lib.course.labs.grade import mark_plan
+from course_lib.course.labs.kernel import Outcome
+from course_lib.course.labs.marking import mark_plan
 from course_lib.course.labs.report import Mark, plain_text
-from course_lib.course.labs.session import Outcome
 from course_lib.course.labs.submission import Unreadable, lab_of, restore
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_lib.course.labs.generate import lab_names, read_source
-from course_lib.course.labs.grade import ASK
+from course_lib.course.labs.marking import ASK
 from course_lib.course.labs.submission import exercise_of, lab_steps
 from course_lib.course.labs.witness import dissent, given_answers, plain, questions_of
 

@@ -25,11 +25,9 @@ points there; here it costs none.) Table and page are rewritten after every subm
 
 import argparse
 import asyncio
-import re
 import secrets
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,28 +35,30 @@ from nbformat import NotebookNode
 
 from course_lib.course.labs.collect import Found, collect
 from course_lib.course.labs.generate import lab_names, read_source, student_version
+from course_lib.course.labs.kernel import Limits
+from course_lib.course.labs.marking import (
+    MAX_REASON,
+    mark_plan,
+    untouched,
+    with_witnesses,
+    witness_step,
+)
 from course_lib.course.labs.report import (
     Mark,
     write_feedback,
     write_page,
     write_table,
 )
-from course_lib.course.labs.session import Limits, Outcome
 from course_lib.course.labs.submission import (
     Plan,
-    Step,
     Unreadable,
     exercise_of,
     lab_of,
     lab_steps,
     restore,
 )
-from course_lib.course.labs.witness import dissent, questions_of
+from course_lib.course.labs.witness import questions_of
 from course_lib.course.labs.worker import run_apart
-
-MAX_REASON = 400
-ASK = """from course_lib.course.labs.witness import show_answers
-show_answers({lab!r}, {exercise!r}, {seed}, globals())"""
 
 
 @dataclass(frozen=True)
@@ -73,23 +73,6 @@ class Lab:
     answers: dict[str, str] = field(default_factory=dict)
 
 
-def with_witnesses(steps: Sequence[Step], lab: str, seed: int) -> tuple[Step, ...]:
-    """Put after the last check of each exercise the step that asks its functions."""
-    last = {exercise_of(s.grade_id): at for at, s in enumerate(steps) if s.points > 0}
-    full: list[Step] = []
-    for at, step in enumerate(steps):
-        full.append(step)
-        exercise = exercise_of(step.grade_id)
-        if last.get(exercise) == at and questions_of(lab, exercise):
-            full.append(_witness(lab, exercise, seed))
-    return tuple(full)
-
-
-def _witness(lab: str, exercise: str, seed: int) -> Step:
-    source = ASK.format(lab=lab, exercise=exercise, seed=seed)
-    return Step(source, "witness", exercise)
-
-
 async def own_answers(lab: Lab, seed: int, limits: Limits) -> dict[str, str]:
     """Ask the lab's own solution, in a worker as a submission's.
 
@@ -99,7 +82,7 @@ async def own_answers(lab: Lab, seed: int, limits: Limits) -> dict[str, str]:
     exercises = {exercise_of(s.grade_id): 0 for s in steps if s.points > 0}
     asked = [name for name in exercises if questions_of(lab.name, name)]
     plan = [s for s in steps if s.role in ("given", "solution")]
-    plan += [_witness(lab.name, exercise, seed) for exercise in asked]
+    plan += [witness_step(lab.name, exercise, seed) for exercise in asked]
     outcomes = await run_apart(plan, limits)
     for step, outcome in zip(plan, outcomes, strict=True):
         if outcome.status != "ok" and step.role != "given":
@@ -108,84 +91,6 @@ async def own_answers(lab: Lab, seed: int, limits: Limits) -> dict[str, str]:
                 f"{step.grade_id}, {outcome.status}, {outcome.message[:MAX_REASON]}"
             )
     return {s.grade_id: o.shown for s, o in zip(plan, outcomes, strict=True) if o.shown}
-
-
-def mark_plan(
-    plan: Plan,
-    outcomes: Sequence[Outcome],
-    mark: Mark,
-    answers: Mapping[str, str],
-    untouched: frozenset[str] = frozenset(),
-) -> Mark:
-    """Fill `mark` from the outcome of every step of `plan`.
-
-    `answers` are those of the lab's own solution, by exercise; `untouched` the
-    exercises in which nothing was written.
-    """
-    differing = {
-        step.grade_id: _differing(outcome, answers[step.grade_id])
-        for step, outcome in zip(plan.steps, outcomes, strict=True)
-        if step.role == "witness" and outcome.status != "skipped"
-    }
-    mark.maximum = dict.fromkeys(
-        (exercise_of(s.grade_id) for s in plan.steps if s.role == "check"), 0.0
-    )
-    mark.points = dict.fromkeys(mark.maximum, 0.0)
-    said: dict[str, list[str]] = {}
-    for step, outcome in zip(plan.steps, outcomes, strict=True):
-        exercise = exercise_of(step.grade_id)
-        if mark.status == "graded" and (outcome.fatal or outcome.status == "late"):
-            mark.status = "timeout" if outcome.status == "late" else outcome.status
-        if step.role == "check":
-            mark.maximum[exercise] += step.points
-            named = set(re.findall(r"\w+", step.source))
-            others = [name for name in differing.get(exercise, []) if name in named]
-            if outcome.status == "ok" and others:
-                said.setdefault(exercise, []).append(_unconfirmed(others))
-            elif outcome.status == "ok":
-                mark.points[exercise] += step.points
-        if outcome.status != "ok" and step.role in ("check", "solution"):
-            reason = _reason(step, outcome, exercise in untouched)
-            if reason not in said.setdefault(exercise, []):
-                said[exercise].append(reason)
-    for grade_id, repair in plan.repairs.items():
-        said.setdefault(exercise_of(grade_id), []).insert(0, repair)
-    mark.reasons = {exercise: "; ".join(reasons) for exercise, reasons in said.items()}
-    return mark
-
-
-def _differing(outcome: Outcome, answers: str) -> list[str]:
-    """Names of the functions whose values are not the solution's."""
-    return dissent(outcome.shown if outcome.status == "ok" else "", answers)
-
-
-def _unconfirmed(names: Sequence[str]) -> str:
-    verb = "gives" if len(names) == 1 else "give"
-    return (
-        f"the check passes, but asked from outside {', '.join(names)} {verb} other "
-        "values than the lab's solution"
-    )
-
-
-def _reason(step: Step, outcome: Outcome, untouched: bool) -> str:
-    text = " | ".join(
-        line.strip() for line in outcome.message.splitlines() if line.strip()
-    )
-    if outcome.status == "error" and text.startswith("NotImplementedError"):
-        text = "not attempted" if untouched else "a part is still to be written"
-    where = "" if step.role == "check" else "in the solution cell: "
-    return where + (text if len(text) <= MAX_REASON else text[: MAX_REASON - 3] + "...")
-
-
-def _untouched(plan: Plan, student: NotebookNode) -> frozenset[str]:
-    """Exercises of which every version is the stub that was handed out."""
-    stubs = {s.grade_id: s.source.strip() for s, _ in lab_steps(student)}
-    written = {
-        step.grade_id
-        for step in plan.steps
-        if step.role == "solution" and step.source.strip() != stubs[step.grade_id]
-    }
-    return frozenset(stubs.keys() - written)
 
 
 class Grader:
@@ -233,7 +138,7 @@ class Grader:
         full = Plan(with_witnesses(plan.steps, mark.lab, self.seed), plan.repairs)
         try:
             outcomes = await run_apart(full.steps, self.limits)
-            mark_plan(full, outcomes, mark, lab.answers, _untouched(plan, lab.student))
+            mark_plan(full, outcomes, mark, lab.answers, untouched(plan, lab.student))
         except Exception as error:  # one file must not stop the rest; its row says why
             mark.status = "error"
             mark.reasons = {"grader": f"{type(error).__name__}: {error}"[:MAX_REASON]}

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from course_lib.course.labs.isolate import Worker, namespaces
-from course_lib.course.labs.session import Limits, Outcome, run_steps
+from course_lib.course.labs.kernel import Limits, Outcome
+from course_lib.course.labs.session import run_steps
 from course_lib.course.labs.submission import Step
 
 KILLED = Outcome("died", "the process that ran the cells was ended from inside")
