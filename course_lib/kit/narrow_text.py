@@ -76,7 +76,7 @@ def _wrap(text: Text, room: float, side: int = 0) -> None:
 
 def _wrap_rows(fig: Figure, axis: Axis) -> bool:
     """Wrap the names of rows; numbers are left alone. Say whether any was."""
-    labels = [label for label in axis.get_ticklabels() if label.get_text()]
+    labels = axis.get_ticklabels()
     if not labels or all(NUMBER.match(label.get_text()) for label in labels):
         return False
     room = LABEL_SHARE * fig.bbox.width
@@ -84,7 +84,8 @@ def _wrap_rows(fig: Figure, axis: Axis) -> bool:
         return False
     for label in labels:
         _wrap(label, room)
-    axis.set_ticks(axis.get_ticklocs(), [x.get_text() for x in axis.get_ticklabels()])
+    # the labels in hand: asked for again, they would be written anew, in one line
+    axis.set_ticks(axis.get_ticklocs(), [label.get_text() for label in labels])
     return True
 
 
@@ -95,7 +96,8 @@ def _thin(fig: Figure, axis: Axis, side: int) -> None:
         if not _touch(shown, side):
             return
         if side == 0 and not all(NUMBER.match(x.get_text()) for x in shown):
-            axis.set_tick_params(rotation=35)
+            angle = 35 if min(len(x.get_text()) for x in shown) > 1 else 90
+            axis.set_tick_params(rotation=angle)
             for label in axis.get_ticklabels():
                 label.set(ha="right", rotation_mode="anchor")
             return
