@@ -51,9 +51,7 @@ def cuts_of(
     return mine, other
 
 
-def lined_up(
-    left: Panel, right: Panel, of: Mapping[str, str]
-) -> tuple[Panel, Panel]:
+def lined_up(left: Panel, right: Panel, of: Mapping[str, str]) -> tuple[Panel, Panel]:
     """Two panels of which the rows that both have stand at one height."""
     cuts = cuts_of(places(left), places(right), of)
     longer = (
