@@ -5,8 +5,9 @@
 
 A text that leaves its picture or lies on another is a fault, and so is a difference
 that no mark shows. A run over all pairs writes its date, its counts and the commit of
-the specs into tools/gallery_check.json, which is committed. CI draws sixty pairs chosen by the commit's hash, and all pairs of a
-model whose config has changed (tests/unit/test_gallery_draw.py).
+the specs into tools/gallery_check.json, which is committed. CI draws sixty pairs chosen
+by the commit's hash, and all pairs of a model whose config has changed
+(tests/unit/test_gallery_draw.py).
 """
 
 import json
