@@ -4,13 +4,19 @@
     python tools/gallery_check.py qwen3-8b  the pairs of one model
 
 A text that leaves its picture or lies on another is a fault, and so is a difference
-that no mark shows. CI draws sixty pairs chosen by the commit's hash, and all pairs of a
-model whose config has changed (tests/unit/test_gallery_draw.py).
+that no mark shows. A run over all pairs writes its date, its counts and the commit of
+the specs into tools/gallery_check.json, which is committed. CI draws sixty pairs chosen
+by the commit's hash, and all pairs of a model whose config has changed
+(tests/unit/test_gallery_draw.py).
 """
 
+import json
+import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from itertools import combinations
+from pathlib import Path
 
 from course_lib.course.gallery.describe import describe
 from course_lib.course.gallery.differences import differences
@@ -18,6 +24,9 @@ from course_lib.course.gallery.pair import draw_pair
 from course_lib.specs.loader import list_specs, load_spec
 
 SIGNS = ("≠ ", "+ ")
+ROOT = Path(__file__).resolve().parent.parent
+RESULT = Path(__file__).with_suffix(".json")
+SPECS = "course_lib/specs"
 
 
 def faults_of(pair: tuple[str, str]) -> list[str]:
@@ -36,6 +45,25 @@ def faults_of(pair: tuple[str, str]) -> list[str]:
     return wrong
 
 
+def commit_of(path: str) -> str:
+    """The commit that last changed a path; "" where there is no history."""
+    asked = ["git", "-C", ROOT, "log", "-1", "--format=%H", "--", path]
+    return subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+
+
+def write(pairs: int, faulty: int, seconds: float) -> None:
+    """Keep what a run over all pairs has found."""
+    found = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "models": len(list_specs()),
+        "pairs": pairs,
+        "pairs_with_a_fault": faulty,
+        "cpu_s": round(seconds),
+        "specs_commit": commit_of(SPECS),
+    }
+    RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
 def main(names: list[str]) -> int:
     """Check the pairs, print the faults, and return how many pairs have one."""
     pairs = [
@@ -51,6 +79,8 @@ def main(names: list[str]) -> int:
             print(f"{' and '.join(pair)}: {fault}")
     seconds = time.process_time() - start
     print(f"{len(pairs):,} pairs, {faulty} with a fault; {seconds:.0f} CPU seconds")
+    if not names:
+        write(len(pairs), faulty, seconds)
     return faulty
 
 

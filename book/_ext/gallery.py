@@ -280,8 +280,8 @@ def load_scripts(app, page, template, context, doctree):
     """Let the gallery's page load its script and its style."""
     if doctree and any("gallery" in node["ids"] for node in doctree.findall(element)):
         app.add_css_file("gallery.css")
-        app.add_js_file("gallery-pair.js", loading_method="defer", priority=600)
-        app.add_js_file("gallery.js", loading_method="defer", priority=601)
+        for at, name in enumerate(("gallery-lining", "gallery-pair", "gallery")):
+            app.add_js_file(f"{name}.js", loading_method="defer", priority=600 + at)
 
 
 def setup(app: Sphinx) -> dict:

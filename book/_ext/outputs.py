@@ -14,6 +14,8 @@ becomes a table of the page, in every form of the book.
 """
 
 import json
+import re
+from collections.abc import Iterable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from docutils.parsers.rst import directives
 from course_lib.kit.plotting import inlined
 
 NOTEBOOKS = "notebooks"
+SYMBOL = re.compile(r"\b([a-zA-Z])_([a-z])\b")
 
 
 class OutputDirective(CourseDirective):
@@ -119,8 +122,17 @@ class _Rows(HTMLParser):
 
 
 def table(page: str, caption: list[nodes.Node]) -> nodes.table:
-    """Return a numbered table whose first column heads its rows."""
+    """Return a notebook's table as a numbered one."""
     head, *rows = _Rows(page).rows
+    return captioned(head, rows, caption)
+
+
+def captioned(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str | nodes.Node]],
+    caption: list[nodes.Node],
+) -> nodes.table:
+    """Return a table with a caption, whose first column heads its rows."""
     group = nodes.tgroup("", cols=len(head))
     for place in range(len(head)):
         column = nodes.colspec("", colwidth=1)
@@ -132,10 +144,21 @@ def table(page: str, caption: list[nodes.Node]) -> nodes.table:
     return nodes.table("", nodes.title("", "", *caption), group)
 
 
-def _row(cells: list[str]) -> nodes.row:
-    return nodes.row(
-        "", *(nodes.entry("", nodes.paragraph("", cell)) for cell in cells)
-    )
+def _row(cells: Sequence[str | nodes.Node]) -> nodes.row:
+    return nodes.row("", *(nodes.entry("", _paragraph(cell)) for cell in cells))
+
+
+def _paragraph(cell: str | nodes.Node) -> nodes.paragraph:
+    """Return a cell's words; a symbol with an index, "d_k", is set as one."""
+    if isinstance(cell, nodes.Node):
+        return nodes.paragraph("", "", cell)
+    made, at = nodes.paragraph(), 0
+    for found in SYMBOL.finditer(cell):
+        made += nodes.Text(cell[at : found.start()])
+        made += [nodes.emphasis("", found[1]), nodes.subscript("", found[2])]
+        at = found.end()
+    made += nodes.Text(cell[at:])
+    return made
 
 
 def inline_figures(app, doctree):

@@ -11,12 +11,23 @@ from collections.abc import Iterator
 
 from coursepage import CourseDirective, chapter_name
 from docutils import nodes
-from elements import element, html, table
+from elements import element, html
+from outputs import captioned
 from sphinx.errors import ExtensionError
 
 from course_lib.course.recorded import Record, read_records
 
 PAGE = "book/recorded_runs"
+SUMMARY = (
+    "Every recorded experiment, with the chapter that reads it, the question it "
+    "answers, the CPU time of all its runs, and whether two other sets of seeds "
+    "repeated what it found."
+)
+CAPTION = (
+    "{asks} Paired differences in {unit}, each with its 95 % interval: a row is one "
+    "comparison, a column one budget or one set of other seeds. The last column says "
+    "whether those repeat the first."
+)
 
 
 def anchor(name: str) -> str:
@@ -49,6 +60,13 @@ class RecordsDirective(CourseDirective):
         except ValueError as error:
             raise ExtensionError(f"recorded runs: {error}") from error
 
+    def numbered(self, name: str, head: list, rows: list, caption: str) -> nodes.table:
+        """Return a table with a number, to which a page can refer by its name."""
+        node = captioned(head, rows, [nodes.Text(caption)])
+        node["names"].append(name)
+        self.state.document.note_explicit_target(node, node)
+        return node
+
 
 class Summary(RecordsDirective):
     """One row an experiment."""
@@ -67,7 +85,7 @@ class Summary(RecordsDirective):
                 ]
             )
         head = ["Experiment", "Chapter", "It asks", "CPU time", "Under other seeds"]
-        return [table(head, rows)]
+        return [self.numbered("tbl-runs", head, rows, SUMMARY)]
 
 
 class RecordedRuns(RecordsDirective):
@@ -119,8 +137,10 @@ class RecordedRuns(RecordsDirective):
             f"{run.budget()}. {run.base.capitalize()}: {mean:.3f} {run.unit}; on the "
             f"same targets: {lines}."
         )
-        unit = f" Differences in {record.unit}." if record.unit else ""
-        return [html("p", budget + unit), table(record.header(), record.rows())]
+        name = f"tbl-{anchor(record.name)}"
+        caption = CAPTION.format(asks=run.facts["asks"], unit=record.unit or run.unit)
+        rows = self.numbered(name, record.header(), record.rows(), caption)
+        return [html("p", budget), rows]
 
     def measured(self, record: Record) -> list[nodes.Node]:
         """Return what a measurement of a trained model took."""

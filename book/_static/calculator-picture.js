@@ -27,7 +27,7 @@ globalThis.calculatorPicture = (() => {
           : make("p", {}, "The answer is zero everywhere in the range of the plot."),
       );
       this.legend.replaceChildren(
-        ...plot.series.map(({ label }, number) => make("li", { class: `series-${number}` }, label)),
+        ...plot.series.map(({ label }, number) => make("li", {}, globalThis.calculatorPlot.sample(number), label)),
         make("li", { class: "here" }, "your numbers"),
       );
       this.caption.textContent = says;

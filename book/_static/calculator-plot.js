@@ -89,14 +89,39 @@ globalThis.calculatorPlot = (() => {
       }
       parts.push(element("path", { class: `line series-${number}`, d: path }));
     });
+    /* Heights of the curves between two places across. */
+    const between = (from, to) =>
+      plot.series.flatMap(({ points }) =>
+        points.flatMap(([at, value]) =>
+          x(at) >= from - 6 && x(at) <= to + 6 && (flat || value > 0) ? [y(value)] : [],
+        ),
+      );
+    /* A free line of text at either side of a limit, from the bottom up, clear of the curves and of other labels. */
+    const taken = [];
+    function free(at, label) {
+      const wide = 7 * label.length;
+      const sides = at > ROOM.left + w / 2 ? [-1, 1] : [1, -1];
+      const places = sides.flatMap((side) => {
+        const [from, to] = side > 0 ? [at + 5, at + 5 + wide] : [at - 5 - wide, at - 5];
+        if (from < ROOM.left || to > ROOM.left + w) return [];
+        const curves = between(from, to);
+        const lines = Array.from({ length: Math.floor(h / 16) }, (_, line) => ROOM.top + h - 7 - 16 * line);
+        return lines
+          .filter((low) => !curves.some((one) => one > low - 15 && one < low + 6))
+          .filter((low) => !taken.some((box) => box.from < to && from < box.to && Math.abs(box.low - low) < 14))
+          .map((low) => ({ side, from, to, low }));
+      });
+      const place = places[0] ?? { side: sides[0], from: at, to: at, low: ROOM.top + h - 7 - 16 * taken.length };
+      taken.push(place);
+      return place;
+    }
     const shown = plot.limits.filter(({ at }) => at >= plot.x.range[0] && at <= plot.x.range[1]);
-    shown.forEach(({ at: value, label }, number) => {
+    shown.forEach(({ at: value, label }) => {
       const at = x(value);
-      const left = at > ROOM.left + w / 2;
-      const place = { x: at + (left ? -5 : 5), y: ROOM.top + h - 7 - 16 * number };
+      const { side, low } = free(at, label);
       parts.push(
         element("line", { class: "limit", x1: at, x2: at, y1: ROOM.top, y2: ROOM.top + h }),
-        element("text", { class: "limit", ...place, "text-anchor": left ? "end" : "start" }, label),
+        element("text", { class: "limit", x: at + 5 * side, y: low, "text-anchor": side > 0 ? "start" : "end" }, label),
       );
     });
     const [px, py] = plot.point;
@@ -110,5 +135,13 @@ globalThis.calculatorPlot = (() => {
     );
   }
 
-  return { draw };
+  /* A piece of the line of a series, for the legend: the very dashes of the plot. */
+  const sample = (number) =>
+    element(
+      "svg",
+      { class: "calculator-sample", viewBox: "0 0 34 8", width: 34, height: 8, "aria-hidden": "true" },
+      element("path", { class: `line series-${number}`, d: "M0 4H34" }),
+    );
+
+  return { draw, sample };
 })();

@@ -101,8 +101,21 @@ globalThis.courseGalleryPair = (() => {
     return table(["Fact", ...names, "Where"], rows);
   }
 
+  /* The last stacks are each other's, and the others go by their names, as in course_lib.course.gallery.matching. */
+  function lineUp(holders, views) {
+    const { lineUp } = globalThis.courseGalleryLining;
+    const of = new Map([...globalThis.courseGallery.counterparts(...views)]);
+    const [mine, other] = holders.map((holder, nth) => {
+      const stacks = [...views[nth].stacks].map((stack) => stack.key);
+      const svgs = [...holder.querySelectorAll("svg")];
+      return svgs.map((svg, at) => [at === svgs.length - 1 ? "last" : stacks[at], svg]);
+    });
+    const theirs = new Map(other);
+    for (const [key, svg] of mine) if (theirs.has(key)) lineUp(svg, theirs.get(key), of);
+  }
+
   /* What stands under the form: a sentence, the table, the pictures. `pictures` are of the published models alone. */
-  function answer(into, names, found, pictures, facts) {
+  function answer(into, names, views, found, pictures, facts) {
     const [left, right] = names;
     const count = found.length === 1 ? "1 fact differs" : `${found.length} facts differ`;
     const said = found.length ? `${left} and ${right}: ${count}.` : `${left} and ${right} have the same architecture.`;
@@ -112,6 +125,7 @@ globalThis.courseGalleryPair = (() => {
     const shown = sides.filter(Boolean);
     parts.push(make("div", { class: "gallery-two" }, ...shown.map(({ holder }) => holder)));
     into.replaceChildren(...parts, ...facts);
+    if (shown.length === 2) lineUp(shown.map(({ holder }) => holder), views);
     for (const { holder, marks } of shown) for (const [key, sign] of marks) mark(holder, key, sign);
   }
 

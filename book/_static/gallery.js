@@ -110,7 +110,7 @@
       const drawn = await Promise.all([picture(left), own ? null : picture(right)]);
       if (turn !== asked) return;
       const found = [...globalThis.courseGallery.differences(...views)];
-      answer(into, names, found, drawn, own ? ownFacts(views[1]) : []);
+      answer(into, names, views, found, drawn, own ? ownFacts(views[1]) : []);
     } catch (error) {
       if (turn === asked) into.replaceChildren(make("p", { class: "gallery-wrong" }, `No answer. ${why(error)}`));
     }

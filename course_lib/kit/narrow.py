@@ -70,7 +70,8 @@ def _stack(fig: Figure, columns: int | None) -> int:
     rows = math.ceil(len(found) / columns)
     grid = GridSpec(rows, columns, figure=fig)
     one_x, one_y = (_shared(found, axis) for axis in "xy")
-    x_words, y_words = found[-1].get_xlabel(), found[0].get_ylabel()
+    x_words, y_words = found[-1].get_xlabel(), _row_words(found)
+    _title_all(found)
     for place, ax in enumerate(found):
         ax.set_subplotspec(grid[place // columns, place % columns])
         if one_x:
@@ -79,8 +80,28 @@ def _stack(fig: Figure, columns: int | None) -> int:
             ax.set_xlabel(x_words if last else "")
         if one_y:
             ax.tick_params(axis="y", labelleft=place % columns == 0)
-            ax.set_ylabel(y_words if place % columns == 0 else "")
+            ax.set_ylabel(y_words[ax] if place % columns == 0 else "")
     return rows
+
+
+def _row_words(found: list[Axes]) -> dict[Axes, str]:
+    """Return what stands beside the row of each panel: its first panel's label."""
+    first: dict[int, str] = {}
+    for ax in found:
+        first.setdefault(ax.get_subplotspec().rowspan.start, ax.get_ylabel())
+    return {ax: first[ax.get_subplotspec().rowspan.start] for ax in found}
+
+
+def _title_all(found: list[Axes]) -> None:
+    """Give a panel the title that stood over its column, since it stands apart now."""
+    over: dict[int, str] = {}
+    for ax in found:
+        words = ax.get_title("left") or ax.get_title()
+        column = ax.get_subplotspec().colspan.start
+        if words:
+            over[column] = words
+        elif column in over:
+            ax.set_title(over[column], fontsize=ax._left_title.get_fontsize())
 
 
 def _shared(found: list[Axes], axis: str) -> bool:

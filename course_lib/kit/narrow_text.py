@@ -76,31 +76,41 @@ def _wrap(text: Text, room: float, side: int = 0) -> None:
 
 def _wrap_rows(fig: Figure, axis: Axis) -> bool:
     """Wrap the names of rows; numbers are left alone. Say whether any was."""
-    labels = [label for label in axis.get_ticklabels() if label.get_text()]
+    labels = axis.get_ticklabels()
     if not labels or all(NUMBER.match(label.get_text()) for label in labels):
         return False
     room = LABEL_SHARE * fig.bbox.width
     if max(_size(label)[0] for label in labels) <= room:
         return False
+    words = [label.get_text() for label in labels]
     for label in labels:
         _wrap(label, room)
-    axis.set_ticks(axis.get_ticklocs(), [x.get_text() for x in axis.get_ticklabels()])
+    if sum(_size(label)[1] for label in labels) > axis.axes.get_window_extent().height:
+        for label, text in zip(labels, words, strict=True):  # no room for more lines
+            label.set_text(text)
+        return False
+    # the labels in hand: asked for again, they would be written anew, in one line
+    axis.set_ticks(axis.get_ticklocs(), [label.get_text() for label in labels])
     return True
 
 
 def _thin(fig: Figure, axis: Axis, side: int) -> None:
-    """Leave out every second label while neighbours touch; names are set aslant."""
+    """Leave out every second label while neighbours touch; names are set aslant, and
+    those of rows all stay.
+    """
     for _ in range(3):
         shown = [x for x in axis.get_ticklabels() if x.get_text() and x.get_visible()]
-        if not _touch(shown, side):
+        named = not all(NUMBER.match(x.get_text()) for x in shown)
+        if not _touch(shown, side) or (side and named):
             return
-        if side == 0 and not all(NUMBER.match(x.get_text()) for x in shown):
-            axis.set_tick_params(rotation=35)
+        if named:
+            angle = 35 if min(len(x.get_text()) for x in shown) > 1 else 90
+            axis.set_tick_params(rotation=angle)
             for label in axis.get_ticklabels():
                 label.set(ha="right", rotation_mode="anchor")
             return
-        named = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
-        kept = [(at, x.get_text()) for at, x in named if x.get_text()][::2]
+        ticks = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
+        kept = [(at, x.get_text()) for at, x in ticks if x.get_text()][::2]
         axis.set_ticks(*zip(*kept, strict=True))
         fig.draw_without_rendering()
 

@@ -32,6 +32,8 @@ NOTHING_SAID = {
     "text-anchor": "start",
 }
 WORDS = {"text", "tspan", "title", "desc"}
+REFERS = ("clip-path", "href", "style")  # a style refers to the pattern of a hatch
+REFERENCE = re.compile(r"(url\(#|^#)([\w-]+)")
 
 
 def themed_svg(fig: Figure, prefix: str, title: str, desc: str, kind: str) -> str:
@@ -120,6 +122,8 @@ def _tidied(element: Element) -> dict[str, str]:
             value = _path(value, 2 if element.get("id") else 1)
         elif name in ("x", "y", "width", "height", "dy"):
             value = _rounded(value, 1)
+        elif name == "fill" and value.startswith("#"):
+            name, value = "style", _style(f"fill:{value}")
         if value:
             attributes["href" if name == HREF else name] = value
     return attributes
@@ -169,17 +173,17 @@ def _rename_ids(body: list[Element], prefix: str) -> None:
     """Keep the ids that something refers to, in the order of their first use."""
     elements, new = _all(body), {}
     for element in elements:
-        said = f"{element.get('clip-path', '')} {element.get('href', '')}"
-        for name in re.findall(r"#([\w-]+)", said):
-            new.setdefault(name, f"{prefix}-{len(new)}")
+        for where in REFERS:
+            for _, name in REFERENCE.findall(element.get(where, "")):
+                new.setdefault(name, f"{prefix}-{len(new)}")
     for element in elements:
         name = element.attrib.pop("id", None)
         if name in new:
             element.set("id", new[name])
-        if element.get("clip-path"):
-            element.set("clip-path", f"url(#{new[element.get('clip-path')[5:-1]]})")
-        if element.get("href", "").startswith("#"):
-            element.set("href", f"#{new[element.get('href')[1:]]}")
+        for where in REFERS:
+            if said := element.get(where):
+                found = REFERENCE.sub(lambda m: m[1] + new[m[2]], said)
+                element.set(where, found)
 
 
 def _share_styles(body: list[Element]) -> None:

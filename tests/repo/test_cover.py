@@ -1,8 +1,8 @@
-"""The picture on the first page says what the library computes, in the picture and in its words."""
+"""The README's picture and its words are what the library draws and computes."""
 
-import html
-import re
 import sys
+
+from course_lib.course.pictures.cover import MODELS, cache_gib, shown, words
 
 from .repository import ROOT, text
 
@@ -12,11 +12,17 @@ import draw_cover
 
 
 def test_the_words_are_those_of_the_numbers():
-    expected = draw_cover.alt()
-    assert f"![{expected}]" in text("README.md")
-    assert f":alt: {expected}\n" in text("book/index.md")
+    assert f"![{words()}](book/_static/cover.svg)" in text("README.md")
 
 
-def test_the_picture_was_drawn_from_these_numbers():
-    described = re.search(r"<dc:description>(.*?)</dc:description>", text("book/_static/cover.svg"), re.S)
-    assert html.unescape(described[1]) == draw_cover.alt()
+def test_the_file_is_the_drawing():
+    assert text("book/_static/cover.svg") == draw_cover.drawn()
+
+
+def test_the_picture_says_what_each_model_keeps():
+    drawn = draw_cover.drawn()
+    assert all(f">{shown(cache_gib(model, 131072))}</text>" in drawn for model, *_ in MODELS)
+
+
+def test_the_file_follows_the_reader_s_light_or_dark_system():
+    assert "prefers-color-scheme:dark" in draw_cover.drawn()

@@ -28,7 +28,8 @@ def read(page: str) -> str:
     page = re.sub(r"^(?:```|:::)\{\w+\} ?(?:\d\S*|[a-z]\w*_\w*|kv-\S*|tip)?(.*)$", r"\1", page, flags=re.M)
     page = re.sub(r"^(?:```|:::|:\w+:.*|\(\S+\)=)$", "", page, flags=re.M)
     page = re.sub(r"\$\$.*?\$\$(?: *\(\S+\))?|\$[^$]*\$|\{(?:cite|eq)\}`[^`]*`", "", page, flags=re.S)
-    page = re.sub(r"\{(?:measured|doc|numref)\}`[^`]*`", "number", page)
+    page = re.sub(r"\(?\{numref\}`[^`]*`\)?", "", page)  # pointing at a figure is no reading
+    page = re.sub(r"\{(?:measured|doc)\}`[^`]*`", "number", page)
     return (
         re.sub(r"\]\([^)]*\)", "]", page)
         .replace("|", " ")

@@ -281,3 +281,38 @@ def test_a_figure_without_alternative_text_is_refused(alt):
 def test_a_bad_name_is_refused(name):
     with pytest.raises(ValueError, match="name="):
         plotting.show(draw(), alt=ALT, name=name)
+
+
+def test_a_hatch_keeps_its_pattern():
+    plotting.style()
+    fig, ax = plt.subplots()
+    ax.barh(["a"], [1], color=plotting.VERMILION, hatch="//", edgecolor=plotting.CARD)
+    svg = plotting.show(fig, alt="A bar that is hatched, from 0 to 1.").wide
+    [wanted] = set(re.findall(r"url\(#([^)]*)\)", "".join(re.findall(r'style="[^"]*"', svg))))
+    assert f'<pattern id="{wanted}"' in svg or re.search(rf'<pattern [^>]*id="{wanted}"', svg)
+    assert "var(--plot-vermilion" in svg.split("<pattern")[1].split("</pattern>")[0]
+
+
+def test_stacked_panels_keep_the_titles_of_columns_and_the_labels_of_rows():
+    plotting.style()
+    fig, axes = plt.subplots(2, 2, sharex=True, sharey=True)
+    for ax in axes.flat:
+        ax.plot([1, 2], [1, 2])
+    for ax, words in zip(axes[0], ("equal", "mixed"), strict=True):
+        ax.set_title(words)
+    for ax, words in zip(axes[:, 0], ("first token", "whole answer"), strict=True):
+        ax.set_ylabel(words)
+    narrow = plotting.show(fig, alt="Four panels in two rows and two columns.").narrow
+    told = re.findall(r">(equal|mixed|first token|whole answer)</text>", narrow)
+    assert sorted(told) == sorted(2 * ["equal", "mixed", "first token", "whole answer"])
+
+
+def test_long_names_of_rows_are_wrapped_where_there_is_room_and_never_left_out():
+    plotting.style()
+    for rows, lines in ((4, 2), (24, 1)):
+        names = [f"a long name of the row with the number {i}" for i in range(rows)]
+        fig, ax = plt.subplots(figsize=(7, 5))
+        ax.barh(names, range(1, rows + 1))
+        narrow = plotting.show(fig, alt="Bars with long names.").narrow
+        assert narrow.count("a long name") == rows
+        assert (f">{names[0]}<" in narrow) == (lines == 1)

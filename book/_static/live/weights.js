@@ -20,11 +20,17 @@ globalThis.liveWeights = (() => {
     return [...found, ...Object.entries(outside)];
   }
 
-  /* Every weight by its name: a matrix {data, rows, columns} in float32, or a vector. */
-  function decode(data) {
-    const letters = atob(data.weights);
+  /* Bytes of base64, in a browser that has no function for it. */
+  function unpacked(base64) {
+    const letters = atob(base64);
     const bytes = new Uint8Array(letters.length);
     for (let at = 0; at < letters.length; at += 1) bytes[at] = letters.charCodeAt(at);
+    return bytes;
+  }
+
+  /* Every weight by its name: a matrix {data, rows, columns} in float32, or a vector. */
+  function decode(data) {
+    const bytes = Uint8Array.fromBase64?.(data.weights) ?? unpacked(data.weights);
     const [codes, view] = [new Int8Array(bytes.buffer), new DataView(bytes.buffer)];
     const matrices = named(data.matrices, data.spec.blocks);
     const size = matrices.reduce((total, [, [rows, columns]]) => total + rows * columns, 0);

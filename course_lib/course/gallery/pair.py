@@ -1,10 +1,14 @@
-"""Two models side by side, with every fact that differs marked."""
+"""Two models side by side, with every fact that differs marked, and lined up where they
+agree.
+"""
 
 from collections.abc import Iterable
 
 from course_lib.course.gallery.describe import describe
 from course_lib.course.gallery.differences import Difference, differences
 from course_lib.course.gallery.draw import draw_model
+from course_lib.course.gallery.lining import lined_up
+from course_lib.course.gallery.matching import counterparts, stacks_in_pairs
 from course_lib.kit.diagrams.figure import Figure
 from course_lib.specs.records import ModelSpec
 
@@ -35,9 +39,15 @@ def draw_pair(
     Returns: a figure of the panels of both.
     Raises: ValueError naming a record or a word that is not described.
     """
-    marks = marks_of(differences(describe(left), describe(right)))
-    drawn = (
-        draw_model(spec, name, marked)
+    views = describe(left), describe(right)
+    marks = marks_of(differences(*views))
+    mine, other = (
+        list(draw_model(spec, name, marked).panels)
         for spec, name, marked in zip((left, right), names, marks, strict=True)
     )
-    return Figure(*(panel for figure in drawn for panel in figure.panels))
+    of = counterparts(*views)
+    places = [{one.key: i for i, one in enumerate(view.stacks)} for view in views]
+    for one, its in stacks_in_pairs(*views):
+        i, j = places[0][one.key], places[1][its.key]
+        mine[i], other[j] = lined_up(mine[i], other[j], of)
+    return Figure(*mine, *other)

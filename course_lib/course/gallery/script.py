@@ -15,7 +15,7 @@ CALLED = (*ROOTS, f"{GALLERY}.describe", f"{GALLERY}.differences")
 
 def script() -> str:
     """Return the JavaScript file: `courseGallery` with `spec`, `describe`, `facts`,
-    `differences` and `configs`, the published configs as text.
+    `differences`, `counterparts` and `configs`, the published configs as text.
     """
     configs = {name: json.dumps(config) for name, config in published().items()}
     return (
@@ -28,6 +28,7 @@ def script() -> str:
         f'const {{ describe }} = modules["{GALLERY}.describe"];\n'
         f'const {{ facts }} = modules["{GALLERY}.facts"];\n'
         f'const {{ differences }} = modules["{GALLERY}.differences"];\n'
+        f'const {{ counterparts }} = modules["{GALLERY}.matching"];\n'
         f"const configs = {json.dumps(configs)};\n"
-        "return { spec, describe, facts, differences, configs };\n})();\n"
+        "return { spec, describe, facts, differences, counterparts, configs };\n})();\n"
     )

@@ -12,7 +12,7 @@ from html import escape
 from course_lib.course.live_model.kept import kept, run_record
 
 WIDTH, HEIGHT = 340, 236
-LEFT, RIGHT, TOP, BOTTOM = 34, 278, 12, 196
+LEFT, RIGHT, TOP, BOTTOM = 34, 278, 22, 196
 LOW, HIGH = 0.5, 6.0  # nats per byte, on a logarithmic axis
 TICKS = (0.5, 1, 2, 3, 5)
 BELOW = "4-gram"  # its label stands under its line, clear of the curve's end
@@ -75,8 +75,7 @@ def _axes(updates: int) -> list[str]:
     parts.append(_line("live-axis", LEFT, BOTTOM, RIGHT, BOTTOM))
     parts.append(_line("live-axis", LEFT, TOP, LEFT, BOTTOM))
     parts.append(_text((LEFT + RIGHT) / 2, BOTTOM + 32, "updates", "middle"))
-    parts.append(_text(RIGHT + 6, TOP + 4, "nats per", "start"))
-    parts.append(_text(RIGHT + 6, TOP + 17, "byte", "start"))
+    parts.append(_text(2, TOP - 10, "loss (nats per byte)", "start"))
     return parts
 
 

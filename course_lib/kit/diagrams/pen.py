@@ -45,13 +45,16 @@ _MONO = 602
 
 
 class Text(NamedTuple):
-    """Where a text stands: its left and right end, its baseline, its size."""
+    """Where a text stands: its left and right end, its baseline, its size; and the key
+    of the fact that it tells, where it tells one.
+    """
 
     left: float
     right: float
     y: float
     size: float
     words: str
+    key: str = ""
 
 
 class Pen:
@@ -117,7 +120,7 @@ class Pen:
         self.over.append(f"{head}>{escape(words, quote=False)}</text>")
         wide = text_width(words, cls)
         left = x - {"": 0.0, "middle": wide / 2, "end": wide}[anchor]
-        self.texts.append(Text(left, left + wide, y, text_size(cls), words))
+        self.texts.append(Text(left, left + wide, y, text_size(cls), words, key))
 
     def take(self, other: "Pen", dx: float, dy: float = 0) -> None:
         """Put another drawing into this one, moved."""
