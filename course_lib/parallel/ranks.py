@@ -141,7 +141,12 @@ def run_ranks(
             while len(found) < count:
                 rank, result, problem = _next_result(results, processes, end)
                 if problem:
-                    raise RuntimeError(f"rank {rank}: {problem}")
+                    found = {rank: problem} | _further(results, processes)
+                    raise RuntimeError(
+                        "\n".join(
+                            f"rank {rank}: {found[rank]}" for rank in sorted(found)
+                        )
+                    )
                 found[rank] = result
             for process in processes:
                 process.join(max(0.0, end - time.monotonic()))
@@ -166,6 +171,23 @@ def _next_result(results, processes, end: float) -> tuple[int, Any, str]:
             if gone:
                 return gone[0], None, f"exit code {processes[gone[0]].exitcode}"
     raise TimeoutError("the ranks took longer than limit_s allows")
+
+
+def _further(results, processes) -> dict[int, str]:
+    """Problems that other ranks report within a second: a rank that lost its neighbour
+    may have spoken before the one that failed.
+    """
+    problems, end = {}, time.monotonic() + 1
+    while time.monotonic() < end:
+        try:
+            rank, _, problem = _next_result(results, processes, end)
+        except TimeoutError:
+            break
+        if problem:
+            problems[rank] = problem
+        if processes[rank].exitcode:
+            break
+    return problems
 
 
 def _one_rank(

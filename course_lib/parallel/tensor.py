@@ -1,4 +1,4 @@
-"""Tensor parallelism: one Transformer block on D ranks, with two all-reduces forward and
+"""Tensor parallelism: one Transformer block on D ranks, two all-reduces forward and
 two backward.
 
 Symbols: D ranks. Megatron's letters: f is `to_ranks`, g is `sum_over_ranks`.
@@ -72,12 +72,12 @@ class TensorParallelBlock(nn.Module):
     """
 
     def __init__(self, part: BlockPart, ranks: Ranks) -> None:
-        super().__init__()
         if (part.rank, part.ranks) != (ranks.rank, ranks.count):
             raise ValueError(
                 f"part is {part.rank} of {part.ranks}: allowed is {ranks.rank} of "
                 f"{ranks.count}"
             )
+        super().__init__()
         self.part, self.ranks = part, ranks
 
     def forward(
