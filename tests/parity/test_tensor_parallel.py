@@ -16,20 +16,10 @@ from course_lib.parallel.ranks import Ranks, run_ranks
 from course_lib.parallel.split import holders_of, kv_heads_of, split_block
 from course_lib.parallel.tensor import TensorParallelBlock
 from course_lib.specs.small import small_llama
+from tests.shapes import unchecked
 
-from .split_block_cases import (
-    BATCH,
-    CASES,
-    HEADS,
-    TOKENS,
-    WIDTH,
-    all_cases,
-    exits,
-    fails,
-    layer,
-    sleeps,
-    whole_block,
-)
+from . import split_block_cases as cases
+from .split_block_cases import BATCH, CASES, HEADS, TOKENS, WIDTH, all_cases, layer, whole_block
 
 EXACT = 1e-12
 
