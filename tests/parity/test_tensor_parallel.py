@@ -84,9 +84,9 @@ def test_every_query_head_finds_its_kv_head_on_its_rank(ranks, kv_heads):
 @pytest.mark.parametrize(
     ("work", "error", "words"),
     [
-        (fails, RuntimeError, "rank 1 gives up"),
-        (exits, RuntimeError, "exit code 3"),
-        (sleeps, TimeoutError, "limit_s"),
+        (cases.fails, RuntimeError, "rank 1 gives up"),
+        (cases.exits, RuntimeError, "rank 1: exit code 3|rank 0: .*Connection"),
+        (cases.sleeps, TimeoutError, "limit_s"),
     ],
 )
 def test_no_process_outlives_a_failure(work, error, words):

@@ -57,7 +57,7 @@ def play_trees(parts: torch.Tensor) -> tuple[torch.Tensor, list[int], int]:
     """Add up `parts` [devices, n] by two trees, each with half of the numbers; the second tree is the mirror.
 
     Rank 0 is the root; the others stand at the height of their lowest set bit, so that odd ranks are leaves
-    of one tree, and inner nodes of its mirror. Returns what each holds, what each sent, the levels up and down.
+    of one tree, and inner nodes of its mirror. Returns what each holds, what each sent, the levels.
     """
     devices, n = parts.shape
     sums, sent, depth = parts.clone(), [0] * devices, 0
