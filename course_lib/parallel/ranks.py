@@ -15,8 +15,8 @@ Under `torchrun --nproc-per-node=2 script.py` the processes are there already:
 Terms:
     process group, rank, world size: processes that talk to each other, the number of
         one, and how many they are -> Ranks, run_ranks
-    ring all-reduce, reduce-scatter, all-gather: sums travel round the ranks piece by
-        piece, then the finished pieces do -> Ranks.all_reduce
+    reduce-scatter, all-gather: the two halves of a ring all-reduce: sums travel round
+        the ranks piece by piece, then the finished pieces do -> Ranks.all_reduce
 """
 
 import os
