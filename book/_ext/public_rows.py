@@ -1,10 +1,6 @@
 """The directives of public measurements, made from `course_lib/costs/measured.yml`
 while the book is built.
 
-    ```{reached-by-device}
-    :name: tbl-reached
-    Shares of the bound by device: the caption, in whole sentences.
-    ```
     ```{public-measurements}
     :name: tbl-measured
     Every row: the caption.
@@ -20,40 +16,31 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from elements import html
 
-from course_lib.costs.hardware import list_hardware, load_hardware
+from course_lib.costs.hardware import list_hardware
 from course_lib.costs.measured import Measurement, bound, public_measurements, reached
 from course_lib.course.beside import (
-    GROUPS,
-    QUANTITIES,
     bits_text,
     devices_text,
-    group_shares,
-    range_text,
+    measured_text,
     value_text,
     work_text,
 )
 
 HEAD = (
     "Device",
-    "Devices",
     "Model",
-    "Bits",
-    "Requests",
-    "Quantity",
     "Measured",
     "Bound",
     "Reached",
+    "Bits",
+    "Requests",
     "Engine",
 )
+STYLE = "measured.css"
 
 
-def device_name(key: str) -> str:
-    """A device as its vendor names it; its key where the table does not have it."""
-    return load_hardware(key).name if key in list_hardware() else key
-
-
-class MeasuredTable(CourseDirective):
-    """A numbered table with a caption."""
+class PublicMeasurements(CourseDirective):
+    """A numbered table with a caption: one row a measurement, by device."""
 
     has_content = True
     option_spec = {"name": directives.unchanged_required}  # noqa: RUF012
@@ -67,34 +54,13 @@ class MeasuredTable(CourseDirective):
         self.env.note_dependency(str(self.root / "course_lib/costs/measured.yml"))
         self.env.note_dependency(str(self.root / "course_lib/costs/hardware.yml"))
         caption, messages = self.parse_inline(words)
-        head, rows = self.cells()
-        node = numbered(head, rows, caption)
+        node = numbered(HEAD, self.rows(), caption)
+        node["classes"].append("measured-rows")
         self.set_source_info(node)
         self.add_name(node)
         return [node, *messages]
 
-
-class ReachedByDevice(MeasuredTable):
-    """One row a device: lowest and highest share, and how many figures."""
-
-    def cells(self):
-        groups = group_shares()
-        known = {name for found in groups.values() for name in found}
-        rows = [
-            [
-                device_name(key),
-                *(range_text(groups[group].get(key)) for group in GROUPS),
-            ]
-            for key in list_hardware()
-            if key in known
-        ]
-        return ("Device", *(group.capitalize() for group in GROUPS)), rows
-
-
-class PublicMeasurements(MeasuredTable):
-    """One row a measurement, by device."""
-
-    def cells(self):
+    def rows(self) -> list[list[str | nodes.Node]]:
         order = [*list_hardware()]
         found = sorted(
             public_measurements(),
@@ -102,7 +68,7 @@ class PublicMeasurements(MeasuredTable):
                 order.index(row.device) if row.device in order else len(order)
             ),
         )
-        return HEAD, [self.row(row) for row in found]
+        return [self.row(row) for row in found]
 
     def row(self, row: Measurement) -> list[str | nodes.Node]:
         held = "-", "-"
@@ -110,14 +76,12 @@ class PublicMeasurements(MeasuredTable):
             held = value_text(row.quantity, bound(row)), f"{reached(row):.0%}"
         source = nodes.reference("", row.engine, refuri=row.url, internal=False)
         return [
-            device_name(row.device),
             devices_text(row),
             row.named,
+            measured_text(row),
+            *held,
             bits_text(row) + ("*" if row.assumed else ""),
             work_text(row),
-            QUANTITIES[row.quantity],
-            value_text(row.quantity, row.value),
-            *held,
             source,
         ]
 
@@ -171,7 +135,7 @@ def setup(app):
     """Register the directives."""
     app.setup_extension("elements")
     app.setup_extension("outputs")
-    app.add_directive("reached-by-device", ReachedByDevice)
+    app.add_css_file(STYLE)
     app.add_directive("public-measurements", PublicMeasurements)
     app.add_directive("measurement-sources", MeasurementSources)
     return {"version": "1", "parallel_read_safe": True}

@@ -37,13 +37,14 @@ GROUPS = {
 }
 """Quantities limited alike: by arithmetic, by bandwidth, by both, by memory."""
 
-QUANTITIES = {
-    "output_rate": "output",
-    "request": "request",
-    "first_token": "first token",
-    "step": "step",
-    "cached_tokens": "cache",
+WORDS = {
+    "output_rate": "out",
+    "request": "per request",
+    "first_token": "to the first token",
+    "step": "per further token",
+    "cached_tokens": "in the cache",
 }
+"""What follows a measured value."""
 
 
 def value_text(quantity: str, value: float) -> str:
@@ -79,8 +80,25 @@ def work_text(row: Measurement) -> str:
 
 
 def devices_text(row: Measurement) -> str:
-    """How many devices, and how they share."""
-    return "1" if row.devices == 1 else f"{row.devices}, {row.split} split"
+    """The devices and how they share, in the names of `course fit --list-gpus`.
+
+    >>> from course_lib.costs.measured import measured_on
+    >>> devices_text(measured_on("RTX-4090")[1]), devices_text(measured_on("L40S")[0])
+    ('4 x RTX-4090, heads split', 'L40S')
+    """
+    if row.devices == 1:
+        return row.device
+    return f"{row.devices} x {row.device}, {row.split} split"
+
+
+def measured_text(row: Measurement) -> str:
+    """The measured value and what it is.
+
+    >>> from course_lib.costs.measured import measured_on
+    >>> measured_text(measured_on("RTX-4090")[1])
+    '3.3 s to the first token'
+    """
+    return f"{value_text(row.quantity, row.value)} {WORDS[row.quantity]}".strip()
 
 
 def range_text(shares: tuple[float, float, float, int] | None) -> str:
@@ -143,8 +161,7 @@ def row_facts(row: Measurement) -> dict[str, Any]:
         "devices": devices_text(row),
         "bits": bits_text(row),
         "work": work_text(row),
-        "quantity": QUANTITIES[row.quantity],
-        "measured": value_text(row.quantity, row.value),
+        "measured": measured_text(row),
         "bound": value_text(row.quantity, bound(row)),
         "reached_share": reached(row),
         "engine": row.engine,
@@ -167,9 +184,8 @@ def measured_lines(facts: Mapping[str, Any]) -> list[str]:
     ]
     for row in facts["nearest"]:
         lines.append(
-            f"Nearest: {row['model']} with {row['engine']}, devices {row['devices']}, "
-            f"bits {row['bits']}, requests {row['work']}: {row['quantity']} "
-            f"{row['measured']}, {share_text(round(row['reached_share'], 2))} of the "
-            "bound."
+            f"Nearest: {row['model']} on {row['devices']}, {row['engine']}, bits "
+            f"{row['bits']}, requests {row['work']}: {row['measured']}, "
+            f"{share_text(round(row['reached_share'], 2))} of the bound."
         )
     return lines
