@@ -29,9 +29,9 @@ from course_lib.course.beside import (
 HEAD = (
     "Device",
     "Model",
+    "Reached",
     "Measured",
     "Bound",
-    "Reached",
     "Bits",
     "Requests",
     "Engine",
@@ -71,15 +71,16 @@ class PublicMeasurements(CourseDirective):
         return [self.row(row) for row in found]
 
     def row(self, row: Measurement) -> list[str | nodes.Node]:
-        held = "-", "-"
+        share = limit = "-"
         if row.bound_is_known:
-            held = value_text(row.quantity, bound(row)), f"{reached(row):.0%}"
+            limit, share = value_text(row.quantity, bound(row)), f"{reached(row):.0%}"
         source = nodes.reference("", row.engine, refuri=row.url, internal=False)
         return [
             devices_text(row),
             row.named,
+            share,
             measured_text(row),
-            *held,
+            limit,
             bits_text(row) + ("*" if row.assumed else ""),
             work_text(row),
             source,

@@ -28,7 +28,7 @@ from course_lib.costs.latency import request_latency, sum_of_steps
 from course_lib.costs.roofline import decode_roofline, prefill_roofline
 from course_lib.costs.serving import weight_bytes
 from course_lib.costs.work import RooflineTime
-from course_lib.specs.loader import load_spec
+from course_lib.specs.loader import load_release, load_spec
 from course_lib.specs.records import ModelSpec
 
 RATES = ("output_rate", "cached_tokens")
@@ -99,7 +99,7 @@ def _measurement(row: Mapping, sources: Mapping[str, Mapping]) -> Measurement:
     spread = devices if row.get("per_device") else 1
     return Measurement(
         model=row["model"],
-        named=row.get("named") or load_spec(row["model"]).name,
+        named=row.get("named") or load_release(row["model"]).name,
         device=row["device"],
         quantity=row["quantity"],
         value=row["value"] * spread,
