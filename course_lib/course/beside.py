@@ -67,28 +67,28 @@ def bits_text(row: Measurement) -> str:
 
 
 def work_text(row: Measurement) -> str:
-    """Requests at once and their lengths.
+    """Requests at once and their lengths, and how several devices share them.
 
     >>> from course_lib.costs.measured import measured_on
     >>> work_text(measured_on("RTX-4090")[1])
-    '1 x 10,240 in, 1,024 out'
+    '1 x 10,240 in, 1,024 out, heads split'
     """
+    split = f"{row.split} split" if row.split else ""
     if row.tokens_in is None:
-        return "-"
+        return split or "-"
     batch = "full" if row.batch is None else count_text(row.batch)
-    return f"{batch} x {count_text(row.tokens_in)} in, {count_text(row.tokens_out)} out"
+    lengths = f"{count_text(row.tokens_in)} in, {count_text(row.tokens_out)} out"
+    return ", ".join(filter(None, (f"{batch} x {lengths}", split)))
 
 
 def devices_text(row: Measurement) -> str:
-    """The devices and how they share, in the names of `course fit --list-gpus`.
+    """The devices, in the names of `course fit --list-gpus`.
 
     >>> from course_lib.costs.measured import measured_on
     >>> devices_text(measured_on("RTX-4090")[1]), devices_text(measured_on("L40S")[0])
-    ('4 x RTX-4090, heads split', 'L40S')
+    ('4 x RTX-4090', 'L40S')
     """
-    if row.devices == 1:
-        return row.device
-    return f"{row.devices} x {row.device}, {row.split} split"
+    return row.device if row.devices == 1 else f"{row.devices} x {row.device}"
 
 
 def measured_text(row: Measurement) -> str:
@@ -98,7 +98,7 @@ def measured_text(row: Measurement) -> str:
     >>> measured_text(measured_on("RTX-4090")[1])
     '3.3 s to the first token'
     """
-    return f"{value_text(row.quantity, row.value)} {WORDS[row.quantity]}".strip()
+    return f"{value_text(row.quantity, row.value)} {WORDS[row.quantity]}"
 
 
 def range_text(shares: tuple[float, float, float, int] | None) -> str:
