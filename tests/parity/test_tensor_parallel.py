@@ -27,7 +27,7 @@ EXACT = 1e-12
 @pytest.fixture(scope="module", params=[2, 4])
 def reports(request):
     """What the ranks of one world size report."""
-    return run_ranks(all_cases, request.param, limit_s=120)
+    return run_ranks(all_cases, request.param, limit_s=300)
 
 
 def test_the_ring_adds_up_what_the_backend_adds_up(reports):
@@ -92,9 +92,9 @@ def test_every_query_head_finds_its_kv_head_on_its_rank(ranks, kv_heads):
 def test_no_process_outlives_a_failure(work, error, words):
     start = time.monotonic()
     with pytest.raises(error, match=f"(?s){words}"):
-        run_ranks(work, 2, limit_s=6 if work is cases.sleeps else 60)
+        run_ranks(work, 2, limit_s=6 if work is cases.sleeps else 240)
     assert multiprocessing.active_children() == []
-    assert time.monotonic() - start < 50
+    assert time.monotonic() - start < 200
 
 
 @pytest.mark.parametrize(
