@@ -274,6 +274,63 @@ def decode_against_transformers() -> dict:
     return {"ok": gap < 1e-3, "gap": gap, "allowed": 1e-3}
 
 
+def split_block_gaps(ranks) -> dict:
+    """On one rank: gaps between a block over all ranks and the whole block, in float64,
+    and what was sent.
+    """
+    import torch
+
+    from course_lib.models.block import Block
+    from course_lib.parallel.split import split_block
+    from course_lib.parallel.tensor import TensorParallelBlock
+    from course_lib.specs.from_hf import spec_from_fields
+
+    run, by_profile = sizes()
+    fields = small_llama() | {"num_key_value_heads": 2}
+    spec, tokens = spec_from_fields(fields), by_profile(smoke=8, cpu=8, gpu=512)
+    torch.manual_seed(0)
+    on = {"device": run.device, "dtype": torch.float64}
+    whole = Block(spec.width, spec.layers[0]).to(**on)
+    split = TensorParallelBlock(split_block(whole, ranks.rank, ranks.count), ranks)
+    x, pulled = torch.randn(2, 2, tokens, spec.width).to(**on)
+    places, ours = torch.arange(tokens, device=run.device).expand(2, -1), x.clone()
+    for one in (x, ours):
+        one.requires_grad_()
+    wanted, found = whole(x, places), split(ours, places)
+    wanted.backward(pulled)
+    found.backward(pulled)
+    gaps = (found - wanted).abs().max(), (ours.grad - x.grad).abs().max()
+    return {
+        "gap": max(gaps).item(),
+        "sent_bytes": ranks.sent_bytes,
+        "all_reduces": ranks.all_reduces,
+        "device": str(x.device),
+    }
+
+
+def tensor_parallel() -> dict:
+    """One block over as many ranks as there are GPUs (a power of two, 8 at most), over
+    nccl; the rehearsal takes two over gloo.
+    """
+    import torch
+
+    from course_lib.costs.links import tensor_parallel_bytes
+    from course_lib.parallel.ranks import run_ranks
+    from course_lib.specs.from_hf import spec_from_fields
+
+    run, by_profile = sizes()
+    gpus = torch.cuda.device_count() if run.device.type == "cuda" else 0
+    count, backend = (
+        (1 << min(gpus, 8).bit_length() - 1, "nccl") if gpus else (2, "gloo")
+    )
+    rows = run_ranks(split_block_gaps, count, backend=backend, limit_s=50)
+    spec = spec_from_fields(small_llama() | {"num_hidden_layers": 1})
+    tokens = 2 * by_profile(smoke=8, cpu=8, gpu=512)
+    sent = tensor_parallel_bytes(spec, tokens, devices=count, bytes_per_element=8)
+    right = all(row["gap"] < 1e-9 and row["sent_bytes"] == 2 * sent for row in rows)
+    return {"ok": right, "ranks": count, "backend": backend, "rows": rows}
+
+
 def decode_time() -> dict:
     """Milliseconds a decoded token over contexts and batches, beside the bytes read."""
     from statistics import median
@@ -367,6 +424,7 @@ STEPS = (
     Step("kernel", True, 60, kernel),
     Step("decode", True, 40, decode),
     Step("decode_against_transformers", True, 60, decode_against_transformers),
+    Step("tensor_parallel", True, 60, tensor_parallel),
     Step("kernel_time", False, 50, kernel_time),
     Step("attention_forms", False, 50, attention_forms),
     Step("decode_time", False, 60, decode_time),

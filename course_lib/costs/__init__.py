@@ -6,7 +6,9 @@ a mechanism says what it costs; their `dispatch` finds it), `norms`, `ends` (emb
 and head), `stack`; then the sums over the layers: `params`, `flops`, `cache`; then what
 follows from them: `hardware` (published limits), `work` and `roofline` (seconds of a
 pass), `latency` (seconds of a request), `serving` (requests that fit), `summary` (all
-of it in one record). `io` (bytes that attention moves) stands by itself.
+of it in one record). `io` (bytes that attention moves) stands by itself; `collectives`
+and `links` say what devices send each other, `measured` what engines reached of the
+bounds.
 """
 
 from course_lib.costs.cache import (

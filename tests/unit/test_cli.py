@@ -150,6 +150,7 @@ KEYS = {
         model gpu devices memory_bytes reserve_share bits_per_weight weight_bytes
         max_concurrency_requests context_tokens model_context_tokens bits_per_element
         cache_bytes_per_request devices_needed cache_equals_weights_requests prefill decode
+        measured
     """,
     "doctor": """
         python_version python_path platform course_version cores usable_cores torch_threads memory_bytes

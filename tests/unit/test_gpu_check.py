@@ -30,14 +30,16 @@ assert sys.modules["jaxtyping"].__spec__ is None
 def test_the_rehearsal_checks_the_kernel_and_decoding(tmp_path):
     pytest.importorskip("triton", reason="Triton is published for Linux only")
     into = tmp_path / "gpu.json"
-    command = [sys.executable, "tools/gpu_check.py", "--json", str(into), "--only", "kernel", "decode"]
+    command = [sys.executable, "tools/gpu_check.py", "--json", str(into), "--only"]
+    command += ["kernel", "decode", "tensor_parallel"]
     environment = os.environ | {"COURSE_PROFILE": "smoke"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(into.read_text(encoding="utf-8"))
     assert report["profile"] == "smoke" and report["machine"]["versions"]["torch"]
-    kernel, decode = report["steps"]
-    assert (kernel["step"], decode["step"]) == ("kernel", "decode")
+    kernel, decode, split = report["steps"]
+    assert (kernel["step"], decode["step"], split["step"]) == ("kernel", "decode", "tensor_parallel")
+    assert split["ranks"] == len(split["rows"]) == 2 and all(row["gap"] < 1e-9 for row in split["rows"])
     assert {(row["dtype"], row["causal"]) for row in kernel["rows"]} == {
         (dtype, causal) for dtype in gpu_steps.TOLERANCE for causal in (True, False)
     }

@@ -12,6 +12,7 @@ from course_lib.costs.hardware import Hardware, list_hardware, load_hardware
 from course_lib.costs.roofline import decode_roofline, prefill_roofline
 from course_lib.costs.serving import cache_equals_weights, devices_needed
 from course_lib.costs.work import RooflineTime
+from course_lib.course.beside import measured_facts, measured_lines
 from course_lib.course.cli.console import JSON, answer, say, table
 from course_lib.course.cli.kv import RESERVE, context_notes, gpu_facts
 from course_lib.course.cli.lookup import (
@@ -135,6 +136,7 @@ def fit_facts(
                 decode_roofline(spec, device, batch=batch, context=context, **options)
             ]
         ],
+        "measured": measured_facts(spec, device.name),
     }
 
 
@@ -212,7 +214,7 @@ def show(facts: Mapping[str, Any]) -> None:
         ("pass", "#batch", "#time", "#compute", "#memory", "bound by", "#tokens/s"),
         rows,
     )
-    for note in notes(facts):
+    for note in notes(facts) + measured_lines(facts["measured"]):
         say(note)
 
 

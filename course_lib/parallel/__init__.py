@@ -1,0 +1,1 @@
+"""One model over several processes: what `torchrun` starts, or `run_ranks`."""
