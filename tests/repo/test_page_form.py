@@ -25,7 +25,7 @@ def read(page: str) -> str:
     ['##', 'One', 'two', 'Three', 'four']
     """
     page = re.sub(r"^```\{(?:cards|ledger|calculator|pysource)\}.*?^```$", "", page, flags=re.S | re.M)
-    page = re.sub(r"^(?:```|:::)\{\w+\} ?(?:\d\S*|[a-z]\w*_\w*|kv-\S*|tip)?(.*)$", r"\1", page, flags=re.M)
+    page = re.sub(r"^(?:```|:::)\{\w+\} ?(?:\d\S*|[a-z]\w*_\w*|(?:kv|why|proto)-\S*|tip)?(.*)$", r"\1", page, flags=re.M)
     page = re.sub(r"^(?:```|:::|:\w+:.*|\(\S+\)=)$", "", page, flags=re.M)
     page = re.sub(r"\$\$.*?\$\$(?: *\(\S+\))?|\$[^$]*\$|\{(?:cite|eq)\}`[^`]*`", "", page, flags=re.S)
     page = re.sub(r"\{(?:measured|doc|numref)\}`[^`]*`", "number", page)
