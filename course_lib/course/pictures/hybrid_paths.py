@@ -34,7 +34,9 @@ def draw() -> Figure:
         pen.text(NOTE, y + 39, "per token" if attends[i] else "for all tokens", "m s")
         y += ROW
     repeats = len(attends) // group
-    pen.text(LEFT, y + 8, f"These {group} layers stand {repeats} times in the model.", "s")
+    pen.text(
+        LEFT, y + 8, f"These {group} layers stand {repeats} times in the model.", "s"
+    )
     entries = [
         ("p state", "hands a state on"),
         ("p attn", "attends"),
