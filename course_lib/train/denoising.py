@@ -48,7 +48,7 @@ def span_corruption(
     mean: float = 3.0,
     special: SpecialTokens = BYTE_TOKENS,
 ) -> Batch:
-    """Make T5's batch: sources with numbered holes, targets with their content.
+    """Make T5's batch: sources with numbered spans, targets with their content.
 
     Args:
         rows: text tokens, at least 2 each.
@@ -76,7 +76,7 @@ def denoising(
     shuffle: bool = True,
     special: SpecialTokens = BYTE_TOKENS,
 ) -> Batch:
-    """Make BART's batch: sources with shuffled sentences and unnumbered holes, targets
+    """Make BART's batch: sources with shuffled sentences and unnumbered spans, targets
     are the whole text.
 
     Args:
@@ -103,29 +103,29 @@ def hide_spans(
     mean: float = 3.0,
     special: SpecialTokens = BYTE_TOKENS,
 ) -> tuple[Int[Tensor, " s"], Int[Tensor, " t"]]:
-    """Put a sentinel in the place of each hole, and the content behind the same
+    """Put a sentinel in the place of each span, and the content behind the same
     sentinel in the target.
 
     *Equation*: h = round(share n), from 1 to n - 1; k = round(h / mean), at least 1;
-    all layouts of k holes with h tokens in all are equally likely. The source has n - h
+    all layouts of k spans with h tokens in all are equally likely. The source has n - h
     + k tokens, the target h + k + 1.
 
     Args:
         tokens: text, without sentinels.
         generator: a CPU generator; the only source of chance.
         share: of the tokens that are hidden, above 0 and below 1.
-        mean: length of a hole on average, at least 1.
+        mean: length of a span on average, at least 1.
 
     Returns:
         (source, target); the target ends with the sentinel after the last.
 
     Raises:
-        ValueError: fewer than 2 tokens, a setting out of range, or more holes than
+        ValueError: fewer than 2 tokens, a setting out of range, or more spans than
         sentinels or than fit.
 
-    *Differs from source*: T5's code always starts with text and ends with a hole, so
+    *Differs from source*: T5's code always starts with text and ends with a span, so
     that the last token is always hidden, and has no closing sentinel, which the paper's
-    figure 2 has. Here holes stand anywhere.
+    figure 2 has. Here spans stand anywhere.
 
     >>> source, target = hide_spans(torch.arange(20), torch.Generator().manual_seed(1))
     >>> restore_spans(source, target).tolist() == list(range(20))
@@ -133,21 +133,21 @@ def hide_spans(
     """
     _check(tokens, share, mean)
     hidden = min(max(round(len(tokens) * share), 1), len(tokens) - 1)
-    holes = max(round(hidden / mean), 1)
-    if holes >= len(special.sentinels):
+    spans = max(round(hidden / mean), 1)
+    if spans >= len(special.sentinels):
         raise ValueError(
-            f"{holes} holes: allowed are at most {len(special.sentinels) - 1}, with a "
+            f"{spans} spans: allowed are at most {len(special.sentinels) - 1}, with a "
             "sentinel each and one to close; cut the text into shorter pieces"
         )
     if bool(_is_sentinel(tokens, special).any()):
         raise ValueError("tokens has a sentinel: allowed is text without sentinels")
     source, target, end = [], [], 0
-    for i, (start, stop) in enumerate(layout(len(tokens), hidden, holes, generator)):
+    for i, (start, stop) in enumerate(layout(len(tokens), hidden, spans, generator)):
         mark = torch.tensor([special.sentinels[i]])
         source += [tokens[end:start], mark]
         target += [mark, tokens[start:stop]]
         end = stop
-    closing = torch.tensor([special.sentinels[holes]])
+    closing = torch.tensor([special.sentinels[spans]])
     return torch.cat([*source, tokens[end:]]), torch.cat([*target, closing])
 
 
@@ -157,7 +157,7 @@ def restore_spans(
     *,
     special: SpecialTokens = BYTE_TOKENS,
 ) -> Int[Tensor, " n"]:
-    """Fill the holes of `source` from `target`: the inverse of `hide_spans`.
+    """Fill the spans of `source` from `target`: the inverse of `hide_spans`.
 
     Raises:
         ValueError: the sentinels of the two are not 0, 1, 2, ... in order, with one
@@ -192,11 +192,11 @@ def infill(
     mean: float = 3.0,
     special: SpecialTokens = BYTE_TOKENS,
 ) -> Int[Tensor, " s"]:
-    """Replace holes by one `MASK` each, whatever their length; a hole of length 0 is a
+    """Replace spans by one `MASK` each, whatever their length; a span of length 0 is a
     `MASK` put in between.
 
     Lengths are drawn from a Poisson distribution until h tokens are hidden, h as for
-    `hide_spans`; the last is cut to fit. Holes that hide something never touch.
+    `hide_spans`; the last is cut to fit. Spans that hide something never touch.
 
     Args:
         tokens, generator: as for `hide_spans`.

@@ -188,7 +188,7 @@ def test_batches_are_damaged_as_asked():
         (lambda: denoising.hide_spans(torch.tensor([1, sentinel(3)]), stream()), "has a sentinel"),
         (
             lambda: denoising.hide_spans(torch.arange(3000) % 256, stream()),
-            "150 holes: allowed are at most 99",
+            "150 spans: allowed are at most 99",
         ),
         (lambda: denoising.hide_spans(torch.arange(9), stream(), share=0.9, mean=1.0), "holes=8"),
         (lambda: denoising.infill(torch.arange(9), stream(), share=0.0), "share=0.0"),

@@ -1,15 +1,18 @@
 """One sentence through SmolLM2, pass by pass: what is computed again without a KV
 cache, and what is read from one.
 
-Notebook 3.8 runs the sentence: the words and the tokens of each pass are its own.
+Notebook 3.8 runs the sentence: the words and the tokens of each pass are its own. The
+last token that it writes is a line break.
 """
 
+from course_lib.course.sentence import recorded
 from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.marks import arrow, legend
 from course_lib.kit.diagrams.pen import Pen, text_width
 
-PROMPT = ("The", "capital", "of", "France", "is")
-WRITTEN = ("Paris", ".", "⏎")
+SEEN = recorded()
+PROMPT = SEEN.words[: len(SEEN.pieces)]
+WRITTEN = (*SEEN.words[len(SEEN.pieces) :], "⏎")
 LEFT, STEP, TOP, ROW = 44, 37, 58, 40
 
 
