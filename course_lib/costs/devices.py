@@ -34,7 +34,7 @@ Terms:
 """
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from course_lib.costs.arithmetic import Number, check_count, is_symbol, larger
@@ -133,7 +133,9 @@ def on_one_device(spec: ModelSpec, devices: Number) -> ModelSpec:
         kept = replace(layer, mixer=_held(layer.mixer, devices), cross=cross)
         kinds[kept] = kinds.get(kept, 0) + count
     if isinstance(spec.layers, tuple):
-        return replace(spec, layers=tuple(k for k, n in kinds.items() for _ in range(n)))
+        return replace(
+            spec, layers=tuple(k for k, n in kinds.items() for _ in range(n))
+        )
     return replace(spec, layers=MappingProxyType(kinds))
 
 
@@ -159,7 +161,9 @@ def splits_evenly(spec: ModelSpec, devices: int, split: str = "heads") -> bool:
     return split == "requests" or all(fits)
 
 
-def uneven_heads(spec: ModelSpec, devices: int, split: str = "heads") -> tuple[int, ...]:
+def uneven_heads(
+    spec: ModelSpec, devices: int, split: str = "heads"
+) -> tuple[int, ...]:
     """Counts of query heads that the devices do not divide, which engines refuse.
 
     >>> from course_lib.specs.loader import load_spec
@@ -173,6 +177,74 @@ def uneven_heads(spec: ModelSpec, devices: int, split: str = "heads") -> tuple[i
     mixers = [layer.mixer for layer, _ in unique_layers(spec.layers)]
     heads = {mixer.heads for mixer in mixers if isinstance(mixer, attends)}
     return tuple(sorted(count for count in heads if count % devices))
+
+
+@dataclass(frozen=True)
+class Held:
+    """Something that stands on several of the devices.
+
+    Attributes:
+        what: in words.
+        copies: on how many devices each part of it stands.
+        params: parameters of one copy; 0 for what is no weight.
+    """
+
+    what: str
+    copies: int
+    params: int
+
+
+def held_again(
+    spec: ModelSpec, devices: int, *, split: str = "heads"
+) -> tuple[Held, ...]:
+    """What stands on more than one device, with its copies.
+
+    Args, raises: as `device_params`.
+
+    >>> from course_lib.specs.loader import load_spec
+    >>> found = held_again(load_spec("qwen2.5-7b"), 8)
+    >>> [(held.what, held.copies) for held in found]
+    [('4 KV heads', 2), ('norms', 8)]
+    """
+    check_count(devices=devices)
+    check_split(split)
+    found: dict[tuple[str, int], int] = {}
+    for stack in (spec.layers, spec.encoder):
+        for layer, count in unique_layers(stack):
+            for mixer in (layer.mixer, layer.cross):
+                if mixer is not None:
+                    key, params = _held_of(mixer, spec.width, devices, split)
+                    found[key] = found.get(key, 0) + count * params
+            small = layer_params(layer, spec.width)
+            for part, what in (("norm", "norms"), ("router", "routers")):
+                key = what, devices
+                found[key] = found.get(key, 0) + count * small[part]
+    found["norms", devices] += end_params(spec)["norm"]
+    order = sorted(found, key=lambda key: key[0] in ("norms", "routers"))
+    held = (Held(*key, found[key]) for key in order)
+    return tuple(
+        one for one in held if one.copies > 1 and (one.params or one.what in STATES)
+    )
+
+
+STATES = ("recurrent states",)
+
+
+def _held_of(
+    mixer: Mixer, width: int, devices: int, split: str
+) -> tuple[tuple[str, int], int]:
+    """What of a mixer stands on several devices, its copies, its parameters."""
+    shared = of_record("mixer", mixer, SHARED)
+    if split == "requests":
+        what = "recurrent layers" if shared == "states" else "attention weights"
+        return (what, devices), mixer_params(mixer, width)
+    if shared == "KV heads":
+        heads = f"{mixer.kv_heads} KV head" + "s" * (mixer.kv_heads != 1)
+        copies = kv_copies(mixer.kv_heads, devices)
+        return (heads, copies), key_value_weights(mixer, width)
+    if shared == "latents":
+        return ("latents and their matrices", devices), down_weights(mixer, width)
+    return (STATES[0], devices), 0
 
 
 def device_params(

@@ -3,14 +3,23 @@
 Case does not matter. A name that is unknown is answered with the nearest ones.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from difflib import get_close_matches
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from course_lib.costs.hardware import Hardware, list_hardware, load_hardware
+from course_lib.costs.devices import SPLITS
+from course_lib.costs.hardware import (
+    ARITHMETIC,
+    Hardware,
+    fastest_arithmetic,
+    list_hardware,
+    load_hardware,
+)
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.loader import list_specs, load_spec
 from course_lib.specs.records import ModelSpec
@@ -54,7 +63,7 @@ Devices = Annotated[
     typer.Option(
         min=1,
         max=MOST_DEVICES,
-        help="Devices that hold one copy of the weights together.",
+        help="Devices that serve one copy of the model together.",
     ),
 ]
 Context = Annotated[
@@ -69,11 +78,52 @@ Context = Annotated[
         show_default=False,
     ),
 ]
+SplitName = StrEnum("SplitName", {word: word for word in SPLITS})
+ArithmeticName = StrEnum("ArithmeticName", {word: word for word in ARITHMETIC})
+
+
+def finite(bits: float | None) -> float | None:
+    """Refuse what no range refuses: nan is below and above nothing."""
+    if bits is not None and math.isnan(bits):
+        raise typer.BadParameter(f"{bits} is no number of bits")
+    return bits
+
+
+Split = Annotated[
+    SplitName,
+    typer.Option(
+        help="What several devices split: the heads (tensor parallelism), or the "
+        "requests (data-parallel attention).",
+    ),
+]
 Bits = Annotated[
-    int, typer.Option(min=1, max=MOST_BITS, help="Bits of each cached number.")
+    float,
+    typer.Option(
+        min=1,
+        max=MOST_BITS,
+        callback=finite,
+        help="Bits of each cached number, 8.5 in q8_0.",
+    ),
 ]
 WeightBits = Annotated[
-    int, typer.Option(min=1, max=MOST_BITS, help="Bits of each weight.")
+    float | None,
+    typer.Option(
+        min=1,
+        max=MOST_BITS,
+        callback=finite,
+        help="Bits of each weight, scales among them: 4.25 in MXFP4, 4.5 in NVFP4. "
+        "Default: the config's own, 16 where it names none.",
+        show_default=False,
+    ),
+]
+Arithmetic = Annotated[
+    ArithmeticName | None,
+    typer.Option(
+        case_sensitive=False,
+        help="Numbers that are multiplied. Default: the fastest that the device has "
+        "at the weights' bits, which keeps every time a lower bound.",
+        show_default=False,
+    ),
 ]
 
 
@@ -148,10 +198,45 @@ def context_of(spec: ModelSpec, asked: int | None) -> int:
     return asked or spec.context or DEFAULT_CONTEXT
 
 
-def bytes_of(bits: int) -> int | float:
+def computing(device: Hardware, arithmetic: str | None, weight_bits: float) -> Hardware:
+    """The device at the peak of that arithmetic, or of the fastest at these bits.
+
+    Raises: typer.BadParameter if no peak of it is known.
+
+    >>> computing(load_hardware("B200"), None, 4.5).arithmetic
+    'FP4'
+    """
+    try:
+        return device.computing(
+            arithmetic or fastest_arithmetic(device, weight_bits / 8)
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--arithmetic") from None
+
+
+def bytes_of(bits: float) -> int | float:
     """Bytes of a number of `bits`, whole where they are.
 
-    >>> bytes_of(16), bytes_of(4)
-    (2, 0.5)
+    >>> bytes_of(16.0), bytes_of(4), bytes_of(4.25)
+    (2, 0.5, 0.53125)
     """
-    return bits / 8 if bits % 8 else bits // 8
+    return bits / 8 if bits % 8 else int(bits // 8)
+
+
+def weight_bits_of(spec: ModelSpec, asked: float | None) -> float:
+    """The bits asked for, or 16."""
+    return 16 if asked is None else asked
+
+
+def bits_text(bits: float) -> str:
+    """Bits without a needless point.
+
+    >>> bits_text(16.0), bits_text(4.25)
+    ('16', '4.25')
+    """
+    return f"{bits:.4g}"
+
+
+def plain(bits: float) -> int | float:
+    """A whole number as one, for the JSON."""
+    return int(bits) if bits == int(bits) else bits
