@@ -59,7 +59,8 @@ def concurrent_requests(
     *Equation*: floor((M (1 - reserve) - W) / C), and 0 where the weights do not fit.
 
     Args: `memory_bytes` M; `weight_bytes` W and `cache_bytes_per_request` C in it;
-        `reserve` the share of memory kept back for activations and fragments, 0 <= reserve < 1. Symbols are welcome.
+        `reserve` the share of memory kept back for activations and fragments, 0 <=
+        reserve < 1. Symbols are welcome.
     Returns: a whole number of requests.
     Raises: ValueError if a byte count is not above 0, or `reserve` is outside [0, 1).
 

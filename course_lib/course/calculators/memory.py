@@ -3,14 +3,25 @@ fit.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
+import sympy
+
+from course_lib.costs.arithmetic import Number
 from course_lib.costs.cache import cache_bytes
+from course_lib.costs.devices import (
+    SPLITS,
+    busiest_batch,
+    extra_params,
+    on_one_device,
+)
 from course_lib.costs.hardware import Hardware
-from course_lib.costs.serving import concurrent_requests, max_concurrency, weight_bytes
+from course_lib.costs.params import param_count
+from course_lib.costs.serving import concurrent_requests, max_concurrency
 from course_lib.course.calculators.against import (
     against_context,
     against_memory,
-    memory_line,
+    device_line,
 )
 from course_lib.course.calculators.definition import (
     Calculator,
@@ -24,30 +35,50 @@ from course_lib.course.calculators.symbolic import SymbolicModel
 from course_lib.specs.records import ModelSpec
 
 
+def held_cache(model: SymbolicModel, s: Symbols, batch: Number) -> Number:
+    """Bytes of the caches of a batch on the busiest device."""
+    split = model.split
+    return cache_bytes(
+        on_one_device(model.spec, s["devices"] if split == "heads" else 1),
+        batch=busiest_batch(batch, s["devices"], split),
+        tokens=s["tokens"],
+        bytes_per_element=s["bytes_per_element"],
+    )
+
+
 def kv_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
-    """The cache of a batch, and the memory that it is held against."""
-    held = cache_bytes(
+    """The cache of a batch, what a device keeps of it, and the memory that this is held
+    against.
+    """
+    one = cache_bytes(
         model.spec,
         batch=s["batch"],
         tokens=s["tokens"],
         bytes_per_element=s["bytes_per_element"],
     )
     cache = Line(
-        name="cache", letter=r"\text{cache}", value=held, unit="bytes", label="Cache"
+        name="cache", letter=r"\text{cache}", value=one, unit="bytes", label="Cache"
     )
-    node = memory_line(s)
+    held = Line(
+        name="held",
+        letter=r"\text{cache}_{D}",
+        value=held_cache(model, s, s["batch"]),
+        unit="bytes",
+        label="On a device",
+    )
+    node = device_line(s)
     share = Line(
         name="share",
         letter=r"\text{share}",
-        value=cache.symbol / node.symbol,
+        value=held.symbol / node.symbol,
         unit="share",
-        label="Cache as a share of it",
+        label="As a share of its memory",
         printed=False,
     )
-    return cache, node, share
+    return cache, held, node, share
 
 
-def kv_bytes(spec: ModelSpec, v: Mapping[str, float]) -> float:
+def kv_bytes(spec: ModelSpec, v: Mapping[str, Any]) -> float:
     """The cache of a batch, by `cache_bytes`."""
     return cache_bytes(
         spec,
@@ -63,25 +94,32 @@ KV_BUDGET = Calculator(
     question="How much memory do the caches of these requests take?",
     model="llama-3.1-70b",
     machine="H100-SXM",
+    splits=SPLITS,
     inputs=("batch", "tokens", "bytes_per_element", "devices", "memory_bytes"),
     lines=kv_lines,
     by_function=kv_bytes,
     answer="cache",
     plot=against_memory(
-        "cache",
-        "cache",
-        caption="Cache against context",
-        found="The caches alone outgrow {node} at {x} tokens.",
-        never="Up to {high} tokens the caches stay below {node}.",
-        always="The caches alone are more than {node} at any context shown.",
+        "held",
+        "cache on a device",
+        caption="Cache on a device against context",
+        found="On a device the caches alone outgrow {node} at {x} tokens.",
+        never="Up to {high} tokens the caches on a device stay below {node}.",
+        always="On a device the caches alone are more than {node} at any context "
+        "shown.",
+        limit="memory of a device",
     ),
     findings=(
         Finding(
-            text="{batch} × {tokens} tokens keep {cache}: more than {node}.",
-            a="cache",
+            text="{batch} × {tokens} tokens keep {cache} in {cache_bits} bits. Each of "
+            "{devices} holds {held}: more than {node}.",
+            a="held",
             b="node",
         ),
-        Finding(text="{batch} × {tokens} tokens keep {cache}: {share} of {node}."),
+        Finding(
+            text="{batch} × {tokens} tokens keep {cache} in {cache_bits} bits. Each of "
+            "{devices} holds {held}: {share} of {node}."
+        ),
     ),
     worked=(
         {},
@@ -89,36 +127,42 @@ KV_BUDGET = Calculator(
         {"tokens": 131_072, "batch": 8},
         {"model": "gemma-3-27b", "tokens": 131_072},
         {"model": "deepseek-v3", "tokens": 131_072},
+        {"model": "deepseek-v3", "tokens": 131_072, "bytes_per_element": 8},
         {"model": "mamba-2.8b", "tokens": 131_072},
     ),
 )
 
 
 def concurrency_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
-    """Weights, the cache of one request, and the requests that fit beside the
-    weights.
+    """Weights and the cache of one request on a device, the requests that fit beside
+    the weights, and what is held twice.
     """
-    one = cache_bytes(
-        model.spec,
-        batch=1,
-        tokens=s["tokens"],
-        bytes_per_element=s["bytes_per_element"],
+    extra = sum(extra_params(model.spec, s["devices"], split=model.split).values())
+    again = Line(
+        name="again",
+        letter=r"P_{\text{again}}",
+        value=sympy.sympify(extra),
+        unit="weights",
+        label="Weights held beyond one copy",
+    )
+    total = param_count(model.spec).total
+    weights = Line(
+        name="weights",
+        letter=r"\text{weights}_{D}",
+        value=s["bytes_per_weight"] * (total + again.symbol) / s["devices"],
+        unit="bytes",
+        label="Weights on a device",
     )
     cache = Line(
         name="cache",
-        letter=r"\text{cache}",
-        value=one,
+        letter=r"\text{cache}_{D}",
+        value=held_cache(model, s, 1)
+        if model.split == "heads"
+        else one_cache(model, s),
         unit="bytes",
-        label="Cache of a request",
+        label="Cache of a request on a device",
     )
-    weights = Line(
-        name="weights",
-        letter=r"\text{weights}",
-        value=weight_bytes(model.spec, s["bytes_per_weight"]),
-        unit="bytes",
-        label="Weights",
-    )
-    node = memory_line(s, printed=True)
+    node = device_line(s)
     usable = Line(
         name="usable",
         letter=r"\text{usable}",
@@ -126,18 +170,6 @@ def concurrency_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
         unit="bytes",
         label="Usable of it",
         printed=False,
-    )
-    requests = Line(
-        name="requests",
-        letter=r"\text{requests}",
-        value=concurrent_requests(
-            memory_bytes=node.symbol,
-            weight_bytes=weights.symbol,
-            cache_bytes_per_request=cache.symbol,
-            reserve=s["reserve"],
-        ),
-        unit="count",
-        label="Requests that fit",
     )
     least = Line(
         name="least",
@@ -147,10 +179,68 @@ def concurrency_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
         label="Weights and one cache",
         printed=False,
     )
-    return node, usable, weights, cache, least, requests
+    return (
+        again,
+        weights,
+        cache,
+        node,
+        usable,
+        least,
+        *fitting(model, s, weights, cache),
+    )
 
 
-def requests_that_fit(spec: ModelSpec, v: Mapping[str, float]) -> int:
+def one_cache(model: SymbolicModel, s: Symbols) -> Number:
+    """Bytes of one request's whole cache."""
+    return cache_bytes(
+        model.spec,
+        batch=1,
+        tokens=s["tokens"],
+        bytes_per_element=s["bytes_per_element"],
+    )
+
+
+def fitting(
+    model: SymbolicModel, s: Symbols, weights: Line, cache: Line
+) -> tuple[Line, ...]:
+    """The requests that fit, tokens of all of them, and copies of each cache."""
+    groups = s["devices"] if model.split == "requests" else 1
+    each = concurrent_requests(
+        memory_bytes=s["memory_bytes"],
+        weight_bytes=weights.symbol,
+        cache_bytes_per_request=cache.symbol,
+        reserve=s["reserve"],
+    )
+    requests = Line(
+        name="requests",
+        letter=r"\text{requests}",
+        value=groups * each,
+        unit="count",
+        label="Requests that fit",
+    )
+    room = s["memory_bytes"] * (1 - s["reserve"]) - weights.symbol
+    tokens = Line(
+        name="in_all",
+        letter=r"\text{tokens}",
+        value=groups * sympy.Max(sympy.floor(s["tokens"] * room / cache.symbol), 0),
+        unit="count",
+        label="Tokens in all",
+        printed=False,
+    )
+    copies = Line(
+        name="copies",
+        letter=r"\text{copies}",
+        value=(s["devices"] if model.split == "heads" else 1)
+        * cache.symbol
+        / one_cache(model, s),
+        unit="times",
+        label="Copies of each cache",
+        printed=False,
+    )
+    return requests, tokens, copies
+
+
+def requests_that_fit(spec: ModelSpec, v: Mapping[str, Any]) -> int:
     """The requests that fit, by `max_concurrency`."""
     return max_concurrency(
         spec,
@@ -159,11 +249,14 @@ def requests_that_fit(spec: ModelSpec, v: Mapping[str, float]) -> int:
         ),
         v["tokens"],
         devices=v["devices"],
+        split=v["split"],
         bytes_per_weight=v["bytes_per_weight"],
         bytes_per_element=v["bytes_per_element"],
         reserve=v["reserve"],
     )
 
+
+EIGHT_H200 = {"machine": "H200-SXM", "devices": 8, "bytes_per_weight": 8}
 
 CONCURRENCY = Calculator(
     name="concurrency",
@@ -181,6 +274,7 @@ CONCURRENCY = Calculator(
         "reserve",
     ),
     defaults={"devices": 8},
+    splits=SPLITS,
     lines=concurrency_lines,
     by_function=requests_that_fit,
     answer="requests",
@@ -198,20 +292,22 @@ CONCURRENCY = Calculator(
     ),
     findings=(
         Finding(
-            text="No request fits: the weights take {weights}, "
-            "and {usable} can be used.",
+            text="No request fits: weights of {weight_bits} bits take {weights} a "
+            "device, and {usable} of it can be used.",
             a="weights",
             b="usable",
         ),
         Finding(
-            text="No request fits: one of {tokens} tokens keeps {cache}, more than "
-            "the weights leave.",
+            text="No request fits: one of {tokens} tokens keeps {cache} on a device, "
+            "more than the weights leave.",
             a="least",
             b="usable",
         ),
         Finding(
-            text="{requests} × {tokens} tokens fit beside {weights} of weights; each "
-            "keeps {cache}."
+            text="{requests} × {tokens} tokens fit, {in_all} tokens in all. A device "
+            "holds {weights} of weights in {weight_bits} bits, and {cache} of each "
+            "request that it serves in {cache_bits} bits; all devices hold {copies} of "
+            "each cache."
         ),
     ),
     worked=(
@@ -220,11 +316,8 @@ CONCURRENCY = Calculator(
         {"tokens": 131_072, "machine": "H200-SXM"},
         {"model": "llama-3.1-8b", "devices": 1},
         {"model": "gpt-oss-120b", "devices": 8, "tokens": 131_072},
-        {
-            "model": "deepseek-v3",
-            "machine": "H200-SXM",
-            "devices": 16,
-            "tokens": 131_072,
-        },
+        {"model": "deepseek-v3", **EIGHT_H200},
+        {"model": "deepseek-v3", **EIGHT_H200, "split": "requests"},
+        {"model": "qwen2.5-7b", **EIGHT_H200},
     ),
 )
