@@ -4,6 +4,7 @@ one way in.
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from course_lib.specs.families import (
     t5,
     vision,
 )
+from course_lib.specs.quantisation import quantisation_of
 from course_lib.specs.reader import Config
 from course_lib.specs.records import ModelSpec
 
@@ -102,7 +104,8 @@ def spec_from_fields(mapping: Mapping[str, Any]) -> ModelSpec:
         raise ValueError(
             f"model_type={fields.model_type!r} is not supported; supported: {known}"
         )
-    return PARSERS[fields.model_type](fields)
+    spec = PARSERS[fields.model_type](fields)
+    return replace(spec, quantisation=quantisation_of(mapping))
 
 
 def _read(path: str | Path) -> Any:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from course_lib.costs.cache import cache_bytes, cache_bytes_per_token
+from course_lib.costs.devices import splits_evenly
 from course_lib.costs.hardware import list_hardware, load_hardware
 from course_lib.costs.params import param_count
 from course_lib.costs.roofline import decode_roofline, prefill_roofline
@@ -78,9 +79,10 @@ def test_kv_counts_the_requests_that_fit(gpu):
 @pytest.mark.parametrize("name", GENERATING)
 def test_fit_is_the_roofline(name):
     spec, device = load_spec(name), load_hardware("H100-SXM")
-    told = facts("fit", name, "--gpu", "H100-SXM", "--devices", 64, "--context", 2000)
-    options = {"devices": 64} | ({"source_tokens": 2000} if spec.encoder else {})
-    fitting = max_concurrency(spec, device, 2000, devices=64)
+    devices = next(n for n in range(64, 0, -1) if splits_evenly(spec, n))
+    told = facts("fit", name, "--gpu", "H100-SXM", "--devices", devices, "--context", 2000)
+    options = {"devices": devices} | ({"source_tokens": 2000} if spec.encoder else {})
+    fitting = max_concurrency(spec, device, 2000, devices=devices)
     assert told["max_concurrency_requests"] == fitting > 1
     assert [step["batch_requests"] for step in told["decode"]] == [1, fitting]
     for step in told["decode"]:
@@ -98,8 +100,9 @@ def test_fit_is_the_roofline(name):
 def test_fit_says_no_and_how_many_it_takes():
     told = facts("fit", "llama-3.1-405b", "--gpu", "L4", "-c", 8192, code=1)
     assert told["max_concurrency_requests"] == 0
-    needed = told["devices_needed"]
-    for devices, fits in ((needed - 1, False), (needed, True)):
+    needed, spec = told["devices_needed"], load_spec("llama-3.1-405b")
+    fewer = next(n for n in range(needed - 1, 0, -1) if splits_evenly(spec, n))
+    for devices, fits in ((fewer, False), (needed, True)):
         again = facts("fit", "llama-3.1-405b", "--gpu", "L4", "-c", 8192, "--devices", devices, code=not fits)
         assert (again["max_concurrency_requests"] > 0) is fits
     assert f"It takes {needed} devices" in course("fit", "llama-3.1-405b", "--gpu", "L4", "-c", 8192).stdout
@@ -139,7 +142,8 @@ def test_the_lists_are_complete():
 KEYS = {
     "kv": """
         model context_tokens model_context_tokens batch_requests bits_per_element bytes_per_token
-        bytes_of_next_token bytes_per_request total_bytes kinds gpu
+        bytes_of_next_token bytes_per_request total_bytes fixed_bytes_per_request further_bytes_per_token
+        line_from_tokens reserved_bytes_per_request reserved_added_share kinds gpu
     """,
     "spec": """
         model family layers encoder_layers width vocab context_tokens total_parameters active_parameters
@@ -147,9 +151,11 @@ KEYS = {
         published_active_leaves_out kinds embeddings head sources
     """,
     "fit": """
-        model gpu devices memory_bytes reserve_share bits_per_weight weight_bytes
-        max_concurrency_requests context_tokens model_context_tokens bits_per_element
-        cache_bytes_per_request devices_needed cache_equals_weights_requests prefill decode
+        model gpu devices split memory_bytes reserve_share bits_per_weight weight_bytes device_memory_bytes
+        device_weight_bytes device_cache_bytes_per_request held_again heads_not_divided
+        max_concurrency_requests tokens_in_all context_tokens model_context_tokens bits_per_element
+        arithmetic peak_flops_per_s cache_bytes_per_request devices_needed cache_equals_weights_requests
+        prefill decode
     """,
     "doctor": """
         python_version python_path platform course_version cores usable_cores torch_threads memory_bytes
@@ -199,6 +205,13 @@ def test_the_tables_show_what_the_json_says(command):
         (["kv", "gpt2", "--context", "0"], "'--context' / '-c': "),
         (["kv", "gpt2", "--batch", "many"], "'--batch' / '-b': "),
         (["kv", "gpt2", "--bits", "65"], "'--bits': Input should be less than or equal to 64"),
+        (["kv", "gpt2", "--bits", "nan"], "nan is no number of bits"),
+        (
+            ["fit", "gpt2", "--gpu", "L4", "--devices", "5"],
+            "a divisor or a multiple of kv_heads=12 is allowed",
+        ),
+        (["fit", "gpt2", "--gpu", "L4", "--arithmetic", "fp4"], "NVIDIA L4 has 16-bit, FP8, INT8"),
+        (["fit", "gpt2", "--gpu", "L4", "--split", "layers"], "'layers' is not one of"),
         (["spec", "missing/config.json"], "not a readable JSON file"),
         (["quantize"], "No such command 'quantize'"),
     ],
@@ -263,6 +276,8 @@ NAMES = st.sampled_from([*list_specs(), "LLAMA-3-8B", "gpt"]) | ODD
 NUMBERS = st.integers(-1, 10**9).map(str) | ODD
 OPTIONS = st.one_of(
     st.tuples(st.sampled_from(["--context", "--batch", "--bits", "--weight-bits", "--devices"]), NUMBERS),
+    st.tuples(st.just("--split"), st.sampled_from(["heads", "requests"]) | ODD),
+    st.tuples(st.just("--arithmetic"), st.sampled_from(["16-bit", "fp8", "INT8", "FP4"]) | ODD),
     st.tuples(st.just("--gpu"), st.sampled_from(list_hardware()) | ODD),
     st.sampled_from([("--json",), ("--list",), ("--list-gpus",)]),
 )
