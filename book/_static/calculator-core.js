@@ -37,6 +37,9 @@ globalThis.calculatorCore = (() => {
       if (kind === "machine" && !Object.hasOwn(this.peaks(), this.arithmetic)) this.arithmetic = "";
       const entries = kind === "machine" ? this.presets(kind)[name] : presets[name];
       for (const [input, value] of Object.entries(entries)) this.entered[input] = String(value);
+      if (kind === "model" && this.entered.bytes_per_weight) {
+        this.type("bytes_per_weight", String(this.data.models[name].bits));
+      }
       return true;
     }
 

@@ -187,11 +187,13 @@ class Held:
         what: in words.
         copies: on how many devices each part of it stands.
         params: parameters of one copy; 0 for what is no weight.
+        part: the part of `param_count` that they are counted under.
     """
 
     what: str
     copies: int
     params: int
+    part: str
 
 
 def held_again(
@@ -208,20 +210,21 @@ def held_again(
     """
     check_count(devices=devices)
     check_split(split)
-    found: dict[tuple[str, int], int] = {}
+    found: dict[tuple[str, int, str], int] = {}
     for stack in (spec.layers, spec.encoder):
         for layer, count in unique_layers(stack):
-            for mixer in (layer.mixer, layer.cross):
-                if mixer is not None:
-                    key, params = _held_of(mixer, spec.width, devices, split)
-                    found[key] = found.get(key, 0) + count * params
+            parts = {mixer_part(layer.mixer): layer.mixer}
+            parts |= {"cross_attention": layer.cross} if layer.cross else {}
+            for part, mixer in parts.items():
+                key, params = _held_of(mixer, spec.width, devices, split)
+                found[*key, part] = found.get((*key, part), 0) + count * params
             small = layer_params(layer, spec.width)
             for part, what in (("norm", "norms"), ("router", "routers")):
-                key = what, devices
+                key = what, devices, part
                 found[key] = found.get(key, 0) + count * small[part]
-    found["norms", devices] += end_params(spec)["norm"]
+    found["norms", devices, "norm"] += end_params(spec)["norm"]
     order = sorted(found, key=lambda key: key[0] in ("norms", "routers"))
-    held = (Held(*key, found[key]) for key in order)
+    held = (Held(what, n, found[what, n, part], part) for what, n, part in order)
     return tuple(
         one for one in held if one.copies > 1 and (one.params or one.what in STATES)
     )

@@ -19,7 +19,7 @@ from course_lib.costs.feed_forward.moe import shared_network
 from course_lib.costs.mixers.dispatch import mixer_part, mixer_weights
 from course_lib.costs.mixers.latent import down_weights, up_weights
 from course_lib.costs.params import param_count
-from course_lib.specs.quantisation import Quantisation
+from course_lib.specs.quantisation import converts
 from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
@@ -29,6 +29,7 @@ from course_lib.specs.records import (
     Mixer,
     ModelSpec,
     MoESpec,
+    Quantisation,
     RWKVSpec,
     SSMSpec,
 )
@@ -46,6 +47,7 @@ def stored_weights(
     Raises: ValueError naming a record whose modules are not known.
 
     >>> from course_lib.specs.loader import load_spec
+    >>> from course_lib.specs.records import Quantisation
     >>> mxfp4 = Quantisation(method="mxfp4", bits=4.25, experts_only=True)
     >>> sum(stored_weights(load_spec("gpt-oss-120b"), mxfp4).values())
     65248815744
@@ -85,11 +87,11 @@ def converted(spec: ModelSpec, quantisation: Quantisation | None) -> Counter[str
     for stack in (spec.layers, spec.encoder):
         for index, layer in enumerate(stack):
             for part, module, count in modules(layer, spec.width):
-                if quantisation.converts(f"model.layers.{index}.{module}"):
+                if converts(quantisation, f"model.layers.{index}.{module}"):
                     found[part] += count
-    if quantisation.head and not spec.embeddings.tied:
-        if quantisation.converts("lm_head"):
-            found["head"] += head_weights(spec)
+    own_head = quantisation.head and not spec.embeddings.tied
+    if own_head and converts(quantisation, "lm_head"):
+        found["head"] += head_weights(spec)
     return found
 
 

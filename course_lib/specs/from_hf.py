@@ -22,7 +22,6 @@ from course_lib.specs.families import (
     t5,
     vision,
 )
-from course_lib.specs.quantisation import quantisation_of
 from course_lib.specs.reader import Config
 from course_lib.specs.records import ModelSpec
 
@@ -91,7 +90,11 @@ def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
     >>> len(spec.layers), spec.layers[0].mixer.head_dim
     (3, 4)
     """
-    return spec_from_fields(_read(config) if isinstance(config, str | Path) else config)
+    from course_lib.specs.quantisation import quantisation_of  # no part of the page's
+
+    mapping = _read(config) if isinstance(config, str | Path) else config
+    spec = spec_from_fields(mapping)
+    return replace(spec, quantisation=quantisation_of(mapping))
 
 
 def spec_from_fields(mapping: Mapping[str, Any]) -> ModelSpec:
@@ -104,8 +107,7 @@ def spec_from_fields(mapping: Mapping[str, Any]) -> ModelSpec:
         raise ValueError(
             f"model_type={fields.model_type!r} is not supported; supported: {known}"
         )
-    spec = PARSERS[fields.model_type](fields)
-    return replace(spec, quantisation=quantisation_of(mapping))
+    return PARSERS[fields.model_type](fields)
 
 
 def _read(path: str | Path) -> Any:

@@ -18,8 +18,9 @@ Terms:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from course_lib.specs.records.quantisation import Quantisation
 
 KEPT = (
     "modules_to_not_convert",
@@ -31,48 +32,32 @@ KEPT = (
 """Fields that list the modules which stay as they are."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Quantisation:
-    """How the weights of a file are stored.
+def converts(quantisation: Quantisation, module: str) -> bool:
+    """Whether a module of that name is quantised.
 
-    Attributes:
-        method: `quant_method`, in the file's words.
-        bits: of a quantised weight, scales among them; None where the method is named
-            and not counted.
-        kept: patterns of modules that stay as they are.
-        experts_only: the method converts routed experts and nothing else (MXFP4).
-        head: whether the language head is converted too.
+    >>> fp8 = Quantisation(method="fp8", bits=8, kept=("model.layers.*.self_attn",))
+    >>> converts(fp8, "model.layers.3.mlp.up_proj")
+    True
+    >>> converts(fp8, "model.layers.3.self_attn.q_proj")
+    False
     """
+    if quantisation.bits is None:
+        return False
+    if quantisation.experts_only and ".experts." not in module:
+        return False
+    return not any(matches(pattern, module) for pattern in quantisation.kept)
 
-    method: str
-    bits: float | None
-    kept: tuple[str, ...] = ()
-    experts_only: bool = False
-    head: bool = False
 
-    def converts(self, module: str) -> bool:
-        """Whether a module of that name is quantised.
+def quantisation_text(quantisation: Quantisation) -> str:
+    """The method and its bits, in words.
 
-        >>> fp8 = Quantisation(method="fp8", bits=8, kept=("model.layers.*.self_attn",))
-        >>> fp8.converts("model.layers.3.mlp.up_proj")
-        True
-        >>> fp8.converts("model.layers.3.self_attn.q_proj")
-        False
-        """
-        if self.bits is None or (self.experts_only and ".experts." not in module):
-            return False
-        return not any(matches(pattern, module) for pattern in self.kept)
-
-    def text(self) -> str:
-        """The method and its bits, in words.
-
-        >>> Quantisation(method="mxfp4", bits=4.25, experts_only=True).text()
-        'mxfp4 (4.25 bits a weight, experts alone)'
-        """
-        if self.bits is None:
-            return f"{self.method} (not counted)"
-        alone = ", experts alone" if self.experts_only else ""
-        return f"{self.method} ({self.bits:.4g} bits a weight{alone})"
+    >>> quantisation_text(Quantisation(method="mxfp4", bits=4.25, experts_only=True))
+    'mxfp4 (4.25 bits a weight, experts alone)'
+    """
+    if quantisation.bits is None:
+        return f"{quantisation.method} (not counted)"
+    alone = ", experts alone" if quantisation.experts_only else ""
+    return f"{quantisation.method} ({quantisation.bits:.4g} bits a weight{alone})"
 
 
 def quantisation_of(config: Mapping[str, Any]) -> Quantisation | None:

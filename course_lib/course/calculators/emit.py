@@ -28,6 +28,7 @@ from course_lib.course.calculators.presets import (
     list_models,
     machine_peaks,
     machine_values,
+    own_bits,
     structure,
 )
 from course_lib.course.calculators.printing import function_body, latex, shortest
@@ -181,6 +182,7 @@ def page_data(names: Iterable[str] = tuple(CALCULATORS)) -> dict[str, Any]:
             name: {
                 "family": load_spec(name).family,
                 "context": load_spec(name).context,
+                "bits": own_bits(name),
                 "values": dict(symbolic_model(name).values),
             }
             for name in list_models()

@@ -11,6 +11,7 @@ from course_lib.costs.hardware import (
     list_hardware,
     load_hardware,
 )
+from course_lib.costs.stored import bits_per_weight
 from course_lib.course.calculators.definition import Calculator, used_inputs
 from course_lib.course.calculators.filled import filled
 from course_lib.course.calculators.symbolic import SymbolicModel, symbolic_model
@@ -83,6 +84,17 @@ def machine_values(
     }
 
 
+@cache
+def own_bits(model: str) -> float:
+    """Return the bits of a weight of a published model on average: those of its own
+    file, 16 where that is not quantised.
+
+    >>> own_bits("llama-3-8b"), own_bits("gpt-oss-120b")
+    (16.0, 4.468)
+    """
+    return round(bits_per_weight(load_spec(model)), 3)
+
+
 def machine_peaks(name: str) -> dict[str, float]:
     """Return a machine's peaks in TFLOP/s by the name of the arithmetic.
 
@@ -133,9 +145,10 @@ def setting(
         if entry.default is not None
     }
     if model:
-        values |= symbolic_model(model).values
+        values |= symbolic_model(model).values | {"bytes_per_weight": own_bits(model)}
     if machine:
-        bits = (dict(calculator.defaults) | changed).get("bytes_per_weight", 16)
+        chosen = values | dict(calculator.defaults) | changed
+        bits = chosen.get("bytes_per_weight", 16)
         values |= machine_values(machine, arithmetic, bits)
     values = {name: value for name, value in values.items() if name in inputs} | dict(
         calculator.defaults

@@ -23,6 +23,7 @@ from course_lib.course.cli.kv import (
     Node,
     context_notes,
     gpu_facts,
+    node_of,
     split_notes,
     split_text,
 )
@@ -42,7 +43,6 @@ from course_lib.course.cli.lookup import (
     find_gpu,
     find_model,
     plain,
-    weight_bits_of,
 )
 from course_lib.kit.units import (
     bytes_text,
@@ -85,7 +85,7 @@ def fit(
         raise typer.BadParameter(
             f"{spec.name} generates no text; a decoder is allowed", param_hint="MODEL"
         )
-    node = Node(devices, split.value, bits, weight_bits_of(spec, weight_bits))
+    node = node_of(spec, devices, split, bits, weight_bits)
     device = computing(device, arithmetic and arithmetic.value, node.weight_bits)
     facts = fit_facts(spec, device, tokens, node)
     answer(facts, as_json, show)
@@ -129,7 +129,13 @@ def fit_facts(
     batches = sorted({1, max(1, memory["max_concurrency_requests"])})
     prefill = prefill_roofline(spec, device, 1 if spec.encoder else context, **options)
     needed = fewest_devices(
-        spec, device, context, reserve=RESERVE, split=node.split, **widths
+        spec,
+        device,
+        context,
+        reserve=RESERVE,
+        split=node.split,
+        bytes_per_weight=node.weights,
+        bytes_per_element=widths["bytes_per_element"],
     )
     return {
         "model": spec.name,
@@ -281,7 +287,9 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
         f"Times are lower bounds in {facts['arithmetic']} arithmetic ({peak} TFLOP/s a "
         f"device), with weights of {bits_text(facts['bits_per_weight'])} bits and a "
         f"cache of {bits_text(facts['bits_per_element'])}: no launches, no exchange "
-        "between devices, perfect overlap."
+        "between devices, perfect overlap.",
+        f"Counted: {facts['precision']}; a cache of "
+        f"{bits_text(facts['bits_per_element'])} bits.",
     ]
     found += split_notes(facts)
     if not facts["max_concurrency_requests"]:

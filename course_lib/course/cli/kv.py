@@ -4,6 +4,7 @@ what fits on a GPU.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,7 @@ from course_lib.costs.serving import (
     tokens_in_all,
     weight_bytes,
 )
+from course_lib.costs.stored import bytes_by_part
 from course_lib.course.cli.console import JSON, answer, say, table
 from course_lib.course.cli.describe import alike, mixer_kind, mixer_text
 from course_lib.course.cli.lookup import (
@@ -43,6 +45,7 @@ from course_lib.course.cli.lookup import (
     find_gpu,
     find_model,
     plain,
+    precision_text,
     weight_bits_of,
 )
 from course_lib.kit.units import bytes_text, count_text, plural, share_text
@@ -67,7 +70,7 @@ def kv(
     """Bytes of a model's cache, by the formula of `course_lib.costs.cache`."""
     spec, device = find_model(model), find_gpu(gpu) if gpu else None
     facts = kv_facts(spec, context_of(spec, context), batch, bits)
-    node = Node(devices, split.value, bits, weight_bits_of(spec, weight_bits))
+    node = node_of(spec, devices, split, bits, weight_bits)
     facts["gpu"] = (
         gpu_facts(spec, device, facts["context_tokens"], node) if device else None
     )
@@ -76,12 +79,25 @@ def kv(
 
 @dataclass(frozen=True)
 class Node:
-    """Devices that serve one copy of a model, and the bits of its numbers."""
+    """Devices that serve one copy of a model, and the bits of its numbers: `precision`
+    says where the weights' come from, `own` gives a file's bytes by part.
+    """
 
     devices: int
     split: str
     bits: float
     weight_bits: float
+    precision: str
+    own: Mapping[str, Fraction] | None = None
+
+    @property
+    def weights(self) -> float | Mapping[str, Fraction]:
+        """Bytes of a weight: one number, or the file's own by part."""
+        return bytes_of(self.weight_bits) if self.own is None else self.own
+
+    def width(self, part: str) -> float | Fraction:
+        """Bytes of a weight of one part of `param_count`."""
+        return self.weights[part] if self.own else self.weights
 
     @property
     def where(self) -> dict[str, Any]:
@@ -95,6 +111,25 @@ class Node:
             "bytes_per_weight": bytes_of(self.weight_bits),
             "bytes_per_element": bytes_of(self.bits),
         }
+
+
+def node_of(
+    spec: ModelSpec,
+    devices: int,
+    split: SplitName,
+    bits: float,
+    weight_bits: float | None,
+) -> Node:
+    """The devices as they are asked for; without bits, a file's own."""
+    own = bytes_by_part(spec, spec.quantisation) if weight_bits is None else None
+    return Node(
+        devices,
+        split.value,
+        bits,
+        weight_bits_of(spec, weight_bits),
+        precision_text(spec, weight_bits),
+        own if spec.quantisation else None,
+    )
 
 
 def kv_facts(spec: ModelSpec, context: int, batch: int, bits: float) -> dict[str, Any]:
@@ -151,14 +186,15 @@ def gpu_facts(
     spec: ModelSpec, device: Hardware, context: int, node: Node
 ) -> dict[str, Any]:
     """How many such requests fit beside the weights, device by device."""
-    where, widths = node.where, node.widths
-    weights = {"bytes_per_weight": widths["bytes_per_weight"]}
-    cached = {"bytes_per_element": widths["bytes_per_element"]}
+    where, weights = node.where, {"bytes_per_weight": node.weights}
+    cached = {"bytes_per_element": bytes_of(node.bits)}
+    widths = weights | cached
     return {
         "name": device.name,
         **where,
         "memory_bytes": node.devices * device.memory_bytes,
         "reserve_share": RESERVE,
+        "precision": node.precision,
         "bits_per_weight": plain(node.weight_bits),
         "weight_bytes": weight_bytes(spec, **weights),
         "device_memory_bytes": device.memory_bytes,
@@ -170,7 +206,7 @@ def gpu_facts(
             {
                 "what": held.what,
                 "copies": held.copies,
-                "bytes_per_copy": held.params * widths["bytes_per_weight"],
+                "bytes_per_copy": float(held.params * node.width(held.part)),
             }
             for held in held_again(spec, **where)
         ],
@@ -278,11 +314,10 @@ def gpu_text(gpu: Mapping[str, Any], context: int) -> str:
     weights = bytes_text(gpu["device_weight_bytes"])
     cache = bytes_text(gpu["device_cache_bytes_per_request"])
     requests = plural(gpu["max_concurrency_requests"], "request")
-    bits = bits_text(gpu["bits_per_weight"])
     return (
         f"On {gpu['devices']} x {gpu['name']}{split_text(gpu)} ({memory} a device, "
-        f"{gpu['reserve_share']:.0%} kept back): weights of {bits} bits take {weights} "
-        f"a device, a request {cache}. There is room for {requests} of "
+        f"{gpu['reserve_share']:.0%} kept back): {gpu['precision']}, {weights} a "
+        f"device; a request {cache}. There is room for {requests} of "
         f"{count_text(context)} tokens, and for {count_text(gpu['tokens_in_all'])} "
         "tokens in all."
     )

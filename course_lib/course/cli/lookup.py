@@ -20,8 +20,10 @@ from course_lib.costs.hardware import (
     list_hardware,
     load_hardware,
 )
+from course_lib.costs.stored import bits_per_weight
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.loader import list_specs, load_spec
+from course_lib.specs.quantisation import quantisation_text
 from course_lib.specs.records import ModelSpec
 
 DEFAULT_CONTEXT = 8192
@@ -224,8 +226,20 @@ def bytes_of(bits: float) -> int | float:
 
 
 def weight_bits_of(spec: ModelSpec, asked: float | None) -> float:
-    """The bits asked for, or 16."""
-    return 16 if asked is None else asked
+    """The bits asked for, or those of the model's own file on average."""
+    return bits_per_weight(spec) if asked is None else asked
+
+
+def precision_text(spec: ModelSpec, asked: float | None) -> str:
+    """Which precision of the weights was counted, and why."""
+    own = spec.quantisation
+    if asked is not None:
+        named = f"; its file has {quantisation_text(own)}" if own else ""
+        return f"weights of {bits_text(asked)} bits as asked{named}"
+    if own is None:
+        return "weights of 16 bits, for its config names no quantisation"
+    bits = bits_text(bits_per_weight(spec))
+    return f"its file's own {quantisation_text(own)}: {bits} bits a weight on average"
 
 
 def bits_text(bits: float) -> str:

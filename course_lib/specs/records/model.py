@@ -12,12 +12,12 @@ from typing import Literal
 
 from course_lib.specs.frozen import Sized
 from course_lib.specs.provenance import NOTHING_PUBLISHED, Published, Source
-from course_lib.specs.quantisation import Quantisation
 from course_lib.specs.records.attention import AttentionSpec
 from course_lib.specs.records.embedding import PLAIN, EmbeddingSpec, TransformSpec
 from course_lib.specs.records.feed_forward import FFNSpec, MoESpec
 from course_lib.specs.records.mixer import Mixer
 from course_lib.specs.records.norm import NormSpec
+from course_lib.specs.records.quantisation import Quantisation
 from course_lib.specs.records.vision import PatchSpec
 
 
