@@ -14,7 +14,7 @@ Terms:
     quantization_config, quantised checkpoint: how a file's weights are stored ->
         quantisation_of
     MXFP4, NVFP4, bits per weight: bits of a number and its share of scales ->
-        Quantisation.bits
+        quantisation_of
 """
 
 from collections.abc import Mapping
