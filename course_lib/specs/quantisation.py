@@ -11,9 +11,9 @@ Source: `transformers` 5, `utils.quantization_config` and
     `QuantizationArgs`; NVIDIA Model Optimizer, `hf_quant_config.json`.
 
 Terms:
-    quantization_config, quantised checkpoint: how a file's weights are stored ->
+    quantization_config: how a file's weights are stored ->
         quantisation_of
-    MXFP4, NVFP4, bits per weight: bits of a number and its share of scales ->
+    bits per weight, fractional bits: bits of a number and its share of scales ->
         quantisation_of
 """
 
