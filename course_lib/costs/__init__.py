@@ -4,11 +4,11 @@ with no torch.
 Reading order: `arithmetic` (numbers or symbols), `mixers` and `feed_forward` (one file
 a mechanism says what it costs; their `dispatch` finds it), `norms`, `ends` (embedding
 and head), `stack`; then the sums over the layers: `params`, `flops`, `cache`; then what
-follows from them: `devices` (what each of several holds), `stored` (a file's own
-precision), `reserved` (what an engine's pages add), `hardware` (published limits),
-`work` and `roofline` (seconds of a pass), `latency` (seconds of a request), `serving`
-(requests that fit), `summary` (all of it in one record). `io` (bytes that attention
-moves) stands by itself.
+follows from them: `devices` and `held` (what each of several holds, and what stands
+twice), `stored` (a file's own precision), `reserved` (what an engine's pages add),
+`hardware` (published limits), `work` and `roofline` (seconds of a pass), `latency`
+(seconds of a request), `weights` and `serving` (requests that fit), `summary` (all of
+it in one record). `io` (bytes that attention moves) stands by itself.
 """
 
 from course_lib.costs.cache import (
@@ -18,7 +18,7 @@ from course_lib.costs.cache import (
     kv_cache_bytes,
     score_matrix_bytes,
 )
-from course_lib.costs.devices import SPLITS, device_params, held_again
+from course_lib.costs.devices import SPLITS, device_params
 from course_lib.costs.feed_forward.dispatch import ffn_params, ffn_weights
 from course_lib.costs.feed_forward.moe import expected_active_experts
 from course_lib.costs.flops import (
@@ -34,6 +34,7 @@ from course_lib.costs.hardware import (
     list_hardware,
     load_hardware,
 )
+from course_lib.costs.held import held_again
 from course_lib.costs.io import stepwise_attention_io, tiled_attention_io
 from course_lib.costs.latency import request_latency, request_seconds
 from course_lib.costs.mixers.dispatch import (

@@ -7,10 +7,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from course_lib.costs.cache import cache_bytes, kv_cache_bytes
-from course_lib.costs.devices import SPLITS, device_params, held_again, splits_evenly
+from course_lib.costs.devices import SPLITS, device_params, splits_evenly
 from course_lib.costs.feed_forward.moe import expected_active_experts
 from course_lib.costs.flops import flops_per_token, prefill_flops, visible_pairs
 from course_lib.costs.hardware import Hardware
+from course_lib.costs.held import held_again
 from course_lib.costs.latency import request_latency
 from course_lib.costs.mixers.dispatch import attention_flops_per_pair, token_elements
 from course_lib.costs.roofline import decode_roofline, decode_step_time, prefill_time, weights_read

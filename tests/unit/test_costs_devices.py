@@ -7,12 +7,11 @@ from course_lib.costs.devices import (
     SPLITS,
     busiest_batch,
     device_params,
-    held_again,
     held_kv_heads,
     on_one_device,
-    uneven_heads,
 )
 from course_lib.costs.hardware import load_hardware
+from course_lib.costs.held import held_again, uneven_heads
 from course_lib.costs.mixers.dispatch import mixer_params
 from course_lib.costs.params import param_count
 from course_lib.costs.reserved import reserved_cache

@@ -15,6 +15,7 @@ from typing import Any
 from course_lib.costs.hardware import ARITHMETIC
 from course_lib.course.calculators.attention import ATTENTION_SHARE, SCORE_MATRIX
 from course_lib.course.calculators.choice import OBJECTIVE
+from course_lib.course.calculators.concurrency import CONCURRENCY
 from course_lib.course.calculators.definition import (
     Calculator,
     letters,
@@ -22,7 +23,7 @@ from course_lib.course.calculators.definition import (
     used_inputs,
 )
 from course_lib.course.calculators.inputs import Input
-from course_lib.course.calculators.memory import CONCURRENCY, KV_BUDGET
+from course_lib.course.calculators.memory import KV_BUDGET
 from course_lib.course.calculators.presets import (
     list_machines,
     list_models,

@@ -9,24 +9,15 @@ import typer
 
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.hardware import (
-    ARITHMETIC,
     Hardware,
     list_hardware,
-    load_hardware,
 )
 from course_lib.costs.roofline import decode_roofline, prefill_roofline
 from course_lib.costs.serving import cache_equals_weights, fewest_devices
 from course_lib.costs.work import RooflineTime
 from course_lib.course.cli.console import JSON, answer, say, table
-from course_lib.course.cli.kv import (
-    RESERVE,
-    Node,
-    context_notes,
-    gpu_facts,
-    node_of,
-    split_notes,
-    split_text,
-)
+from course_lib.course.cli.gpus import device_facts, peak_text, show_list
+from course_lib.course.cli.kv import context_notes
 from course_lib.course.cli.lookup import (
     Arithmetic,
     Bits,
@@ -43,6 +34,14 @@ from course_lib.course.cli.lookup import (
     find_gpu,
     find_model,
     plain,
+)
+from course_lib.course.cli.node import (
+    RESERVE,
+    Node,
+    gpu_facts,
+    node_of,
+    split_notes,
+    split_text,
 )
 from course_lib.kit.units import (
     bytes_text,
@@ -91,23 +90,6 @@ def fit(
     answer(facts, as_json, show)
     if not facts["max_concurrency_requests"]:
         raise typer.Exit(1)
-
-
-def device_facts(name: str) -> dict[str, Any]:
-    """The figures of a GPU."""
-    device = load_hardware(name)
-    return {
-        "gpu": name,
-        "name": device.name,
-        "peak_flops_per_s": device.peak_flops,
-        "bandwidth_bytes_per_s": device.bandwidth_bytes_per_s,
-        "memory_bytes": device.memory_bytes,
-        "ridge_flops_per_byte": device.ridge,
-        "peaks_flops_per_s": device.all_peaks(),
-        "interconnect_bytes_per_s": device.interconnect_bytes_per_s,
-        "source": device.source,
-        "checked": device.checked,
-    }
 
 
 def fit_facts(
@@ -172,49 +154,6 @@ def time_facts(time: RooflineTime) -> dict[str, Any]:
         "memory_s": time.memory_s,
         "bound": time.bound,
     }
-
-
-def show_list(facts: Mapping[str, Any]) -> None:
-    """Print the list of GPUs."""
-    head = (
-        "gpu",
-        "name",
-        *(f"#{name}" for name in ARITHMETIC),
-        "#GB/s",
-        "#GB",
-        "#link GB/s",
-        "#FLOPs/byte",
-        "checked",
-    )
-    rows = [
-        (
-            one["gpu"],
-            one["name"],
-            *(peak_text(one["peaks_flops_per_s"].get(name)) for name in ARITHMETIC),
-            count_text(one["bandwidth_bytes_per_s"] / 1e9),
-            count_text(one["memory_bytes"] / 1e9),
-            link_text(one["interconnect_bytes_per_s"]),
-            count_text(one["ridge_flops_per_byte"]),
-            one["checked"],
-        )
-        for one in facts["gpus"]
-    ]
-    table(
-        head,
-        rows,
-        title="dense peaks in TFLOP/s by arithmetic, memory bandwidth, memory, "
-        "links (both directions), and where the two times meet in 16 bits",
-    )
-
-
-def link_text(bytes_per_s: float | None) -> str:
-    """Bandwidth to other devices in GB/s; a dash where none is known."""
-    return "-" if bytes_per_s is None else count_text(bytes_per_s / 1e9)
-
-
-def peak_text(flops_per_s: float | None) -> str:
-    """A peak in TFLOP/s; a dash where none is known."""
-    return "-" if flops_per_s is None else f"{flops_per_s / 1e12:,.1f}"
 
 
 def show(facts: Mapping[str, Any]) -> None:
