@@ -3,7 +3,6 @@
 Case does not matter. A name that is unknown is answered with the nearest ones.
 """
 
-import math
 import os
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -84,13 +83,6 @@ SplitName = StrEnum("SplitName", {word: word for word in SPLITS})
 ArithmeticName = StrEnum("ArithmeticName", {word: word for word in ARITHMETIC})
 
 
-def finite(bits: float | None) -> float | None:
-    """Refuse what no range refuses: nan is below and above nothing."""
-    if bits is not None and math.isnan(bits):
-        raise typer.BadParameter(f"{bits} is no number of bits")
-    return bits
-
-
 Split = Annotated[
     SplitName,
     typer.Option(
@@ -103,7 +95,6 @@ Bits = Annotated[
     typer.Option(
         min=1,
         max=MOST_BITS,
-        callback=finite,
         help="Bits of each cached number, 8.5 in q8_0.",
     ),
 ]
@@ -112,7 +103,6 @@ WeightBits = Annotated[
     typer.Option(
         min=1,
         max=MOST_BITS,
-        callback=finite,
         help="Bits of each weight, scales among them: 4.25 in MXFP4, 4.5 in NVFP4. "
         "Default: the config's own, 16 where it names none.",
         show_default=False,
