@@ -14,6 +14,7 @@ from course_lib.costs.hardware import Hardware
 from course_lib.costs.held import held_again
 from course_lib.costs.latency import request_latency
 from course_lib.costs.mixers.dispatch import attention_flops_per_pair, token_elements
+from course_lib.costs.params import param_count
 from course_lib.costs.roofline import decode_roofline, decode_step_time, prefill_time, weights_read
 from course_lib.costs.serving import concurrent_requests, equal_context, max_concurrency, weight_bytes
 from course_lib.specs.records import (
