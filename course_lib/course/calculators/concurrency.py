@@ -35,7 +35,7 @@ def concurrency_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
         letter=r"P_{\text{again}}",
         value=sympy.sympify(extra),
         unit="weights",
-        label="Weights held beyond one copy",
+        label="Parameters beyond one copy",
     )
     total = param_count(model.spec).total
     weights = Line(
