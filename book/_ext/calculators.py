@@ -37,19 +37,23 @@ SCRIPTS = (
 )
 
 
+PRESETS = {"model": "Model", "machine": "Device", "split": "Devices split"}
+"""Headings of the columns of what is chosen, not entered."""
+
+
 def varied(calculator: Calculator) -> list[str]:
     """Return what the worked settings of a calculator vary: presets first, then inputs
     in their order.
     """
     names = {name for worked in calculator.worked for name in worked}
-    order = ["model", "machine", *calculator.inputs]
+    order = ["model", "machine", "split", *calculator.inputs]
     return sorted(names, key=order.index)
 
 
 def heading(calculator: Calculator, name: str) -> str:
     """Return the heading of a column of worked values."""
-    if name in ("model", "machine"):
-        return {"model": "Model", "machine": "Device"}[name]
+    if name in PRESETS:
+        return PRESETS[name]
     entry: Input = next(entry for entry in calculator.entries() if entry.name == name)
     return f"{entry.label} ({entry.unit})" if entry.unit else entry.label
 
@@ -59,7 +63,7 @@ def worked_rows(calculator: Calculator) -> list[list[str]]:
     rows = []
     for worked in calculator.worked:
         entered = setting(calculator, worked)
-        presets = {"model": entered.model, "machine": entered.machine}
+        presets = {name: getattr(entered, name) for name in PRESETS}
         cells = [
             presets.get(name) or f"{entered.values[name]:,}"
             for name in varied(calculator)
@@ -74,6 +78,8 @@ def fixed(calculator: Calculator) -> str:
     entered, names = setting(calculator), varied(calculator)
     presets = {"model": entered.model, "machine": entered.machine}
     parts = [value for name, value in presets.items() if value and name not in names]
+    if entered.split and "split" not in names:
+        parts.append(f"{entered.split} split")
     known = {
         entry.name: entry for entry in used_inputs(calculator, structure(entered.model))
     }
@@ -86,7 +92,7 @@ def fixed(calculator: Calculator) -> str:
         ):
             unit = (
                 f" {known[name].unit}"
-                if known[name].group in ("prices", "limits")
+                if known[name].group in ("prices", "limits", "numbers")
                 else ""
             )
             parts.append(f"{known[name].label.lower()} {entered.values[name]:,}{unit}")

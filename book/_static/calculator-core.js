@@ -5,6 +5,8 @@ globalThis.calculatorCore = (() => {
   const { winner, tie, reigns, sentence } = globalThis.calculatorChoice;
   const { whole, text, short, parse } = globalThis.calculatorWords;
 
+  const KINDS = ["model", "machine", "split", "arithmetic"];
+
   class Calculation {
     constructor(name, data = globalThis.calculatorData) {
       this.name = name;
@@ -16,7 +18,8 @@ globalThis.calculatorCore = (() => {
 
     reset() {
       this.entered = {};
-      this.model = this.machine = "";
+      this.model = this.machine = this.arithmetic = "";
+      [this.split] = this.about.splits;
       const names = new Set(this.about.variants.flatMap((variant) => variant.inputs));
       for (const name of names) {
         const start = this.about.defaults[name] ?? this.data.inputs[name].default;
@@ -31,17 +34,58 @@ globalThis.calculatorCore = (() => {
       const presets = this.presets(kind);
       if (!Object.hasOwn(presets, name)) return false;
       this[kind] = name;
-      for (const [input, value] of Object.entries(presets[name])) this.entered[input] = String(value);
+      if (kind === "machine" && !Object.hasOwn(this.peaks(), this.arithmetic)) this.arithmetic = "";
+      const entries = kind === "machine" ? this.presets(kind)[name] : presets[name];
+      for (const [input, value] of Object.entries(entries)) this.entered[input] = String(value);
+      if (kind === "model" && this.entered.bytes_per_weight) {
+        this.type("bytes_per_weight", String(this.data.models[name].bits));
+      }
       return true;
     }
 
+    /* Type a number; a peak that was not typed itself follows the bits of the weights. */
+    type(name, value) {
+      const follows = name === "bytes_per_weight" && this.machine && !this.changed("machine").includes("peak_flops");
+      this.entered[name] = value;
+      if (follows) this.entered.peak_flops = String(this.peaks()[this.computes()]);
+      return follows;
+    }
+
     presets(kind) {
-      if (kind === "machine") return this.data.machines;
+      if (kind === "split") return Object.fromEntries(this.about.splits.map((split) => [split, {}]));
+      if (kind === "arithmetic") {
+        const peaks = { "": this.peaks()[this.computes("")], ...this.peaks() };
+        return Object.fromEntries(Object.entries(peaks).map(([name, peak]) => [name, { peak_flops: peak }]));
+      }
+      if (kind === "machine") {
+        const machines = Object.entries(this.data.machines).map(([name, values]) => {
+          const peak = this.peaks(name)[this.computes(this.arithmetic, name)];
+          return [name, { ...values, peak_flops: peak ?? values.peak_flops }];
+        });
+        return Object.fromEntries(machines);
+      }
       return Object.fromEntries(Object.entries(this.data.models).map(([name, model]) => [name, model.values]));
     }
 
+    peaks(machine = this.machine) {
+      return this.data.peaks[machine] ?? {};
+    }
+
+    /* The arithmetic that is done: the chosen one, or the fastest at the weights' bits, as
+       course_lib.costs.hardware.fastest_arithmetic chooses it. */
+    computes(arithmetic = this.arithmetic, machine = this.machine) {
+      if (arithmetic) return arithmetic;
+      const weight = this.data.inputs.bytes_per_weight;
+      const typed = weight ? parse(this.entered.bytes_per_weight ?? "", weight) : NaN;
+      const bits = Math.min(Math.floor(Number.isFinite(typed) ? typed : 16), 16);
+      const wide = Object.entries(this.peaks(machine)).filter(([name]) => this.data.arithmetic[name] >= bits);
+      return wide.reduce((best, one) => (best && best[1] >= one[1] ? best : one), null)?.[0] ?? "16-bit";
+    }
+
     get at() {
-      const at = this.about.variants.findIndex((variant) => variant.models.includes(this.model));
+      const at = this.about.variants.findIndex(
+        ({ models, split }) => models.includes(this.model) && split === this.split,
+      );
       return Math.max(at, 0);
     }
 
@@ -80,6 +124,8 @@ globalThis.calculatorCore = (() => {
         const [other, of] = [this.data.inputs[others[0]], this.number(others[0])];
         if (rule === "multiple" && value % of !== 0) {
           found[first] = `${label}: a multiple of ${other.label} (${whole(of)}) is allowed.`;
+        } else if (rule === "divides" && value % of !== 0 && of % value !== 0) {
+          found[first] = `${label}: a divisor or a multiple of ${other.label} (${whole(of)}) is allowed.`;
         } else if (rule === "at most" && value > of) {
           found[first] = `${label}: at most ${other.label} (${whole(of)}) is allowed.`;
         } else if (rule === "some" && value + others.reduce((sum, name) => sum + this.number(name), 0) === 0) {
@@ -103,9 +149,18 @@ globalThis.calculatorCore = (() => {
     say(template, results, extra = {}) {
       return template.replace(/\{(\w+)\}/g, (_, name) => {
         if (name === "winner") return winner(this.about.choice, results).name;
+        if (name === "arithmetic") return this.arithmeticText();
+        if (name === "weight_bits") return short(8 * results.bytes_per_weight);
+        if (name === "cache_bits") return short(8 * results.bytes_per_element);
+        if (name === "devices") return results.devices === 1 ? "1 device" : `${whole(results.devices)} devices`;
         if (Object.hasOwn(extra, name)) return whole(extra[name]);
         return Object.hasOwn(this.units, name) ? text(results[name], this.units[name]) : whole(results[name]);
       });
+    }
+
+    arithmeticText() {
+      const typed = !this.machine || this.changed("machine").includes("peak_flops");
+      return typed ? "at the peak entered" : `in ${this.computes()} arithmetic`;
     }
 
     finding(results) {
@@ -192,10 +247,13 @@ globalThis.calculatorCore = (() => {
     query() {
       const start = new Calculation(this.name, this.data);
       const parts = {};
-      for (const kind of ["model", "machine"]) {
+      for (const kind of KINDS) {
         if (this[kind] !== start[kind]) parts[kind] = this[kind];
         if (this[kind]) start.choose(kind, this[kind]);
       }
+      if (this.entered.bytes_per_weight) start.type("bytes_per_weight", this.entered.bytes_per_weight);
+      const weights = new Calculation(this.name, this.data).entered.bytes_per_weight;
+      if (this.entered.bytes_per_weight !== weights) parts.bytes_per_weight = this.entered.bytes_per_weight;
       for (const name of this.variant.inputs) {
         if (this.entered[name] !== start.entered[name]) parts[name] = this.entered[name];
       }
@@ -209,8 +267,9 @@ globalThis.calculatorCore = (() => {
           .filter(([name]) => name.startsWith(`${this.name}.`))
           .map(([name, value]) => [name.slice(this.name.length + 1), value]),
       );
-      for (const kind of ["model", "machine"]) if (this.about[kind] && given[kind]) this.choose(kind, given[kind]);
-      for (const name of this.variant.inputs) if (Object.hasOwn(given, name)) this.entered[name] = given[name];
+      for (const kind of KINDS) if (this[kind] !== undefined && given[kind]) this.choose(kind, given[kind]);
+      const names = this.variant.inputs.filter((name) => Object.hasOwn(given, name));
+      for (const name of names.sort((a) => (a === "bytes_per_weight" ? -1 : 1))) this.type(name, given[name]);
       return Object.keys(given).length > 0;
     }
   }

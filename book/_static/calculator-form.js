@@ -5,12 +5,16 @@ globalThis.calculatorForm = (() => {
     ["prices", "Prices"],
     ["limits", "Limit"],
     ["request", "Request"],
-    ["numbers", "Bytes"],
+    ["numbers", "Bits"],
     ["model", "Model"],
     ["machine", "Machine"],
     ["candidates", "Candidates"],
   ];
   const PRESETS = { model: "Model", machine: "Device" };
+  const WORDS = {
+    split: { label: "Devices split", heads: "the heads", requests: "the requests" },
+    arithmetic: { label: "Arithmetic", "": "the fastest at these bits" },
+  };
 
   function make(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
@@ -57,7 +61,8 @@ globalThis.calculatorForm = (() => {
       const filled = new Set(Object.keys(calculation.presets(group)[calculation[group]]));
       const own = fields.filter((_, number) => !filled.has(inputs[number].name));
       const numbers = fields.filter((_, number) => filled.has(inputs[number].name));
-      fieldset.append(grid(this.select(group), ...own));
+      const choices = group === "machine" ? this.choices() : [];
+      fieldset.append(grid(this.select(group), ...choices, ...own));
       if (numbers.length) fieldset.append(this.folded(group, open, grid(...numbers)));
       return fieldset;
     }
@@ -71,6 +76,23 @@ globalThis.calculatorForm = (() => {
     option({ name, inputs }) {
       const fields = inputs.map((input) => this.field(this.calculation.data.inputs[input]));
       return make("fieldset", {}, make("legend", {}, name), grid(...fields));
+    }
+
+    /* What is chosen beside the device: what several devices split, and the arithmetic. */
+    choices() {
+      const { about } = this.calculation;
+      const kinds = [about.splits.length > 1 ? "split" : "", about.arithmetic ? "arithmetic" : ""];
+      return kinds.filter(Boolean).map((kind) => this.words(kind));
+    }
+
+    words(kind) {
+      const { calculation } = this;
+      const options = Object.keys(calculation.presets(kind)).map((name) =>
+        make("option", { value: name }, WORDS[kind][name] ?? name),
+      );
+      const select = make("select", { id: this.part(kind), "data-kind": kind }, ...options);
+      select.value = calculation[kind];
+      return make("div", { class: "calculator-field" }, make("label", { for: select.id }, WORDS[kind].label), select);
     }
 
     select(kind) {

@@ -57,14 +57,14 @@
       if (target.dataset.kind) {
         const before = calculation.at;
         calculation.choose(target.dataset.kind, target.value);
-        if (calculation.at !== before) {
+        if (calculation.at !== before || target.dataset.kind === "machine") {
           this.build();
           this.querySelector(`#${CSS.escape(target.id)}`).focus();
         } else {
           this.form.refill();
         }
       } else if (target.dataset.input) {
-        calculation.entered[target.dataset.input] = target.value;
+        if (calculation.type(target.dataset.input, target.value)) this.form.refill();
       }
       this.shared.textContent = "";
       this.update();

@@ -4,9 +4,11 @@ with no torch.
 Reading order: `arithmetic` (numbers or symbols), `mixers` and `feed_forward` (one file
 a mechanism says what it costs; their `dispatch` finds it), `norms`, `ends` (embedding
 and head), `stack`; then the sums over the layers: `params`, `flops`, `cache`; then what
-follows from them: `hardware` (published limits), `work` and `roofline` (seconds of a
-pass), `latency` (seconds of a request), `serving` (requests that fit), `summary` (all
-of it in one record). `io` (bytes that attention moves) stands by itself; `collectives`
+follows from them: `devices` and `held` (what each of several holds, and what stands
+twice), `stored` (a file's own precision), `reserved` (what an engine's pages add),
+`hardware` (published limits), `work` and `roofline` (seconds of a pass), `latency`
+(seconds of a request), `weights` and `serving` (requests that fit), `summary` (all of
+it in one record). `io` (bytes that attention moves) stands by itself; `collectives`
 and `links` say what devices send each other, `measured` what engines reached of the
 bounds.
 """
@@ -18,6 +20,7 @@ from course_lib.costs.cache import (
     kv_cache_bytes,
     score_matrix_bytes,
 )
+from course_lib.costs.devices import SPLITS, device_params
 from course_lib.costs.feed_forward.dispatch import ffn_params, ffn_weights
 from course_lib.costs.feed_forward.moe import expected_active_experts
 from course_lib.costs.flops import (
@@ -27,7 +30,13 @@ from course_lib.costs.flops import (
     prefill_flops_split,
     visible_pairs,
 )
-from course_lib.costs.hardware import Hardware, list_hardware, load_hardware
+from course_lib.costs.hardware import (
+    Hardware,
+    fastest_arithmetic,
+    list_hardware,
+    load_hardware,
+)
+from course_lib.costs.held import held_again
 from course_lib.costs.io import stepwise_attention_io, tiled_attention_io
 from course_lib.costs.latency import request_latency, request_seconds
 from course_lib.costs.mixers.dispatch import (
@@ -40,6 +49,7 @@ from course_lib.costs.mixers.dispatch import (
 )
 from course_lib.costs.mixers.latent import latent_decode_flops
 from course_lib.costs.params import layer_params, param_count
+from course_lib.costs.reserved import reserved_cache
 from course_lib.costs.roofline import (
     attention_intensity,
     decode_roofline,
@@ -53,17 +63,24 @@ from course_lib.costs.roofline import (
 from course_lib.costs.serving import (
     cache_equals_weights,
     concurrent_requests,
+    device_request_bytes,
+    device_weight_bytes,
     devices_needed,
     equal_context,
+    fewest_devices,
     max_concurrency,
+    tokens_in_all,
     weight_bytes,
 )
+from course_lib.costs.stored import bits_per_weight, stored_weights
 from course_lib.costs.work import roofline_time
 
 __all__ = [
+    "SPLITS",
     "Hardware",
     "attention_flops_per_pair",
     "attention_intensity",
+    "bits_per_weight",
     "cache_bytes",
     "cache_bytes_per_token",
     "cache_equals_weights",
@@ -72,13 +89,19 @@ __all__ = [
     "decode_roofline",
     "decode_step_time",
     "decode_work",
+    "device_params",
+    "device_request_bytes",
+    "device_weight_bytes",
     "devices_needed",
     "equal_context",
     "expected_active_experts",
+    "fastest_arithmetic",
+    "fewest_devices",
     "ffn_params",
     "ffn_weights",
     "flops_per_token",
     "flops_per_token_split",
+    "held_again",
     "kv_cache_bytes",
     "latent_decode_flops",
     "layer_params",
@@ -96,12 +119,15 @@ __all__ = [
     "recurrence_flops",
     "request_latency",
     "request_seconds",
+    "reserved_cache",
     "roofline_time",
     "score_matrix_bytes",
     "state_elements",
     "stepwise_attention_io",
+    "stored_weights",
     "tiled_attention_io",
     "token_elements",
+    "tokens_in_all",
     "visible_pairs",
     "weight_bytes",
     "weights_read",

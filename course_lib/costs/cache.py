@@ -17,7 +17,8 @@ Two conventions have to be named, since programs differ in them:
   `transformers` 5 keeps the latent. `latent=False` counts the other.
 
 Counted is the content. Pages half filled, alignment and slots reserved ahead come on
-top.
+top; `costs.reserved` gives what an engine reserves for windows beside layers that keep
+every token.
 
 Terms:
     cache bytes, KV cache size: 2 B n L G d_k b for keys and values; other layers keep

@@ -14,7 +14,7 @@ Terms:
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
 from statistics import median
@@ -22,11 +22,15 @@ from statistics import median
 import yaml
 
 from course_lib.costs.arithmetic import check_positive
-from course_lib.costs.cache import cache_bytes
-from course_lib.costs.hardware import Hardware, list_hardware, load_hardware
+from course_lib.costs.hardware import (
+    Hardware,
+    fastest_arithmetic,
+    list_hardware,
+    load_hardware,
+)
 from course_lib.costs.latency import request_latency, sum_of_steps
 from course_lib.costs.roofline import decode_roofline, prefill_roofline
-from course_lib.costs.serving import weight_bytes
+from course_lib.costs.serving import tokens_in_all
 from course_lib.costs.work import RooflineTime
 from course_lib.specs.loader import load_release, load_spec
 from course_lib.specs.records import ModelSpec
@@ -125,14 +129,14 @@ def bound(row: Measurement) -> float:
     """The least time, or the highest rate, that the peaks of the row's devices allow.
 
     *Equation*: `request_latency`; prefill_roofline; decode_roofline at the mean context
-        n_in + n_out / 2; `rate_bound`; `token_bound`.
+        n_in + n_out / 2; `rate_bound`; `tokens_in_all` with nothing kept back.
 
     Returns: seconds, tokens per second, or tokens.
     Raises: ValueError if the device is not in the table of `hardware`.
     """
     spec, hardware, options = load_spec(row.model), _machine(row), _options(row)
     if row.quantity == "cached_tokens":
-        return token_bound(spec, hardware, **options)
+        return tokens_in_all(spec, hardware, 1, reserve=0, **options)
     n_in, n_out = row.tokens_in, row.tokens_out
     if row.quantity == "output_rate":
         lengths = {"tokens_in": n_in, "tokens_out": n_out, "batch": row.batch}
@@ -148,37 +152,19 @@ def bound(row: Measurement) -> float:
 
 
 def _machine(row: Measurement) -> Hardware:
-    """The device at the peak of the row's arithmetic: at most 16 / bits times the
-    16-bit peak, and twice that on GeForce cards, whose 16-bit rate is halved.
-    """
+    """The device at the highest peak of arithmetic in the row's bits."""
     hardware = load_hardware(row.device)
-    faster = 16 / row.arithmetic_bits
-    if row.arithmetic_bits < 16 and row.device.startswith("RTX"):
-        faster *= 2
-    return replace(hardware, peak_flops=hardware.peak_flops * faster)
+    return hardware.computing(fastest_arithmetic(hardware, row.arithmetic_bits / 8))
 
 
 def _options(row: Measurement) -> dict:
     """What every bound is told: devices and byte widths."""
     return {
         "devices": row.devices,
+        "split": row.split or "heads",
         "bytes_per_weight": row.weight_bits / 8,
         "bytes_per_element": row.cache_bits / 8,
     }
-
-
-def token_bound(
-    spec: ModelSpec,
-    hardware: Hardware,
-    *,
-    devices: int,
-    bytes_per_weight: float,
-    bytes_per_element: float,
-) -> float:
-    """Tokens of cache that fit beside the weights if nothing else needs memory."""
-    one = cache_bytes(spec, batch=1, tokens=1, bytes_per_element=bytes_per_element)
-    room = devices * hardware.memory_bytes - weight_bytes(spec, bytes_per_weight)
-    return max(room, 0) / one
 
 
 def rate_bound(
@@ -197,7 +183,7 @@ def rate_bound(
 
     *Equation*: B n_out / max(compute, memory), compute = B prefill + the steps', memory
         = the steps'; B requests at once: `batch`, or as many caches of the mean length
-        n_in + n_out / 2 as fit, one more for rounding.
+        n_in + n_out / 2 as fit, one more a device for rounding.
 
     Args: `tokens_in`, `tokens_out` of every request; `batch` B; `options` of
         `prefill_roofline` and `decode_roofline`.
@@ -205,8 +191,9 @@ def rate_bound(
     Raises: ValueError as those functions do.
     """
     if batch is None:
-        room = token_bound(spec, hardware, **options)
-        batch = int(room // (tokens_in + tokens_out / 2)) + 1
+        length = tokens_in + tokens_out // 2
+        batch = tokens_in_all(spec, hardware, length, reserve=0, **options) // length
+        batch += options.get("devices", 1)
     prefill = prefill_roofline(spec, hardware, tokens_in, **options)
     step = partial(decode_roofline, spec, hardware, batch=batch, **options)
 

@@ -5,6 +5,12 @@ Prefill meets each weight once for many tokens and is bound by compute. A decode
 meets each weight once for one token a sequence, reads the whole cache besides, and is
 bound by memory until the batch is large; at a long context, at every batch.
 
+The work is that of one of `devices`, the busiest: its share of the FLOPs, its share of
+the weights and what it holds whole (`costs.devices`), and the caches that it keeps. The
+time is a bound for the precisions that it is asked for: bytes a weight and a cached
+number, and the arithmetic that `hardware.peak_flops` stands for
+(`Hardware.computing`).
+
 Source: Pope et al. 2022, arXiv 2211.05102, section 2.
 
 Terms:
@@ -17,6 +23,11 @@ Terms:
 
 from course_lib.costs.arithmetic import check_count, check_positive
 from course_lib.costs.cache import cache_bytes
+from course_lib.costs.devices import (
+    busiest_batch,
+    extra_weights_read,
+    on_one_device,
+)
 from course_lib.costs.ends import head_weights
 from course_lib.costs.feed_forward.dispatch import ffn_weights_read
 from course_lib.costs.flops import flops_per_token, prefill_flops
@@ -98,30 +109,36 @@ def prefill_work(
     tokens: int,
     *,
     batch: int = 1,
+    devices: int = 1,
+    split: str = "heads",
     bytes_per_element: float = 2,
     skip_masked: bool = True,
     source_tokens: int | None = None,
 ) -> Work:
-    """What running a prompt takes; its cache bytes are written.
+    """What running a prompt takes on one device; its cache bytes are written.
 
-    *Equation*: FLOPs = batch prefill_flops; bytes written = cache_bytes.
+    *Equation*: FLOPs = batch prefill_flops / D; bytes written = cache_bytes of what the
+        device keeps.
 
-    Args: `tokens` of the prompt; `batch` prompts run together; `bytes_per_element` of
-        the cache; `skip_masked`, `source_tokens` as in `prefill_flops`.
+    Args: `tokens` of the prompt; `batch` prompts run together; `devices` D that share
+        the work, and `split`, as in `costs.devices`; `bytes_per_element` of the cache;
+        `skip_masked`, `source_tokens` as in `prefill_flops`.
     Returns: the work of the pass.
-    Raises: ValueError if a count is no whole number of at least 1, or a byte width is
-        not above 0.
+    Raises: ValueError if a count is no whole number of at least 1, a byte width is not
+        above 0, or the devices cannot split the model that way.
     """
     check_count(tokens=tokens, batch=batch)
+    flops = prefill_flops(
+        spec, tokens, skip_masked=skip_masked, source_tokens=source_tokens
+    )
+    read = weights_read(spec, batch=batch * tokens, prefill=True)
+    read += extra_weights_read(spec, devices, split=split, prefill=True)
     return Work(
-        flops=batch
-        * prefill_flops(
-            spec, tokens, skip_masked=skip_masked, source_tokens=source_tokens
-        ),
-        weights_read=weights_read(spec, batch=batch * tokens, prefill=True),
+        flops=batch * flops / devices,
+        weights_read=read / devices,
         cache_bytes=cache_bytes(
-            spec,
-            batch=batch,
+            on_one_device(spec, devices if split == "heads" else 1),
+            batch=busiest_batch(batch, devices, split),
             tokens=tokens,
             bytes_per_element=bytes_per_element,
             source_tokens=source_tokens,
@@ -134,18 +151,16 @@ def prefill_roofline(
     hardware: Hardware,
     tokens: int,
     *,
-    devices: int = 1,
     bytes_per_weight: float = 2,
     **options,
 ) -> RooflineTime:
     """Times of running a prompt, split into compute and memory.
 
-    Args: `devices` that share the work evenly; `bytes_per_weight`; the rest as in
-        `prefill_work`.
+    Args: `bytes_per_weight`; the rest as in `prefill_work`.
     Returns: seconds of each, and the bound. Raises as `prefill_work` and `Work.on` do.
     """
     work = prefill_work(spec, tokens, **options)
-    return work.on(hardware, devices=devices, bytes_per_weight=bytes_per_weight)
+    return work.on(hardware, bytes_per_weight=bytes_per_weight)
 
 
 def prefill_time(spec: ModelSpec, hardware: Hardware, tokens: int, **options) -> float:
@@ -160,33 +175,39 @@ def decode_work(
     *,
     batch: int = 1,
     context: int,
+    devices: int = 1,
+    split: str = "heads",
     bytes_per_element: float = 2,
     absorbed: bool = True,
     source_tokens: int | None = None,
 ) -> Work:
-    """What one decode step takes, in which each of `batch` sequences gains one token.
+    """What one decode step takes on one device, in which each of `batch` sequences
+    gains one token.
 
-    *Equation*: FLOPs = batch flops_per_token; bytes read = cache_bytes, a window as a
-        ring.
+    *Equation*: FLOPs = batch flops_per_token / D; bytes read = cache_bytes of what the
+        device keeps, a window as a ring.
 
-    Args: `context` tokens each new token sees, itself among them; `batch` sequences;
-        `bytes_per_element` of the cache; `absorbed` latent attention against the
-        latent, or against keys and values kept multiplied out; `source_tokens` as in
-        `flops_per_token`.
+    Args: `context` tokens each new token sees, itself among them; `batch` sequences on
+        all devices together; `devices` D that share the work, and `split`, as in
+        `costs.devices`; `bytes_per_element` of the cache; `absorbed` latent attention
+        against the latent, or against keys and values kept multiplied out;
+        `source_tokens` as in `flops_per_token`.
     Returns: the work of the step.
-    Raises: ValueError if a count is no whole number of at least 1, or a byte width is
-        not above 0.
+    Raises: ValueError if a count is no whole number of at least 1, a byte width is not
+        above 0, or the devices cannot split the model that way.
     """
     check_count(batch=batch, context=context)
+    flops = flops_per_token(
+        spec, context, absorbed=absorbed, source_tokens=source_tokens
+    )
+    read = weights_read(spec, batch=batch)
+    read += extra_weights_read(spec, devices, split=split)
     return Work(
-        flops=batch
-        * flops_per_token(
-            spec, context, absorbed=absorbed, source_tokens=source_tokens
-        ),
-        weights_read=weights_read(spec, batch=batch),
+        flops=batch * flops / devices,
+        weights_read=read / devices,
         cache_bytes=cache_bytes(
-            spec,
-            batch=batch,
+            on_one_device(spec, devices if split == "heads" else 1),
+            batch=busiest_batch(batch, devices, split),
             tokens=context,
             bytes_per_element=bytes_per_element,
             source_tokens=source_tokens,
@@ -201,18 +222,16 @@ def decode_roofline(
     hardware: Hardware,
     *,
     context: int,
-    devices: int = 1,
     bytes_per_weight: float = 2,
     **options,
 ) -> RooflineTime:
     """Times of one decode step, split into compute and memory.
 
-    Args: `devices` that share the work evenly; `bytes_per_weight`; the rest as in
-        `decode_work`.
+    Args: `bytes_per_weight`; the rest as in `decode_work`.
     Returns: seconds of each, and the bound. Raises as `decode_work` and `Work.on` do.
     """
     work = decode_work(spec, context=context, **options)
-    return work.on(hardware, devices=devices, bytes_per_weight=bytes_per_weight)
+    return work.on(hardware, bytes_per_weight=bytes_per_weight)
 
 
 def decode_step_time(

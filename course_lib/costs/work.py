@@ -69,29 +69,24 @@ def roofline_time(
 
 @dataclass(frozen=True)
 class Work:
-    """What a pass has to do: FLOPs, matrix weights read once, bytes of cache read or
-    (prefill) written.
+    """What one device has to do in a pass: FLOPs, matrix weights read once, bytes of
+    cache read or (prefill) written.
     """
 
     flops: Number
     weights_read: Number
     cache_bytes: Number
 
-    def on(
-        self, hardware: Hardware, *, devices: Number = 1, bytes_per_weight: Number = 2
-    ) -> RooflineTime:
-        """The times of the pass on a machine.
+    def on(self, hardware: Hardware, *, bytes_per_weight: Number = 2) -> RooflineTime:
+        """The times of the pass on that device.
 
         *Equation*: `roofline_time` of the FLOPs and of weights_read bytes_per_weight +
             cache_bytes.
 
-        Args: `hardware`, `devices` as in `roofline_time`; `bytes_per_weight`.
+        Args: `hardware`; `bytes_per_weight`.
         Returns: seconds of each, and the bound.
-        Raises: ValueError if `devices` is no whole number above 0, or
-            `bytes_per_weight` is not above 0.
+        Raises: ValueError if `bytes_per_weight` is not above 0.
         """
         check_positive(bytes_per_weight=bytes_per_weight)
         moved = bytes_per_weight * self.weights_read + self.cache_bytes
-        return roofline_time(
-            flops=self.flops, bytes_moved=moved, hardware=hardware, devices=devices
-        )
+        return roofline_time(flops=self.flops, bytes_moved=moved, hardware=hardware)

@@ -4,6 +4,7 @@ one way in.
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,11 @@ def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
     >>> len(spec.layers), spec.layers[0].mixer.head_dim
     (3, 4)
     """
-    return spec_from_fields(_read(config) if isinstance(config, str | Path) else config)
+    from course_lib.specs.quantisation import quantisation_of  # no part of the page's
+
+    mapping = _read(config) if isinstance(config, str | Path) else config
+    spec = spec_from_fields(mapping)
+    return replace(spec, quantisation=quantisation_of(mapping))
 
 
 def spec_from_fields(mapping: Mapping[str, Any]) -> ModelSpec:

@@ -18,6 +18,7 @@ import yaml
 
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.provenance import Published, Release, Source
+from course_lib.specs.quantisation import quantisation_of
 from course_lib.specs.records import ModelSpec
 
 MODELS = Path(__file__).parent / "models"
@@ -48,6 +49,7 @@ def load_spec(name: str) -> ModelSpec:
         name=name,
         published=_published(entry["published"]),
         sources=tuple(_source(source) for source in entry["sources"]),
+        quantisation=quantisation_of(entry),
     )
 
 

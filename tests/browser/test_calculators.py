@@ -10,6 +10,7 @@ from .test_pages import AXE
 from .visit import PHONE
 
 PAGE = "book/calculators.html"
+PRESETS = ("model", "machine", "split", "arithmetic")
 WORKED = [(name, worked) for name, calculator in CALCULATORS.items() for worked in calculator.worked]
 
 
@@ -37,11 +38,11 @@ def by_python(name: str, changed: dict) -> str:
 def enter(opened, name: str, changed: dict) -> None:
     """Enter a setting: presets first, then numbers."""
     opened.tab.locator(f"#{name} button", has_text="Start again").click()
-    for kind in ("model", "machine"):
+    for kind in PRESETS:
         if kind in changed:
             opened.tab.select_option(f"#{name}-{kind}", changed[kind])
     for key, value in changed.items():
-        if key not in ("model", "machine"):
+        if key not in PRESETS:
             box = opened.tab.locator(f"#{name}-{key}")
             box.evaluate("box => box.closest('details')?.setAttribute('open', '')")
             box.fill(str(value))
@@ -72,7 +73,9 @@ def test_the_answer_is_the_librarys(once, name, worked):
 def test_every_structure_answers_and_shows_its_own_formula(once, name):
     seen = set()
     for variant in variants(name):
-        changed = {"model": variant.models[0]} if variant.models[0] else {}
+        changed = {"model": variant.models[0], "split": variant.split, "devices": 1}
+        known = {entry.name for entry in variant.inputs} | {"model", "split"}
+        changed = {key: value for key, value in changed.items() if value and key in known}
         enter(once, name, changed)
         assert answer(once, name) == by_python(name, changed)
         seen.add(formula(once, name))
@@ -98,6 +101,39 @@ def test_what_is_not_allowed_is_answered_by_what_is(page):
     assert page.problems() == {}
 
 
+def test_heads_that_devices_cannot_split_are_refused_and_requests_are_split(page):
+    name = "concurrency"
+    enter(page, name, {"devices": 3})
+    shown = page.tab.locator(f"#{name}").inner_text()
+    assert "No answer. Devices: a divisor or a multiple of KV heads (8) is allowed." in shown
+    page.tab.select_option(f"#{name}-split", "requests")
+    assert answer(page, name) == by_python(name, {"devices": 3, "split": "requests"})
+    node = {"model": "deepseek-v3", "machine": "H200-SXM", "bytes_per_weight": 8}
+    for split, fit, copies in (("heads", "18", "8 copies"), ("requests", "112", "1 copy")):
+        enter(page, name, {**node, "split": split})
+        assert answer(page, name) == by_python(name, {**node, "split": split}) == fit
+        assert f"all devices hold {copies} of each cache" in page.tab.locator(f"#{name}").inner_text()
+    assert page.problems() == {}
+
+
+def test_the_peak_follows_the_bits_and_its_arithmetic_is_named(page):
+    name = "decode-step"
+    node = {"machine": "B200", "devices": 1, "batch": 4096, "tokens": 128}
+    for bits, arithmetic in ((16, "16-bit"), (8, "FP8"), (4.5, "FP4")):
+        changed = {**node, "bytes_per_weight": bits}
+        enter(page, name, changed)
+        assert answer(page, name) == by_python(name, changed)
+        assert f"in {arithmetic} arithmetic" in page.tab.locator(f"#{name} .calculator-answer").inner_text()
+    page.tab.select_option(f"#{name}-arithmetic", "16-bit")
+    chosen = {**changed, "arithmetic": "16-bit"}
+    assert answer(page, name) == by_python(name, chosen) != by_python(name, changed)
+    page.tab.select_option(f"#{name}-machine", "H100-SXM")
+    assert page.tab.locator(f"#{name}-arithmetic option").all_inner_texts()[1:] == ["16-bit", "FP8", "INT8"]
+    enter(page, name, {"peak_flops": 500})
+    assert "at the peak entered" in page.tab.locator(f"#{name} .calculator-answer").inner_text()
+    assert page.problems() == {}
+
+
 def test_it_works_by_keyboard_alone(page):
     page.tab.locator("#kv-budget-batch").focus()
     page.tab.keyboard.press("Tab")
@@ -118,7 +154,7 @@ def test_it_works_by_keyboard_alone(page):
 
 
 def test_a_link_brings_the_numbers_of_each_calculator_back(page, browse):
-    wanted = {"model": "gemma-3-27b", "machine": "L40S", "tokens": 100000, "kv_heads": 8}
+    wanted = {"model": "gemma-3-27b", "machine": "L40S", "tokens": 100000, "kv_heads": 8, "split": "requests"}
     enter(page, "kv-budget", wanted)
     enter(page, "decode-step", {"batch": 64})
     for name in ("kv-budget", "decode-step"):

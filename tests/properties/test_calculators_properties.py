@@ -5,7 +5,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.course.calculators.emit import CALCULATORS, script, variants
+from course_lib.course.calculators.emit import CALCULATORS, Variant, script, variants
 from course_lib.course.calculators.inputs import Input
 from course_lib.course.calculators.presets import Setting, answer_by_function, list_models
 from tests.javascript import CALCULATOR, run, static
@@ -26,23 +26,29 @@ def whole_or_not(entry: Input, value: float) -> float:
     return round(value) if entry.whole else value / entry.factor
 
 
+def chosen(name: str, model: str, split: str) -> Variant:
+    """Return the formula of a calculator for a model and for what devices split."""
+    return next(variant for variant in variants(name) if model in variant.models and variant.split == split)
+
+
 @st.composite
 def typed(draw):
-    """A calculator, a model, and text typed into some of its inputs."""
+    """A calculator, a model, what devices split, and text typed into some of its inputs."""
     name = draw(st.sampled_from(sorted(CALCULATORS)))
     model = draw(st.sampled_from(list_models())) if CALCULATORS[name].model else ""
-    variant = next(variant for variant in variants(name) if model in variant.models)
-    names = [entry.name for entry in variant.inputs]
-    return name, model, draw(st.dictionaries(st.sampled_from(names), TYPED, max_size=6))
+    split = draw(st.sampled_from(CALCULATORS[name].splits))
+    names = [entry.name for entry in chosen(name, model, split).inputs]
+    return name, model, split, draw(st.dictionaries(st.sampled_from(names), TYPED, max_size=6))
 
 
 # One call of node for a hundred settings: starting it takes longer than all of them.
 @settings(max_examples=15)
 @given(st.lists(typed(), min_size=100, max_size=100))
 def test_an_answer_is_finite_or_the_message_names_the_input(cases):
-    body = """return data.map(([name, model, entered]) => {
+    body = """return data.map(([name, model, split, entered]) => {
         const made = new globalThis.calculatorCore.Calculation(name);
         if (model) made.choose("model", model);
+        if (split) made.choose("split", split);
         Object.assign(made.entered, entered);
         const problems = made.problems();
         if (Object.keys(problems).length) return { problems };
@@ -53,12 +59,12 @@ def test_an_answer_is_finite_or_the_message_names_the_input(cases):
         const numbers = [...lines, ...points.flat()];
         return { values: made.values(), says, finite: numbers.every(Number.isFinite) };
     });"""
-    for (name, model, entered), found in zip(cases, run(body, cases, *SCRIPTS), strict=True):
+    for (name, model, split, entered), found in zip(cases, run(body, cases, *SCRIPTS), strict=True):
         if "problems" in found:
             assert all(
                 message.endswith(("is allowed.", "is needed.")) for message in found["problems"].values()
             )
-            variant = next(variant for variant in variants(name) if model in variant.models)
+            variant = chosen(name, model, split)
             linked = {first for _, first, *_ in variant.rules}
             assert set(found["problems"]) <= set(entered) | linked
         else:
@@ -66,6 +72,6 @@ def test_an_answer_is_finite_or_the_message_names_the_input(cases):
             assert not any(
                 word in json.dumps(found["says"]) for word in ("NaN", "Infinity", "undefined", "{")
             )
-            entries = next(variant for variant in variants(name) if model in variant.models).inputs
+            entries = chosen(name, model, split).inputs
             numbers = {entry.name: whole_or_not(entry, found["values"][entry.name]) for entry in entries}
-            assert answer_by_function(CALCULATORS[name], Setting(model, "", numbers)) >= 0
+            assert answer_by_function(CALCULATORS[name], Setting(model, "", numbers, split)) >= 0

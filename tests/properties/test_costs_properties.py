@@ -7,11 +7,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from course_lib.costs.cache import cache_bytes, kv_cache_bytes
+from course_lib.costs.devices import SPLITS, device_params, splits_evenly
 from course_lib.costs.feed_forward.moe import expected_active_experts
 from course_lib.costs.flops import flops_per_token, prefill_flops, visible_pairs
 from course_lib.costs.hardware import Hardware
+from course_lib.costs.held import held_again
 from course_lib.costs.latency import request_latency
 from course_lib.costs.mixers.dispatch import attention_flops_per_pair, token_elements
+from course_lib.costs.params import param_count
 from course_lib.costs.roofline import decode_roofline, decode_step_time, prefill_time, weights_read
 from course_lib.costs.serving import concurrent_requests, equal_context, max_concurrency, weight_bytes
 from course_lib.specs.records import (
@@ -177,11 +180,27 @@ def test_a_step_never_gets_faster_with_context(spec, batch, context, more):
 
 
 @given(models(), LENGTHS, st.integers(1, 16))
-def test_devices_share_a_step_evenly(spec, context, devices):
+def test_devices_share_arithmetic_evenly_and_bytes_at_best(spec, context, devices):
     one = decode_roofline(spec, TOY, context=context)
-    many = decode_roofline(spec, TOY, context=context, devices=devices)
-    assert many.time_s == pytest.approx(one.time_s / devices, rel=1e-12)
-    assert many.bound == one.bound
+    for split in SPLITS:
+        if not splits_evenly(spec, devices, split):
+            continue
+        many = decode_roofline(spec, TOY, context=context, devices=devices, split=split)
+        assert many.compute_s == pytest.approx(one.compute_s / devices, rel=1e-12)
+        assert one.memory_s / devices * (1 - 1e-12) <= many.memory_s <= one.memory_s * (1 + 1e-12)
+
+
+@given(models(), st.integers(1, 16), st.sampled_from(SPLITS))
+def test_devices_hold_at_least_one_copy_and_at_most_a_copy_each(spec, devices, split):
+    if not splits_evenly(spec, devices, split):
+        with pytest.raises(ValueError, match="a divisor or a multiple of kv_heads"):
+            device_params(spec, devices, split=split)
+        return
+    held = devices * device_params(spec, devices, split=split)
+    total = param_count(spec).total
+    assert total <= held * (1 + 1e-12) and held <= devices * total * (1 + 1e-12)
+    extra = sum(one.params * (one.copies - 1) for one in held_again(spec, devices, split=split))
+    assert held == pytest.approx(total + extra, rel=1e-12)
 
 
 @given(models(), LENGTHS, st.integers(1, 80), SIZES)

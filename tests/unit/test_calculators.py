@@ -61,10 +61,10 @@ def test_what_is_not_one_stack_of_language_layers_is_refused():
             symbolic(load_spec(name))
 
 
-def drawn(calculator, name: str, model: str, chance: random.Random) -> dict:
+def drawn(calculator, variant, model: str, chance: random.Random) -> dict:
     """Return allowed numbers for every input: near the model's own half of the time, anywhere otherwise."""
-    entered = dict(setting(calculator, {"model": model} if model else {}).values)
-    variant = next(variant for variant in variants(name) if model in variant.models)
+    chosen = {"model": model, "split": variant.split}
+    entered = dict(setting(calculator, {key: value for key, value in chosen.items() if value}).values)
     for entry in variant.inputs:
         if chance.random() < 0.5:
             continue
@@ -72,11 +72,15 @@ def drawn(calculator, name: str, model: str, chance: random.Random) -> dict:
         high = min(high, FAR_ENOUGH.get(entry.name, high))
         value = low * (high / low) ** chance.random()
         entered[entry.name] = max(int(entry.least), int(value)) if entry.whole else min(value, high)
-    for rule, first, *others in variant.rules:
+    for rule, first, *others in sorted(variant.rules):  # "at most", "divides", "multiple", "some"
         if rule == "multiple":
             entered[first] = entered[others[0]] * max(1, entered[first] // entered[others[0]])
         if rule == "at most":
             entered[first] = min(entered[first], entered[others[0]])
+        if rule == "divides":
+            entered[first] = 2 ** int(math.log2(min(entered[first], 2**16)))
+            for each in (key for key in entered if key.startswith("kv_heads")):
+                entered[each] = 2 ** int(math.log2(entered[each]))
         if rule == "some" and not any(entered[each] for each in (first, *others)):
             entered[first] = 1
     return entered
@@ -90,10 +94,11 @@ def test_javascript_gives_what_python_gives(name, data):
     for at, variant in enumerate(variants(name)):
         for model in variant.models:
             for _ in range(POINTS):
-                entered = drawn(calculator, name, model, chance)
+                entered = drawn(calculator, variant, model, chance)
                 values = in_formula_units(calculator, model, entered)
                 cases.append([at, values])
-                expected.append(answer_by_function(calculator, Setting(model, calculator.machine, entered)))
+                given = Setting(model, calculator.machine, entered, variant.split)
+                expected.append(answer_by_function(calculator, given))
     body = f"""const functions = globalThis.calculatorData.functions[{json.dumps(name)}];
         return data.map(([at, values]) => functions[at](values)[{json.dumps(calculator.answer)}]);"""
     found = run(body, cases, *data[:2])
@@ -153,7 +158,7 @@ def test_numbers_read_in_the_page_as_on_the_command_line(data):
 def test_every_symbol_of_a_formula_is_entered_or_a_line_and_has_a_letter(name):
     calculator = CALCULATORS[name]
     for variant in variants(name):
-        model = structure(variant.models[0])
+        model = structure(variant.models[0], variant.split)
         marks, seen = letters(calculator, model), set()
         entered = {entry.name for entry in used_inputs(calculator, model)}
         for line in calculator.formula(model):
@@ -169,7 +174,8 @@ def test_every_symbol_of_a_formula_is_entered_or_a_line_and_has_a_letter(name):
 
 
 def test_the_formula_of_the_cache_reads_as_in_the_text():
-    formulas = {model: variant.formula for variant in variants("kv-budget") for model in variant.models}
+    whole = [variant for variant in variants("kv-budget") if variant.split == "requests"]
+    formulas = {model: variant.formula for variant in whole for model in variant.models}
     assert r"\text{cache} &= 2 \, B \, n \, L \, G \, d_k \, b" in formulas["llama-3-8b"]
     assert r"\left(r + d_R\right)" in formulas["deepseek-v3"]
     assert r"\min\left(n, W - 1\right)" in formulas["gemma-3-27b"]
@@ -184,12 +190,18 @@ def test_every_model_starts_with_numbers_that_are_allowed(name, data):
         return data.map((model) => {{
             const made = new Calculation({json.dumps(name)});
             if (model) made.choose("model", model);
-            return [made.problems(), made.results()[made.about.answer]]; }});"""
+            const whole = made.problems();
+            if (whole.devices) made.type("devices", "1");
+            return [whole, made.problems(), made.results()[made.about.answer]]; }});"""
     calculator = CALCULATORS[name]
     models = list(list_models()) if calculator.model else [""]
-    for model, (problems, answer) in zip(models, run(body, models, *data), strict=True):
+    for model, (first, problems, answer) in zip(models, run(body, models, *data), strict=True):
         given = {"model": model} if model else {}
         assert problems == {}
+        if first:  # so many devices cannot split these KV heads, here as in the library
+            with pytest.raises(ValueError, match="a divisor or a multiple of kv_heads"):
+                answer_by_function(calculator, setting(calculator, given))
+            given["devices"] = 1
         assert answer == pytest.approx(answer_by_function(calculator, setting(calculator, given)), rel=1e-12)
 
 

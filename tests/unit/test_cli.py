@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from course_lib.costs.cache import cache_bytes, cache_bytes_per_token
+from course_lib.costs.devices import splits_evenly
 from course_lib.costs.hardware import list_hardware, load_hardware
 from course_lib.costs.params import param_count
 from course_lib.costs.roofline import decode_roofline, prefill_roofline
@@ -78,9 +79,11 @@ def test_kv_counts_the_requests_that_fit(gpu):
 @pytest.mark.parametrize("name", GENERATING)
 def test_fit_is_the_roofline(name):
     spec, device = load_spec(name), load_hardware("H100-SXM")
-    told = facts("fit", name, "--gpu", "H100-SXM", "--devices", 64, "--context", 2000)
-    options = {"devices": 64} | ({"source_tokens": 2000} if spec.encoder else {})
-    fitting = max_concurrency(spec, device, 2000, devices=64)
+    devices = next(n for n in range(64, 0, -1) if splits_evenly(spec, n))
+    node = ("--gpu", "H100-SXM", "--devices", devices, "--weight-bits", 16)
+    told = facts("fit", name, *node, "--context", 2000)
+    options = {"devices": devices} | ({"source_tokens": 2000} if spec.encoder else {})
+    fitting = max_concurrency(spec, device, 2000, devices=devices)
     assert told["max_concurrency_requests"] == fitting > 1
     assert [step["batch_requests"] for step in told["decode"]] == [1, fitting]
     for step in told["decode"]:
@@ -95,11 +98,45 @@ def test_fit_is_the_roofline(name):
     assert told["cache_equals_weights_requests"] == cache_equals_weights(spec, 2000)
 
 
+def test_a_quantised_file_is_counted_as_it_is_stored_and_named():
+    """alvarobartt/hf-mem#60: the released weights are 65,248,815,744 bytes, and fit on one device."""
+    told = facts("fit", "gpt-oss-120b", "--gpu", "H100-SXM", "-c", 8192)
+    assert told["weight_bytes"] == 65_248_815_744 and told["max_concurrency_requests"] > 0
+    assert "mxfp4 (4.25 bits a weight, experts alone)" in told["precision"]
+    asked = facts("fit", "gpt-oss-120b", "--gpu", "H100-SXM", "-c", 8192, "--weight-bits", 4.25)
+    assert asked["bits_per_weight"] == 4.25 and asked["precision"].startswith("weights of 4.25 bits as asked")
+    plain = facts("kv", "llama-3-8b", "--gpu", "L4", "--bits", 8.5)
+    assert plain["bits_per_element"] == 8.5 and "names no quantisation" in plain["gpu"]["precision"]
+
+
+def test_what_devices_hold_twice_is_named():
+    node = ("--gpu", "H200-SXM", "--devices", 8, "--weight-bits", 8, "-c", 32768)
+    heads = facts("fit", "deepseek-v3", *node)
+    requests = facts("fit", "deepseek-v3", *node, "--split", "requests")
+    assert (heads["max_concurrency_requests"], requests["max_concurrency_requests"]) == (18, 112)
+    held = {one["what"]: one for one in requests["held_again"]}
+    assert round(held["attention weights"]["bytes_per_copy"] / 1e9, 1) == 11.4
+    assert "latents and their matrices on all 8" in course("fit", "deepseek-v3", *node).stdout
+    shown = course("kv", "qwen2.5-7b", *node).stdout
+    assert "4 KV heads on 2" in shown and "8 devices do not divide 28 query heads" in shown
+
+
+def test_a_time_names_its_arithmetic():
+    for bits, arithmetic in ((16, "16-bit"), (8, "FP8"), (4.5, "FP4")):
+        told = facts("fit", "llama-3.1-70b", "--gpu", "B200", "-c", 256, "--weight-bits", bits)
+        assert told["arithmetic"] == arithmetic
+    assert (
+        "lower bounds in FP4 arithmetic"
+        in course("fit", "llama-3.1-70b", "--gpu", "B200", "-c", 256, "--weight-bits", 4.5).stdout
+    )
+
+
 def test_fit_says_no_and_how_many_it_takes():
     told = facts("fit", "llama-3.1-405b", "--gpu", "L4", "-c", 8192, code=1)
     assert told["max_concurrency_requests"] == 0
-    needed = told["devices_needed"]
-    for devices, fits in ((needed - 1, False), (needed, True)):
+    needed, spec = told["devices_needed"], load_spec("llama-3.1-405b")
+    fewer = next(n for n in range(needed - 1, 0, -1) if splits_evenly(spec, n))
+    for devices, fits in ((fewer, False), (needed, True)):
         again = facts("fit", "llama-3.1-405b", "--gpu", "L4", "-c", 8192, "--devices", devices, code=not fits)
         assert (again["max_concurrency_requests"] > 0) is fits
     assert f"It takes {needed} devices" in course("fit", "llama-3.1-405b", "--gpu", "L4", "-c", 8192).stdout
@@ -139,7 +176,8 @@ def test_the_lists_are_complete():
 KEYS = {
     "kv": """
         model context_tokens model_context_tokens batch_requests bits_per_element bytes_per_token
-        bytes_of_next_token bytes_per_request total_bytes kinds gpu
+        bytes_of_next_token bytes_per_request total_bytes fixed_bytes_per_request further_bytes_per_token
+        line_from_tokens reserved_bytes_per_request reserved_added_share kinds gpu
     """,
     "spec": """
         model family layers encoder_layers width vocab context_tokens total_parameters active_parameters
@@ -147,10 +185,11 @@ KEYS = {
         published_active_leaves_out kinds embeddings head sources
     """,
     "fit": """
-        model gpu devices memory_bytes reserve_share bits_per_weight weight_bytes
-        max_concurrency_requests context_tokens model_context_tokens bits_per_element
-        cache_bytes_per_request devices_needed cache_equals_weights_requests prefill decode
-        measured
+        model gpu devices split memory_bytes reserve_share precision bits_per_weight weight_bytes
+        device_memory_bytes device_weight_bytes device_cache_bytes_per_request held_again heads_not_divided
+        max_concurrency_requests tokens_in_all context_tokens model_context_tokens bits_per_element
+        arithmetic peak_flops_per_s cache_bytes_per_request devices_needed cache_equals_weights_requests
+        prefill decode measured
     """,
     "doctor": """
         python_version python_path platform course_version cores usable_cores torch_threads memory_bytes
@@ -200,6 +239,13 @@ def test_the_tables_show_what_the_json_says(command):
         (["kv", "gpt2", "--context", "0"], "'--context' / '-c': "),
         (["kv", "gpt2", "--batch", "many"], "'--batch' / '-b': "),
         (["kv", "gpt2", "--bits", "65"], "'--bits': Input should be less than or equal to 64"),
+        (["kv", "gpt2", "--bits", "nan"], "'--bits': Input should be less than or equal to 64"),
+        (
+            ["fit", "gpt2", "--gpu", "L4", "--devices", "5"],
+            "a divisor or a multiple of kv_heads=12 is allowed",
+        ),
+        (["fit", "gpt2", "--gpu", "L4", "--arithmetic", "fp4"], "NVIDIA L4 has 16-bit, FP8, INT8"),
+        (["fit", "gpt2", "--gpu", "L4", "--split", "layers"], "'layers' is not one of"),
         (["spec", "missing/config.json"], "not a readable JSON file"),
         (["quantize"], "No such command 'quantize'"),
     ],
@@ -264,6 +310,8 @@ NAMES = st.sampled_from([*list_specs(), "LLAMA-3-8B", "gpt"]) | ODD
 NUMBERS = st.integers(-1, 10**9).map(str) | ODD
 OPTIONS = st.one_of(
     st.tuples(st.sampled_from(["--context", "--batch", "--bits", "--weight-bits", "--devices"]), NUMBERS),
+    st.tuples(st.just("--split"), st.sampled_from(["heads", "requests"]) | ODD),
+    st.tuples(st.just("--arithmetic"), st.sampled_from(["16-bit", "fp8", "INT8", "FP4"]) | ODD),
     st.tuples(st.just("--gpu"), st.sampled_from(list_hardware()) | ODD),
     st.sampled_from([("--json",), ("--list",), ("--list-gpus",)]),
 )

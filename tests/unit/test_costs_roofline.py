@@ -7,7 +7,13 @@ import pytest
 
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.flops import flops_per_token, prefill_flops
-from course_lib.costs.hardware import Hardware, list_hardware, load_hardware
+from course_lib.costs.hardware import (
+    ARITHMETIC,
+    Hardware,
+    fastest_arithmetic,
+    list_hardware,
+    load_hardware,
+)
 from course_lib.costs.params import param_count
 from course_lib.costs.roofline import (
     attention_intensity,
@@ -31,11 +37,19 @@ def test_every_device_has_its_figures_and_their_source(name):
     device = load_hardware(name)
     assert device.name
     assert device.source.startswith("https://")
-    assert date.fromisoformat(device.checked) <= date(2026, 11, 22)
+    assert date.fromisoformat(device.checked) <= date(2026, 11, 30)
     assert 10e12 < device.peak_flops < 10e15
     assert 100e9 < device.bandwidth_bytes_per_s < 20e12
     assert 8e9 <= device.memory_bytes <= 300e9
-    assert 50 < device.ridge < 500
+    assert 30 < device.ridge < 600
+    assert device.interconnect_bytes_per_s is None or 30e9 < device.interconnect_bytes_per_s < 2e12
+    peaks = device.all_peaks()
+    assert set(peaks) <= set(ARITHMETIC) and peaks["16-bit"] == device.peak_flops
+    for arithmetic, peak in peaks.items():
+        assert device.computing(arithmetic).peak_flops == peak
+        assert device.computing(arithmetic).computing("16-bit") == device
+        if (name, arithmetic) != ("B300", "INT8"):
+            assert peak >= device.peak_flops
 
 
 def test_named_devices():
@@ -46,11 +60,32 @@ def test_named_devices():
     assert load_hardware("H200-SXM").peak_flops == H100.peak_flops
 
 
+@pytest.mark.parametrize(
+    ("name", "bits", "arithmetic"),
+    [
+        ("H100-SXM", 32, "16-bit"),
+        ("H100-SXM", 16, "16-bit"),
+        ("H100-SXM", 8.5, "FP8"),
+        ("H100-SXM", 4.25, "FP8"),
+        ("A100-80GB-SXM", 4.5, "INT8"),
+        ("A100-80GB-SXM", 9, "16-bit"),
+        ("B200", 4.25, "FP4"),
+        ("B200", 5, "FP8"),
+        ("B300", 8, "FP8"),
+        ("RTX-4090", 8, "INT8"),
+        ("TPU-v5p", 4, "16-bit"),
+    ],
+)
+def test_the_fastest_arithmetic_never_narrows_the_weights(name, bits, arithmetic):
+    assert fastest_arithmetic(load_hardware(name), bits / 8) == arithmetic
+
+
 def test_a_derated_device():
     slow = H100.derated(compute=0.5, bandwidth=0.8)
     assert slow.peak_flops == H100.peak_flops / 2
     assert slow.bandwidth_bytes_per_s == pytest.approx(0.8 * H100.bandwidth_bytes_per_s)
     assert slow.memory_bytes == H100.memory_bytes
+    assert slow.computing("FP8").peak_flops == H100.computing("FP8").peak_flops / 2
 
 
 def test_the_longer_time_counts():

@@ -54,7 +54,9 @@ def test_what_shifts_the_limit():
     """Eight-bit caches double it, full key heads leave one request, and latents change its order."""
     assert max_concurrency(LLAMA_70B, H100, 128 * K, devices=8, bytes_per_element=1) == 20
     assert max_concurrency(LLAMA_70B_MHA, H100, 128 * K, devices=8) == 1
-    assert max_concurrency(DEEPSEEK_V3, H200, 128 * K, devices=8, bytes_per_weight=1) == 37
+    node = {"devices": 8, "bytes_per_weight": 1}
+    assert max_concurrency(DEEPSEEK_V3, H200, 128 * K, **node) == 4
+    assert max_concurrency(DEEPSEEK_V3, H200, 128 * K, split="requests", **node) == 24
 
 
 def test_weights_that_do_not_fit_leave_no_room():

@@ -16,7 +16,6 @@ from course_lib.costs.measured import (
     rate_bound,
     reached,
     reached_by_device,
-    token_bound,
 )
 from course_lib.course.beside import GROUPS, group_shares, measured_facts, measured_lines, nearest, range_text
 from course_lib.specs.loader import load_spec
@@ -76,13 +75,14 @@ def test_16_bit_arithmetic_would_be_no_bound_for_4_bits():
 def test_a_full_server_needs_its_arithmetic_and_its_bytes():
     """By hand, at one request: one prefill of 100 tokens, then 9 steps that read weights and cache."""
     spec, h100 = load_spec("llama-3.1-8b"), load_hardware("H100-SXM")
-    widths = {"devices": 1, "bytes_per_weight": 2, "bytes_per_element": 2}
+    widths = {"devices": 1, "split": "heads", "bytes_per_weight": 2, "bytes_per_element": 2}
     rate = rate_bound(spec, h100, tokens_in=100, tokens_out=10, batch=1, **widths)
     weights = 8_030_261_248 - 128_256 * 4096 - 65 * 4096  # neither the word table nor the norms
     steps = sum(2 * weights + 131_072 * (100 + i) for i in range(1, 10))
     assert rate == pytest.approx(10 / (steps / 3.35e12), rel=1e-6)
     assert rate >= 10 / request_latency(spec, h100, tokens_in=100, tokens_out=10)
-    assert token_bound(spec, h100, **widths) == pytest.approx((80e9 - 2 * 8_030_261_248) / 131_072)
+    more = rate_bound(spec, h100, tokens_in=100, tokens_out=10, **widths)
+    assert more > 20 * rate
 
 
 def test_more_room_and_more_devices_never_lower_a_bound():

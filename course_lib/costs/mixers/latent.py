@@ -22,11 +22,17 @@ def weights(mixer: LatentAttentionSpec, width: Number) -> Number:
     """Matrix weights: d q + q h (n + p) for queries, or d h (n + p) without a query
     rank; d (r + p) down, r h (n + v) up, h v d out.
     """
-    q, r = mixer.q_rank, mixer.kv_rank
+    q, out = mixer.q_rank, mixer.heads * mixer.value_dim * width
     turned = mixer.heads * (mixer.nope_dim + mixer.rope_dim)
-    queries = width * turned if q is None else q * (width + turned)
-    down, up = width * (r + mixer.rope_dim), up_weights(mixer)
-    return queries + down + up + mixer.heads * mixer.value_dim * width
+    queries = (width if q is None else q) * turned
+    return queries + down_weights(mixer, width) + up_weights(mixer) + out
+
+
+def down_weights(mixer: LatentAttentionSpec, width: Number) -> Number:
+    """Weights from the width to the latents that all heads share: d q + d (r + p), the
+    first where queries have a rank.
+    """
+    return width * ((mixer.q_rank or 0) + mixer.kv_rank + mixer.rope_dim)
 
 
 def up_weights(mixer: LatentAttentionSpec) -> Number:

@@ -23,7 +23,7 @@ def against_context(*series: Series, caption: str, crossing: Crossing) -> Plot:
     )
 
 
-def memory_line(s: Symbols, *, printed: bool = False) -> Line:
+def memory_line(s: Symbols) -> Line:
     """The line "node": the memory of all devices."""
     return Line(
         name="node",
@@ -31,19 +31,38 @@ def memory_line(s: Symbols, *, printed: bool = False) -> Line:
         value=s["devices"] * s["memory_bytes"],
         unit="bytes",
         label="Memory of the devices",
-        printed=printed,
+        printed=False,
+    )
+
+
+def device_line(s: Symbols) -> Line:
+    """The line "node": the memory of each device."""
+    return Line(
+        name="node",
+        letter=r"\text{memory}",
+        value=s["memory_bytes"],
+        unit="bytes",
+        label="Memory of a device",
+        printed=False,
     )
 
 
 def against_memory(
-    line: str, legend: str, *, caption: str, found: str, never: str, always: str
+    line: str,
+    legend: str,
+    *,
+    caption: str,
+    found: str,
+    never: str,
+    always: str,
+    limit: str = "memory of the devices",
 ) -> Plot:
-    """A plot of one line of bytes against the context, with the memory of the devices
-    as its limit.
+    """A plot of one line of bytes against the context, with the line "node" as its
+    limit, a memory.
     """
     return against_context(
         Series(line, legend),
-        Series("node", "memory of the devices"),
+        Series("node", limit),
         caption=caption,
         crossing=Crossing(
             a=line,

@@ -18,7 +18,17 @@ from course_lib.course.calculators.symbolic import SymbolicModel
 from course_lib.specs.records import ModelSpec
 
 Symbols = Mapping[str, sympy.Symbol]
-UNITS = ("bytes", "seconds", "count", "flops", "weights", "share", "per second", "USD")
+UNITS = (
+    "bytes",
+    "seconds",
+    "count",
+    "flops",
+    "weights",
+    "share",
+    "times",
+    "per second",
+    "USD",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +147,10 @@ class Calculator:
 
     `lines` gives the formula: from a model's structure (None where `model` is empty)
     and the inputs' symbols. `by_function` gives the answer by calling the library with
-    numbers: what the page's tables and the tests hold the formula to. `model` and
-    `machine` name the presets it starts with, `defaults` overrides an input's own. The
+    numbers, and with what the devices split as "split": what the page's tables and the
+    tests hold the formula to. `model` and `machine` name the presets it starts with,
+    `defaults` overrides an input's own. `splits` are the ways in which several devices
+    may share the model (`costs.devices.SPLITS`), the first to begin with. The
     first of `findings` that applies is the answer's sentence. `worked` are settings
     whose answers the page prints. A calculator with a `choice` answers with the least
     of its options, names it as {winner}, and marks in its plot where another one wins.
@@ -155,6 +167,7 @@ class Calculator:
     findings: tuple[Finding, ...]
     model: str = ""
     machine: str = ""
+    splits: tuple[str, ...] = ("",)
     defaults: Mapping[str, float] = field(default_factory=dict)
     worked: tuple[Mapping[str, float | str], ...] = ()
     choice: Choice | None = None

@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
+from course_lib.costs.hardware import ARITHMETIC
 from course_lib.course.calculators.attention import ATTENTION_SHARE, SCORE_MATRIX
 from course_lib.course.calculators.choice import OBJECTIVE
+from course_lib.course.calculators.concurrency import CONCURRENCY
 from course_lib.course.calculators.definition import (
     Calculator,
     letters,
@@ -21,11 +23,13 @@ from course_lib.course.calculators.definition import (
     used_inputs,
 )
 from course_lib.course.calculators.inputs import Input
-from course_lib.course.calculators.memory import CONCURRENCY, KV_BUDGET
+from course_lib.course.calculators.memory import KV_BUDGET
 from course_lib.course.calculators.presets import (
     list_machines,
     list_models,
+    machine_peaks,
     machine_values,
+    own_bits,
     structure,
 )
 from course_lib.course.calculators.printing import function_body, latex, shortest
@@ -61,11 +65,13 @@ class Variant:
     """A formula of a calculator: its models, what is entered, its rules, its function,
     its LaTeX.
 
-    `rules`: ("multiple", a, b), a is a multiple of b; ("at most", a, b); ("some", a, b,
-        ...), not all zero.
+    `split` is what devices split where the calculator asks for it. `rules`:
+    ("multiple", a, b), a is a multiple of b; ("divides", a, b), one of the two divides
+    the other; ("at most", a, b); ("some", a, b, ...), not all zero.
     """
 
     models: tuple[str, ...]
+    split: str
     inputs: tuple[Input, ...]
     rules: tuple[tuple[str, ...], ...]
     function: str
@@ -80,25 +86,28 @@ def variants(name: str) -> tuple[Variant, ...]:
     The one of the calculator's own model stands first.
     """
     calculator = CALCULATORS[name]
-    models: dict[str, list[str]] = {}
+    alike: dict[tuple[str, str], list[str]] = {}
     others = (
         [model for model in list_models() if model != calculator.model]
         if calculator.model
         else []
     )
-    for model in (calculator.model, *others):
-        traced = str(
-            [(line.name, line.value) for line in calculator.formula(structure(model))]
-        )
-        models.setdefault(traced, []).append(model)
-    return tuple(variant_of(calculator, tuple(alike)) for alike in models.values())
+    for split in calculator.splits:
+        for model in (calculator.model, *others):
+            lines = calculator.formula(structure(model, split))
+            traced = str([(line.name, line.value) for line in lines])
+            alike.setdefault((split, traced), []).append(model)
+    return tuple(
+        variant_of(calculator, tuple(models), split)
+        for (split, _), models in alike.items()
+    )
 
 
-def variant_of(calculator: Calculator, models: tuple[str, ...]) -> Variant:
+def variant_of(calculator: Calculator, models: tuple[str, ...], split: str) -> Variant:
     """Return the formula of a calculator for models that share it ("" stands for
-    none).
+    none), and for devices that split that.
     """
-    model = structure(models[0])
+    model = structure(models[0], split)
     inputs, lines = used_inputs(calculator, model), calculator.formula(model)
     marks = letters(calculator, model)
     short = {line.name: replace(line, value=shortest(line.value)) for line in lines}
@@ -106,8 +115,9 @@ def variant_of(calculator: Calculator, models: tuple[str, ...]) -> Variant:
     rows = [rf"{line.letter} &= {latex(line.value, marks)}" for line in printed]
     return Variant(
         models=models,
+        split=split,
         inputs=inputs,
-        rules=rules_of({entry.name for entry in inputs}),
+        rules=rules_of({entry.name for entry in inputs}, split),
         function=function_body(
             spelled_out(tuple(short.values())), [entry.name for entry in inputs]
         ),
@@ -115,11 +125,14 @@ def variant_of(calculator: Calculator, models: tuple[str, ...]) -> Variant:
     )
 
 
-def rules_of(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-    """Return what the records of `specs` demand of numbers that go together.
+def rules_of(names: Iterable[str], split: str = "") -> tuple[tuple[str, ...], ...]:
+    """Return what the records of `specs`, and devices that split heads, demand of
+    numbers that go together.
 
     >>> rules_of({"heads", "kv_heads", "width"})
     (('multiple', 'heads', 'kv_heads'),)
+    >>> rules_of({"devices", "kv_heads"}, "heads")
+    (('divides', 'devices', 'kv_heads'),)
     """
     names = set(names)
     pairs = [
@@ -128,6 +141,9 @@ def rules_of(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
         ("at most", "top_k", "experts"),
     ]
     rules = [rule for rule in pairs if {*rule[1:]} <= names]
+    if split == "heads" and "devices" in names:
+        groups = sorted(name for name in names if name.startswith("kv_heads"))
+        rules += [("divides", "devices", name) for name in groups]
     counts = tuple(sorted(name for name in names if name.startswith("layers_")))
     return (*rules, *([("some", *counts)] if counts else []))
 
@@ -167,11 +183,14 @@ def page_data(names: Iterable[str] = tuple(CALCULATORS)) -> dict[str, Any]:
             name: {
                 "family": load_spec(name).family,
                 "context": load_spec(name).context,
+                "bits": own_bits(name),
                 "values": dict(symbolic_model(name).values),
             }
             for name in list_models()
         },
         "machines": {name: machine_values(name) for name in list_machines()},
+        "peaks": {name: machine_peaks(name) for name in list_machines()},
+        "arithmetic": dict(ARITHMETIC),
         "calculators": {
             name: _described(calculator, all_variants[name])
             for name, calculator in chosen.items()
@@ -185,6 +204,8 @@ def _described(calculator: Calculator, found: tuple[Variant, ...]) -> dict[str, 
         "title": calculator.title,
         "model": calculator.model,
         "machine": calculator.machine,
+        "splits": calculator.splits,
+        "arithmetic": "peak_flops" in calculator.inputs,
         "defaults": dict(calculator.defaults),
         "answer": calculator.answer,
         "lines": [
@@ -203,6 +224,7 @@ def _described(calculator: Calculator, found: tuple[Variant, ...]) -> dict[str, 
         "variants": [
             {
                 "models": variant.models,
+                "split": variant.split,
                 "inputs": [entry.name for entry in variant.inputs],
                 "rules": variant.rules,
                 "formula": variant.formula,

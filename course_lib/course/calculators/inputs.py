@@ -92,18 +92,19 @@ def _request(
     )
 
 
-def _bytes(name: str, letter: str, label: str) -> Input:
+def _bits(name: str, letter: str, label: str, hint: str) -> Input:
     return Input(
         name=name,
         letter=letter,
         label=label,
-        least=0.0625,
-        most=16,
+        least=0.5,
+        most=128,
         whole=False,
-        default=2,
-        unit="bytes",
+        default=16,
+        unit="bits",
+        factor=1 / 8,
         group="numbers",
-        hint="2 in bf16, 1 in int8 or fp8, 0.5 in int4",
+        hint=hint,
     )
 
 
@@ -181,8 +182,18 @@ _TABLE = (
     _model("state_heads", r"H_N", "Heads of the recurrent state", 100_000),
     _model("state_groups", r"G_N", "Groups of those heads", 100_000),
     _model("mix_width", r"d_I", "Channels of time mixing", 1_000_000),
-    _bytes("bytes_per_element", "b", "Bytes of a cached number"),
-    _bytes("bytes_per_weight", r"b_W", "Bytes of a weight"),
+    _bits(
+        "bytes_per_element",
+        "b",
+        "A cached number",
+        "16 in bf16, 8 in int8 or fp8, 8.5 in q8_0; the formula takes bytes",
+    ),
+    _bits(
+        "bytes_per_weight",
+        r"b_W",
+        "A weight",
+        "16 in bf16, 8 in fp8, 4.25 in MXFP4, 4.5 in NVFP4; the formula takes bytes",
+    ),
     Input(
         name="devices",
         letter="D",

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from course_lib.costs.hardware import list_hardware, load_hardware
+from course_lib.costs.hardware import (
+    fastest_arithmetic,
+    list_hardware,
+    load_hardware,
+)
+from course_lib.costs.stored import bits_per_weight
 from course_lib.course.calculators.definition import Calculator, used_inputs
 from course_lib.course.calculators.filled import filled
 from course_lib.course.calculators.symbolic import SymbolicModel, symbolic_model
@@ -53,13 +58,25 @@ def list_models() -> tuple[str, ...]:
     )
 
 
-def machine_values(name: str) -> dict[str, float]:
+FASTEST = ""
+"""The arithmetic that is not chosen: the fastest at the weights' bits."""
+
+
+def machine_values(
+    name: str, arithmetic: str = "16-bit", bits: float = 16
+) -> dict[str, float]:
     """Return what a machine enters, in the units of the page (GB, GB/s, TFLOP/s).
+
+    Args: `arithmetic` that is done; `FASTEST` chooses by the `bits` of a weight.
+    Raises: ValueError if the machine has no peak of that arithmetic.
 
     >>> machine_values("H100-SXM")
     {'memory_bytes': 80.0, 'bandwidth': 3350.0, 'peak_flops': 989.4}
+    >>> machine_values("B200", FASTEST, bits=4.5)["peak_flops"]
+    9000.0
     """
     device = load_hardware(name)
+    device = device.computing(arithmetic or fastest_arithmetic(device, bits / 8))
     units = {"memory_bytes": 1e9, "bandwidth": 1e9, "peak_flops": 1e12}
     return {
         entry: round(getattr(device, field) / units[entry], 6)
@@ -67,15 +84,37 @@ def machine_values(name: str) -> dict[str, float]:
     }
 
 
+@cache
+def own_bits(model: str) -> float:
+    """Return the bits of a weight of a published model on average: those of its own
+    file, 16 where that is not quantised.
+
+    >>> own_bits("llama-3-8b"), own_bits("gpt-oss-120b")
+    (16.0, 4.468)
+    """
+    return round(bits_per_weight(load_spec(model)), 3)
+
+
+def machine_peaks(name: str) -> dict[str, float]:
+    """Return a machine's peaks in TFLOP/s by the name of the arithmetic.
+
+    >>> machine_peaks("A100-80GB-SXM")
+    {'16-bit': 312.0, 'INT8': 624.0}
+    """
+    peaks = load_hardware(name).all_peaks()
+    return {each: round(peak / 1e12, 6) for each, peak in peaks.items()}
+
+
 @dataclass(frozen=True)
 class Setting:
-    """Everything entered: names of the presets, and `values` in the units of the
-    page.
+    """Everything entered: names of the presets, `values` in the units of the page, and
+    what several devices split.
     """
 
     model: str
     machine: str
     values: Mapping[str, float]
+    split: str = ""
 
 
 def setting(
@@ -83,8 +122,8 @@ def setting(
 ) -> Setting:
     """Return what a calculator starts with, with `changed` entered on top.
 
-    Args: `changed` values by the name of their input; "model" and "machine" choose
-        presets.
+    Args: `changed` values by the name of their input; "model", "machine", "split" and
+        "arithmetic" choose presets.
     Raises: ValueError if a name is not among the calculator's inputs, or a value is not
         allowed.
     """
@@ -93,16 +132,24 @@ def setting(
         changed.pop("model", calculator.model),
         changed.pop("machine", calculator.machine),
     )
-    inputs = {entry.name: entry for entry in used_inputs(calculator, structure(model))}
+    split = changed.pop("split", calculator.splits[0])
+    if split not in calculator.splits:
+        allowed = ", ".join(calculator.splits)
+        raise ValueError(f"split={split!r}: one of {allowed} is allowed")
+    arithmetic = changed.pop("arithmetic", FASTEST)
+    shape = structure(model, split)
+    inputs = {entry.name: entry for entry in used_inputs(calculator, shape)}
     values = {
         name: entry.default
         for name, entry in inputs.items()
         if entry.default is not None
     }
     if model:
-        values |= symbolic_model(model).values
+        values |= symbolic_model(model).values | {"bytes_per_weight": own_bits(model)}
     if machine:
-        values |= machine_values(machine)
+        chosen = values | dict(calculator.defaults) | changed
+        bits = chosen.get("bytes_per_weight", 16)
+        values |= machine_values(machine, arithmetic, bits)
     values = {name: value for name, value in values.items() if name in inputs} | dict(
         calculator.defaults
     )
@@ -110,12 +157,14 @@ def setting(
         if name not in inputs:
             raise ValueError(f"name={name!r}: one of {', '.join(inputs)} is allowed")
         inputs[name].check(value)
-    return Setting(model, machine, values | changed)
+    return Setting(model, machine, values | changed, split)
 
 
-def structure(model: str) -> SymbolicModel | None:
-    """Return the structure of a published model; None where no model is named."""
-    return symbolic_model(model) if model else None
+def structure(model: str, split: str = "") -> SymbolicModel | None:
+    """Return the structure of a published model, served by devices that split that;
+    None where no model is named.
+    """
+    return symbolic_model(model, split or "heads") if model else None
 
 
 def list_machines() -> tuple[str, ...]:
@@ -141,9 +190,8 @@ def answer_by_function(calculator: Calculator, entered: Setting) -> float:
     40.0
     """
     spec = spec_of(entered.model, entered.values)
-    return calculator.by_function(
-        spec, in_formula_units(calculator, entered.model, entered.values)
-    )
+    values = in_formula_units(calculator, entered.model, entered.values)
+    return calculator.by_function(spec, values | {"split": entered.split or "heads"})
 
 
 def answer_text(calculator: Calculator, entered: Setting) -> str:
@@ -153,7 +201,8 @@ def answer_text(calculator: Calculator, entered: Setting) -> str:
     >>> answer_text(KV_BUDGET, setting(KV_BUDGET, {"tokens": 131072}))
     '40 GiB'
     """
-    lines = {line.name: line for line in calculator.formula(structure(entered.model))}
+    shape = structure(entered.model, entered.split)
+    lines = {line.name: line for line in calculator.formula(shape)}
     return TEXT[lines[calculator.answer].unit](answer_by_function(calculator, entered))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import sympy
 
+from course_lib.costs.devices import SPLITS
 from course_lib.costs.latency import request_latency, sum_of_steps
 from course_lib.costs.roofline import decode_work, prefill_work
 from course_lib.course.calculators.definition import (
@@ -27,7 +28,8 @@ from course_lib.specs.records import ModelSpec
 
 def request_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
     """Prefill, the steps at a growing context, and their sum."""
-    widths = {"batch": s["batch"], "bytes_per_element": s["bytes_per_element"]}
+    names = ("batch", "devices", "bytes_per_element")
+    widths = {name: s[name] for name in names} | {"split": model.split}
     prompt = work_lines(
         prefill_work(model.spec, s["tokens_in"], **widths), "prefill", ""
     )
@@ -92,6 +94,7 @@ REQUEST = Calculator(
         "peak_flops",
     ),
     defaults={"devices": 8},
+    splits=SPLITS,
     lines=request_lines,
     by_function=request_seconds,
     answer="total",
@@ -119,8 +122,9 @@ REQUEST = Calculator(
     ),
     findings=(
         Finding(
-            text="At least {total}: {prefill} until the first token, then {decode} "
-            "for the others."
+            text="At least {total} {arithmetic}: {prefill} until the first token, then "
+            "{decode} for the others, with weights of {weight_bits} bits and a cache "
+            "of {cache_bits}."
         ),
     ),
     worked=(
@@ -128,6 +132,7 @@ REQUEST = Calculator(
         {"tokens_in": 131_072},
         {"tokens_in": 131_072, "tokens_out": 4096},
         {"model": "llama-3.1-8b", "devices": 1},
+        {"model": "llama-3.1-8b", "devices": 1, "bytes_per_weight": 8},
         {"model": "gemma-3-27b", "devices": 1, "tokens_in": 131_072},
         {"model": "deepseek-v3", "devices": 16, "tokens_in": 131_072},
     ),

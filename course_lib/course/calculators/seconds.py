@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import sympy
 
+from course_lib.costs.devices import SPLITS
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.roofline import decode_step_time, decode_work
 from course_lib.costs.work import RooflineTime, Work
@@ -21,7 +22,7 @@ from course_lib.course.calculators.definition import (
 from course_lib.course.calculators.symbolic import SymbolicModel
 from course_lib.specs.records import ModelSpec
 
-OPTIONS = ("batch", "devices", "bytes_per_weight", "bytes_per_element")
+OPTIONS = ("batch", "devices", "split", "bytes_per_weight", "bytes_per_element")
 
 
 def machine_of(s: Mapping) -> Hardware:
@@ -76,9 +77,7 @@ def times(work: tuple[Line, ...], s: Symbols) -> RooflineTime:
     """The times of a pass whose work stands in three lines."""
     flops, read, cache = (line.symbol for line in work)
     pass_ = Work(flops=flops, weights_read=read, cache_bytes=cache)
-    return pass_.on(
-        machine_of(s), devices=s["devices"], bytes_per_weight=s["bytes_per_weight"]
-    )
+    return pass_.on(machine_of(s), bytes_per_weight=s["bytes_per_weight"])
 
 
 def decode_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
@@ -89,6 +88,8 @@ def decode_lines(model: SymbolicModel, s: Symbols) -> tuple[Line, ...]:
         model.spec,
         batch=s["batch"],
         context=s["tokens"],
+        devices=s["devices"],
+        split=model.split,
         bytes_per_element=s["bytes_per_element"],
     )
     lines = work_lines(work, "", "")
@@ -159,6 +160,7 @@ DECODE_STEP = Calculator(
         "peak_flops",
     ),
     defaults={"devices": 8, "batch": 8},
+    splits=SPLITS,
     lines=decode_lines,
     by_function=step_seconds,
     answer="step",
@@ -179,15 +181,16 @@ DECODE_STEP = Calculator(
     ),
     findings=(
         Finding(
-            text="A step takes at least {step}: it waits for arithmetic; reading "
-            "takes {memory}.",
+            text="A step takes at least {step} {arithmetic}: it waits for arithmetic; "
+            "reading weights of {weight_bits} bits and caches of {cache_bits} takes "
+            "{memory}.",
             a="compute",
             b="memory",
         ),
         Finding(
-            text="A step takes at least {step}: it waits for memory, {weights_s} for "
-            "the weights and"
-            " {cache_s} for the caches; arithmetic takes {compute}."
+            text="A step takes at least {step} {arithmetic}: it waits for memory, "
+            "{weights_s} for weights of {weight_bits} bits and {cache_s} for caches of "
+            "{cache_bits}; arithmetic takes {compute}."
         ),
     ),
     worked=(
@@ -196,6 +199,13 @@ DECODE_STEP = Calculator(
         {"batch": 256, "tokens": 2048},
         {"model": "mixtral-8x7b", "devices": 1, "batch": 1},
         {"model": "mixtral-8x7b", "devices": 1, "batch": 16},
+        {"bytes_per_weight": 8, "batch": 512, "tokens": 2048},
         {"model": "deepseek-v3", "devices": 16, "tokens": 131_072},
+        {
+            "model": "deepseek-v3",
+            "devices": 16,
+            "tokens": 131_072,
+            "split": "requests",
+        },
     ),
 )

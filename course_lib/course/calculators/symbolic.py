@@ -52,12 +52,13 @@ FFNS = {"dense": "a dense FFN", "moe": "experts", "none": "no FFN"}
 @dataclass(frozen=True, eq=False)  # one is itself: what is made of it is kept
 class SymbolicModel:
     """A model's structure: `spec` with symbols, its `inputs`, and the model's own
-    numbers (`values`).
+    numbers (`values`); `split` is what several devices split of it.
     """
 
     spec: ModelSpec
     inputs: tuple[Input, ...]
     values: Mapping[str, int]
+    split: str = "heads"
 
 
 class _Namer:
@@ -84,9 +85,11 @@ class _Namer:
 
 
 @cache
-def symbolic_model(name: str) -> SymbolicModel:
-    """Return the structure of a published model by the model's name."""
-    return symbolic(load_spec(name))
+def symbolic_model(name: str, split: str = "heads") -> SymbolicModel:
+    """Return the structure of a published model by the model's name, to be served by
+    devices which split that.
+    """
+    return replace(symbolic(load_spec(name)), split=split)
 
 
 def symbolic(spec: ModelSpec) -> SymbolicModel:

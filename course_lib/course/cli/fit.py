@@ -8,24 +8,41 @@ from typing import Annotated, Any
 import typer
 
 from course_lib.costs.cache import cache_bytes
-from course_lib.costs.hardware import Hardware, list_hardware, load_hardware
+from course_lib.costs.hardware import (
+    Hardware,
+    list_hardware,
+)
 from course_lib.costs.roofline import decode_roofline, prefill_roofline
-from course_lib.costs.serving import cache_equals_weights, devices_needed
+from course_lib.costs.serving import cache_equals_weights, fewest_devices
 from course_lib.costs.work import RooflineTime
 from course_lib.course.beside import measured_facts, measured_lines
 from course_lib.course.cli.console import JSON, answer, say, table
-from course_lib.course.cli.kv import RESERVE, context_notes, gpu_facts
+from course_lib.course.cli.gpus import device_facts, peak_text, show_list
+from course_lib.course.cli.kv import context_notes
 from course_lib.course.cli.lookup import (
+    Arithmetic,
     Bits,
     Context,
     Devices,
     Gpu,
     Model,
+    Split,
+    SplitName,
     WeightBits,
-    bytes_of,
+    bits_text,
+    computing,
     context_of,
     find_gpu,
     find_model,
+    plain,
+)
+from course_lib.course.cli.node import (
+    RESERVE,
+    Node,
+    gpu_facts,
+    node_of,
+    split_notes,
+    split_text,
 )
 from course_lib.kit.units import (
     bytes_text,
@@ -41,9 +58,11 @@ def fit(
     model: Model = None,
     gpu: Gpu = None,
     devices: Devices = 1,
+    split: Split = SplitName.heads,
     context: Context = None,
     bits: Bits = 16,
-    weight_bits: WeightBits = 16,
+    weight_bits: WeightBits = None,
+    arithmetic: Arithmetic = None,
     listing: Annotated[
         bool, typer.Option("--list-gpus", help="List the GPUs.")
     ] = False,
@@ -51,8 +70,8 @@ def fit(
 ) -> None:
     """What one GPU, or several, can serve of a model.
 
-    Exit code 1 if not one request fits. Times are rooflines: lower bounds, with nothing
-    lost between devices.
+    Exit code 1 if not one request fits. Times are rooflines: lower bounds in the
+    arithmetic that is named, with nothing lost between devices.
     """
     if listing:
         return answer(
@@ -66,61 +85,50 @@ def fit(
         raise typer.BadParameter(
             f"{spec.name} generates no text; a decoder is allowed", param_hint="MODEL"
         )
-    facts = fit_facts(spec, device, tokens, devices, bits, weight_bits)
+    node = node_of(spec, devices, split, bits, weight_bits)
+    device = computing(device, arithmetic and arithmetic.value, node.weight_bits)
+    facts = fit_facts(spec, device, tokens, node)
     answer(facts, as_json, show)
     if not facts["max_concurrency_requests"]:
         raise typer.Exit(1)
-
-
-def device_facts(name: str) -> dict[str, Any]:
-    """The figures of a GPU."""
-    device = load_hardware(name)
-    return {
-        "gpu": name,
-        "name": device.name,
-        "peak_flops_per_s": device.peak_flops,
-        "bandwidth_bytes_per_s": device.bandwidth_bytes_per_s,
-        "memory_bytes": device.memory_bytes,
-        "ridge_flops_per_byte": device.ridge,
-        "source": device.source,
-        "checked": device.checked,
-    }
 
 
 def fit_facts(
     spec: ModelSpec,
     device: Hardware,
     context: int,
-    devices: int,
-    bits: int,
-    weight_bits: int,
+    node: Node,
 ) -> dict[str, Any]:
     """Memory, requests and times. Of an encoder-decoder, the source is as long as the
     context.
     """
-    widths = {
-        "bytes_per_weight": bytes_of(weight_bits),
-        "bytes_per_element": bytes_of(bits),
-    }
-    options = (
-        widths
-        | {"devices": devices}
-        | ({"source_tokens": context} if spec.encoder else {})
-    )
-    memory = gpu_facts(spec, device, context, devices, bits, weight_bits)
+    widths = node.widths
+    source = {"source_tokens": context} if spec.encoder else {}
+    options = widths | node.where | source
+    memory = gpu_facts(spec, device, context, node)
     request = cache_bytes(
         spec, batch=1, tokens=context, bytes_per_element=widths["bytes_per_element"]
     )
     batches = sorted({1, max(1, memory["max_concurrency_requests"])})
     prefill = prefill_roofline(spec, device, 1 if spec.encoder else context, **options)
-    needed = devices_needed(memory["weight_bytes"] + request, device, reserve=RESERVE)
+    needed = fewest_devices(
+        spec,
+        device,
+        context,
+        reserve=RESERVE,
+        split=node.split,
+        bytes_per_weight=node.weights,
+        bytes_per_element=widths["bytes_per_element"],
+    )
     return {
         "model": spec.name,
         "gpu": memory.pop("name"),
         **memory,
         "context_tokens": context,
         "model_context_tokens": spec.context,
-        "bits_per_element": bits,
+        "bits_per_element": plain(node.bits),
+        "arithmetic": device.arithmetic,
+        "peak_flops_per_s": device.peak_flops,
         "cache_bytes_per_request": request,
         "devices_needed": needed,
         "cache_equals_weights_requests": cache_equals_weights(spec, context, **widths),
@@ -150,54 +158,41 @@ def time_facts(time: RooflineTime) -> dict[str, Any]:
     }
 
 
-def show_list(facts: Mapping[str, Any]) -> None:
-    """Print the list of GPUs."""
-    head = ("gpu", "name", "#TFLOP/s", "#GB/s", "#GB", "#FLOPs/byte", "checked")
-    rows = [
-        (
-            one["gpu"],
-            one["name"],
-            f"{one['peak_flops_per_s'] / 1e12:,.1f}",
-            count_text(one["bandwidth_bytes_per_s"] / 1e9),
-            count_text(one["memory_bytes"] / 1e9),
-            count_text(one["ridge_flops_per_byte"]),
-            one["checked"],
-        )
-        for one in facts["gpus"]
-    ]
-    table(
-        head,
-        rows,
-        title="16-bit dense peak, memory bandwidth, memory, "
-        "and where the two times meet",
-    )
-
-
 def show(facts: Mapping[str, Any]) -> None:
     """Print the tables of `fit`."""
     tokens = count_text(facts["context_tokens"])
+    several = facts["devices"] > 1
     rows = [
         (
-            f"memory ({facts['reserve_share']:.0%} kept back)",
-            bytes_text(facts["memory_bytes"]),
+            f"memory of a device ({facts['reserve_share']:.0%} kept back)",
+            bytes_text(facts["device_memory_bytes"]),
         ),
         (
-            f"weights, {facts['bits_per_weight']} bits",
+            f"weights, {bits_text(facts['bits_per_weight'])} bits",
             bytes_text(facts["weight_bytes"]),
         ),
+        *[("weights on a device", bytes_text(facts["device_weight_bytes"]))] * several,
         (
-            f"cache of one request, {facts['bits_per_element']} bits",
+            f"cache of one request, {bits_text(facts['bits_per_element'])} bits",
             bytes_text(facts["cache_bytes_per_request"]),
         ),
+        *[
+            (
+                "cache of one request on a device",
+                bytes_text(facts["device_cache_bytes_per_request"]),
+            )
+        ]
+        * several,
         ("requests that fit", count_text(facts["max_concurrency_requests"])),
+        ("tokens in all", count_text(facts["tokens_in_all"])),
         (
             "requests whose cache weighs as much as the weights",
             short_text(facts["cache_equals_weights_requests"]),
         ),
     ]
     title = (
-        f"{facts['model']} on {facts['devices']} x {facts['gpu']}, requests of "
-        f"{tokens} tokens"
+        f"{facts['model']} on {facts['devices']} x {facts['gpu']}{split_text(facts)}, "
+        f"requests of {tokens} tokens"
     )
     table(("what", "#amount"), rows, title=title)
     rows = [("prefill", 1, *time_row(facts["prefill"]), "-")]
@@ -228,14 +223,23 @@ def time_row(time: Mapping[str, Any]) -> tuple[str, ...]:
 
 def notes(facts: Mapping[str, Any]) -> list[str]:
     """What a reader of the tables should know."""
+    peak = peak_text(facts["peak_flops_per_s"])
     found = [
-        "Times are lower bounds: no launches, no exchange "
-        "between devices, perfect overlap."
+        f"Times are lower bounds in {facts['arithmetic']} arithmetic ({peak} TFLOP/s a "
+        f"device), with weights of {bits_text(facts['bits_per_weight'])} bits and a "
+        f"cache of {bits_text(facts['bits_per_element'])}: no launches, no exchange "
+        "between devices, perfect overlap.",
+        f"Counted: {facts['precision']}; a cache of "
+        f"{bits_text(facts['bits_per_element'])} bits.",
     ]
+    found += split_notes(facts)
     if not facts["max_concurrency_requests"]:
-        found.insert(
-            0,
-            "Not one request fits. It takes "
-            f"{plural(facts['devices_needed'], 'device')} of this kind.",
-        )
+        found.insert(0, f"Not one request fits. {needed_text(facts)}")
     return found + context_notes(facts)
+
+
+def needed_text(facts: Mapping[str, Any]) -> str:
+    """How many devices it takes."""
+    if facts["devices_needed"] is None:
+        return "No number of devices of this kind holds it with this split."
+    return f"It takes {plural(facts['devices_needed'], 'device')} of this kind."

@@ -8,10 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from course_lib.costs.cache import cache_bytes, cache_bytes_per_token, cached_tokens
-from course_lib.costs.hardware import Hardware
+from course_lib.costs.cache import (
+    cache_bytes,
+    cache_bytes_per_token,
+    cache_line,
+    cached_tokens,
+)
 from course_lib.costs.mixers.dispatch import token_elements
-from course_lib.costs.serving import max_concurrency, weight_bytes
+from course_lib.costs.reserved import reserved_cache
 from course_lib.course.cli.console import JSON, answer, say, table
 from course_lib.course.cli.describe import alike, mixer_kind, mixer_text
 from course_lib.course.cli.lookup import (
@@ -21,16 +25,19 @@ from course_lib.course.cli.lookup import (
     Devices,
     Gpu,
     Model,
+    Split,
+    SplitName,
     WeightBits,
+    bits_text,
     bytes_of,
     context_of,
     find_gpu,
     find_model,
+    plain,
 )
-from course_lib.kit.units import bytes_text, count_text, plural
+from course_lib.course.cli.node import gpu_facts, gpu_text, node_of, split_notes
+from course_lib.kit.units import bytes_text, count_text, plural, share_text
 from course_lib.specs.records import ModelSpec, window_of
-
-RESERVE = 0.1
 
 
 def kv(
@@ -42,21 +49,21 @@ def kv(
     bits: Bits = 16,
     gpu: Gpu = None,
     devices: Devices = 1,
-    weight_bits: WeightBits = 16,
+    split: Split = SplitName.heads,
+    weight_bits: WeightBits = None,
     as_json: JSON = False,
 ) -> None:
     """Bytes of a model's cache, by the formula of `course_lib.costs.cache`."""
     spec, device = find_model(model), find_gpu(gpu) if gpu else None
     facts = kv_facts(spec, context_of(spec, context), batch, bits)
+    node = node_of(spec, devices, split, bits, weight_bits)
     facts["gpu"] = (
-        gpu_facts(spec, device, facts["context_tokens"], devices, bits, weight_bits)
-        if device
-        else None
+        gpu_facts(spec, device, facts["context_tokens"], node) if device else None
     )
     answer(facts, as_json, show)
 
 
-def kv_facts(spec: ModelSpec, context: int, batch: int, bits: int) -> dict[str, Any]:
+def kv_facts(spec: ModelSpec, context: int, batch: int, bits: float) -> dict[str, Any]:
     """The cache of `batch` requests of `context` tokens; an encoder's input is as long
     as the context.
     """
@@ -83,45 +90,26 @@ def kv_facts(spec: ModelSpec, context: int, batch: int, bits: int) -> dict[str, 
                 "bytes_per_request": held(context, part),
             }
         )
+    line = cache_line(spec, bytes_per_element=width, source_tokens=context)
+    pages = reserved_cache(
+        spec, batch=1, tokens=context, bytes_per_element=width, source_tokens=context
+    )
     return {
         "model": spec.name,
         "context_tokens": context,
         "model_context_tokens": spec.context,
         "batch_requests": batch,
-        "bits_per_element": bits,
+        "bits_per_element": plain(bits),
         "bytes_per_token": cache_bytes_per_token(spec, bytes_per_element=width),
         "bytes_of_next_token": held(context + 1) - held(context),
         "bytes_per_request": held(context),
         "total_bytes": held(context, requests=batch),
+        "fixed_bytes_per_request": line.fixed_bytes,
+        "further_bytes_per_token": line.bytes_per_token,
+        "line_from_tokens": line.from_tokens,
+        "reserved_bytes_per_request": pages.reserved_bytes,
+        "reserved_added_share": pages.added_share,
         "kinds": kinds,
-    }
-
-
-def gpu_facts(
-    spec: ModelSpec,
-    device: Hardware,
-    context: int,
-    devices: int,
-    bits: int,
-    weight_bits: int,
-) -> dict[str, Any]:
-    """How many such requests fit beside the weights."""
-    return {
-        "name": device.name,
-        "devices": devices,
-        "memory_bytes": devices * device.memory_bytes,
-        "reserve_share": RESERVE,
-        "bits_per_weight": weight_bits,
-        "weight_bytes": weight_bytes(spec, bytes_of(weight_bits)),
-        "max_concurrency_requests": max_concurrency(
-            spec,
-            device,
-            context,
-            devices=devices,
-            bytes_per_weight=bytes_of(weight_bits),
-            bytes_per_element=bytes_of(bits),
-            reserve=RESERVE,
-        ),
     }
 
 
@@ -145,7 +133,7 @@ def show(facts: Mapping[str, Any]) -> None:
         head,
         rows,
         title=f"{facts['model']}: cache at {tokens} tokens, "
-        f"{facts['bits_per_element']} bits",
+        f"{bits_text(facts['bits_per_element'])} bits",
     )
     totals = [
         (
@@ -155,10 +143,28 @@ def show(facts: Mapping[str, Any]) -> None:
         ("the next token at this context", bytes_text(facts["bytes_of_next_token"])),
         ("one request", bytes_text(facts["bytes_per_request"])),
         *[(plural(batch, "request"), bytes_text(facts["total_bytes"]))] * (batch > 1),
+        *line_rows(facts),
     ]
     table(("what", "#cache"), totals)
     for note in notes(facts):
         say(note)
+
+
+def line_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The two numbers of a long request, and what pages of one size reserve."""
+    start = facts["line_from_tokens"]
+    long = f", from {count_text(start)} tokens on" if start > 1 else ""
+    rows = [
+        ("fixed, a request" + long, bytes_text(facts["fixed_bytes_per_request"])),
+        ("each further token" + long, bytes_text(facts["further_bytes_per_token"])),
+    ]
+    if facts["reserved_added_share"]:
+        added = share_text(facts["reserved_added_share"])
+        reserved = bytes_text(facts["reserved_bytes_per_request"])
+        rows.append(
+            (f"one request in pages of one size ({added} of it added)", reserved)
+        )
+    return rows
 
 
 def notes(facts: Mapping[str, Any]) -> list[str]:
@@ -166,6 +172,12 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
     found = []
     if facts["gpu"]:
         found.append(gpu_text(facts["gpu"], facts["context_tokens"]))
+        found += split_notes(facts["gpu"])
+    if facts["reserved_added_share"]:
+        found.append(
+            "An engine with pages of one size for all layers reserves the whole "
+            "context for windowed layers too; one with a pool for each kind does not."
+        )
     if not facts["total_bytes"]:
         found.append(
             "It keeps no cache: every token sees the whole input, so nothing is "
@@ -187,14 +199,3 @@ def context_notes(facts: Mapping[str, Any]) -> list[str]:
         f"Note: {count_text(facts['context_tokens'])} tokens are more than its own "
         f"{count_text(limit)}."
     ]
-
-
-def gpu_text(gpu: Mapping[str, Any], context: int) -> str:
-    """One sentence on what fits."""
-    memory, weights = bytes_text(gpu["memory_bytes"]), bytes_text(gpu["weight_bytes"])
-    requests = plural(gpu["max_concurrency_requests"], "request")
-    return (
-        f"On {gpu['devices']} x {gpu['name']} ({memory}, {gpu['reserve_share']:.0%} "
-        f"kept back): weights {weights}, and room for {requests} of "
-        f"{count_text(context)} tokens."
-    )

@@ -6,13 +6,23 @@ Case does not matter. A name that is unknown is answered with the nearest ones.
 import os
 from collections.abc import Sequence
 from difflib import get_close_matches
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from course_lib.costs.hardware import Hardware, list_hardware, load_hardware
+from course_lib.costs.devices import SPLITS
+from course_lib.costs.hardware import (
+    ARITHMETIC,
+    Hardware,
+    fastest_arithmetic,
+    list_hardware,
+    load_hardware,
+)
+from course_lib.costs.stored import bits_per_weight
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.loader import list_specs, load_spec
+from course_lib.specs.quantisation import quantisation_text
 from course_lib.specs.records import ModelSpec
 
 DEFAULT_CONTEXT = 8192
@@ -54,7 +64,7 @@ Devices = Annotated[
     typer.Option(
         min=1,
         max=MOST_DEVICES,
-        help="Devices that hold one copy of the weights together.",
+        help="Devices that serve one copy of the model together.",
     ),
 ]
 Context = Annotated[
@@ -69,11 +79,43 @@ Context = Annotated[
         show_default=False,
     ),
 ]
+SplitName = StrEnum("SplitName", {word: word for word in SPLITS})
+ArithmeticName = StrEnum("ArithmeticName", {word: word for word in ARITHMETIC})
+
+
+Split = Annotated[
+    SplitName,
+    typer.Option(
+        help="What several devices split: the heads (tensor parallelism), or the "
+        "requests (data-parallel attention).",
+    ),
+]
 Bits = Annotated[
-    int, typer.Option(min=1, max=MOST_BITS, help="Bits of each cached number.")
+    float,
+    typer.Option(
+        min=1,
+        max=MOST_BITS,
+        help="Bits of each cached number, 8.5 in q8_0.",
+    ),
 ]
 WeightBits = Annotated[
-    int, typer.Option(min=1, max=MOST_BITS, help="Bits of each weight.")
+    float | None,
+    typer.Option(
+        min=1,
+        max=MOST_BITS,
+        help="Bits of each weight, scales among them: 4.25 in MXFP4, 4.5 in NVFP4. "
+        "Default: the config's own, 16 where it names none.",
+        show_default=False,
+    ),
+]
+Arithmetic = Annotated[
+    ArithmeticName | None,
+    typer.Option(
+        case_sensitive=False,
+        help="Numbers that are multiplied. Default: the fastest that the device has "
+        "at the weights' bits, which keeps every time a lower bound.",
+        show_default=False,
+    ),
 ]
 
 
@@ -148,10 +190,57 @@ def context_of(spec: ModelSpec, asked: int | None) -> int:
     return asked or spec.context or DEFAULT_CONTEXT
 
 
-def bytes_of(bits: int) -> int | float:
+def computing(device: Hardware, arithmetic: str | None, weight_bits: float) -> Hardware:
+    """The device at the peak of that arithmetic, or of the fastest at these bits.
+
+    Raises: typer.BadParameter if no peak of it is known.
+
+    >>> computing(load_hardware("B200"), None, 4.5).arithmetic
+    'FP4'
+    """
+    try:
+        return device.computing(
+            arithmetic or fastest_arithmetic(device, weight_bits / 8)
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--arithmetic") from None
+
+
+def bytes_of(bits: float) -> int | float:
     """Bytes of a number of `bits`, whole where they are.
 
-    >>> bytes_of(16), bytes_of(4)
-    (2, 0.5)
+    >>> bytes_of(16.0), bytes_of(4), bytes_of(4.25)
+    (2, 0.5, 0.53125)
     """
-    return bits / 8 if bits % 8 else bits // 8
+    return bits / 8 if bits % 8 else int(bits // 8)
+
+
+def weight_bits_of(spec: ModelSpec, asked: float | None) -> float:
+    """The bits asked for, or those of the model's own file on average."""
+    return bits_per_weight(spec) if asked is None else asked
+
+
+def precision_text(spec: ModelSpec, asked: float | None) -> str:
+    """Which precision of the weights was counted, and why."""
+    own = spec.quantisation
+    if asked is not None:
+        named = f"; its file has {quantisation_text(own)}" if own else ""
+        return f"weights of {bits_text(asked)} bits as asked{named}"
+    if own is None:
+        return "weights of 16 bits, for its config names no quantisation"
+    bits = bits_text(bits_per_weight(spec))
+    return f"its file's own {quantisation_text(own)}: {bits} bits a weight on average"
+
+
+def bits_text(bits: float) -> str:
+    """Bits without a needless point.
+
+    >>> bits_text(16.0), bits_text(4.25)
+    ('16', '4.25')
+    """
+    return f"{bits:.4g}"
+
+
+def plain(bits: float) -> int | float:
+    """A whole number as one, for the JSON."""
+    return int(bits) if bits == int(bits) else bits

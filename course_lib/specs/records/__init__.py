@@ -10,6 +10,7 @@ from course_lib.specs.records.feed_forward import FFNSpec, MoESpec
 from course_lib.specs.records.mixer import Mixer, is_causal, window_of
 from course_lib.specs.records.model import LayerSpec, ModelSpec
 from course_lib.specs.records.norm import NormSpec
+from course_lib.specs.records.quantisation import Quantisation
 from course_lib.specs.records.recurrent import GatedDeltaNetSpec, RWKVSpec, SSMSpec
 from course_lib.specs.records.vision import PatchSpec
 
@@ -25,6 +26,7 @@ __all__ = [
     "ModelSpec",
     "NormSpec",
     "PatchSpec",
+    "Quantisation",
     "RWKVSpec",
     "RopeSpec",
     "SSMSpec",

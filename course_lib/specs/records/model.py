@@ -17,6 +17,7 @@ from course_lib.specs.records.embedding import PLAIN, EmbeddingSpec, TransformSp
 from course_lib.specs.records.feed_forward import FFNSpec, MoESpec
 from course_lib.specs.records.mixer import Mixer
 from course_lib.specs.records.norm import NormSpec
+from course_lib.specs.records.quantisation import Quantisation
 from course_lib.specs.records.vision import PatchSpec
 
 
@@ -44,7 +45,8 @@ class ModelSpec(Sized):
     `head` says what follows the last layer: "lm" logits over the vocabulary, "mlm" the
     same behind a `transform`, "pooler" a tanh layer on the first token, "classifier"
     and "projection" a map to `outputs`, or "none". `logit_scale` multiplies the logits.
-    A two-tower model (CLIP) has its image tower in `vision`.
+    A two-tower model (CLIP) has its image tower in `vision`. `quantisation` is how its
+    file stores the weights, where it says so.
     """
 
     name: str
@@ -63,5 +65,6 @@ class ModelSpec(Sized):
     context: int | None = None
     patches: PatchSpec | None = None
     vision: "ModelSpec | None" = None
+    quantisation: Quantisation | None = None
     published: Published = NOTHING_PUBLISHED
     sources: tuple[Source, ...] = ()

@@ -1,0 +1,176 @@
+"""Bytes of a file's weights, part by part, as its `quantization_config` stores them.
+
+What a quantisation converts are matrices inside the layers, and the head where it says
+so. Norms, biases, convolutions, routers, the token embedding and what the file lists
+stay in 16 bits.
+
+Terms:
+    stored weights, checkpoint size: bytes of all weights in the precisions that a file
+        names -> stored_weights
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+
+from course_lib.costs.ends import head_weights
+from course_lib.costs.feed_forward import dense
+from course_lib.costs.feed_forward.moe import shared_network
+from course_lib.costs.mixers.dispatch import mixer_part, mixer_weights
+from course_lib.costs.mixers.latent import down_weights, up_weights
+from course_lib.costs.params import param_count
+from course_lib.specs.quantisation import converts
+from course_lib.specs.records import (
+    AttentionSpec,
+    FFNSpec,
+    GatedDeltaNetSpec,
+    LatentAttentionSpec,
+    LayerSpec,
+    Mixer,
+    ModelSpec,
+    MoESpec,
+    Quantisation,
+    RWKVSpec,
+    SSMSpec,
+)
+from course_lib.specs.unions import of_record
+
+WIDE = 16
+"""Bits of what is not quantised."""
+
+
+def stored_weights(
+    spec: ModelSpec, quantisation: Quantisation | None
+) -> dict[str, int]:
+    """Bytes of the weights by the parts of `param_count`.
+
+    Raises: ValueError naming a record whose modules are not known.
+
+    >>> from course_lib.specs.loader import load_spec
+    >>> from course_lib.specs.records import Quantisation
+    >>> mxfp4 = Quantisation(method="mxfp4", bits=4.25, experts_only=True)
+    >>> sum(stored_weights(load_spec("gpt-oss-120b"), mxfp4).values())
+    65248815744
+    """
+    by_part = param_count(spec).by_part
+    bits = {part: Fraction(WIDE * count) for part, count in by_part.items()}
+    for part, count in converted(spec, quantisation).items():
+        bits[part] -= count * (WIDE - Fraction(quantisation.bits))
+    return {part: round(number / 8) for part, number in bits.items()}
+
+
+def bytes_by_part(
+    spec: ModelSpec, quantisation: Quantisation | None
+) -> dict[str, Fraction]:
+    """Bytes of one parameter of each part, on average."""
+    by_part, stored = param_count(spec).by_part, stored_weights(spec, quantisation)
+    return {part: Fraction(stored[part], count) for part, count in by_part.items()}
+
+
+def bits_per_weight(spec: ModelSpec) -> float:
+    """Bits of a weight on average, as the model's own file stores it; 16 where it names
+    no quantisation.
+
+    >>> from course_lib.specs.loader import load_spec
+    >>> bits_per_weight(load_spec("llama-3-8b"))
+    16.0
+    """
+    stored = sum(stored_weights(spec, spec.quantisation).values())
+    return 8 * stored / param_count(spec).total
+
+
+def converted(spec: ModelSpec, quantisation: Quantisation | None) -> Counter[str]:
+    """Matrix weights that the quantisation converts, by part."""
+    found: Counter[str] = Counter()
+    if quantisation is None or quantisation.bits is None:
+        return found
+    for stack in (spec.layers, spec.encoder):
+        for index, layer in enumerate(stack):
+            for part, module, count in modules(layer, spec.width):
+                if converts(quantisation, f"model.layers.{index}.{module}"):
+                    found[part] += count
+    own_head = quantisation.head and not spec.embeddings.tied
+    if own_head and converts(quantisation, "lm_head"):
+        found["head"] += head_weights(spec)
+    return found
+
+
+def modules(layer: LayerSpec, width: int) -> Iterator[tuple[str, str, int]]:
+    """Matrices of a layer that a quantisation may convert: part, module, weights."""
+    part = mixer_part(layer.mixer)
+    for module, count in _mixer_modules(layer.mixer, width).items():
+        yield part, module, count
+    if layer.cross is not None:
+        for module, count in _mixer_modules(layer.cross, width).items():
+            cross = module.replace("self_attn", "cross_attn")
+            yield "cross_attention", cross, count
+    if isinstance(layer.ffn, MoESpec):
+        one = _network("mlp.experts.0", layer.ffn.expert, width)
+        for module, count in one.items():
+            yield "experts", module, layer.ffn.experts * count
+        if layer.ffn.shared:
+            shared = _network("mlp.shared_experts", shared_network(layer.ffn), width)
+            for module, count in shared.items():
+                yield "shared_experts", module, count
+    elif layer.ffn is not None:
+        for module, count in _network("mlp", layer.ffn, width).items():
+            yield "ffn", module, count
+
+
+def _network(name: str, ffn: FFNSpec, width: int) -> Mapping[str, int]:
+    matrices = ("gate_proj", "up_proj", "down_proj")[-dense.MATRICES[ffn.kind] :]
+    each = width * ffn.width
+    found = {f"{name}.{matrix}": each for matrix in matrices}
+    left = dense.weights(ffn, width) - each * len(matrices)
+    return found | ({f"{name}.receptance": left} if left else {})
+
+
+def _mixer_modules(mixer: Mixer, width: int) -> Mapping[str, int]:
+    kinds = {
+        AttentionSpec: _attention,
+        LatentAttentionSpec: _latent,
+        SSMSpec: _state_space,
+        RWKVSpec: _rwkv,
+        GatedDeltaNetSpec: _delta,
+    }
+    return of_record("mixer", mixer, kinds)(mixer, width)
+
+
+def _attention(mixer: AttentionSpec, width: int) -> Mapping[str, int]:
+    values = 0 if mixer.shared_kv else mixer.kv_heads * mixer.value_dim
+    gate = mixer.heads * mixer.value_dim if mixer.output_gate else 0
+    return {
+        "self_attn.q_proj": width * (mixer.heads * mixer.head_dim + gate),
+        "self_attn.k_proj": width * mixer.kv_heads * mixer.head_dim,
+        "self_attn.v_proj": width * values,
+        "self_attn.o_proj": width * mixer.heads * mixer.value_dim,
+    }
+
+
+def _latent(mixer: LatentAttentionSpec, width: int) -> Mapping[str, int]:
+    down, up = down_weights(mixer, width), up_weights(mixer)
+    out = mixer.heads * mixer.value_dim * width
+    queries = mixer_weights(mixer, width) - down - up - out
+    return {
+        "self_attn.q_b_proj": queries,
+        "self_attn.kv_a_proj_with_mqa": down,
+        "self_attn.kv_b_proj": up,
+        "self_attn.o_proj": out,
+    }
+
+
+def _state_space(mixer: SSMSpec, width: int) -> Mapping[str, int]:
+    groups = mixer.groups or 0
+    channels = mixer.d_inner + 2 * groups * mixer.state
+    convolution = mixer.conv * (mixer.d_inner if mixer.kind == "mamba1" else channels)
+    return {"mamba.in_proj": mixer_weights(mixer, width) - convolution}
+
+
+def _rwkv(mixer: RWKVSpec, width: int) -> Mapping[str, int]:
+    return {"attention.key": mixer_weights(mixer, width)}
+
+
+def _delta(mixer: GatedDeltaNetSpec, width: int) -> Mapping[str, int]:
+    channels = 2 * mixer.key_heads * mixer.key_dim + mixer.value_heads * mixer.value_dim
+    convolution = mixer.conv * channels
+    return {"linear_attn.in_proj_qkvz": mixer_weights(mixer, width) - convolution}
