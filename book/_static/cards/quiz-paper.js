@@ -1,0 +1,33 @@
+/* The quiz on paper: a line for name and date, the sheet, and a key with the sheet's letters in the sheet's order. The
+   fonts of formulas are loaded before the page is printed, those of the key too, which no screen has shown. */
+(() => {
+  "use strict";
+  const course = (globalThis.courseCards ??= {});
+  const { make } = course;
+
+  const header = () => make("p", { class: "quiz-name" },
+    make("span", {}, "Name ", make("span", { class: "quiz-filled" })), make("span", {}, "Date ", make("span", { class: "quiz-filled" })));
+
+  function key(questions, heading) {
+    const answers = questions.map(({ played }) => make("li", {}, ...played.key()));
+    return make("section", { class: "quiz-key" }, make("h2", {}, "Answer key"), heading.cloneNode(true), make("ol", {}, ...answers));
+  }
+
+  async function fonts() {
+    await globalThis.MathJax?.startup?.promise;
+    const formulas = [...document.fonts].filter(({ family }) => family.replaceAll('"', "").startsWith("MJX"));
+    await Promise.allSettled(formulas.map((font) => font.load()));
+  }
+
+  function button(text, keyed) {
+    const made = make("button", { type: "button" }, text);
+    made.addEventListener("click", async () => {
+      document.documentElement.classList.toggle("quiz-keyed", keyed);
+      await fonts();
+      globalThis.print();
+    });
+    return made;
+  }
+
+  course.quiz.paper = { header, key, fonts, button };
+})();
