@@ -107,9 +107,7 @@ class Statistics(CardDirective):
             "p", "The numbers are counted by a script, and this browser runs none."
         )
         inner = html("noscript", needs)
-        return [
-            html("div", inner, class_="cards-statistics", data_deck="statistics")
-        ]
+        return [html("div", inner, class_="cards-statistics", data_deck="statistics")]
 
 
 PROGRESS = ("fsrs", "schedule", "sound", "store")

@@ -21,8 +21,11 @@ from sphinx import addnodes
 
 from course_lib.course.cards.plain import plain
 
-SILENT = (nodes.raw, nodes.comment, nodes.math_block, nodes.image, nodes.system_message)
-SECTION_MOST = 6000  # characters; a longer one is reference matter, and its start will do
+SILENT = (
+    *(nodes.raw, nodes.comment, nodes.image, nodes.system_message),
+    *(nodes.math_block, nodes.literal_block),  # no words of a sentence
+)
+SECTION_MOST = 6000  # characters; of a longer one the start will do
 SCRIPTS = ("search/words.js", "search/rank.js", "search/index.js", "search/page.js")
 
 
@@ -50,15 +53,11 @@ class Reader:
 
     def sections(self, tree: nodes.Node) -> Iterator[tuple[list[str], str, str]]:
         """Yield (anchors, heading, text) of each section, in order."""
-        for section in tree.findall(nodes.section):
-            title = section.next_node(nodes.title)
-            heading = tidy(self.text(title)) if title else ""
-            inner = [
-                self.text(child)
-                for child in section.children
-                if not isinstance(child, nodes.section | nodes.title)
-            ]
-            yield list(section["ids"]), heading, tidy(" ".join(inner))[:SECTION_MOST]
+        for section in filter(is_headed, tree.findall(nodes.section)):
+            title, *rest = section.children
+            inner = [self.text(child) for child in rest if not is_headed(child)]
+            text = tidy(" ".join(inner))[:SECTION_MOST]
+            yield list(section["ids"]), tidy(self.text(title)), text
 
     def text(self, node: nodes.Node) -> str:
         """Return what a reader sees of a node, formulas in Unicode."""
@@ -81,6 +80,11 @@ class Reader:
             and not node.get("refexplicit")
             and node.get("reftarget") in self.labels
         )
+
+
+def is_headed(node: nodes.Node) -> bool:
+    """Say whether a node is a section with a heading of its own."""
+    return isinstance(node, nodes.section) and isinstance(node[0], nodes.title)
 
 
 def is_card(node: nodes.Node) -> bool:
@@ -119,7 +123,7 @@ def index(env) -> dict:
             first = anchors[0] if anchors else ""
             sections.append([here, first, heading, text])
     terms = [
-        [names, means, [places[at] for at in taught if at in places]]
+        [names, means, [[places[at], sure] for at, sure in taught if at in places]]
         for names, means, taught in getattr(env, "course_terms", [])
     ]
     return {"pages": pages, "sections": sections, "terms": terms}

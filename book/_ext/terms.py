@@ -203,9 +203,11 @@ class IndexOfTerms(CourseDirective):
 
 
 def for_search(term: Term, taught: Taught) -> tuple:
-    """Return what the search needs: names, meaning, and where the term is taught."""
-    places = [*taught.pages, *taught.notebooks[:1]] or taught.named
-    return term.names, term.means, [(place.page, place.anchor) for place in places]
+    """Return what the search needs: names, meaning, places, and which are sure."""
+    sure = [*taught.pages, *taught.notebooks[:1]]
+    places = [(place, place in sure) for place in (*sure, *taught.named)]
+    found = [((place.page, place.anchor), certain) for place, certain in places]
+    return term.names, term.means, found
 
 
 def joined(links: list[list]) -> list[nodes.Node | str]:

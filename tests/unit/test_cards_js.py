@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.course.cards.progress import Progress, Review, merge, read_progress, write_progress
+from course_lib.course.cards.entries import Review
+from course_lib.course.cards.progress import Progress, merge, read_progress, write_progress
 from course_lib.course.cards.quiz import choose, pick, shown_order
 from course_lib.course.cards.schedule import replay
 from course_lib.course.cards.schema import Recall

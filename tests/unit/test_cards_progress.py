@@ -9,15 +9,8 @@ from fsrs import Card, Rating, Scheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib.course.cards.progress import (
-    Progress,
-    Review,
-    merge,
-    read_progress,
-    read_time,
-    time_text,
-    write_progress,
-)
+from course_lib.course.cards.entries import Review, read_time, time_text
+from course_lib.course.cards.progress import Progress, merge, read_progress, write_progress
 from course_lib.course.cards.schedule import (
     AGAIN,
     EASY,

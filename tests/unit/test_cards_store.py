@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.course.cards.progress import Progress, Review
+from course_lib.course.cards.entries import Review
+from course_lib.course.cards.progress import Progress
 from course_lib.course.cards.schedule import AGAIN, GOOD, after_review, replay
 from course_lib.course.cards.store import SCHEMA, Store, default_path
 

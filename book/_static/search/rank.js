@@ -4,11 +4,12 @@
   "use strict";
   const course = (globalThis.courseSearch ??= {});
   const { words } = course;
-  const KINDS = { chapter: 1, reference: 0.8, notation: 0.6, notebook: 0.65, lab: 0.6, other: 0.4, term: 0.7 };
+  const KINDS = { chapter: 1, reference: 0.8, notation: 0.6, notebook: 0.65, lab: 0.6, other: 0.4, term: 0.6 };
   const [SATURATION, LENGTH] = [1.2, 0.6];
   const HEADING = 4; // a word of the heading counts as so many of the text
   const PAGE = 1; // a word of the page's title
   const TAUGHT = [24, 16, 12, 8]; // for the first place where a term is taught, the second, ...
+  const NAMED = 7; // for a place that only names it most often
 
   const same = (one, other) => one.length === other.length && one.every((word, place) => word === other[place]);
   function inside(short, long) {
@@ -49,7 +50,10 @@
     for (const { names, taught } of named) {
       const share = Math.max(0, ...names.map((name) =>
         same(name, query) ? 1 : inside(name, query) ? 0.6 * (name.length / query.length) : inside(query, name) ? 0.25 : 0));
-      if (share) taught.forEach((place, at) => found.set(place, Math.max(found.get(place) ?? 0, share * (TAUGHT[at] ?? 0))));
+      if (!share) continue;
+      taught.forEach(([place, sure], at) => {
+        found.set(place, Math.max(found.get(place) ?? 0, share * (sure ? TAUGHT[at] ?? 0 : NAMED)));
+      });
     }
     return found;
   }
@@ -78,7 +82,7 @@
     const scored = prepared.entries.map((entry, place) => {
       const own = score(entry, query, prepared);
       const name = entry.kind === "term" && prepared.named[place - (prepared.entries.length - prepared.named.length)];
-      const exact = name && name.names.some((one) => same(one, query)) ? 6 : 0;
+      const exact = name && name.names.some((one) => same(one, query)) ? 4 : 0;
       return { entry, score: ((own ? own + exact : 0) + (taught.get(place) ?? 0)) * KINDS[entry.kind] };
     });
     const pages = new Map();

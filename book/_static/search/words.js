@@ -10,6 +10,7 @@
 
   /* "embeddings" and "embedding", "cached" and "caches" are one word; a word of four letters or fewer loses an s at most. */
   function stem(word) {
+    word = word.replace(/iz(?=e|ing|ation)/, "is"); // quantized, quantised
     if (word.length > 3 && word.endsWith("s") && !word.endsWith("ss")) word = word.slice(0, -1);
     if (word.length > 5 && word.endsWith("ing")) return word.slice(0, -3).replace(/(.)\1$/, "$1");
     if (word.length > 4 && word.endsWith("ed")) return word.slice(0, -2).replace(/(.)\1$/, "$1");
