@@ -219,7 +219,7 @@ def test_what_is_sound_is_kept_and_the_rest_is_named_on_the_page_and_in_the_term
 
 def test_a_text_that_was_never_progress_is_refused():
     for text in ("{", '{"cards": {"a": {"stability": 3}}}', json.dumps(GOOD | {"version": 7})[:-1]):
-        with pytest.raises(ValueError, match="allowed|JSON"):
+        with pytest.raises(ValueError, match=r"allowed|JSON"):
             sound_progress(text)
         assert run(STORE, "text => { try { courseCards.sound.parse(text); } catch { return 1; } }", text) == 1
 
@@ -268,10 +268,21 @@ def result(**changes):
     ids = ["card-3", "card-1", "card-2"]
     stands = [(True, True, True, "B"), (True, True, False, "12 GiB"), (False, True, False, "")]
     questions = [
-        {"card": {"id": name}, "answered": a, "judged": j, "right": r, "said": said, "words": name == "card-1"}
+        {
+            "card": {"id": name},
+            "answered": a,
+            "judged": j,
+            "right": r,
+            "said": said,
+            "words": name == "card-1",
+        }
         for name, (a, j, r, said) in zip(ids, stands, strict=True)
     ]
-    facts = {"query": "chapters=03&n=3&seed=K%C3%A4se", "name": " Ada  L. ", "finished": "2026-11-30T09:00:00.000Z"}
+    facts = {
+        "query": "chapters=03&n=3&seed=K%C3%A4se",
+        "name": " Ada  L. ",
+        "finished": "2026-11-30T09:00:00.000Z",
+    }
     files = [f"cards/{name}.js" for name in ("pick", "kinds", "quiz-question", "quiz-result")]
     return run(files, RESULT, facts | {"questions": questions} | changes)
 
@@ -279,7 +290,11 @@ def result(**changes):
 def test_a_result_of_the_page_is_read_and_checked_in_the_terminal():
     found = read_result(result())
     assert (found.name, found.seed, found.chapters, found.right) == ("Ada L.", "Käse", ("03",), 1)
-    assert list(found.answers.values()) == ["right (B)", "not right, judged by the writer (12 GiB)", "not answered"]
+    assert list(found.answers.values()) == [
+        "right (B)",
+        "not right, judged by the writer (12 GiB)",
+        "not answered",
+    ]
 
 
 @pytest.mark.parametrize(
