@@ -21,7 +21,7 @@ TERMS = [
     ("grouped query attention", CHAPTER_3, "GQA"),
     ("sliding window", CHAPTER_3, "windows"),
     ("quantized cache", CHAPTER_3, "quantised"),
-    ("copy-on-write", CHAPTER_3, "shared prefixes"),
+    ("copy-on-write", "notebooks/03_kv_cache/07_serving", "Copy on write"),
     ("roofline", CHAPTER_3, "decode step"),
     ("RoPE", CHAPTER_2, "RoPE"),
     ("online softmax", CHAPTER_2, "Tiles"),

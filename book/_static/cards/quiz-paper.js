@@ -23,6 +23,7 @@
     const made = make("button", { type: "button" }, text);
     made.addEventListener("click", async () => {
       document.documentElement.classList.toggle("quiz-keyed", keyed);
+      await course.card.typeset(document.querySelector(".quiz")); // a formula that is set later would unload the fonts
       await fonts();
       globalThis.print();
     });

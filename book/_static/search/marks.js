@@ -83,7 +83,7 @@
   document.addEventListener("keydown", escape);
 
   /* The first mark in the section that the link names, else the first of all. Formulas that are set later move the page. */
-  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   const section = target?.closest("section, article") ?? null;
   const inSection = marks.findIndex((one) => section?.contains(one) || (target && target.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_FOLLOWING));
   const first = Math.max(0, inSection);

@@ -48,7 +48,7 @@
     const { docname, title, kind, anchor, heading, text } = entry;
     const address = `${root}${docname}.html?find=${encodeURIComponent(query)}${anchor ? `#${anchor}` : ""}`;
     const where = [KINDS[kind], heading === title ? "" : title].filter(Boolean).join(": ");
-    return make("li", {}, make("a", { href: address }, ...marked(heading || title, asked)),
+    return make("li", {}, make("a", { href: address }, heading || title),
       ...(where ? [make("span", { class: "search-where" }, where)] : []), make("p", {}, ...excerpt(text, asked)));
   }
 
