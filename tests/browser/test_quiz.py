@@ -345,10 +345,11 @@ def test_paper_has_letters_in_one_order_a_line_for_the_name_and_fonts(quiz):
             return same && said === right && whole ? [] : [place + 1];
         }}); }}""")
     assert wrong == []
-    fonts = (
-        "[...document.fonts].filter(one => /^.?MJX/.test(one.family)).every(one => one.status === 'loaded')"
-    )
-    assert visit.tab.evaluate(fonts)
+    fonts = "[...document.fonts].filter(one => /^.?MJX/.test(one.family)).map(one => [one.family, one.status])"
+    found = visit.tab.evaluate(fonts)
+    named = {family.strip('"') for family, _ in found}
+    assert len(named) > 15
+    assert named == {family for family, status in found if status == "loaded"}
 
 
 def test_a_finished_printout_marks_number_questions(quiz):

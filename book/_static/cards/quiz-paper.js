@@ -13,10 +13,18 @@
     return make("section", { class: "quiz-key" }, make("h2", {}, "Answer key"), heading.cloneNode(true), make("ol", {}, ...answers));
   }
 
+  /* A font that a stylesheet names is forgotten when the page turns from screen to print. Loaded here and added by hand,
+     those of the formulas stay. */
+  const added = new Map();
   async function fonts() {
     await globalThis.MathJax?.startup?.promise;
-    const formulas = [...document.fonts].filter(({ family }) => family.replaceAll('"', "").startsWith("MJX"));
-    await Promise.allSettled(formulas.map((font) => font.load()));
+    const rules = [...(document.getElementById("MJX-CHTML-styles")?.sheet?.cssRules ?? [])];
+    const named = rules.filter((rule) => rule instanceof CSSFontFaceRule).map(({ style }) => style);
+    for (const style of named) {
+      const [family, source] = [style.getPropertyValue("font-family").replaceAll('"', ""), style.getPropertyValue("src")];
+      if (!added.has(family)) added.set(family, new FontFace(family, source).load().then((font) => document.fonts.add(font)));
+    }
+    await Promise.allSettled([...added.values()]);
   }
 
   function button(text, keyed) {

@@ -139,7 +139,8 @@
     window.addEventListener("beforeunload", (event) => {
       if (ready && !state.finished && questions.some((one) => !one.open())) event.preventDefault();
     });
-    cards.typeset(root).then(parts.paper.fonts);
+    cards.typeset(root);
+    window.addEventListener("load", parts.paper.fonts); // for a reader who prints without our button
   }
 
   let quiz = null;
