@@ -13,8 +13,8 @@
     const found = make("p", { role: "status", class: "deck-found" });
     const items = make("div", { class: "deck-items" });
     const panel = make("div", { class: "deck-list", hidden: true },
-      make("div", { class: "deck-filter" }, make("label", { for: "deck-find" }, "Find"), find,
-        make("label", { for: "deck-stands" }, "Which"), stands, found), items);
+      make("div", { class: "deck-filter" }, make("span", {}, make("label", { for: "deck-find" }, "Find"), find),
+        make("span", {}, make("label", { for: "deck-stands" }, "Which"), stands), found), items);
     const toggle = make("button", { type: "button", "aria-expanded": "false" }, "Show all as a list");
     let open = false;
 

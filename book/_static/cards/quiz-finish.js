@@ -20,7 +20,7 @@
     dialog.append(make("h2", { id: "quiz-finish" }, "Finish the quiz?"),
       make("p", {}, `${answered} of ${questions.length} answered. After this no answer can be changed.`));
     if (open.length) {
-      dialog.append(make("p", { class: "quiz-open" }, "Open: they count as not right, except an order that you leave as it stands."),
+      dialog.append(make("p", { class: "quiz-open" }, "Open questions count as not right:"),
         make("div", { class: "deck-buttons" }, ...open.map(go)));
     }
     const stay = button("Go on answering", close);
