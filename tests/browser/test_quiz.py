@@ -345,7 +345,9 @@ def test_paper_has_letters_in_one_order_a_line_for_the_name_and_fonts(quiz):
             return same && said === right && whole ? [] : [place + 1];
         }}); }}""")
     assert wrong == []
-    fonts = "[...document.fonts].filter(one => /^.?MJX/.test(one.family)).map(one => [one.family, one.status])"
+    fonts = (
+        "[...document.fonts].filter(one => /^.?MJX/.test(one.family)).map(one => [one.family, one.status])"
+    )
     found = visit.tab.evaluate(fonts)
     named = {family.strip('"') for family, _ in found}
     assert len(named) > 15
