@@ -1,5 +1,5 @@
-"""The file of a learner's progress as SQLite sees it: its tables, and what is done with a
-damaged one.
+"""The file of a learner's progress as SQLite sees it: its tables, and what is done with
+a damaged one.
 """
 
 import sqlite3
