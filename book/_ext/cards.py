@@ -3,6 +3,7 @@
     ```{cards} 03_kv_cache     the deck of one chapter
     ```{cards}                 the cards of all chapters, and a table that counts them
     ```{quiz}                  an instructor's quiz, drawn from all cards
+    ```{card-statistics}       what a learner's log says
 
 A card is written out once (`card_html.py`), and the scripts in book/_static/cards make
 it a thing to answer. A file that is not in order stops the build.
@@ -98,31 +99,30 @@ class Quiz(CardDirective):
         ]
 
 
+class Statistics(CardDirective):
+    """Where a script puts what the log of reviews says."""
+
+    def run(self):
+        needs = html(
+            "p", "The numbers are counted by a script, and this browser runs none."
+        )
+        inner = html("noscript", needs)
+        return [html("div", inner, class_="cards-statistics", data_deck="statistics")]
+
+
+PROGRESS = ("fsrs", "schedule", "sound", "store")
+DECK = ("pick", "answers", "kinds", "files", "card", *PROGRESS, "list", "tools", "deck")
 SCRIPTS = {
-    "chapter": (
-        "pick",
-        "answers",
-        "kinds",
-        "card",
-        "fsrs",
-        "schedule",
-        "store",
-        "tools",
-        "deck",
+    "chapter": DECK,
+    "course": DECK,
+    "quiz": (
+        *("pick", "answers", "kinds", "files", "card"),
+        *(f"quiz-{part}" for part in ("question", "kept", "result", "finish", "paper")),
+        "quiz",
     ),
-    "course": (
-        "pick",
-        "answers",
-        "kinds",
-        "card",
-        "fsrs",
-        "schedule",
-        "store",
-        "tools",
-        "deck",
-    ),
-    "quiz": ("pick", "answers", "kinds", "card", "quiz"),
+    "statistics": ("kinds", *PROGRESS, "stats", "statistics"),
 }
+EVERYWHERE = ("index", "day", "progress", "today", "settings", "due")
 
 
 def add_scripts(app, pagename, templatename, context, doctree):
@@ -178,8 +178,9 @@ def setup(app):
     app.setup_extension("elements")
     app.add_directive("cards", Deck)
     app.add_directive("quiz", Quiz)
+    app.add_directive("card-statistics", Statistics)
     app.connect("builder-inited", write_scripts)
     app.connect("html-page-context", add_scripts)
-    for name in ("index", "progress", "due"):
+    for name in EVERYWHERE:
         app.add_js_file(f"cards/{name}.js", priority=290, loading_method="defer")
     return {"version": "1", "parallel_read_safe": True}

@@ -65,7 +65,10 @@ class IndexOfTerms(CourseDirective):
             raise ExtensionError(f"the terms are not in order:\n{error}") from error
         course = Course.read(self.root, terms)
         self.make_labels(terms)
-        rows = [(term.name, self.entry(term, course.taught(term))) for term in terms]
+        taught = [course.taught(term) for term in terms]
+        self.env.course_terms = list(map(for_search, terms, taught))
+        both = zip(terms, taught, strict=True)
+        rows = [(term.name, self.entry(term, places)) for term, places in both]
         rows += [
             (name, self.see(name, term))
             for term in terms
@@ -197,6 +200,14 @@ class IndexOfTerms(CourseDirective):
             return shown
         more = html("summary", f"and {len(links) - SHOWN} more")
         return [*shown, " ", html("details", more, html("span", *folded))]
+
+
+def for_search(term: Term, taught: Taught) -> tuple:
+    """Return what the search needs: names, meaning, places, and which are sure."""
+    sure = [*taught.pages, *taught.notebooks[:1]]
+    places = [(place, place in sure) for place in (*sure, *taught.named)]
+    found = [((place.page, place.anchor), certain) for place, certain in places]
+    return term.names, term.means, found
 
 
 def joined(links: list[list]) -> list[nodes.Node | str]:

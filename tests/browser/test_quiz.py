@@ -10,6 +10,7 @@ import yaml
 
 from course_lib.course.cards.quiz import pick
 from course_lib.course.cards.reader import read_cards
+from course_lib.course.cards.result import check_cards, read_result
 
 from .chromium import FLAGS, find
 from .conftest import ROOT, SITE
@@ -58,10 +59,9 @@ def shown(visit) -> list[str]:
 
 
 def finish(visit) -> str:
-    """Finish, also with questions open, and return the score."""
-    for _ in range(2):
-        if visit.count(".quiz-sheet > button"):
-            visit.tab.get_by_role("button", name="Finish").click()
+    """Finish, say that it is to end, and return the score."""
+    visit.tab.get_by_role("button", name="Finish", exact=True).click()
+    visit.tab.get_by_role("button", name="Finish the quiz").click()
     return visit.tab.locator(".quiz-score").inner_text()
 
 
@@ -140,12 +140,124 @@ def test_the_score_counts_what_is_right_and_explains_everything(quiz, right):
 
 def test_open_questions_are_named_before_they_count(quiz):
     visit = quiz(f"{QUIZ}?chapters=03&n=3&seed=open")
-    visit.tab.get_by_role("button", name="Finish").click()
-    said = visit.tab.locator(".quiz-score").inner_text()
-    assert said.startswith("Not answered: ")
+    visit.tab.get_by_role("button", name="Finish", exact=True).click()
+    dialog = visit.tab.get_by_role("dialog", name="Finish the quiz?")
+    assert "0 of 3 answered" in dialog.inner_text() or "1 of 3 answered" in dialog.inner_text()
     assert visit.count(".ask-mark") == 0
-    visit.tab.get_by_role("button", name="Finish").click()
-    assert visit.tab.locator(".quiz-score").inner_text().startswith("0 of 3 right")
+    place = dialog.get_by_role("button", name="Question").first.inner_text()
+    dialog.get_by_role("button", name=place).click()
+    assert dialog.count() == 0
+    focused = "document.activeElement.closest('.quiz-question').getAttribute('aria-label')"
+    assert visit.tab.evaluate(focused) == place
+    visit.tab.get_by_role("button", name="Finish", exact=True).click()
+    visit.tab.keyboard.press("Escape")
+    assert visit.tab.get_by_role("button", name="Finish", exact=True).count() == 1
+    assert finish(visit).startswith("0 of 3 right")
+
+
+def number_questions(visit):
+    return visit.tab.locator(".quiz-question:has(.ask-number-input)")
+
+
+def test_enter_checks_a_number_and_moves_on_and_finishes_nothing(quiz):
+    visit = quiz(f"{QUIZ}?chapters=03&n=40&seed=numbers")
+    box = number_questions(visit).first
+    field = box.locator(".ask-number-input")
+    field.fill("a lot")
+    for _ in range(3):
+        field.press("Enter")
+    assert "is not a number" in box.locator(".ask-verdict").inner_text()
+    field.fill("12")
+    field.press("Enter")
+    here, there = (
+        visit.tab.evaluate(f"[...document.querySelectorAll('.quiz-question')].indexOf({which})")
+        for which in (
+            "document.querySelector('.ask-number-input').closest('.quiz-question')",
+            "document.activeElement.closest('.quiz-question')",
+        )
+    )
+    assert there == here + 1
+    assert visit.count(".quiz-dialog") == visit.count(".ask-mark") == 0
+    assert visit.tab.locator(".quiz-score").count() == 0 or not visit.tab.locator(".quiz-score").inner_text()
+
+
+def answers_of(visit):
+    return visit.tab.evaluate(
+        """() => [...document.querySelectorAll('.quiz-question')].map(box => [
+            [...box.querySelectorAll('[type=radio]')].map(one => one.checked),
+            [...box.querySelectorAll('input[type=text], select, textarea')].map(one => one.value),
+            [...box.querySelectorAll('.ask-movable > li')].map(one => one.dataset.place)])"""
+    )
+
+
+@pytest.mark.parametrize("over", ["http", "file"])
+def test_a_reload_loses_no_answer_and_leaving_is_warned_of(quiz, over):
+    visit = quiz(f"{QUIZ}?chapters=03&n=25&seed=kept", over=over)
+    warned = []
+    visit.tab.on("dialog", lambda dialog: (warned.append(dialog.type), dialog.accept()))
+    answer_all(visit, right=True)
+    visit.tab.locator(".quiz-question .ask-number-input").first.press("Tab")  # a page warns once it was used
+    before = answers_of(visit)
+    visit.tab.reload()
+    visit.settle()
+    assert answers_of(visit) == before
+    assert warned == ["beforeunload"]
+    assert "as you left them" in visit.tab.locator(".quiz-restored").inner_text()
+    visit.tab.get_by_role("button", name="Start again").click()
+    visit.tab.wait_for_selector(".quiz-question")
+    visit.settle()
+    assert answers_of(visit) != before
+
+
+def test_a_finished_quiz_stays_finished_over_a_reload(quiz):
+    visit = quiz(f"{QUIZ}?chapters=03&n=20&seed=score")
+    answer_all(visit, right=True)
+    finish(visit)
+    visit.tab.locator(".quiz-judge").first.get_by_label("I had it").check()
+    visit.tab.get_by_label("Your name").fill("Ada")
+    score, text = (visit.tab.locator(f".quiz-{part}").inner_text() for part in ("score", "result"))
+    visit.tab.reload()
+    visit.settle()
+    assert visit.tab.locator(".quiz-score").inner_text() == score
+    assert visit.tab.locator(".quiz-result").inner_text() == text
+    assert visit.tab.get_by_role("button", name="Finish", exact=True).count() == 0
+
+
+def test_the_result_is_copied_and_saved_and_checked_in_the_terminal(quiz, tmp_path):
+    visit = quiz(f"{QUIZ}?chapters=3&n=20&seed=score")
+    visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    marked = answer_all(visit, right=True)
+    finish(visit)
+    visit.tab.get_by_label("Your name").fill("Ada Lovelace")
+    visit.tab.get_by_role("button", name="Copy the result").click()
+    visit.tab.get_by_role("button", name="Copied").wait_for()
+    with visit.tab.expect_download() as download:
+        visit.tab.get_by_role("button", name="Save as a file").click()
+    path = tmp_path / "result.txt"
+    download.value.save_as(path)
+    text = path.read_text(encoding="utf-8")
+    assert visit.tab.evaluate("() => navigator.clipboard.readText()") == text
+    found = read_result(text)
+    check_cards(found, chapter_3())
+    assert (found.name, found.right, found.chapters) == ("Ada Lovelace", marked, ("03",))
+
+
+@pytest.mark.parametrize("over", ["http", "file"])
+def test_the_link_is_copied_and_holds_no_path_of_its_maker(quiz, over):
+    visit = quiz(f"{QUIZ}?chapters=3,02&n=4&seed=link", over=over)
+    query = "chapters=02,03&n=4&seed=link"
+    expected = f"quiz.html?{query}" if over == "file" else f"{visit.base}/{QUIZ}?{query}"
+    assert visit.tab.get_by_label("The link to this quiz").input_value() == expected
+    visit.tab.get_by_role("button", name="Copy the link").click()
+    visit.tab.get_by_role("button", name="Copied").wait_for()
+
+
+def test_both_spellings_of_a_chapter_are_one_quiz(quiz):
+    assert (
+        shown(quiz(MONDAY.replace("03", "3")))
+        == shown(quiz(MONDAY))
+        == shown(quiz(MONDAY.replace("03", "03_kv_cache")))
+    )
 
 
 def test_the_form_makes_the_link(quiz):
@@ -194,7 +306,7 @@ def test_on_paper_stand_the_questions_and_the_key_if_asked_for(quiz, button, key
     visit.tab.evaluate("() => { globalThis.print = () => { globalThis.printed = true; }; }")
     assert not visit.tab.locator(".quiz-key").is_visible()
     visit.tab.get_by_role("button", name=button, exact=True).click()
-    assert visit.tab.evaluate("globalThis.printed")
+    visit.tab.wait_for_function("globalThis.printed")
     visit.tab.emulate_media(media="print")
     assert visit.tab.locator(".quiz-question").first.is_visible()
     assert visit.tab.locator(".quiz-key").is_visible() is keyed
@@ -204,6 +316,53 @@ def test_on_paper_stand_the_questions_and_the_key_if_asked_for(quiz, button, key
         answers = visit.tab.locator(".quiz-key > ol > li").all_inner_texts()
         assert len(answers) == 10
         assert all(len(text.strip()) > 10 for text in answers)
+
+
+def test_paper_has_letters_in_one_order_a_line_for_the_name_and_fonts(quiz):
+    visit = quiz(f"{QUIZ}?chapters=03&n=30&seed=paper")
+    visit.tab.evaluate("() => { globalThis.print = () => { globalThis.printed = true; }; }")
+    visit.tab.get_by_role("button", name="Print with answer key").click()
+    visit.tab.wait_for_function("globalThis.printed")
+    visit.tab.emulate_media(media="print")
+    assert (
+        "Name" in visit.tab.locator(".quiz-name").inner_text()
+        and "Date" in visit.tab.locator(".quiz-name").inner_text()
+    )
+    assert visit.tab.locator(".quiz-name").is_visible()
+    # The letter of the key stands on the sheet beside the option that is right.
+    wrong = visit.tab.evaluate(f"""() => {{ {FIND}
+        return [...document.querySelectorAll('.quiz-question')].flatMap((box, place) => {{
+            const key = document.querySelectorAll('.quiz-key > ol > li')[place];
+            const options = [...box.querySelectorAll('.ask-option')];
+            if (!options.length) return [];
+            const letters = options.map(one => one.querySelector('kbd').textContent).join('');
+            const reasons = [...key.querySelectorAll('.ask-reasons > li')];
+            const text = one => plain(one.querySelector('.ask-text') ?? one.querySelector('span'));
+            const same = options.every((one, at) => text(one) === text(reasons[at]));
+            const said = key.querySelector('.ask-solution').textContent;
+            const right = 'ABCDEFGH'[reasons.findIndex(one => one.classList.contains('right'))];
+            const whole = letters === 'ABCDEFGH'.slice(0, options.length);
+            return same && said === right && whole ? [] : [place + 1];
+        }}); }}""")
+    assert wrong == []
+    fonts = (
+        "[...document.fonts].filter(one => /^.?MJX/.test(one.family)).map(one => [one.family, one.status])"
+    )
+    found = visit.tab.evaluate(fonts)
+    named = {family.strip('"') for family, _ in found}
+    assert len(named) > 15
+    assert named == {family for family, status in found if status == "loaded"}
+
+
+def test_a_finished_printout_marks_number_questions(quiz):
+    visit = quiz(f"{QUIZ}?chapters=03&n=30&seed=paper")
+    answer_all(visit, right=False)
+    finish(visit)
+    visit.tab.emulate_media(media="print")
+    boxes = number_questions(visit)
+    assert boxes.count() > 0
+    for number in range(boxes.count()):
+        assert boxes.nth(number).locator(".ask-mark").is_visible()
 
 
 def test_without_a_script_the_page_says_what_is_needed(chromium):

@@ -63,7 +63,7 @@ def test_cards_that_are_not_in_order_stop_the_build_by_file_card_and_field(page,
 
 def test_every_script_a_page_asks_for_is_there(page):
     made = {"fsrs", "index"}
-    named = {name for names in page.SCRIPTS.values() for name in names} | {"index", "progress", "due"}
+    named = {name for names in page.SCRIPTS.values() for name in names} | set(page.EVERYWHERE)
     assert {name for name in named - made if not (STATIC / f"cards/{name}.js").is_file()} == set()
     assert {path.stem for path in (STATIC / "cards").glob("*.js")} == named - made
 

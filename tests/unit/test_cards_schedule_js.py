@@ -4,17 +4,19 @@
 Python's `fsrs`.
 """
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.course.cards.schedule import after_review
+from course_lib.course.cards.day import BEGINS, day_of
+from course_lib.course.cards.schedule import REVIEW, after_review
 
 from .node import run
 
-FILES = ["vendor/ts-fsrs/dist/index.umd.js", "cards/schedule.js"]
+FILES = ["vendor/ts-fsrs/dist/index.umd.js", "cards/day.js", "cards/schedule.js"]
 REPLAY = """sequences => sequences.map(reviews => {
     let entry;
     return reviews.map(([at, rating]) => entry = courseCards.schedule.next(entry, rating, new Date(at)));
@@ -83,14 +85,36 @@ def test_every_path_through_the_steps_is_scheduled_alike():
     compare([timed(zip(waits, path, strict=True)) for path in paths])
 
 
-def test_a_day_is_24_hours_and_not_a_date():
-    """A millisecond less is the same day, also across midnight."""
-    early, late = ([(0, 4), (DAY + off, 3)] for off in (-1, 0))
-    compare([early, late])
-    entries = run(
-        FILES, REPLAY, [[(at(now).isoformat(), rating) for now, rating in s] for s in (early, late)]
-    )
-    assert entries[0][1]["stability"] != entries[1][1]["stability"]
+@pytest.fixture(params=["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"])
+def zone(request, monkeypatch):
+    """Set the clock of this process, and of the node that it starts, to a part of the world."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield request.param
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="this system cannot change its time zone")
+def test_a_day_begins_at_four_wherever_the_learner_lives(zone):
+    """Rated late in the evening, a card is due from 4:00 of its day on, over a change of the clocks too."""
+    evening = datetime(2026, 10, 23, 21, 15).astimezone(UTC)  # Berlin's clocks change on the 25th
+    night, four = (datetime(2026, 10, 24, *clock).astimezone(UTC) for clock in ((3, 59), (4, 0)))
+    reviews = [[(evening, 4), (second, 3)] for second in (night, four)]
+    times = [[(at.isoformat(), rating) for at, rating in one] for one in reviews]
+    entries = run(FILES, REPLAY, times)
+    for one, found in zip(reviews, entries, strict=True):
+        memory = None
+        for (at_, rating), entry in zip(one, found, strict=True):
+            memory = after_review(memory, rating, at_)
+            assert datetime.fromisoformat(entry["due"]) == memory.due
+            assert entry["stability"] == pytest.approx(memory.stability, **STABILITY)
+            if memory.state == REVIEW:
+                assert memory.due.astimezone().time() == BEGINS
+    same, next_day = (found[1]["stability"] for found in entries)
+    assert same != next_day
+    days = [day_of(evening), day_of(night), day_of(four)]
+    assert [day - days[0] for day in days] == [0, 0, 1]
 
 
 def test_hard_on_a_new_card_waits_five_and_a_half_minutes():

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.course.cards.progress import Progress, Review
+from course_lib.course.cards.entries import Review
+from course_lib.course.cards.progress import Progress
 from course_lib.course.cards.schedule import AGAIN, GOOD, after_review, replay
 from course_lib.course.cards.store import SCHEMA, Store, default_path
 
@@ -156,22 +157,45 @@ def test_files_set_aside_in_the_same_second_do_not_meet(path):
 
 
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "reviews", "said"),
     [
-        "UPDATE cards SET due = 'soon'",
-        "UPDATE cards SET stability = 'much'",
-        "UPDATE cards SET state = 9",
-        "UPDATE log SET rating = 9",
-        "DROP TABLE log",
+        ("UPDATE cards SET due = 'soon' WHERE card = 'a'", 3, "cards: a"),
+        ("UPDATE cards SET stability = 'much' WHERE card = 'a'", 3, "stability"),
+        ("UPDATE cards SET state = 9 WHERE card = 'a'", 3, "state"),
+        ("UPDATE log SET rating = 9 WHERE card = 'a'", 1, "log 1"),
+        ("DROP TABLE log", 0, "tables are missing"),
     ],
 )
-def test_rows_that_make_no_sense_are_set_aside(path, statement):
+def test_rows_that_make_no_sense_are_left_out_and_the_others_kept(path, statement, reviews, said):
+    """The file as it was is set aside. A card whose row is damaged is computed again from its reviews."""
     with Store(path) as store:
-        store.review("a", GOOD, START)
+        for number, card in enumerate("aba"):
+            store.review(card, GOOD, START + number * HOUR)
+        before = store.progress()
     run(path, statement)
+    content = path.read_bytes()
     with Store(path) as store:
         assert store.set_aside in aside(path)
-        assert store.memories() == {}
+        assert store.set_aside.read_bytes() == content
+        assert any(said in problem for problem in store.left_out)
+        assert store.memories() == before.cards
+        assert len(store.progress().log) == reviews
+    with Store(path) as store:
+        assert store.set_aside is None
+
+
+def test_a_file_of_the_first_schema_is_taken_over(path):
+    with Store(path) as store:
+        store.review("a", GOOD, START)
+        before = store.progress()
+    run(path, "DROP TABLE suspended")
+    run(path, "PRAGMA user_version = 1")
+    with Store(path) as store:
+        assert (store.set_aside, store.progress()) == (None, before)
+        store.suspend("a", True, START)
+        assert store.progress().suspended_cards == {"a"}
+        store.suspend("a", False, START + HOUR)
+        assert store.progress().suspended_cards == set()
 
 
 def test_a_newer_schema_is_refused_and_left_alone(path):

@@ -257,7 +257,14 @@ def test_progress_leaves_and_comes_back(state, tmp_path):
         assert here.progress() == there.progress()
     counted = facts("quiz", "due", "--chapter", 3)["chapters"]
     assert counted == [
-        {"chapter": "03_kv_cache", "due_cards": 0, "later_cards": 2, "new_cards": len(CARDS) - 2}
+        {
+            "chapter": "03_kv_cache",
+            "due_cards": 0,
+            "soon_cards": 2,
+            "later_cards": 0,
+            "new_cards": len(CARDS) - 2,
+            "suspended_cards": 0,
+        }
     ]
 
 

@@ -29,11 +29,11 @@
   }
 
   /* Show a card: its variant is drawn from one seed, the order of its options from another. */
-  function play(card, { units, variantSeed, seed, say }) {
+  function play(card, { units, variantSeed, seed, say, lettered = false }) {
     const variant = card.variants[course.chance.choose(card.variants.length, variantSeed)];
     const question = variant.question.cloneNode(true);
     question.id = `ask-question-${(numbered += 1)}`;
-    const kind = course.kinds[card.kind]({ ...card, variant, units, seed, say, labelledby: question.id });
+    const kind = course.kinds[card.kind]({ ...card, variant, units, seed, say, lettered, labelledby: question.id });
     const body = make("div", { class: "ask-body" }, card.article.querySelector(".ask-kind").cloneNode(true), question);
     if (kind.controls) body.append(kind.controls);
     return {
@@ -44,6 +44,11 @@
       keys: kind.keys,
       focus: kind.focus,
       problem: kind.problem,
+      given: kind.given,
+      give: kind.give,
+      told: kind.told,
+      /* What the folded answer of a card says, in the order in which this question shows it. */
+      key: () => [...kind.key(), variant.explanation.cloneNode(true), card.article.querySelector(".ask-source").cloneNode(true)],
       /* Mark the answer. Returns whether it is right and what explains it. */
       check() {
         const { right, said } = kind.check();

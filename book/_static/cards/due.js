@@ -1,7 +1,7 @@
 /* How many cards are due: beside each chapter in the sidebar once you have begun its cards, and in the table of chapters. */
 (() => {
   "use strict";
-  const { chapters, progress } = globalThis.courseCards;
+  const { chapters, progress, today } = globalThis.courseCards;
   const site = new URL("../../", document.currentScript.src);
 
   function badge(link) {
@@ -14,7 +14,8 @@
   function show() {
     const stored = globalThis.courseCards.store?.load() ?? progress.peek() ?? progress.empty();
     for (const { id, page, cards } of chapters) {
-      const { due, fresh } = progress.counts(stored, cards, new Date());
+      const groups = today.groups(stored, cards, Date.now());
+      const [due, fresh] = [groups.due.length, groups.fresh.length];
       const address = new URL(page, site).href;
       for (const link of document.querySelectorAll(".bd-sidebar-primary nav a")) {
         if (link.href.split("#")[0] !== address) continue;
@@ -36,4 +37,6 @@
   document.addEventListener("DOMContentLoaded", show);
   document.addEventListener("cards:progress", show);
   window.addEventListener("storage", show);
+  window.addEventListener("focus", show);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) show(); });
 })();

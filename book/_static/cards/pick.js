@@ -44,5 +44,5 @@
     return found.some((number, place) => number !== place) ? found : [...found.slice(1), ...found.slice(0, 1)];
   }
 
-  course.chance = { pick, choose, shownOrder };
+  course.chance = { hash, pick, choose, shownOrder };
 })();

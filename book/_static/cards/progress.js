@@ -1,5 +1,6 @@
-/* A learner's progress in this browser: what is remembered of each card, and the log of reviews. It is kept as the
-   file that `course quiz` exports and imports (course_lib/course/cards/progress.py), under one key of localStorage. */
+/* A learner's progress in this browser: what is remembered of each card, the log of reviews, the cards that are suspended.
+   It is kept as the file that `course quiz` exports and imports (course_lib/course/cards/progress.py), under one key of
+   localStorage. An entry that makes no sense is left out and named; the others are kept. */
 (() => {
   "use strict";
   const course = (globalThis.courseCards ??= {});
@@ -29,6 +30,13 @@
     at: [isTime, "a time such as 2026-11-24T09:00:00.000Z"],
   };
 
+  const SUSPENDED = {
+    at: [isTime, "a time such as 2026-11-24T09:00:00.000Z"],
+    on: [(value) => typeof value === "boolean", "true or false"],
+  };
+  const CANONICAL = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+  const asTime = (text) => (CANONICAL.test(text) ? text : new Date(text).toISOString());
+
   function fields(where, entry, allowed) {
     if (!isMapping(entry)) throw new Error(`${where}: allowed is a mapping of ${Object.keys(allowed).join(", ")}`);
     const kept = {};
@@ -37,15 +45,27 @@
       if (!check(entry[name], entry)) {
         throw new Error(`${where}: ${name} is ${JSON.stringify(entry[name])}; allowed is ${what}`);
       }
-      kept[name] = isTime(entry[name]) ? new Date(entry[name]).toISOString() : entry[name];
+      kept[name] = check === isTime ? asTime(entry[name]) : entry[name];
     }
     return kept;
   }
 
   const byTime = (one, other) => (one.at < other.at ? -1 : one.at > other.at ? 1 : one.card < other.card ? -1 : 1);
-  const empty = () => ({ cards: new Map(), log: [] });
+  const empty = () => ({ cards: new Map(), log: [], suspended: new Map(), left: [] });
 
-  /* The progress that a text holds. Throws an Error that says what is wrong with it. */
+  /* The sound entries among some; `left` gets what is wrong with each of the others. */
+  function sound(entries, allowed, left) {
+    return entries.flatMap(([where, name, entry]) => {
+      try {
+        return [[name, fields(where, entry, allowed)]];
+      } catch (error) {
+        left.push({ name, problem: error.message });
+        return [];
+      }
+    });
+  }
+
+  /* The progress that a text holds, and what was left out of it. Throws an Error if it is no such text at all. */
   function parse(text) {
     let data;
     try {
@@ -58,22 +78,30 @@
       throw new Error(`it has version ${JSON.stringify(data.version)}; this page reads version ${VERSION}`);
     }
     if (!isMapping(data.cards) || !Array.isArray(data.log)) throw new Error("cards is not a mapping, or log no list");
-    const cards = Object.entries(data.cards).map(([id, entry]) => [id, fields(`cards: ${id}`, entry, ALLOWED)]);
-    const log = data.log.map((entry, number) => fields(`log ${number + 1}`, entry, REVIEW));
-    return { cards: new Map(cards), log: log.sort(byTime) };
+    const left = [];
+    const named = (part, entries) => Object.entries(entries).map(([id, entry]) => [`${part}: ${id}`, id, entry]);
+    const cards = new Map(sound(named("cards", data.cards), ALLOWED, left));
+    const log = sound(data.log.map((entry, number) => [`log ${number + 1}`, null, entry]), REVIEW, left);
+    const suspended = isMapping(data.suspended) ? sound(named("suspended", data.suspended), SUSPENDED, left) : [];
+    return { cards, log: log.map(([, entry]) => entry).sort(byTime), suspended: new Map(suspended), left };
   }
 
-  function write({ cards, log }, now) {
-    const sorted = [...cards].sort(([one], [other]) => (one < other ? -1 : 1));
+  function write({ cards, log, suspended }, now, indent = 0) {
+    const sorted = (some) => Object.fromEntries([...some].sort(([one], [other]) => (one < other ? -1 : 1)));
     const head = { format: FORMAT, version: VERSION, exported: now.toISOString() };
-    return `${JSON.stringify({ ...head, cards: Object.fromEntries(sorted), log }, null, 1)}\n`;
+    const data = { ...head, cards: sorted(cards), log };
+    if (suspended.size) data.suspended = sorted(suspended);
+    return `${JSON.stringify(data, null, indent)}\n`;
   }
 
-  /* How many of these cards are due by now, and how many are new. */
-  function counts({ cards }, ids, now) {
-    const known = ids.filter((id) => cards.has(id));
-    const due = known.filter((id) => Date.parse(cards.get(id).due) <= now.getTime());
-    return { due: due.length, fresh: ids.length - known.length };
+  /* A log by card, each in order of time. */
+  function byCard(log) {
+    const found = new Map();
+    for (const entry of log) {
+      if (found.has(entry.card)) found.get(entry.card).push(entry);
+      else found.set(entry.card, [entry]);
+    }
+    return found;
   }
 
   /* What this browser holds, without touching it: null when nothing is there, or nothing that can be read. */
@@ -85,5 +113,5 @@
     }
   }
 
-  course.progress = { KEY, empty, parse, write, counts, peek, byTime };
+  course.progress = { KEY, FORMAT, VERSION, empty, parse, write, peek, byTime, byCard };
 })();

@@ -1,11 +1,12 @@
 /* When a card comes back. The memory model (FSRS-6: stability, difficulty, interval) is ts-fsrs's. The steps of minutes
-   and the count of days are Python fsrs's, so that the page and `course quiz` schedule alike: ts-fsrs's own steps round
-   half a minute up, count calendar days, and force the intervals of Hard, Good and Easy apart. */
+   are Python fsrs's, so that the page and `course quiz` schedule alike: ts-fsrs's own steps round half a minute up and force
+   the intervals of Hard, Good and Easy apart. Days are counted from 4:00 to 4:00 (day.js), on both sides. */
 (() => {
   "use strict";
   const course = (globalThis.courseCards ??= {});
+  const { day } = course;
   const MINUTE = 60_000;
-  const DAY = 24 * 60 * MINUTE;
+  const { DAY } = day;
   const STATE = { learning: 1, review: 2, relearning: 3 };
   const RATING = { again: 1, hard: 2, good: 3, easy: 4 };
   const LEARNING_STEPS = [1 * MINUTE, 10 * MINUTE];
@@ -14,9 +15,9 @@
 
   const fsrs = globalThis.FSRS.fsrs({ request_retention: 0.9, maximum_interval: 36500, enable_fuzz: false });
 
-  /* Whole days since the last review: 24 hours each. */
+  /* Days since the last review: how often it became 4:00 in between. */
   const daysSince = (seen, now) =>
-    seen.last_review === null ? 0 : Math.max(0, Math.floor((now - Date.parse(seen.last_review)) / DAY));
+    seen.last_review === null ? 0 : Math.max(0, day.number(now) - day.number(Date.parse(seen.last_review)));
 
   /* Where a card stands in its steps of minutes; null when it is counted in days from now on. */
   function minutes(seen, rating) {
@@ -39,10 +40,12 @@
     seen = seen ?? UNSEEN;
     const before = seen.stability === null ? null : { stability: seen.stability, difficulty: seen.difficulty };
     const { stability, difficulty } = fsrs.next_state(before, daysSince(seen, now), rating);
-    const inDays = () => ({ state: STATE.review, step: null, wait: fsrs.next_interval(stability, 0) * DAY });
-    const { state, step, wait } = minutes(seen, rating) ?? inDays();
+    const steps = minutes(seen, rating);
+    const { state, step } = steps ?? { state: STATE.review, step: null };
+    const due = steps ? new Date(now.getTime() + steps.wait)
+      : day.start(day.number(now) + fsrs.next_interval(stability, 0));
     return {
-      due: new Date(now.getTime() + wait).toISOString(),
+      due: due.toISOString(),
       stability,
       difficulty,
       state,
@@ -68,5 +71,10 @@
     return `${whole} ${unit}${unit === "min" || whole === 1 ? "" : "s"}`;
   }
 
-  course.schedule = { next, replay, inWords, RATING, STATE };
+  /* How long an entry stays away: minutes in the steps, whole days in review. */
+  const waitInWords = ({ state, due }, now) => state === STATE.review
+    ? inWords(Math.max(1, day.number(Date.parse(due)) - day.number(now)) * DAY)
+    : inWords(Math.max(0, Date.parse(due) - now));
+
+  course.schedule = { next, replay, minutes, inWords, waitInWords, RATING, STATE, UNSEEN };
 })();

@@ -8,48 +8,43 @@ import.
      "log": [{"card": "kv-why-final", "rating": 3, "at": TIME}, ...]}
 
 `cards` are the fields of `schedule.Memory`; `log` has every review in order of time, so
-the memory can be computed again from it. A TIME is UTC in milliseconds, as JavaScript's
-`toISOString` writes it. Ids of cards that are not in the course are kept: another
-edition may have them.
+the memory can be computed again from it. `suspended`, if it is there, says of a card
+that it is not asked, {"kv-why": {"at": TIME, "on": true}}, or is asked again. A TIME is
+UTC in milliseconds, as JavaScript's `toISOString` writes it. Ids of cards that are not
+in the course are kept: another edition may have them.
 """
 
 import json
-import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from course_lib.course.cards.schedule import (
-    LEARNING,
-    RATINGS,
-    RELEARNING,
-    REVIEW,
-    Memory,
-    replay,
-    to_millisecond,
+from course_lib.course.cards.entries import (
+    Review,
+    Suspension,
+    memory_of,
+    review_of,
+    suspension_of,
+    time_text,
 )
+from course_lib.course.cards.schedule import Memory, replay
 
 FORMAT, VERSION = "architecture-measured-progress", 1
 
 
-@dataclass(frozen=True, order=True)
-class Review:
-    """One review: when, which card, and how it went (1 again, 2 hard, 3 good, 4
-    easy).
-    """
-
-    at: datetime
-    card: str
-    rating: int
-
-
 @dataclass(frozen=True)
 class Progress:
-    """Memories by card id, and every review in order of time."""
+    """Memories by card id, every review in order of time, and what was suspended."""
 
     cards: Mapping[str, Memory] = field(default_factory=dict)
     log: tuple[Review, ...] = ()
+    suspended: Mapping[str, Suspension] = field(default_factory=dict)
+
+    @property
+    def suspended_cards(self) -> frozenset[str]:
+        """The cards that are not asked now."""
+        return frozenset(card for card, mark in self.suspended.items() if mark.on)
 
 
 def write_progress(progress: Progress, exported: datetime) -> str:
@@ -66,19 +61,36 @@ def write_progress(progress: Progress, exported: datetime) -> str:
         for one in progress.log
     ]
     head = {"format": FORMAT, "version": VERSION, "exported": time_text(exported)}
-    return (
-        json.dumps(head | {"cards": cards, "log": log}, indent=1, allow_nan=False)
-        + "\n"
-    )
+    data = head | {"cards": cards, "log": log}
+    if progress.suspended:
+        data["suspended"] = {
+            name: {"at": time_text(mark.at), "on": mark.on}
+            for name, mark in sorted(progress.suspended.items())
+        }
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
 
 def read_progress(text: str) -> Progress:
-    """Return the progress that a file's text holds.
+    """Return the progress that a file's text holds; `sound.sound_progress` keeps what
+    is sound of a damaged one.
 
     Raises:
         ValueError: if it is no such file, is of a newer version, or a field is missing
             or out of its range; the message names the card or the number of the log
             entry, and the field.
+    """
+    cards, log, suspended = parts_of(text)
+    return Progress(
+        {name: memory_of(name, entry) for name, entry in cards.items()},
+        tuple(sorted(review_of(at, entry) for at, entry in enumerate(log, start=1))),
+        {name: suspension_of(name, entry) for name, entry in suspended.items()},
+    )
+
+
+def parts_of(text: str) -> tuple[dict, list, dict]:
+    """Return cards, log and suspensions as the text has them, each entry unread.
+
+    Raises: ValueError if it is no such file, or of a newer version.
     """
     try:
         data = json.loads(text)
@@ -94,13 +106,8 @@ def read_progress(text: str) -> Progress:
     cards, log = data.get("cards"), data.get("log")
     if not isinstance(cards, dict) or not isinstance(log, list):
         raise ValueError("no progress file: cards is a mapping and log a list")
-    memories = {name: _memory(name, entry) for name, entry in cards.items()}
-    return Progress(
-        memories,
-        tuple(
-            sorted(_review(number, entry) for number, entry in enumerate(log, start=1))
-        ),
-    )
+    suspended = data.get("suspended")
+    return cards, log, suspended if isinstance(suspended, dict) else {}
 
 
 def merge(ours: Progress, theirs: Progress) -> Progress:
@@ -111,8 +118,8 @@ def merge(ours: Progress, theirs: Progress) -> Progress:
     Where one does not, the memory that was reviewed last counts.
     """
     log = tuple(sorted({*ours.log, *theirs.log}))
-    told = [_by_card(progress.log) for progress in (ours, theirs)]
-    merged = _by_card(log)
+    told = [by_card(progress.log) for progress in (ours, theirs)]
+    merged = by_card(log)
     cards = {}
     for name in sorted({*ours.cards, *theirs.cards}):
         known = [
@@ -126,102 +133,16 @@ def merge(ours: Progress, theirs: Progress) -> Progress:
             cards[name] = max(
                 (memory for memory, _ in known), key=lambda memory: memory.last_review
             )
-    return Progress(cards, log)
+    suspended = dict(ours.suspended)
+    for name, mark in theirs.suspended.items():
+        if name not in suspended or suspended[name].at <= mark.at:
+            suspended[name] = mark
+    return Progress(cards, log, suspended)
 
 
-def _by_card(log: tuple[Review, ...]) -> dict[str, list[tuple[int, datetime]]]:
+def by_card(log: Iterable[Review]) -> dict[str, list[tuple[int, datetime]]]:
+    """Return (rating, when) of each card's reviews, in their order."""
     found = defaultdict(list)
     for review in log:
         found[review.card].append((review.rating, review.at))
     return found
-
-
-def time_text(at: datetime) -> str:
-    """Return a time as JavaScript writes it.
-
-    >>> from datetime import UTC
-    >>> time_text(datetime(2026, 11, 24, 9, tzinfo=UTC))
-    '2026-11-24T09:00:00.000Z'
-    """
-    return to_millisecond(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def read_time(text: object) -> datetime:
-    """Return the time that a text names.
-
-    Raises: ValueError if it names none, or has no time zone.
-    """
-    try:
-        return to_millisecond(datetime.fromisoformat(text))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(
-            f"{text!r}: allowed is a time such as 2026-11-24T09:00:00.000Z"
-        ) from error
-
-
-def _memory(name: str, entry: object) -> Memory:
-    where = f"cards: {name}"
-    data = _mapping(where, entry, Memory.__dataclass_fields__)
-    wrong = list(_out_of_range(data))
-    if wrong:
-        raise ValueError(f"{where}: {wrong[0]}")
-    try:
-        times = {key: read_time(data[key]) for key in ("due", "last_review")}
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-    return Memory(**data | times)
-
-
-def _out_of_range(data: Mapping) -> Iterator[str]:
-    """Yield the fields that no review could have left."""
-    stability, difficulty, step = data["stability"], data["difficulty"], data["step"]
-    if not _number(stability) or not 0 < stability < math.inf:
-        yield f"stability={stability!r}: allowed is a number of days above 0"
-    if not _number(difficulty) or not 1 <= difficulty <= 10:
-        yield f"difficulty={difficulty!r}: allowed is a number from 1 to 10"
-    if data["state"] not in (LEARNING, REVIEW, RELEARNING) or not _whole(data["state"]):
-        yield (
-            f"state={data['state']!r}: allowed are 1 (learning), 2 (review), 3 "
-            "(relearning)"
-        )
-    elif (step is not None) if data["state"] == REVIEW else not _whole(step):
-        yield f"step={step!r}: allowed is null in review, and a whole number otherwise"
-    for key in ("reps", "lapses"):
-        if not _whole(data[key]):
-            yield f"{key}={data[key]!r}: allowed is a whole number"
-
-
-def _review(number: int, entry: object) -> Review:
-    where = f"log {number}"
-    data = _mapping(where, entry, ("card", "rating", "at"))
-    if (
-        not isinstance(data["card"], str)
-        or not _whole(data["rating"])
-        or data["rating"] not in RATINGS
-    ):
-        raise ValueError(
-            f"{where}: {entry!r}: allowed is a card's id and a rating from 1 to 4"
-        )
-    try:
-        return Review(read_time(data["at"]), data["card"], data["rating"])
-    except ValueError as error:
-        raise ValueError(f"{where}: at: {error}") from error
-
-
-def _mapping(where: str, entry: object, names) -> dict:
-    if not isinstance(entry, dict) or (
-        missing := [name for name in names if name not in entry]
-    ):
-        what = missing[0] if isinstance(entry, dict) else "a mapping"
-        raise ValueError(
-            f"{where}: {what} is missing; allowed is a mapping of {', '.join(names)}"
-        )
-    return {name: entry[name] for name in names}
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

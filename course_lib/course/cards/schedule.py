@@ -2,8 +2,9 @@
 page.
 
 Memory has a stability (days until recall falls to 90 %) and a difficulty (1 to 10).
-`fsrs` computes both; this module fixes its settings and keeps the state as a record. On
-the page `book/_static/cards/schedule.js` does the same over ts-fsrs, and
+`fsrs` computes both; this module fixes its settings and keeps the state as a record.
+Days are counted from 4:00 to 4:00 (`day`), and a card in review is due when its day
+begins. On the page `book/_static/cards/schedule.js` does the same over ts-fsrs, and
 `tests/unit/test_cards_schedule_js.py` holds the two together.
 
 Source: the `fsrs` package, https://github.com/open-spaced-repetition/py-fsrs.
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from fsrs import Card, Rating, Scheduler, State
+
+from course_lib.course.cards.day import day_of, day_start
 
 # Fuzzing is off: two learners, and two programs, with the same reviews get the same
 # dates.
@@ -70,13 +73,19 @@ def after_review(memory: Memory | None, rating: int, at: datetime) -> Memory:
     at = to_millisecond(at)
     card = Card(card_id=0, due=at)
     if memory:
-        known = memory.stability, memory.difficulty, memory.due, memory.last_review
+        # fsrs counts days of 24 hours: it is told a last review so many whole days ago.
+        days = max(0, day_of(at) - day_of(memory.last_review))
+        seen = at - timedelta(days=days)
+        known = memory.stability, memory.difficulty, memory.due, seen
         card = Card(0, State(memory.state), memory.step, *known)
     card, _ = SCHEDULER.review_card(card, Rating(rating), at)
+    due = card.due
+    if card.state == State.Review:
+        due = day_start(day_of(at) + (card.due - at).days)
     reps, lapses = (memory.reps, memory.lapses) if memory else (0, 0)
     failed = memory is not None and memory.state == REVIEW and rating == AGAIN
     return Memory(
-        due=to_millisecond(card.due),
+        due=to_millisecond(due),
         stability=card.stability,
         difficulty=card.difficulty,
         state=int(card.state),

@@ -1,9 +1,10 @@
 """A learner's progress on this machine: one SQLite file, each review committed at once.
 
-Two tables, `cards` (the fields of `schedule.Memory`) and `log` (every review), change
-in one transaction, so an interruption loses nothing and leaves no half of a review. The
-file carries the number of its schema. One of a newer schema is refused; one that SQLite
-cannot read is set aside under a dated name, and a new one begun.
+Tables `cards` (the fields of `schedule.Memory`) and `log` (every review) change in one
+transaction, so an interruption loses nothing and leaves no half of a review. Table
+`suspended` says which cards are not asked. The file carries the number of its schema.
+One of a newer schema is refused; one that is damaged is set aside under a dated name,
+and a new one begun with what is sound of it.
 """
 
 import os
@@ -11,39 +12,29 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from course_lib.course.cards.entries import Review, Suspension, read_time, time_text
 from course_lib.course.cards.progress import (
     Progress,
-    Review,
     merge,
     read_progress,
-    read_time,
-    time_text,
     write_progress,
 )
 from course_lib.course.cards.schedule import Memory, after_review, to_millisecond
+from course_lib.course.cards.sound import kept
+from course_lib.course.cards.tables import (
+    APPLICATION,
+    MEMORY,
+    SCHEMA,
+    SECOND,
+    TABLES,
+    put_aside,
+    rows_of,
+)
 
 VARIABLE = "COURSE_STATE"
-APPLICATION, SCHEMA = 0x41724D65, 1  # "ArMe": says that the file is ours
-MEMORY = tuple(field.name for field in fields(Memory))
-TABLES = (
-    """
-    CREATE TABLE cards (
-        card TEXT PRIMARY KEY, due TEXT NOT NULL, stability REAL NOT NULL, difficulty
-        REAL NOT NULL, state INTEGER NOT NULL, step INTEGER, last_review TEXT NOT NULL,
-        reps INTEGER NOT NULL, lapses INTEGER NOT NULL)
-    """,
-    """
-    CREATE TABLE log (
-        at TEXT NOT NULL, card TEXT NOT NULL, rating INTEGER NOT NULL, UNIQUE (at, card,
-        rating))
-    """,
-    f"PRAGMA application_id = {APPLICATION}",
-    f"PRAGMA user_version = {SCHEMA}",
-)
 
 
 def default_path(
@@ -68,7 +59,8 @@ def default_path(
 
 
 class Store:
-    """The open file. `set_aside` is where an unreadable one was put, or None.
+    """The open file. `set_aside` is where a damaged one was put, or None; `left_out`
+    says what of it could not be kept.
 
     Raises:
         ValueError: if the file cannot be opened or written, another program holds it
@@ -78,15 +70,19 @@ class Store:
     def __init__(self, path: str | Path, now: datetime | None = None) -> None:
         self.path = Path(path)
         self.set_aside: Path | None = None
+        self.left_out: tuple[str, ...] = ()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._connection = _opened(self.path)
             except sqlite3.OperationalError:
                 raise  # locked, no permission, a folder: the file is not at fault
-            except sqlite3.DatabaseError:
-                self.set_aside = _put_aside(self.path, now or datetime.now(UTC))
+            except sqlite3.DatabaseError as error:
+                self.set_aside = put_aside(self.path, now or datetime.now(UTC))
                 self._connection = _opened(self.path)
+                sound, left = kept(*rows_of(self.set_aside), str(error))
+                self.left_out = left
+                self.include(sound)
         except (OSError, sqlite3.Error) as error:
             raise ValueError(
                 f"{self.path}: cannot be used to keep progress ({error})"
@@ -121,6 +117,14 @@ class Store:
             self._put({card: memory}, (Review(to_millisecond(at), card, rating),))
         return memory
 
+    def suspend(self, card: str, on: bool, at: datetime) -> None:
+        """Suspend a card, or bring it back.
+
+        Raises: ValueError if the file cannot be written.
+        """
+        with self._changing():
+            self._put({}, (), {card: Suspension(to_millisecond(at), on)})
+
     def include(self, progress: Progress) -> Progress:
         """Merge other progress into what is kept, and return both together.
 
@@ -128,7 +132,7 @@ class Store:
         """
         with self._changing():
             together = merge(self.progress(), progress)
-            self._put(together.cards, together.log)
+            self._put(together.cards, together.log, together.suspended)
         return together
 
     @contextmanager
@@ -143,7 +147,12 @@ class Store:
         except sqlite3.Error as error:
             raise ValueError(f"{self.path}: cannot be written ({error})") from error
 
-    def _put(self, cards: Mapping[str, Memory], log: tuple[Review, ...]) -> None:
+    def _put(
+        self,
+        cards: Mapping[str, Memory],
+        log: tuple[Review, ...],
+        suspended: Mapping[str, Suspension] | None = None,
+    ) -> None:
         places = ", ".join("?" * (1 + len(MEMORY)))
         self._connection.executemany(
             f"INSERT OR REPLACE INTO cards VALUES ({places})",
@@ -155,6 +164,13 @@ class Store:
         self._connection.executemany(
             "INSERT OR IGNORE INTO log VALUES (?, ?, ?)",
             [(time_text(one.at), one.card, one.rating) for one in log],
+        )
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO suspended VALUES (?, ?, ?)",
+            [
+                (card, time_text(one.at), int(one.on))
+                for card, one in (suspended or {}).items()
+            ],
         )
 
 
@@ -179,7 +195,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         if version == application == 0 and not tables:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                for statement in TABLES:
+                for statement in (*TABLES, *SECOND):
                     connection.execute(statement)
         elif application != APPLICATION:
             raise ValueError(
@@ -194,6 +210,11 @@ def _opened(path: Path) -> sqlite3.Connection:
             )
         elif not {"cards", "log"} <= tables:
             raise sqlite3.DatabaseError("tables are missing")
+        elif version < SCHEMA:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in SECOND if "suspended" not in tables else SECOND[1:]:
+                    connection.execute(statement)
         _check(connection)
     except BaseException:
         connection.close()
@@ -216,7 +237,11 @@ def _progress(connection: sqlite3.Connection) -> Progress:
         "SELECT at, card, rating FROM log ORDER BY at, card, rating"
     )
     log = tuple(Review(read_time(at), card, rating) for at, card, rating in rows)
-    return Progress(_memories(connection), log)
+    rows = connection.execute("SELECT card, at, is_on FROM suspended ORDER BY card")
+    suspended = {
+        card: Suspension(read_time(at), bool(is_on)) for card, at, is_on in rows
+    }
+    return Progress(_memories(connection), log, suspended)
 
 
 def _memories(connection: sqlite3.Connection) -> dict[str, Memory]:
@@ -229,23 +254,6 @@ def _memories(connection: sqlite3.Connection) -> dict[str, Memory]:
         for card, row in found.items()
     }
     return {card: Memory(**row | times[card]) for card, row in found.items()}
-
-
-def _put_aside(path: Path, now: datetime) -> Path:
-    """Rename an unreadable file to a dated name that is free, its journal with it, and
-    return that name.
-    """
-    stamp = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    endings = ("", *(f"-{number}" for number in range(2, 1000)))
-    names = (
-        path.with_name(f"{path.name}.unreadable-{stamp}{ending}") for ending in endings
-    )
-    target = next(name for name in names if not name.exists())
-    path.rename(target)
-    journal = path.with_name(f"{path.name}-journal")
-    if journal.exists():
-        journal.rename(target.with_name(f"{target.name}-journal"))
-    return target
 
 
 def _stored(value: object) -> object:

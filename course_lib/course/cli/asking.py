@@ -12,11 +12,11 @@ from typing import TextIO
 
 from course_lib.course.cards.pages import page_of
 from course_lib.course.cards.plain import plain
-from course_lib.course.cards.quiz import shown_order
+from course_lib.course.cards.quiz import choose, shown_order
 from course_lib.course.cards.schedule import AGAIN, EASY, GOOD, HARD
 from course_lib.course.cards.schema import Card, Choice, Computed, Match, Order, Predict
 from course_lib.course.cards.units import read_number
-from course_lib.course.cards.variants import Variant
+from course_lib.course.cards.variants import Variant, variants
 from course_lib.course.cli.decks import ROOT
 
 WIDTH = 88
@@ -103,6 +103,12 @@ def ask(card: Card, variant: Variant, seed: str, screen: Screen) -> bool | None:
     screen.ask("Enter shows the answer: ", str)
     screen.say(plain(variant.explanation), indent="  ")
     return None
+
+
+def asked(card: Card, seed: str, screen: Screen) -> bool | None:
+    """Ask the variant of a card that the seed draws, as `ask` does."""
+    shown = variants(card, ROOT)
+    return ask(card, shown[choose(len(shown), seed)], seed, screen)
 
 
 def rate(right: bool | None, screen: Screen) -> int:

@@ -28,6 +28,7 @@ WIDTH = None if sys.stdout.isatty() else 240
 # Markup stays off: a shape such as [b t h k] in a message is text.
 OUT = Console(markup=False, highlight=False, emoji=False, width=WIDTH)
 ERR = Console(markup=False, highlight=False, emoji=False, stderr=True)
+INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended
 JSON = Annotated[
     bool,
     typer.Option("--json", help="Print the answer as JSON; keys name their units."),

@@ -3,6 +3,7 @@ of progress.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,10 @@ import yaml
 
 from course_lib.course.cards.reader import read_cards
 from course_lib.course.cards.schema import Card
+from course_lib.course.cards.sound import left_text
 from course_lib.course.cards.store import Store, default_path
 from course_lib.course.cli.console import ERR
+from course_lib.kit.units import plural
 
 ROOT = Path(__file__).resolve().parents[3]
 BOOK = ROOT / "book"
@@ -65,13 +68,25 @@ def _chapter(text: str, there: Sequence[str]) -> str:
     )
 
 
+def now() -> datetime:
+    """Return the time by which cards are due; tests set another."""
+    return datetime.now(UTC)
+
+
 def open_store(state: Path | None) -> Store:
     """Open the file of progress; say so when an unreadable one was set aside."""
     store = Store(state or default_path())
     if store.set_aside:
+        progress = store.progress()
+        rest = (
+            f" with {plural(len(progress.cards), 'card')} and "
+            f"{plural(len(progress.log), 'review')} that are sound"
+            if progress.log or progress.cards
+            else ""
+        )
         ERR.print(
-            f"{store.path} could not be read. It is kept as {store.set_aside}; a new "
-            "file was begun.",
+            f"{store.path} could not be read as a whole: {left_text(store.left_out)}. "
+            f"It is kept as {store.set_aside}; a new file was begun{rest}.",
             soft_wrap=True,
         )
     return store

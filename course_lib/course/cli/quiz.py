@@ -7,28 +7,39 @@ page; a score at the end, and nothing kept.
 """
 
 import secrets
-import signal
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from course_lib.course.cards.progress import time_text
-from course_lib.course.cards.quiz import choose, pick
-from course_lib.course.cards.schedule import GOOD, RATINGS, Memory
+from course_lib.course.cards.day import day_of
+from course_lib.course.cards.entries import time_text
+from course_lib.course.cards.schedule import GOOD, RATINGS, REVIEW, Memory
 from course_lib.course.cards.schema import Card
 from course_lib.course.cards.store import Store
-from course_lib.course.cards.variants import variants
-from course_lib.course.cli.asking import Ended, Screen, ask, rate
-from course_lib.course.cli.console import JSON, OUT, answer, plainly, say
-from course_lib.course.cli.decks import ROOT, Chapters, State, find_cards, open_store
-from course_lib.course.cli.progress import due, due_counts, export, import_
+from course_lib.course.cards.today import NEW_A_DAY, introduced, next_card
+from course_lib.course.cli import decks
+from course_lib.course.cli.asking import Ended, Screen, asked, rate
+from course_lib.course.cli.class_quiz import COUNT, check, class_quiz
+from course_lib.course.cli.console import (
+    INTERRUPTED,
+    JSON,
+    OUT,
+    answer,
+    plainly,
+    say,
+)
+from course_lib.course.cli.decks import Chapters, State, find_cards, open_store
+from course_lib.course.cli.progress import (
+    due,
+    due_counts,
+    export,
+    import_,
+    stats,
+    suspend,
+)
 from course_lib.kit.units import plural
-
-COUNT = 10
-INTERRUPTED = 128 + signal.SIGINT
 
 app = typer.Typer(help="Review the cards that are due, then new ones.")
 
@@ -36,7 +47,14 @@ app = typer.Typer(help="Review the cards that are due, then new ones.")
 def quiz(
     context: typer.Context,
     chapter: Chapters = None,
-    new: Annotated[int, typer.Option(min=0, help="At most so many new cards.")] = COUNT,
+    new: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help=f"At most so many new cards (what is left of {NEW_A_DAY} a day).",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         str | None,
         typer.Option(
@@ -59,25 +77,33 @@ def quiz(
         return
     cards, screen = find_cards(chapter), Screen(sys.stderr if as_json else OUT.file)
     if seed is not None or count is not None:
-        _class_quiz(cards, seed or secrets.token_hex(3), count, screen, as_json)
+        class_quiz(cards, seed or secrets.token_hex(3), count, screen, as_json)
     else:
         with open_store(state) as store:
             _reviews(cards, store, new, screen, as_json)
 
 
 def _reviews(
-    cards: Sequence[Card], store: Store, new: int, screen: Screen, as_json: bool
+    cards: Sequence[Card], store: Store, new: int | None, screen: Screen, as_json: bool
 ) -> None:
     done: list[dict[str, Any]] = []
-    waiting = [card for card in cards if card.id not in store.memories()][:new]
-    counts = due_counts(cards, store.memories())
+    by_id = {card.id: card for card in cards}
+    progress = store.progress()
+    if new is None:
+        new = max(0, NEW_A_DAY - introduced(progress, decks.now()))
+    counts = due_counts(cards, progress)
     screen.say(
-        f"{counts['due']} due, {len(waiting)} new of {counts['new']}. q ends; every "
-        "review is kept at once."
+        f"{counts['due']} due, {min(new, counts['new'])} new of {counts['new']}. "
+        "q ends; every review is kept at once."
     )
-    interrupted = False
+    suspended = progress.suspended_cards
+    interrupted, last = False, None
     try:
-        while card := _next(cards, store.memories(), waiting):
+        while card := by_id.get(
+            last := next_card(
+                list(by_id), store.memories(), suspended, decks.now(), new, last
+            )
+        ):
             memory = store.memories().get(card.id)
             screen.say(
                 f"\n[{len(done) + 1}] {card.chapter}, "
@@ -85,15 +111,16 @@ def _reviews(
             )
             seed = f"{card.id}:{memory.reps if memory else 0}"
             kept, rating = _reviewed(card, seed, store, screen)
-            wait_s = (kept.due - kept.last_review).total_seconds()
-            screen.say(f"Again in {wait_text(wait_s)}.")
+            new -= memory is None
+            screen.say(f"Again {again_text(kept)}.")
             done.append(
                 {"card": card.id, "rating": RATINGS[rating], "due": time_text(kept.due)}
             )
     except (Ended, KeyboardInterrupt) as end:
         interrupted = isinstance(end, KeyboardInterrupt)
         screen.say()
-    memories = store.memories()
+    progress = store.progress()
+    memories = progress.cards
     facts = {
         "state_file": str(store.path),
         "reviewed_cards": len(done),
@@ -101,7 +128,7 @@ def _reviews(
         "reviews": done,
         **{
             f"{name}_cards": number
-            for name, number in due_counts(cards, memories).items()
+            for name, number in due_counts(cards, progress).items()
         },
         "next_due": min(
             (
@@ -121,33 +148,22 @@ def _reviewed(
     card: Card, seed: str, store: Store, screen: Screen
 ) -> tuple[Memory, int]:
     """Ask, rate and keep; a right answer whose rating is cut off is kept as Good."""
-    right = _asked(card, seed, screen)
+    right = asked(card, seed, screen)
     try:
         rating = rate(right, screen)
     except (Ended, KeyboardInterrupt):
         if right:
-            store.review(card.id, GOOD, datetime.now(UTC))
+            store.review(card.id, GOOD, decks.now())
         raise
-    return store.review(card.id, rating, datetime.now(UTC)), rating
+    return store.review(card.id, rating, decks.now()), rating
 
 
-def _asked(card: Card, seed: str, screen: Screen) -> bool | None:
-    """Ask the variant that the seed draws."""
-    shown = variants(card, ROOT)
-    return ask(card, shown[choose(len(shown), seed)], seed, screen)
-
-
-def _next(
-    cards: Sequence[Card], memories: Mapping[str, Memory], waiting: list[Card]
-) -> Card | None:
-    """Return the card that has been due longest, else the next new one, else None."""
-    now = datetime.now(UTC)
-    due = [
-        card for card in cards if card.id in memories and memories[card.id].due <= now
-    ]
-    if due:
-        return min(due, key=lambda card: memories[card.id].due)
-    return waiting.pop(0) if waiting else None
+def again_text(memory: Memory) -> str:
+    """Say when a card is asked again: in minutes, or on another day."""
+    if memory.state != REVIEW:
+        return f"in {wait_text((memory.due - memory.last_review).total_seconds())}"
+    days = day_of(memory.due) - day_of(memory.last_review)
+    return f"in {wait_text(86400 * max(1, days))}"
 
 
 def wait_text(seconds: float) -> str:
@@ -173,51 +189,8 @@ def show_reviews(facts: Mapping[str, Any]) -> None:
         f"{facts['state_file']}"
     )
     say(
-        f"{facts['due_cards']} due, {facts['later_cards']} later, "
-        f"{facts['new_cards']} new."
-    )
-
-
-def _class_quiz(
-    cards: Sequence[Card], seed: str, count: int | None, screen: Screen, as_json: bool
-) -> None:
-    chosen = pick(cards, min(COUNT, len(cards)) if count is None else count, seed)
-    screen.say(f"Quiz {seed}: {plural(len(chosen), 'card')}. Nothing is kept. q ends.")
-    results: list[dict[str, Any]] = []
-    interrupted = False
-    try:
-        for number, card in enumerate(chosen, start=1):
-            screen.say(f"\n[{number} of {len(chosen)}] {card.chapter}: {card.id}")
-            right = _asked(card, f"{seed}:{card.id}", screen)
-            if right is None:
-                right = screen.ask("Did you know it? y or n: ", _yes)
-            results.append({"card": card.id, "right": right})
-    except (Ended, KeyboardInterrupt) as end:
-        interrupted = isinstance(end, KeyboardInterrupt)
-        screen.say()
-    right = sum(one["right"] for one in results)
-    facts = {
-        "seed": seed,
-        "cards": len(chosen),
-        "answered_cards": len(results),
-        "right_cards": right,
-    }
-    answer(facts | {"results": results}, as_json, show_score)
-    if interrupted:
-        raise typer.Exit(INTERRUPTED)
-
-
-def _yes(line: str) -> bool:
-    if line.casefold() not in ("y", "yes", "n", "no"):
-        raise ValueError(f"{line!r}: allowed are y and n")
-    return line.casefold().startswith("y")
-
-
-def show_score(facts: Mapping[str, Any]) -> None:
-    """Say the score."""
-    answered = f"{facts['answered_cards']} answered"
-    say(
-        f"{facts['right_cards']} of {plural(facts['cards'], 'card')} right; {answered}."
+        f"{facts['due_cards']} due, {facts['soon_cards']} in minutes, "
+        f"{facts['later_cards']} on later days, {facts['new_cards']} new."
     )
 
 
@@ -225,3 +198,6 @@ app.callback(invoke_without_command=True)(plainly(quiz))
 app.command("due")(plainly(due))
 app.command("export")(plainly(export))
 app.command("import")(plainly(import_))
+app.command("stats")(plainly(stats))
+app.command("suspend")(plainly(suspend))
+app.command("check")(plainly(check))
