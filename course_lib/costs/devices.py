@@ -25,8 +25,8 @@ Source: Narayanan et al. 2021, arXiv 2104.04473, section 2.3 (heads); vLLM,
     and what is refused); SGLang, `--enable-dp-attention` (requests).
 
 Terms:
-    tensor parallelism, heads split: matrices cut over devices, attention by its heads
-        -> on_one_device, device_params
+    heads split: matrices cut over devices, attention by its heads -> on_one_device,
+        device_params
     data-parallel attention, requests split: whole mixers and own requests on every
         device -> device_params
     replicated KV heads: fewer KV heads than devices, so several devices hold the same
