@@ -5,6 +5,8 @@ wrong kind.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from course_lib.specs.defaults import absent_part, filled_in, part_type
+
 MOST = 10**12
 MOST_LAYERS = 10_000
 REQUIRED = object()
@@ -135,9 +137,24 @@ class Config:
         return value
 
     def nested(self, field: str, model_type: str) -> "Config":
-        """Return the config of a part, which may leave its model type to its whole."""
+        """Return the config of a part, which may leave its model type to its whole.
+        What its family has by default is filled in.
+        """
         self._value(field, REQUIRED)
-        return Config({**self.table(field), "model_type": model_type})
+        return Config(filled_in(model_type, self.table(field)))
+
+    def part(self, field: str) -> "Config":
+        """Return the config of a part of a wrapper, under the model type that the part
+        or else the wrapper names, and with its family's defaults.
+
+        Raises:
+            ValueError: if neither names one.
+        """
+        given = self.table(field) or absent_part(self.model_type, field)
+        model_type = part_type(self.model_type, field, given)
+        if model_type is None:
+            raise ValueError(f"config field {field!r}: its 'model_type' is missing")
+        return Config(filled_in(model_type, given))
 
     def _value(self, field: str, default: Any) -> Any:
         value = self.get(field, default)

@@ -36,6 +36,8 @@ STANDARD = {
 """What `py` has in its own way; other names of the standard library stand in
 annotations alone.
 """
+DATA = {"course_lib.specs.defaults": ("TABLE",)}
+"""Names that hold what a file of data says: it goes to the page with them."""
 
 
 def imported(roots: Iterable[str]) -> tuple[str, ...]:
@@ -157,14 +159,24 @@ def _module(
                 lines.append(class_(node, getattr(loaded, found)))
                 exported.append(found)
             case ast.Assign(targets=[ast.Name(id=found)], value=value):
+                if _is_data(module, node):
+                    value = ast.parse(repr(getattr(loaded, found)), mode="eval").body
                 lines.append(f"const {name(found)} = {expression(value)};")
                 exported.append(found)
     for node in nodes:
-        if not isinstance(node, ast.ImportFrom):
+        if not isinstance(node, ast.ImportFrom) and not _is_data(module, node):
             vocabulary.check(node, {*names, *exported})
     lines.append(f"return {{{', '.join(map(name, exported))}}};")
     body = "\n".join(f"  {line}" for line in lines)
     return f"modules[{text(module)}] = (() => {{\n{body}\n}})();\n"
+
+
+def _is_data(module: str, node: ast.stmt) -> bool:
+    """Whether a statement reads a file of data into a name."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id=found)]):
+            return found in DATA.get(module, ())
+    return False
 
 
 def _only_annotates(value: ast.expr) -> bool:
