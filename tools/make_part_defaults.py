@@ -44,6 +44,26 @@ TOWERS = (
     "t5",
 )
 """Models which a wrapper may name as a part, though none has them by default."""
+FAMILIES = (
+    "albert",
+    "bart",
+    "bert",
+    "deberta-v2",
+    "distilbert",
+    "electra",
+    "led",
+    "longformer",
+    "marian",
+    "mbart",
+    "modernbert",
+    "mpnet",
+    "mt5",
+    "nomic_bert",
+    "pegasus",
+    "rwkv",
+    "umt5",
+)
+"""Families that are read, and are neither causal models nor parts by default."""
 LONGEST = 400
 
 
@@ -100,7 +120,8 @@ def table() -> dict[str, Any]:
     wrappers = {name: parts for name, parts in wrappers.items() if speaks(parts)}
     types = set(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) | set(TOWERS)
     waiting = {part["type"] for parts in wrappers.values() for part in parts.values()}
-    types |= {name for name in waiting if name in CONFIG_MAPPING}
+    types |= {name for name in {*waiting, *wrappers} if name in CONFIG_MAPPING}
+    types |= set(FAMILIES)
     fields, aliases = {}, {}
     for name in sorted(types):
         config = CONFIG_MAPPING[name]
@@ -114,10 +135,26 @@ def table() -> dict[str, Any]:
             aliases[name] = mapped
     return {
         "made_from": f"transformers {transformers.__version__}",
+        "prefixes": prefixes(types),
         "aliases": aliases,
         "parts": dict(sorted(wrappers.items())),
         "fields": fields,
     }
+
+
+def prefixes(types: set[str]) -> dict[str, str]:
+    """Return how the names of each model type's classes begin: "GPT2" of "gpt2"."""
+    found = {}
+    for name in sorted(types):
+        for mapping, end in (
+            (modeling_auto.MODEL_MAPPING_NAMES, "Model"),
+            (modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, "ForCausalLM"),
+        ):
+            named = mapping.get(name, "")
+            named = named if isinstance(named, str) else named[0]
+            if named.endswith(end) and name not in found:
+                found[name] = named.removesuffix(end)
+    return found
 
 
 def speaks(parts: dict[str, dict[str, Any]]) -> bool:

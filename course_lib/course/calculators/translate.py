@@ -36,6 +36,8 @@ STANDARD = {
 """What `py` has in its own way; other names of the standard library stand in
 annotations alone.
 """
+FROM_DISK = ("course_lib.specs.files",)
+"""Modules that read files, which no page does, with all that they alone import."""
 DATA = {"course_lib.specs.defaults": ("TABLE",)}
 """Names that hold what a file of data says: it goes to the page with them."""
 
@@ -52,6 +54,7 @@ def imported(roots: Iterable[str]) -> tuple[str, ...]:
         tree = ast.parse(inspect.getsource(importlib.import_module(root)))
         for node in (node for node in tree.body if isinstance(node, ast.ImportFrom)):
             homes = [_home(node.module, one.name) for one in node.names]
+            homes = [home for home in homes if home not in FROM_DISK]
             found |= dict.fromkeys(imported(dict.fromkeys(filter(_is_module, homes))))
         found[root] = None
     return tuple(found)
