@@ -76,9 +76,9 @@ def counted_as(
     if known:
         said = f"{shortened(named[0])}, the class that the file names"
     elif named:
-        said = f"...{task}: the file's {shortened(named[0])} is no class that is read"
+        said = f"a ...{task}, since the file's {shortened(named[0])} is not known"
     else:
-        said = f"...{task}: the file names no class"
+        said = f"a ...{task}, since the file names no class"
     return replace(with_ends(config, whole, table[task]), counted=said)
 
 

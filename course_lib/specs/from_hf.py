@@ -96,6 +96,7 @@ CLASSES = {
     "clip": vision.CLIP,
     "clip_text_model": vision.CLIP_TOWER,
     "clip_vision_model": vision.CLIP_TOWER,
+    "gptj": parallel.GPTJ,
     "marian": t5.BART,
     "modernbert": bert.MODERNBERT,
     "roberta": bert.BERT,

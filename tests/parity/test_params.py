@@ -19,6 +19,8 @@ CLASSES = {
     "bert": "BertModel",
     "bloom": "BloomForCausalLM",
     "clip": "CLIPModel",
+    "clip_text_model": "CLIPTextModel",
+    "clip_vision_model": "CLIPVisionModel",
     "cohere": "CohereForCausalLM",
     "deepseek_v2": "DeepseekV2ForCausalLM",
     "deepseek_v3": "DeepseekV3ForCausalLM",

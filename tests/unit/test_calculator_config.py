@@ -14,7 +14,8 @@ from tests.javascript import READER, run, static
 from tests.parity.tiny_configs import TINY, tiny_config
 
 SCRIPTS = (*map(static, READER), script(), static("calculator-reader.js"))
-EXACT = ("total", "active", "by_part", "tied", "layers", "context", "decode_flops")
+COUNTS = ("counted", "total", "active", "by_part", "beside", "whole")
+EXACT = (*COUNTS, "tied", "layers", "context", "decode_flops")
 READ = """const { Float } = globalThis.calculatorPython;
     const plain = (value) => value instanceof Float ? value.value
         : value instanceof Map ? Object.fromEntries([...value].map(([name, n]) => [name, plain(n)])) : value;
@@ -35,6 +36,7 @@ def check_equal(found: dict, config: dict, tokens: int, bytes_per_element: float
     """Hold what the page says to `summary`: counts exactly, shares and FLOPs to 1e-12."""
     expected = asdict(summary(spec_from_fields(config), tokens, bytes_per_element))
     expected["by_part"] = dict(expected["by_part"])
+    expected["beside"] = dict(expected["beside"])
     assert set(expected) <= set(found)
     for name, value in expected.items():
         if value is None or (name in EXACT and (not isinstance(value, int) or value < 2**53)):

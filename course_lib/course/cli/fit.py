@@ -115,6 +115,7 @@ def fit_facts(
     needed = devices_needed(memory["weight_bytes"] + request, device, reserve=RESERVE)
     return {
         "model": spec.name,
+        "counted": spec.counted,
         "gpu": memory.pop("name"),
         **memory,
         "context_tokens": context,
@@ -230,6 +231,8 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
         "Times are lower bounds: no launches, no exchange "
         "between devices, perfect overlap."
     ]
+    if facts["counted"]:
+        found.append(f"Counted as {facts['counted']}.")
     if not facts["max_concurrency_requests"]:
         found.insert(
             0,

@@ -71,7 +71,7 @@ def kv_facts(spec: ModelSpec, context: int, batch: int, bits: int) -> dict[str, 
         spec.layers, lambda layer: (layer.mixer, layer.cross)
     ).items():
         part = replace(spec, layers=tuple(spec.layers[i] for i in indices))
-        elements = token_elements(mixer)
+        elements = token_elements(mixer) if spec.head == "lm" else 0
         kinds.append(
             {
                 "kind": mixer_kind(mixer) + (" + cross-attention" if cross else ""),
@@ -85,6 +85,8 @@ def kv_facts(spec: ModelSpec, context: int, batch: int, bits: int) -> dict[str, 
         )
     return {
         "model": spec.name,
+        "counted": spec.counted,
+        "writes_tokens": spec.head == "lm",
         "context_tokens": context,
         "model_context_tokens": spec.context,
         "batch_requests": batch,
@@ -166,7 +168,14 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
     found = []
     if facts["gpu"]:
         found.append(gpu_text(facts["gpu"], facts["context_tokens"]))
-    if not facts["total_bytes"]:
+    if facts["counted"]:
+        found.append(f"Counted as {facts['counted']}.")
+    if not facts["writes_tokens"]:
+        found.append(
+            "It keeps no cache: it writes no tokens, so nothing is decoded step by "
+            "step."
+        )
+    elif not facts["total_bytes"]:
         found.append(
             "It keeps no cache: every token sees the whole input, so nothing is "
             "decoded step by step."

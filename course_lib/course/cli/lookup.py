@@ -35,8 +35,8 @@ Model = Annotated[
     str | None,
     typer.Argument(
         metavar="MODEL",
-        help="A name from `course spec --list`, or the path of a Hugging Face "
-        "config.json.",
+        help="A name from `course spec --list`, or the path of a file: a Hugging "
+        "Face config.json, a params.json of Meta's or Mistral's, a GGUF file.",
         autocompletion=complete_model,
         show_default=False,
     ),
@@ -78,8 +78,8 @@ WeightBits = Annotated[
 
 
 def find_model(text: str | None) -> ModelSpec:
-    """Return the model of a name or of a config.json (its file, or the folder that
-    holds it).
+    """Return the model of a name or of a file that describes one (a config.json, say,
+    or the folder that holds it), known by its content.
 
     Raises: typer.BadParameter, with the nearest names, if it is neither; ValueError if
         the file is no config.
@@ -91,10 +91,11 @@ def find_model(text: str | None) -> ModelSpec:
         )
     if text.lower() in list_specs():
         return load_spec(text.lower())
-    if text.lower().endswith(".json"):
+    if os.path.isfile(text) or text.lower().endswith(".json"):
         return _read(text)
-    if os.path.isfile(os.path.join(text, "config.json")):
-        return _read(os.path.join(text, "config.json"))
+    for name in ("config.json", "params.json"):
+        if os.path.isfile(os.path.join(text, name)):
+            return _read(os.path.join(text, name))
     raise typer.BadParameter(
         _nearest("model", text, list_specs(), "course spec --list"), param_hint="MODEL"
     )

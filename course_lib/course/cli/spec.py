@@ -59,6 +59,10 @@ def model_facts(found: ModelSpec) -> dict[str, Any]:
 def spec_facts(found: ModelSpec) -> dict[str, Any]:
     """All that is known of a model."""
     facts = model_facts(found)
+    facts["counted"] = found.counted
+    count = param_count(found)
+    facts["parameters_beside"] = dict(count.beside)
+    facts["whole_parameters"] = count.whole
     facts["parameters_by_part"] = dict(param_count(found).by_part)
     facts["published_total_parameters"] = found.published.total
     facts["published_active_parameters"] = found.published.active
@@ -136,6 +140,8 @@ def show(facts: Mapping[str, Any]) -> None:
         )
     ]
     table(("parameters", "#count", "#share"), rows)
+    for line in counted_lines(facts):
+        say(line)
     for name in ("total", "active"):
         if facts[f"published_{name}_parameters"]:
             say(
@@ -143,6 +149,23 @@ def show(facts: Mapping[str, Any]) -> None:
                 f"{billions_text(facts[f'published_{name}_parameters'])}."
             )
     show_sources(facts["sources"])
+
+
+def counted_lines(facts: Mapping[str, Any]) -> list[str]:
+    """Which class was counted, and what stands beside a wrapper's language part."""
+    lines = [f"Counted as {facts['counted']}."] if facts["counted"] else []
+    beside = facts["parameters_beside"]
+    known = {name: count for name, count in beside.items() if count}
+    if known:
+        parts = " + ".join(f"{name} {count_text(n)}" for name, n in known.items())
+        lines.append(
+            f"Language part {count_text(facts['total_parameters'])} + {parts} = "
+            f"{count_text(facts['whole_parameters'])}."
+        )
+    unknown = [name for name in beside if name not in known]
+    if unknown:
+        lines.append(f"Not counted: {', '.join(unknown)}.")
+    return lines
 
 
 def show_sources(sources: Sequence[Mapping[str, Any]]) -> None:

@@ -5,7 +5,7 @@ They stand for `T5ForConditionalGeneration`, `BartForConditionalGeneration` and
 decoder alone, both without a head, a classifier.
 """
 
-from course_lib.specs.classes import BACKBONE, LABELS, LM, TOKENS, Ends
+from course_lib.specs.classes import BACKBONE, LABELS, LM, SPANS, TOKENS, Ends
 from course_lib.specs.families.gpt import full_attention, layer_norm, mlp, model
 from course_lib.specs.reader import Config
 from course_lib.specs.records import (
@@ -34,7 +34,7 @@ BART = {
     "Model": BACKBONE,
     "ForCausalLM": Ends(head="lm", stack="decoder"),
     "ForSequenceClassification": CLASSIFIER,
-    "ForQuestionAnswering": TOKENS,
+    "ForQuestionAnswering": SPANS,
 }
 
 
