@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from course_lib.specs.defaults import TABLE
-from course_lib.specs.reader import Config
+from course_lib.specs.reader import Config, shown
 from course_lib.specs.records import ModelSpec, TransformSpec
 
 LABELS = -1
@@ -143,7 +143,9 @@ def labels(config: Config) -> int:
     """Return the number of classes: as many as `id2label` names, or `num_labels`, or
     two.
     """
-    named = config.table("id2label")
+    named = config.get("id2label", {})
+    if not isinstance(named, Mapping):
+        raise ValueError(f"config field 'id2label': {shown(named)} is not a mapping")
     return len(named) or config.count("num_labels", 2)
 
 
