@@ -8,6 +8,7 @@ from typing import Any
 
 from course_lib.specs.reader import Config, shown
 
+MOST_CHARACTERS = 4_000_000
 WANTED = "the config.json beside it is wanted"
 OTHERS = (
     (("weight_map",), "an index of weight files (model.safetensors.index.json)"),
@@ -71,6 +72,18 @@ def fields_of(document: Any) -> Mapping[str, Any]:
         if has(document, fields):
             raise ValueError(f"this is {name}: {WANTED}")
     return document
+
+
+def too_long(text: str) -> ValueError:
+    """Return the refusal of a JSON text of more characters than are read, which names
+    the file's kind by the fields that stand in it.
+    """
+    for fields, name in OTHERS:
+        if all(f'"{field}"' in text for field in fields):
+            return ValueError(f"this is {name}: {WANTED}")
+    return ValueError(
+        f"The text is too long: at most {MOST_CHARACTERS:,} characters are read."
+    )
 
 
 def has(document: Mapping[str, Any], fields: tuple[str, ...]) -> bool:

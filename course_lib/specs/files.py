@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from course_lib.specs.documents import MOST_CHARACTERS, too_long
 from course_lib.specs.gguf_header import gguf_config
 from course_lib.specs.safetensors_header import describe_header
 
@@ -74,12 +75,15 @@ def parsed(path: Path, data: bytes) -> Any:
     if encoding is None:
         encoding = json.detect_encoding(data)
     try:
-        return json.loads(data.decode(encoding))
+        text = data.decode(encoding)
+        if len(text) > MOST_CHARACTERS:
+            raise too_long(text)
+        return json.loads(text)
     except UnicodeDecodeError:
         raise refused(path, "no text; a config.json is wanted") from None
     except RecursionError:
         raise refused(path, "nested too deeply") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise refused(path, f"not JSON ({str(error)[:100]})") from None
 
 

@@ -100,13 +100,13 @@ def test_an_unknown_model_type_and_what_a_family_does_not_support_are_refused_by
         ('{"a": 1,}', 'Not JSON at line 1, column 9: a field\'s name in double quotes is wanted, found "}".'),
         ("{'a': 1}", "Not JSON at line 1, column 2: a field's name in double quotes is wanted, found \"'\"."),
         ('{"a": [1, 2}', "Not JSON at line 1, column 12: ',' or ']' is wanted, found \"}\"."),
-        ('{"a": NaN}', 'Not JSON at line 1, column 7: a value is wanted, found "N".'),
-        ('{"a": 1e999}', 'Not JSON at line 1, column 7: a smaller number is wanted, found "1".'),
+        ('{"a": Nan}', 'Not JSON at line 1, column 7: a value is wanted, found "N".'),
+        ('{"a": infinity}', 'Not JSON at line 1, column 7: a value is wanted, found "i".'),
         ('{"a": 1} x', 'Not JSON at line 1, column 10: the end is wanted, found "x".'),
         ("[" * 200, 'Not JSON at line 1, column 101: at most 100 levels of brackets is wanted, found "[".'),
         ("[1]", "config=[1]: a mapping is wanted"),
         ("{}", "config: the field 'model_type' is missing"),
-        (" " * 1_000_001, "The text is too long: at most 1000000 characters are read."),
+        (" " * 4_000_001, "The text is too long: at most 4,000,000 characters are read."),
     ],
 )
 def test_what_is_not_json_is_refused_with_its_place(text, message):

@@ -1,4 +1,4 @@
-"""Config texts of the kinds that people have, each with the answer that is right, and its whole kind beside it."""
+"""Config texts of the kinds that people have, each with the answer that is right, and its kind beside it."""
 
 import json
 
