@@ -9,6 +9,7 @@ from typing import Any
 from course_lib.specs.reader import Config, shown
 
 MOST_CHARACTERS = 4_000_000
+MOST_FIELDS = 5000
 WANTED = "the config.json beside it is wanted"
 OTHERS = (
     (("weight_map",), "an index of weight files (model.safetensors.index.json)"),
@@ -59,6 +60,11 @@ def fields_of(document: Any) -> Mapping[str, Any]:
     """
     if not isinstance(document, Mapping):
         raise ValueError(f"config={shown(document)}: a mapping is wanted")
+    if len(document) > MOST_FIELDS:
+        raise ValueError(
+            f"config=a mapping of {len(document)}: at most {MOST_FIELDS} fields are "
+            f"read; {WANTED}"
+        )
     if document.get("model_type") is not None:
         return document
     if has(document, ("dim", "n_layers", "n_heads")):

@@ -170,12 +170,20 @@ def family_of(config: Config) -> str | None:
         return own
     if own in TABLE["prefixes"]:
         return None  # a class of its own, which is not read
-    for name in config.names("architectures"):
+    for name in config.names("architectures")[:1]:
         for family, prefix in TABLE["prefixes"].items():
             rest = name[len(prefix) :] if name[: len(prefix)] == prefix else ""
             if family in PARSERS and rest in CLASSES.get(family, DECODER):
                 return family
     return None
+
+
+def is_read(document: Any) -> bool:
+    """Whether a family reads a document's model type, or that of its language part."""
+    config = Config(fields_of(document))
+    field = language_field(config)
+    part = None if field is None else family_of(config.part(field))
+    return part is not None or family_of(config) is not None
 
 
 def wrapper(config: Config, field: str) -> ModelSpec:
@@ -227,11 +235,15 @@ def tower(config: Config) -> ModelSpec:
 
 
 def unknown(config: Config) -> ValueError:
-    """Return the refusal of a model type that no family reads."""
-    known = ", ".join(sorted(PARSERS))
+    """Return the refusal of a model type that no family reads, with those that begin as
+    it does.
+    """
+    named = config.model_type
+    near = [one for one in sorted(PARSERS) if one[:3] == named[:3]]
+    alike = f"; nearest: {', '.join(near)}" if near else ""
     return ValueError(
-        f"model_type={shortened(config.model_type)!r} is not supported; supported: "
-        f"{known}"
+        f"model_type={shortened(named)!r} is not supported{alike}; "
+        f"{len(PARSERS)} families are read (course spec --families)"
     )
 
 

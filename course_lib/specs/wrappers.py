@@ -27,6 +27,7 @@ NO_PARTS = (
     "projector_config",
 )
 """Fields that end in "_config" and hold no model's config."""
+MOST_PARTS = 8
 TWO_TOWERS = ("clip", "siglip", "siglip2", "metaclip_2")
 """Models whose towers their own parser reads."""
 
@@ -50,7 +51,7 @@ def other_parts(config: Config) -> list[str]:
     and none that `transformers` would make where the file has none.
     """
     language = language_field(config)
-    return [
+    found = [
         name
         for name, value in config.items()
         if isinstance(value, Mapping)
@@ -58,6 +59,7 @@ def other_parts(config: Config) -> list[str]:
         and name not in NO_PARTS
         and name != language
     ]
+    return found[:MOST_PARTS]
 
 
 def is_part(config: Config, name: str) -> bool:

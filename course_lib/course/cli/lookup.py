@@ -91,14 +91,20 @@ def find_model(text: str | None) -> ModelSpec:
         )
     if text.lower() in list_specs():
         return load_spec(text.lower())
-    if os.path.isfile(text) or text.lower().endswith(".json"):
-        return _read(text)
-    for name in ("config.json", "params.json"):
-        if os.path.isfile(os.path.join(text, name)):
-            return _read(os.path.join(text, name))
+    file = file_of(text)
+    if file is not None:
+        return _read(file)
     raise typer.BadParameter(
         _nearest("model", text, list_specs(), "course spec --list"), param_hint="MODEL"
     )
+
+
+def file_of(text: str) -> str | None:
+    """Return the file that a text names, or the config of a folder that it names."""
+    if os.path.isfile(text) or text.lower().endswith(".json"):
+        return text
+    paths = [os.path.join(text, name) for name in ("config.json", "params.json")]
+    return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def _read(path: str) -> ModelSpec:
