@@ -26,7 +26,7 @@ OTHERS = (
     (b"\x80\x02", "a pickle, such as PyTorch's pytorch_model.bin"),
     (b"\x89HDF", "an HDF5 file, such as Keras' tf_model.h5"),
     (b"\x1f\x8b", "a gzip archive"),
-    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself"),
+    (b"version https://", "a pointer of Git LFS, not the file itself"),
     (b"<!DOCTYPE", "a page of HTML"),
     (b"<html", "a page of HTML"),
     (b"%PDF", "a PDF"),

@@ -51,7 +51,8 @@ def answer_of(model: str | None, as_json: bool) -> None:
     """Answer with what is known of a model; one of a family that is not read is built
     by `transformers` where that is installed.
     """
-    file = file_of(model) if model else None
+    known = not model or model.lower() in list_specs()
+    file = None if known else file_of(model)
     built = None if file is None else built_facts(file)
     if built is None:
         answer(spec_facts(find_model(model)), as_json, show)
