@@ -5,8 +5,8 @@ A projector is counted by a row of `PROJECTORS`; a wrapper that has none here ha
 projector unnamed and uncounted.
 
 Terms:
-    projector, multimodal projector: the layers from an image tower's width to the
-        language model's -> projectors
+    wrapper, text_config: one config of several models, of which one writes text ->
+        language_field
 """
 
 from collections.abc import Mapping

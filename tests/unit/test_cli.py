@@ -138,16 +138,17 @@ def test_the_lists_are_complete():
 
 KEYS = {
     "kv": """
-        model context_tokens model_context_tokens batch_requests bits_per_element bytes_per_token
+        model counted writes_tokens context_tokens model_context_tokens batch_requests bits_per_element bytes_per_token
         bytes_of_next_token bytes_per_request total_bytes kinds gpu
     """,
     "spec": """
         model family layers encoder_layers width vocab context_tokens total_parameters active_parameters
+        counted parameters_beside whole_parameters
         parameters_by_part published_total_parameters published_active_parameters
         published_active_leaves_out kinds embeddings head sources
     """,
     "fit": """
-        model gpu devices memory_bytes reserve_share bits_per_weight weight_bytes
+        model counted gpu devices memory_bytes reserve_share bits_per_weight weight_bytes
         max_concurrency_requests context_tokens model_context_tokens bits_per_element
         cache_bytes_per_request devices_needed cache_equals_weights_requests prefill decode
     """,
@@ -199,7 +200,7 @@ def test_the_tables_show_what_the_json_says(command):
         (["kv", "gpt2", "--context", "0"], "'--context' / '-c': "),
         (["kv", "gpt2", "--batch", "many"], "'--batch' / '-b': "),
         (["kv", "gpt2", "--bits", "65"], "'--bits': Input should be less than or equal to 64"),
-        (["spec", "missing/config.json"], "not a readable JSON file"),
+        (["spec", "missing/config.json"], "not readable (No such file or directory)"),
         (["quantize"], "No such command 'quantize'"),
     ],
 )

@@ -98,6 +98,8 @@ def head_rows(spec: ModelSpec, kind: str) -> Iterator[Row]:
         yield transform_row(spec.transform)
     if spec.outputs:
         yield Row("outputs", "Outputs", f"to {spec.outputs:,}")
+        if spec.head in ("classifier", "token_classifier") and not spec.outputs_bias:
+            yield Row("outputs_bias", "Bias", "no bias")
 
 
 def transform_row(transform: TransformSpec) -> Row:
