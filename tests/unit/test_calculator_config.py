@@ -12,6 +12,8 @@ from course_lib.course.calculators.statements import statement
 from course_lib.specs.from_hf import spec_from_fields
 from tests.javascript import READER, run, static
 from tests.parity.tiny_configs import TINY, tiny_config
+from tests.unit import test_config_files as files
+from tests.unit import test_faults_of_configs as faults
 
 SCRIPTS = (*map(static, READER), script(), static("calculator-reader.js"))
 COUNTS = ("counted", "total", "active", "by_part", "beside", "whole")
@@ -111,6 +113,24 @@ def test_an_unknown_model_type_and_what_a_family_does_not_support_are_refused_by
 )
 def test_what_is_not_json_is_refused_with_its_place(text, message):
     assert by_page([text])[0]["error"] == message
+
+
+def test_faults_of_configs_get_the_librarys_answers_on_the_page():
+    """The whole text goes through the page's own reader of JSON: Infinity, a mark at the start, refusals."""
+    configs = [fields for fields, _ in faults.RIGHT.values()]
+    configs += [faults.MISTRAL, faults.JAMBA, faults.LLAMA | {"num_attention_heads": 6}]
+    configs += [files.META_LLAMA_3, files.MIXTRAL, files.BERT_OF_2018, files.GPT2_OF_2019, faults.T5]
+    configs += [{"weight_map": {}}, [1] * 50, "x" * 100, faults.LLAMA | {"hidden_size": [[1] * 50] * 9}]
+    texts = [json.dumps(config) for config in configs]
+    for config, found in zip(configs, by_page(["\ufeff" + text for text in texts], 40), strict=True):
+        try:
+            spec = spec_from_fields(config)
+        except ValueError as error:
+            assert found["error"] == str(error)
+        else:
+            assert found.get("total"), (config, found)
+            check_equal(found, config, 40, 2)
+            assert found["counted"] == spec.counted
 
 
 def test_a_field_named_as_a_part_of_javascript_is_a_field():

@@ -138,7 +138,8 @@ def test_the_lists_are_complete():
 
 KEYS = {
     "kv": """
-        model counted writes_tokens context_tokens model_context_tokens batch_requests bits_per_element bytes_per_token
+        model counted writes_tokens context_tokens model_context_tokens batch_requests bits_per_element
+        bytes_per_token
         bytes_of_next_token bytes_per_request total_bytes kinds gpu
     """,
     "spec": """
