@@ -201,7 +201,6 @@ JAMBA = LLAMA | {
     ("fields", "words"),
     [
         (LLAMA | {"num_attention_heads": 6}, "'num_attention_heads': 6 is no divisor of the width"),
-        (LLAMA | {"num_attention_heads": 6, "head_dim": 8}, "'num_attention_heads': 6 is no divisor"),
         (MISTRAL | {"num_attention_heads": 6}, "'num_attention_heads': 6 is no divisor"),
         (BERT | {"num_attention_heads": 6}, "'num_attention_heads': 6 is no divisor"),
         (LLAMA | {"hidden_size": 60}, "'head_dim': 15 is odd"),

@@ -23,7 +23,6 @@ from course_lib.specs.records import (
 from course_lib.specs.rotary import LAYER_TYPES, rope_spec
 
 MAY_OMIT_KV_HEADS = ("cohere", "llama", "olmoe")
-MUST_DIVIDE = ("gemma2", "gemma3_text", "llama")  # with a `head_dim`, too
 OWN_HEAD_DIM = {  # where a config gives none
     "gemma2": 256,
     "gemma3_text": 256,
@@ -147,7 +146,7 @@ def head_dim_of(config: Config) -> int:
     own = OWN_HEAD_DIM.get(config.model_type)
     shared = own is None and config.get("head_dim") is None
     share = None
-    if shared or config.model_type in MUST_DIVIDE:
+    if shared:
         share = share_of(width, heads)
     return config.count("head_dim", own or share)
 
