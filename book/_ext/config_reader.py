@@ -18,6 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 from course_lib.costs.summary import Summary, summary
 from course_lib.course.calculators.config import formula, script
 from course_lib.kit.units import bytes_text, count_text, share_text
+from course_lib.specs.from_hf import PARSERS
 from course_lib.specs.loader import load_spec
 
 SCRIPTS = tuple(
@@ -34,6 +35,10 @@ SHOWN = (
     "t5-base",
 )
 TOKENS = 8192
+ALSO_READ = (
+    "A model of several parts is read where its text_config is one of these, and a "
+    "params.json of Meta's or Mistral's. The class that architectures names is counted."
+)
 FORMULA_OF = "llama-3.1-8b"
 
 
@@ -98,6 +103,12 @@ class ConfigReader(SphinxDirective):
                 html("summary", "Worked values"),
                 html("p", "Two bytes a cached number."),
                 table(head, map(row, SHOWN)),
+                class_="calculator-worked",
+            ),
+            html(
+                "details",
+                html("summary", f"{len(PARSERS)} model types are read"),
+                html("p", f"{', '.join(sorted(PARSERS))}. {ALSO_READ}"),
                 class_="calculator-worked",
             ),
             id="config",

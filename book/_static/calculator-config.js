@@ -36,6 +36,15 @@
     make("div", {}, make("dt", {}, label), make("dd", { class: "calculator-value" }, value));
   const count = (value) => text(value, "count");
 
+  /* What stands beside a wrapper's language part: what is counted, and what is only named. */
+  function besides(beside, total, whole) {
+    const known = [...beside].filter(([, parameters]) => parameters);
+    const unknown = [...beside].filter(([, parameters]) => !parameters).map(([name]) => name);
+    const parts = known.map(([name, parameters]) => `${name} ${count(parameters)}`).join(" + ");
+    const sum = `Language part ${count(total)} + ${parts} = ${count(whole)}.`;
+    return [...(known.length ? [sum] : []), ...(unknown.length ? [`Not counted: ${unknown.join(", ")}.`] : [])];
+  }
+
   class CourseConfig extends HTMLElement {
     connectedCallback() {
       if (this.pasted) return;
@@ -131,12 +140,14 @@
     }
 
     answer({ summary, family }, tokens) {
-      const { total, active, layers, context } = summary;
+      const { total, active, layers, context, counted, beside, whole } = summary;
       const working = active === total ? "all of them" : `${count(active)} of them`;
       const beyond = context && tokens > context;
       this.message.replaceChildren(
         make("p", { class: "calculator-number" }, `${text(total, "weights")} parameters`),
         make("p", {}, `${family}: ${count(total)} parameters in ${count(layers)} layers; ${working} work on a token.`),
+        counted ? make("p", {}, `Counted as ${counted}.`) : "",
+        ...besides(beside, total, whole).map((line) => make("p", {}, line)),
         beyond ? make("p", {}, `${count(tokens)} tokens are more than the model's own ${count(context)}.`) : "",
       );
     }

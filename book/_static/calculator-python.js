@@ -265,7 +265,7 @@ globalThis.calculatorPython = (() => {
     return !done ? value : given.length > 1 ? given[1] : fail("StopIteration", "");
   }
   function len(whole) {
-    if (typeof whole === "string") return [...whole].length;
+    if (typeof whole === "string") return values.simple(whole) ? whole.length : [...whole].length;
     return whole instanceof Map ? whole.size : Array.isArray(whole) ? whole.length : fail("TypeError", "this has no length");
   }
   function log(value, base = undefined) {

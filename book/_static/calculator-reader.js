@@ -2,8 +2,8 @@
 globalThis.calculatorReader = (() => {
   "use strict";
   const { ValueError, Float, text } = globalThis.calculatorPython;
-  const { parse, NotJson } = globalThis.calculatorJson;
-  const { Config, spec, summary } = globalThis.calculatorConfig;
+  const { parse, NotJson, TooLong } = globalThis.calculatorJson;
+  const { Config, spec, summary, tooLong } = globalThis.calculatorConfig;
   const LONGEST = 60;
 
   /* Do some work, and note each field of the config that it asks for, with what it is given. */
@@ -48,6 +48,7 @@ globalThis.calculatorReader = (() => {
         unread: [...fields.keys()].filter((name) => !asked.has(name)).map(shown),
       };
     } catch (error) {
+      if (error instanceof TooLong) return { error: tooLong(pasted).message };
       if (error instanceof ValueError || error instanceof NotJson) return { error: error.message };
       return { error: "This config cannot be read.", broken: String(error.stack) };
     }

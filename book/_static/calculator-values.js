@@ -145,8 +145,10 @@ globalThis.calculatorValues = (() => {
     return Array.isArray(whole) ? whole[index(whole, at)] : fail("TypeError", "this has no items");
   }
   /* A stretch of a sequence; an end that is null is the sequence's own. */
+  /* Whether each letter of a string is one unit of JavaScript's: then long strings are cut without a copy. */
+  const simple = (string) => !/[\ud800-\udfff]/.test(string);
   function slice(whole, first, last) {
-    if (typeof whole === "string") return slice(tuple(whole), first, last).join("");
+    if (typeof whole === "string") return simple(whole) ? whole.slice(first ?? 0, last ?? undefined) : slice(tuple(whole), first, last).join("");
     if (!Array.isArray(whole) || whole instanceof Range || ![first, last].every((end) => end === null || isInt(end))) fail("TypeError", "this has no slices");
     const ends = [first ?? 0, last ?? whole.length].map(Number);
     const parts = Array.from(items(whole)).slice(...ends);
@@ -217,7 +219,7 @@ globalThis.calculatorValues = (() => {
 
   return {
     ValueError, Float, Tuple, Range, Frozen, Keywords, fail, isFloat, isInt, isNumber, isList, isGenerator, plain, tuple,
-    live, items, unpack, over, truth, eq, order, key, held, contains, place, mapped, item, slice, set, has,
+    live, items, unpack, over, truth, eq, order, key, held, contains, place, mapped, item, slice, simple, set, has,
     add, sub, mul, div, floordiv, mod, pow, neg,
     lt: (a, b) => order(a, b) < 0,
     le: (a, b) => order(a, b) <= 0,

@@ -36,7 +36,7 @@ from course_lib.costs.arithmetic import Number, check_count, check_positive, sma
 from course_lib.costs.mixers.attention import key_value_elements
 from course_lib.costs.mixers.dispatch import state_elements, token_elements
 from course_lib.costs.stack import unique_layers
-from course_lib.specs.records import Mixer, ModelSpec, window_of
+from course_lib.specs.records import LayerSpec, Mixer, ModelSpec, window_of
 
 
 def kv_cache_bytes(
@@ -108,6 +108,13 @@ def cached_tokens(mixer: Mixer, tokens: Number, *, ring: bool = False) -> Number
     return smaller(tokens, window if ring else window - 1)
 
 
+def decoding_layers(spec: ModelSpec) -> list[tuple[LayerSpec, Number]]:
+    """The kinds of layers that keep something between two steps, with their numbers:
+    none of a model that writes no tokens.
+    """
+    return list(unique_layers(spec.layers)) if spec.head == "lm" else []
+
+
 def cache_bytes(
     spec: ModelSpec,
     *,
@@ -129,7 +136,8 @@ def cache_bytes(
         keys, values, latents and last inputs; `source_tokens` of an encoder-decoder's
         input (default: `tokens`); `latent`, `ring` as in the module's header;
         `state_bytes_per_element` of recurrent accumulators, which are kept in float32.
-    Returns: bytes; 0 where no layer is causal (an encoder).
+    Returns: bytes; 0 where nothing is decoded: no layer is causal (an encoder), or the
+        model ends in no language-model head (a classifier, a backbone, CLIP's texts).
     Raises: ValueError if a count is no whole number of at least 1, or a byte width is
         not above 0.
     Source: per mechanism, see `course_lib.costs.mixers`.
@@ -141,7 +149,7 @@ def cache_bytes(
         state_bytes_per_element=state_bytes_per_element,
     )
     stored = accumulated = 0
-    for layer, count in unique_layers(spec.layers):
+    for layer, count in decoding_layers(spec):
         accumulators, inputs = state_elements(layer.mixer, spec.width)
         kept = token_elements(layer.mixer, latent=latent) * cached_tokens(
             layer.mixer, tokens, ring=ring
@@ -166,7 +174,7 @@ def cache_bytes_per_token(
     check_positive(bytes_per_element=bytes_per_element)
     elements = sum(
         count * token_elements(layer.mixer, latent=latent)
-        for layer, count in unique_layers(spec.layers)
+        for layer, count in decoding_layers(spec)
     )
     return elements * bytes_per_element
 

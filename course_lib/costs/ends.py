@@ -18,17 +18,41 @@ from course_lib.specs.unions import of_word
 
 def head_weights(spec: ModelSpec) -> Number:
     """Matrix weights of the head: d |V| for a language model, d (d + |V|) for a masked
-    one, d^2 for a pooler, d outputs for a classifier or a projection.
+    one (and d (d + outputs) of a second head behind a pooler), d^2 for a pooler, d
+    outputs for a classifier or a projection, and d^2 for a layer before it.
     """
+    before = 0 if spec.transform is None else spec.width
     columns = {
-        "lm": spec.vocab,
-        "mlm": spec.width + spec.vocab,
+        "lm": before + spec.vocab,
+        "mlm": spec.width + spec.vocab + second_head_columns(spec),
         "pooler": spec.width,
-        "classifier": spec.outputs,
+        "classifier": before + spec.outputs,
+        "token_classifier": before + spec.outputs,
         "projection": spec.outputs,
         "none": 0,
     }
     return spec.width * of_word("head", spec.head, columns)
+
+
+def head_positions(spec: ModelSpec, tokens: Number, logit_positions: Number) -> Number:
+    """In how many places of a text of `tokens` tokens the head runs: where logits are
+    wanted, in every one for a token classifier, once for the others.
+    """
+    places = {
+        "lm": logit_positions,
+        "mlm": logit_positions,
+        "token_classifier": tokens,
+        "pooler": 1,
+        "classifier": 1,
+        "projection": 1,
+        "none": 1,
+    }
+    return of_word("head", spec.head, places)
+
+
+def second_head_columns(spec: ModelSpec) -> Number:
+    """A pooler's columns and the outputs behind it, where a masked model has them."""
+    return spec.width + spec.outputs if spec.head == "mlm" and spec.outputs else 0
 
 
 def end_params(spec: ModelSpec) -> Counter[str]:
@@ -70,19 +94,28 @@ def head_params(spec: ModelSpec) -> Number:
     """
     if spec.head in ("lm", "mlm"):
         table = int(spec.embeddings.tied) * spec.width * spec.vocab
-        biases = int(spec.embeddings.head_bias) * spec.vocab
+        biases = int(spec.embeddings.head_bias) * spec.vocab + second_head_columns(spec)
         return head_weights(spec) - table + biases + transform_vectors(spec)
+    outputs = transform_vectors(spec) + int(spec.outputs_bias) * spec.outputs
     biases = of_word(
         "head",
         spec.head,
-        {"pooler": spec.width, "classifier": spec.outputs, "projection": 0, "none": 0},
+        {
+            "pooler": spec.width,
+            "classifier": outputs,
+            "token_classifier": outputs,
+            "projection": 0,
+            "none": 0,
+        },
     )
     temperature = int(spec.head == "projection" and spec.vision is not None)
     return head_weights(spec) + biases + temperature
 
 
 def transform_vectors(spec: ModelSpec) -> Number:
-    """Biases and norm of a masked model's transform; `head_weights` has its matrix."""
+    """Biases and norm of the layer before a head's map; `head_weights` has its
+    matrix.
+    """
     if spec.transform is None:
         return 0
     return spec.transform.bias * spec.width + norm_params(

@@ -25,7 +25,7 @@ from course_lib.costs.arithmetic import (
     is_symbol,
     smaller,
 )
-from course_lib.costs.ends import head_weights, patch_flops
+from course_lib.costs.ends import head_positions, head_weights, patch_flops
 from course_lib.costs.feed_forward.dispatch import ffn_weights
 from course_lib.costs.mixers.attention import key_value_weights, query_weights
 from course_lib.costs.mixers.dispatch import (
@@ -162,7 +162,7 @@ def prefill_flops(
         whose encoder pass is included; `skip_masked` False counts the t^2 scores of a
         kernel that computes hidden ones too; `logit_positions` how many positions get
         logits: 1 to generate, t to score or train. Pooler, classifier and projection
-        run once.
+        run once, a token classifier at every position.
     Returns: FLOPs.
     Raises: ValueError if a count is no whole number of at least 1, or `logit_positions`
         is above `tokens`.
@@ -191,10 +191,8 @@ def prefill_flops_split(
     source = tokens if source_tokens is None else source_tokens
     check_count(tokens=tokens, source_tokens=source, logit_positions=logit_positions)
     check_at_most("tokens", tokens, logit_positions=logit_positions)
-    head = (
-        2 * head_weights(spec) * (logit_positions if spec.head in ("lm", "mlm") else 1)
-    )
-    flops = Flops(head + patch_flops(spec, tokens), 0)
+    places = head_positions(spec, tokens, logit_positions)
+    flops = Flops(2 * head_weights(spec) * places + patch_flops(spec, tokens), 0)
     flops += _stack_flops(spec.layers, spec.width, tokens, source, skip_masked)
     return flops + _stack_flops(spec.encoder, spec.width, source, source, skip_masked)
 

@@ -20,13 +20,14 @@ from course_lib.costs.mixers.dispatch import mixer_params, mixer_part
 from course_lib.costs.norms import block_norms, norm_params
 from course_lib.costs.stack import unique_layers
 from course_lib.specs.frozen import FrozenMapping
-from course_lib.specs.records import LayerSpec, ModelSpec
+from course_lib.specs.records import LayerSpec, ModelSpec, PartSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParamCount:
     """Counts of parameters: `by_part` sums to `total`; `active` is without the experts
-    a token skips.
+    a token skips. `beside` counts a wrapper's other parts (0: named, not counted), and
+    `whole` is `total` with them.
 
     Parts: "embedding" (tokens, positions, patches), "attention", "cross_attention",
     "state" (mixers with a recurrent state), "ffn", "experts" (routed),
@@ -37,6 +38,8 @@ class ParamCount:
     total: int
     active: int
     by_part: Mapping[str, int]
+    beside: Mapping[str, int]
+    whole: int
 
 
 def param_count(spec: ModelSpec) -> ParamCount:
@@ -73,7 +76,19 @@ def param_count(spec: ModelSpec) -> ParamCount:
         parts["vision"] = param_count(spec.vision).total
     total = sum(parts.values())
     by_part = FrozenMapping({part: count for part, count in parts.items() if count})
-    return ParamCount(total=total, active=total - idle, by_part=by_part)
+    beside = {part.name: part_params(part) for part in spec.beside}
+    return ParamCount(
+        total=total,
+        active=total - idle,
+        by_part=by_part,
+        beside=FrozenMapping(beside),
+        whole=total + sum(beside.values()),
+    )
+
+
+def part_params(part: PartSpec) -> int:
+    """Count a part beside a wrapper's language model: 0 where it is only named."""
+    return part.params if part.spec is None else param_count(part.spec).total
 
 
 def layer_params(layer: LayerSpec, width: int) -> Counter[str]:

@@ -16,15 +16,19 @@ from course_lib.specs.records import ModelSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Counts of parameters; FLOPs a token; bytes of cache.
+    """Counts of parameters; FLOPs a token; bytes of cache. `counted` says which class
+    they are those of; `beside` and `whole` are a wrapper's other parts, and all of it.
 
     `embedding_share` of the total stands in tables of words and positions.
     `decode_flops` and the cache are None where a model writes no text (an encoder, a
     model of images).
     """
 
+    counted: str
     total: int
     active: int
+    beside: Mapping[str, int]
+    whole: int
     by_part: Mapping[str, int]
     embedding_share: float
     tied: bool
@@ -60,8 +64,11 @@ def summary(spec: ModelSpec, tokens: int, bytes_per_element: float = 2) -> Summa
     writes = spec.head == "lm"
     step = flops_per_token_split(spec, tokens) if writes else None
     return Summary(
+        counted=spec.counted,
         total=count.total,
         active=count.active,
+        beside=count.beside,
+        whole=count.whole,
         by_part=count.by_part,
         embedding_share=count.by_part.get("embedding", 0) / count.total,
         tied=spec.embeddings.tied,

@@ -1,13 +1,25 @@
 """From a Hugging Face config to a `ModelSpec`: one parser for each `model_type`, and
 one way in.
+
+A family is a line in `PARSERS`, and one in `CLASSES` where its classes are not those of
+a decoder. A model of several parts needs no line: its language part is read by that
+part's family, and the other parts stand beside it.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from course_lib.specs.classes import (
+    BACKBONE,
+    DECODER,
+    counted_as,
+    shortened,
+    with_ends,
+)
+from course_lib.specs.defaults import SAME_CLASS, TABLE, filled_in
+from course_lib.specs.documents import fields_of
 from course_lib.specs.families import (
     bert,
     gated_delta,
@@ -22,14 +34,24 @@ from course_lib.specs.families import (
     t5,
     vision,
 )
+from course_lib.specs.files import read_document
+from course_lib.specs.layer_types import with_windows
 from course_lib.specs.reader import Config
-from course_lib.specs.records import ModelSpec
+from course_lib.specs.records import ModelSpec, PartSpec
+from course_lib.specs.wrappers import (
+    is_wrapper,
+    language_field,
+    other_parts,
+    projectors,
+)
 
 PARSERS = {
     "bart": t5.bart,
     "bert": bert.bert,
     "bloom": gpt.bloom,
     "clip": vision.clip,
+    "clip_text_model": vision.clip_text_model,
+    "clip_vision_model": vision.clip_vision_model,
     "cohere": parallel.cohere,
     "deepseek_v2": mla.deepseek_v2,
     "deepseek_v3": mla.deepseek_v3,
@@ -68,17 +90,33 @@ PARSERS = {
     "vit": vision.vit,
 }
 
+CLASSES = {
+    "bart": t5.BART,
+    "bert": bert.BERT,
+    "clip": vision.CLIP,
+    "clip_text_model": vision.CLIP_TOWER,
+    "clip_vision_model": vision.CLIP_TOWER,
+    "gptj": parallel.GPTJ,
+    "marian": t5.BART,
+    "modernbert": bert.MODERNBERT,
+    "roberta": bert.BERT,
+    "t5": t5.T5,
+    "vit": vision.VIT,
+}
+"""Each family's classes by the end of their names, where they are not a decoder's."""
+
 
 def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
     """Return the specification of a model from its Hugging Face config.
 
     Args:
         config: the fields of a config.json, or what `to_dict()` of a `transformers`
-            config gives, or the path of a config.json.
+            config gives, or the path of a file: a config.json, a params.json of Meta's
+            or Mistral's, the header of a GGUF file.
 
     Returns:
-        The model. Its name is its `model_type`; published totals and sources are left
-        empty.
+        The model of the class that the config names (`counted` says which). Its name is
+        its `model_type`; published totals and sources are left empty.
 
     Raises:
         ValueError: if the file cannot be read as a JSON mapping, the `model_type` is
@@ -97,23 +135,121 @@ def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
     return replace(spec, quantisation=quantisation_of(mapping))
 
 
-def spec_from_fields(mapping: Mapping[str, Any]) -> ModelSpec:
+def spec_from_fields(document: Any) -> ModelSpec:
     """Return the specification of a model from the fields of its config; errors as
     above.
     """
-    fields = Config(mapping)
-    if fields.model_type not in PARSERS:
-        known = ", ".join(sorted(PARSERS))
-        raise ValueError(
-            f"model_type={fields.model_type!r} is not supported; supported: {known}"
-        )
-    return PARSERS[fields.model_type](fields)
+    mapping = fields_of(document)
+    config = Config(mapping)
+    family = family_of(config)
+    if family is not None:
+        spec = read_as(config, Config(mapping, family))
+        return replace(spec, beside=beside(config)) if is_wrapper(config) else spec
+    field = language_field(config)
+    if field is None:
+        raise unknown(config)
+    return wrapper(config, field)
+
+
+def read_as(named: Config, config: Config) -> ModelSpec:
+    """Return the model of a config that is read as another model type than it names, or
+    as the same.
+    """
+    classes = CLASSES.get(config.model_type, DECODER)
+    whole = with_windows(config, PARSERS[config.model_type](config))
+    spec = counted_as(config, whole, classes)
+    if named.model_type == config.model_type:
+        return spec
+    kept = shortened(named.model_type)
+    said = f"{spec.counted}; {kept} is read as {config.model_type}"
+    return replace(spec, name=kept, counted=said)
+
+
+def family_of(config: Config) -> str | None:
+    """Return the model type whose parser reads a config: its own, that of the same
+    class, or that of the class which it names. None where there is none.
+    """
+    own = SAME_CLASS.get(config.model_type, config.model_type)
+    if own in PARSERS:
+        return own
+    if own in TABLE["prefixes"]:
+        return None  # a class of its own, which is not read
+    for name in config.names("architectures")[:1]:
+        for family, prefix in TABLE["prefixes"].items():
+            rest = name[len(prefix) :] if name[: len(prefix)] == prefix else ""
+            if family in PARSERS and rest in CLASSES.get(family, DECODER):
+                return family
+    return None
+
+
+def is_read(document: Any) -> bool:
+    """Whether a family reads a document's model type, or that of its language part."""
+    config = Config(fields_of(document))
+    field = language_field(config)
+    part = None if field is None else family_of(config.part(field))
+    return part is not None or family_of(config) is not None
+
+
+def wrapper(config: Config, field: str) -> ModelSpec:
+    """Return the language part of a model of several parts, with the others beside.
+
+    The class that the whole names decides the head, and the whole says whether it is
+    tied.
+    """
+    text = config.part(field)
+    family = family_of(text)
+    if family is None:
+        raise unknown(text)
+    text = Config(filled_in(family, config.table(field)), family)
+    read = with_windows(text, PARSERS[family](text))
+    tied = config.flag("tie_word_embeddings", tied_by_default(config, text, read))
+    read = replace(read, embeddings=replace(read.embeddings, tied=tied))
+    spec = counted_as(config, read, CLASSES.get(family, DECODER))
+    kept = shortened(config.model_type)
+    said = f"{spec.counted}, of which {field} ({family}) is the language part"
+    return replace(spec, name=kept, counted=said, beside=beside(config, spec))
+
+
+def tied_by_default(config: Config, text: Config, read: ModelSpec) -> bool:
+    """Return whether a wrapper ties its head where it does not say so: by its own
+    default, or else as its language part does.
+    """
+    own = TABLE["fields"].get(config.model_type, {}).get("tie_word_embeddings", False)
+    return own or read.embeddings.tied
+
+
+def beside(config: Config, language: ModelSpec | None = None) -> tuple[PartSpec, ...]:
+    """Return the parts of a wrapper that its file has beside the language model: towers
+    that a family reads, the projector where it is known, and the rest by name.
+    """
+    parts = []
+    for field in other_parts(config):
+        part = config.part(field)
+        known = part.model_type in PARSERS
+        name = f"{field} ({shortened(part.model_type)})"
+        parts += [PartSpec(name=name, spec=tower(part) if known else None)]
+    return tuple(parts + projectors(config, language, parts))
+
+
+def tower(config: Config) -> ModelSpec:
+    """Return a part's model without a head, as a wrapper builds it."""
+    classes = CLASSES.get(config.model_type, DECODER)
+    whole = PARSERS[config.model_type](config)
+    return with_ends(config, whole, classes.get("Model", BACKBONE))
+
+
+def unknown(config: Config) -> ValueError:
+    """Return the refusal of a model type that no family reads, with those that begin as
+    it does.
+    """
+    named = config.model_type
+    near = [one for one in sorted(PARSERS) if one[:3] == named[:3]]
+    alike = f"; nearest: {', '.join(near)}" if near else ""
+    return ValueError(
+        f"model_type={shortened(named)!r} is not supported{alike}; "
+        f"{len(PARSERS)} families are read (course spec --families)"
+    )
 
 
 def _read(path: str | Path) -> Any:
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"config={str(path)!r}: not a readable JSON file ({error})"
-        ) from error
+    return read_document(Path(path))

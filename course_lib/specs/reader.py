@@ -5,8 +5,12 @@ wrong kind.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from course_lib.specs.defaults import absent_part, filled_in, part_type
+
 MOST = 10**12
 MOST_LAYERS = 10_000
+LONGEST = 60
+MOST_ITEMS = 12
 REQUIRED = object()
 
 
@@ -21,16 +25,20 @@ class Config:
     64
     """
 
-    def __init__(self, mapping: Mapping[str, Any]):
+    def __init__(self, mapping: Mapping[str, Any], model_type: str = ""):
         if not isinstance(mapping, Mapping):
-            raise ValueError(f"config={mapping!r}: a mapping is wanted")
+            raise ValueError(f"config={shown(mapping)}: a mapping is wanted")
         self._mapping = mapping
-        self.model_type = self.word("model_type")
+        self.model_type = model_type or self.word("model_type")
 
     def get(self, field: str, default: Any = None) -> Any:
         """Return the field as it stands, or the default where it is absent or null."""
         value = self._mapping.get(field)
         return default if value is None else value
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Return every field with its value."""
+        return list(self._mapping.items())
 
     def first(self, *fields: str) -> str:
         """Return the first of these names for one thing that the config uses, or else
@@ -135,9 +143,19 @@ class Config:
         return value
 
     def nested(self, field: str, model_type: str) -> "Config":
-        """Return the config of a part, which may leave its model type to its whole."""
+        """Return the config of a part, which may leave its model type to its whole.
+        What its family has by default is filled in.
+        """
         self._value(field, REQUIRED)
-        return Config({**self.table(field), "model_type": model_type})
+        return Config(filled_in(model_type, self.table(field)))
+
+    def part(self, field: str) -> "Config":
+        """Return the config of a part of a wrapper, under the model type that the part
+        or else the wrapper names ("?" where neither does), with its family's defaults.
+        """
+        given = self.table(field) or absent_part(self.model_type, field)
+        model_type = part_type(self.model_type, field, given) or "?"
+        return Config(filled_in(model_type, given))
 
     def _value(self, field: str, default: Any) -> Any:
         value = self.get(field, default)
@@ -147,4 +165,29 @@ class Config:
         return value
 
     def _wrong(self, field: str, value: Any, wanted: str) -> ValueError:
-        return ValueError(f"config field {field!r}: {value!r} is not {wanted}")
+        return ValueError(f"config field {field!r}: {shown(value)} is not {wanted}")
+
+
+def shown(value: Any) -> str:
+    """Return a value as Python writes it, or what it is where that is long.
+
+    >>> shown("4"), shown([1, 2]), shown([0] * 99)
+    ("'4'", '[1, 2]', 'a list of 99')
+    """
+    if isinstance(value, str) and len(value) > LONGEST:
+        return f"{value[:LONGEST]!r}..."
+    if isinstance(value, list | tuple | Mapping) and len(value) > MOST_ITEMS:
+        return (
+            f"a {'mapping' if isinstance(value, Mapping) else 'list'} of {len(value)}"
+        )
+    if isinstance(value, Mapping):
+        inside = [f"{shown(name)}: {shown(one)}" for name, one in value.items()]
+        return brief("mapping", value, f"{{{', '.join(inside)}}}")
+    if isinstance(value, list):
+        return brief("list", value, f"[{', '.join([shown(one) for one in value])}]")
+    return f"{value!r}"
+
+
+def brief(kind: str, value: Any, written: str) -> str:
+    """Return what is written, or its kind and length where it is long."""
+    return written if len(written) <= 2 * LONGEST else f"a {kind} of {len(value)}"

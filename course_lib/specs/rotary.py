@@ -55,6 +55,11 @@ def rope_spec(
     kind = inner.word("rope_type", inner.word("type", "default"))
     options = {} if kind == "default" else _options(kind, table, config)
     dim = max(1, int(head_dim * share))
+    if dim == head_dim and dim % 2:
+        raise ValueError(
+            f"config field 'head_dim': {dim} is odd, and RoPE turns pairs; an even "
+            "width of a head is wanted"
+        )
     if kind == "proportional":
         # Every pair of the head has a speed, and that of the slowest is zero.
         dim = head_dim

@@ -62,7 +62,7 @@ def test_a_published_config_chosen_or_pasted_is_counted_as_the_library_counts_it
     ("pasted", "message"),
     [
         ('{"model_type": "llama",}', "No answer. Not JSON at line 1, column 24: a field's name"),
-        ('{"model_type": "phi3"}', "No answer. model_type='phi3' is not supported; supported: bart, bert"),
+        ('{"model_type": "phi9"}', "No answer. model_type='phi9' is not supported;"),
         ('{"model_type": "gpt2", "n_embd": "768"}', "No answer. config field 'n_embd': '768' is not a whole"),
     ],
 )

@@ -202,7 +202,7 @@ def test_a_pasted_config_gets_its_facts_and_differences(page):
 
 
 WRONG = {
-    '{"model_type": "phi3"}': "model_type='phi3' is not supported; supported: bart,",
+    '{"model_type": "phi9"}': "model_type='phi9' is not supported;",
     "{": "Not JSON at line 1, column 2",
     '{"model_type": "<img src=x onerror=alert(1)>"}': "model_type='<img src=x onerror=alert(1)>' is",
 }

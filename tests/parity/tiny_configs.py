@@ -167,6 +167,18 @@ def clip(rng: Random) -> Fields:
     }
 
 
+def clip_text_model(rng: Random) -> Fields:
+    """CLIP's text tower in a file of its own."""
+    whole = clip(rng)
+    return whole["text_config"] | {"projection_dim": whole["projection_dim"]}
+
+
+def clip_vision_model(rng: Random) -> Fields:
+    """CLIP's image tower in a file of its own."""
+    whole = clip(rng)
+    return whole["vision_config"] | {"projection_dim": whole["projection_dim"]}
+
+
 def bloom(rng: Random) -> Fields:
     """BLOOM, with a number of heads that need not be a power of two."""
     heads = rng.randint(1, 6)
@@ -185,6 +197,8 @@ TINY = DECODERS | {
     "bert": bert,
     "bloom": bloom,
     "clip": clip,
+    "clip_text_model": clip_text_model,
+    "clip_vision_model": clip_vision_model,
     "gpt2": gpt2,
     "mamba": mamba,
     "mamba2": mamba2,

@@ -12,9 +12,12 @@ from course_lib.course.calculators.statements import statement
 from course_lib.specs.from_hf import spec_from_fields
 from tests.javascript import READER, run, static
 from tests.parity.tiny_configs import TINY, tiny_config
+from tests.unit import test_config_files as files
+from tests.unit import test_faults_of_configs as faults
 
 SCRIPTS = (*map(static, READER), script(), static("calculator-reader.js"))
-EXACT = ("total", "active", "by_part", "tied", "layers", "context", "decode_flops")
+COUNTS = ("counted", "total", "active", "by_part", "beside", "whole")
+EXACT = (*COUNTS, "tied", "layers", "context", "decode_flops")
 READ = """const { Float } = globalThis.calculatorPython;
     const plain = (value) => value instanceof Float ? value.value
         : value instanceof Map ? Object.fromEntries([...value].map(([name, n]) => [name, plain(n)])) : value;
@@ -35,6 +38,7 @@ def check_equal(found: dict, config: dict, tokens: int, bytes_per_element: float
     """Hold what the page says to `summary`: counts exactly, shares and FLOPs to 1e-12."""
     expected = asdict(summary(spec_from_fields(config), tokens, bytes_per_element))
     expected["by_part"] = dict(expected["by_part"])
+    expected["beside"] = dict(expected["beside"])
     assert set(expected) <= set(found)
     for name, value in expected.items():
         if value is None or (name in EXACT and (not isinstance(value, int) or value < 2**53)):
@@ -80,12 +84,12 @@ def test_each_family_names_a_field_of_the_wrong_kind_in_the_librarys_words():
 def test_an_unknown_model_type_and_what_a_family_does_not_support_are_refused_by_name():
     phi, alibi, wide = by_page(
         [
-            {"model_type": "phi3", "hidden_size": 8},
+            {"model_type": "phi9", "hidden_size": 8},
             tiny_config("falcon", 0) | {"alibi": True},
             tiny_config("llama", 0) | {"vocab_size": 10**12, "hidden_size": 10**9, "num_attention_heads": 10},
         ]
     )
-    assert phi["error"].startswith("model_type='phi3' is not supported; supported: bart, bert,")
+    assert phi["error"].startswith("model_type='phi9' is not supported;")
     assert "'alibi': true is not supported for falcon" in alibi["error"]
     assert "counted exactly" in wide["error"]
 
@@ -98,17 +102,35 @@ def test_an_unknown_model_type_and_what_a_family_does_not_support_are_refused_by
         ('{"a": 1,}', 'Not JSON at line 1, column 9: a field\'s name in double quotes is wanted, found "}".'),
         ("{'a': 1}", "Not JSON at line 1, column 2: a field's name in double quotes is wanted, found \"'\"."),
         ('{"a": [1, 2}', "Not JSON at line 1, column 12: ',' or ']' is wanted, found \"}\"."),
-        ('{"a": NaN}', 'Not JSON at line 1, column 7: a value is wanted, found "N".'),
-        ('{"a": 1e999}', 'Not JSON at line 1, column 7: a smaller number is wanted, found "1".'),
+        ('{"a": Nan}', 'Not JSON at line 1, column 7: a value is wanted, found "N".'),
+        ('{"a": infinity}', 'Not JSON at line 1, column 7: a value is wanted, found "i".'),
         ('{"a": 1} x', 'Not JSON at line 1, column 10: the end is wanted, found "x".'),
         ("[" * 200, 'Not JSON at line 1, column 101: at most 100 levels of brackets is wanted, found "[".'),
         ("[1]", "config=[1]: a mapping is wanted"),
         ("{}", "config: the field 'model_type' is missing"),
-        (" " * 1_000_001, "The text is too long: at most 1000000 characters are read."),
+        (" " * 4_000_001, "The text is too long: at most 4,000,000 characters are read."),
     ],
 )
 def test_what_is_not_json_is_refused_with_its_place(text, message):
     assert by_page([text])[0]["error"] == message
+
+
+def test_faults_of_configs_get_the_librarys_answers_on_the_page():
+    """The whole text goes through the page's own reader of JSON: Infinity, a mark at the start, refusals."""
+    configs = [fields for fields, _ in faults.RIGHT.values()]
+    configs += [faults.MISTRAL, faults.JAMBA, faults.LLAMA | {"num_attention_heads": 6}]
+    configs += [files.META_LLAMA_3, files.MIXTRAL, files.BERT_OF_2018, files.GPT2_OF_2019, faults.T5]
+    configs += [{"weight_map": {}}, [1] * 50, "x" * 100, faults.LLAMA | {"hidden_size": [[1] * 50] * 9}]
+    texts = [json.dumps(config) for config in configs]
+    for config, found in zip(configs, by_page(["\ufeff" + text for text in texts], 40), strict=True):
+        try:
+            spec = spec_from_fields(config)
+        except ValueError as error:
+            assert found["error"] == str(error)
+        else:
+            assert found.get("total"), (config, found)
+            check_equal(found, config, 40, 2)
+            assert found["counted"] == spec.counted
 
 
 def test_a_field_named_as_a_part_of_javascript_is_a_field():

@@ -175,17 +175,18 @@ def test_the_lists_are_complete():
 
 KEYS = {
     "kv": """
-        model context_tokens model_context_tokens batch_requests bits_per_element bytes_per_token
-        bytes_of_next_token bytes_per_request total_bytes fixed_bytes_per_request further_bytes_per_token
-        line_from_tokens reserved_bytes_per_request reserved_added_share kinds gpu
+        model counted writes_tokens context_tokens model_context_tokens batch_requests bits_per_element
+        bytes_per_token bytes_of_next_token bytes_per_request total_bytes fixed_bytes_per_request
+        further_bytes_per_token line_from_tokens reserved_bytes_per_request reserved_added_share kinds gpu
     """,
     "spec": """
         model family layers encoder_layers width vocab context_tokens total_parameters active_parameters
+        counted parameters_beside whole_parameters
         parameters_by_part published_total_parameters published_active_parameters
         published_active_leaves_out kinds embeddings head sources
     """,
     "fit": """
-        model gpu devices split memory_bytes reserve_share precision bits_per_weight weight_bytes
+        model counted gpu devices split memory_bytes reserve_share precision bits_per_weight weight_bytes
         device_memory_bytes device_weight_bytes device_cache_bytes_per_request held_again heads_not_divided
         max_concurrency_requests tokens_in_all context_tokens model_context_tokens bits_per_element
         arithmetic peak_flops_per_s cache_bytes_per_request devices_needed cache_equals_weights_requests
@@ -246,7 +247,7 @@ def test_the_tables_show_what_the_json_says(command):
         ),
         (["fit", "gpt2", "--gpu", "L4", "--arithmetic", "fp4"], "NVIDIA L4 has 16-bit, FP8, INT8"),
         (["fit", "gpt2", "--gpu", "L4", "--split", "layers"], "'layers' is not one of"),
-        (["spec", "missing/config.json"], "not a readable JSON file"),
+        (["spec", "missing/config.json"], "not readable (No such file or directory)"),
         (["quantize"], "No such command 'quantize'"),
     ],
 )

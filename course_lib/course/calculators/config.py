@@ -75,7 +75,8 @@ def script() -> str:
         f"const modules = {{}};\n{translated(imported(ROOTS), LEFT_OUT)}"
         'const { Config } = modules["course_lib.specs.reader"];\n'
         'const { spec_from_fields: spec } = modules["course_lib.specs.from_hf"];\n'
+        'const { too_long: tooLong } = modules["course_lib.specs.documents"];\n'
         'const { summary } = modules["course_lib.costs.summary"];\n'
         f"const models = {json.dumps(models)};\n"
-        "return { Config, spec, summary, models };\n})();\n"
+        "return { Config, spec, summary, tooLong, models };\n})();\n"
     )

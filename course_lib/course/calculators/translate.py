@@ -36,6 +36,10 @@ STANDARD = {
 """What `py` has in its own way; other names of the standard library stand in
 annotations alone.
 """
+FROM_DISK = ("course_lib.specs.files",)
+"""Modules that read files, which no page does, with all that they alone import."""
+DATA = {"course_lib.specs.defaults": ("TABLE",)}
+"""Names that hold what a file of data says: it goes to the page with them."""
 
 
 def imported(roots: Iterable[str]) -> tuple[str, ...]:
@@ -50,6 +54,7 @@ def imported(roots: Iterable[str]) -> tuple[str, ...]:
         tree = ast.parse(inspect.getsource(importlib.import_module(root)))
         for node in (node for node in tree.body if isinstance(node, ast.ImportFrom)):
             homes = [_home(node.module, one.name) for one in node.names]
+            homes = [home for home in homes if home not in FROM_DISK]
             found |= dict.fromkeys(imported(dict.fromkeys(filter(_is_module, homes))))
         found[root] = None
     return tuple(found)
@@ -157,14 +162,24 @@ def _module(
                 lines.append(class_(node, getattr(loaded, found)))
                 exported.append(found)
             case ast.Assign(targets=[ast.Name(id=found)], value=value):
+                if _is_data(module, node):
+                    value = ast.parse(repr(getattr(loaded, found)), mode="eval").body
                 lines.append(f"const {name(found)} = {expression(value)};")
                 exported.append(found)
     for node in nodes:
-        if not isinstance(node, ast.ImportFrom):
+        if not isinstance(node, ast.ImportFrom) and not _is_data(module, node):
             vocabulary.check(node, {*names, *exported})
     lines.append(f"return {{{', '.join(map(name, exported))}}};")
     body = "\n".join(f"  {line}" for line in lines)
     return f"modules[{text(module)}] = (() => {{\n{body}\n}})();\n"
+
+
+def _is_data(module: str, node: ast.stmt) -> bool:
+    """Whether a statement reads a file of data into a name."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id=found)]):
+            return found in DATA.get(module, ())
+    return False
 
 
 def _only_annotates(value: ast.expr) -> bool:

@@ -122,6 +122,7 @@ def fit_facts(
     )
     return {
         "model": spec.name,
+        "counted": spec.counted,
         "gpu": memory.pop("name"),
         **memory,
         "context_tokens": context,
@@ -233,6 +234,8 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
         f"{bits_text(facts['bits_per_element'])} bits.",
     ]
     found += split_notes(facts)
+    if facts["counted"]:
+        found.append(f"Counted as {facts['counted']}.")
     if not facts["max_concurrency_requests"]:
         found.insert(0, f"Not one request fits. {needed_text(facts)}")
     return found + context_notes(facts)

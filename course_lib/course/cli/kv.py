@@ -78,7 +78,7 @@ def kv_facts(spec: ModelSpec, context: int, batch: int, bits: float) -> dict[str
         spec.layers, lambda layer: (layer.mixer, layer.cross)
     ).items():
         part = replace(spec, layers=tuple(spec.layers[i] for i in indices))
-        elements = token_elements(mixer)
+        elements = token_elements(mixer) if spec.head == "lm" else 0
         kinds.append(
             {
                 "kind": mixer_kind(mixer) + (" + cross-attention" if cross else ""),
@@ -96,6 +96,8 @@ def kv_facts(spec: ModelSpec, context: int, batch: int, bits: float) -> dict[str
     )
     return {
         "model": spec.name,
+        "counted": spec.counted,
+        "writes_tokens": spec.head == "lm",
         "context_tokens": context,
         "model_context_tokens": spec.context,
         "batch_requests": batch,
@@ -173,12 +175,19 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
     if facts["gpu"]:
         found.append(gpu_text(facts["gpu"], facts["context_tokens"]))
         found += split_notes(facts["gpu"])
+    if facts["counted"]:
+        found.append(f"Counted as {facts['counted']}.")
     if facts["reserved_added_share"]:
         found.append(
             "An engine with pages of one size for all layers reserves the whole "
             "context for windowed layers too; one with a pool for each kind does not."
         )
-    if not facts["total_bytes"]:
+    if not facts["writes_tokens"]:
+        found.append(
+            "It keeps no cache: it writes no tokens, so nothing is decoded step by "
+            "step."
+        )
+    elif not facts["total_bytes"]:
         found.append(
             "It keeps no cache: every token sees the whole input, so nothing is "
             "decoded step by step."

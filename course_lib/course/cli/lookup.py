@@ -45,8 +45,8 @@ Model = Annotated[
     str | None,
     typer.Argument(
         metavar="MODEL",
-        help="A name from `course spec --list`, or the path of a Hugging Face "
-        "config.json.",
+        help="A name from `course spec --list`, or the path of a file: a Hugging "
+        "Face config.json, a params.json of Meta's or Mistral's, a GGUF file.",
         autocompletion=complete_model,
         show_default=False,
     ),
@@ -120,8 +120,8 @@ Arithmetic = Annotated[
 
 
 def find_model(text: str | None) -> ModelSpec:
-    """Return the model of a name or of a config.json (its file, or the folder that
-    holds it).
+    """Return the model of a name or of a file that describes one (a config.json, say,
+    or the folder that holds it), known by its content.
 
     Raises: typer.BadParameter, with the nearest names, if it is neither; ValueError if
         the file is no config.
@@ -133,13 +133,20 @@ def find_model(text: str | None) -> ModelSpec:
         )
     if text.lower() in list_specs():
         return load_spec(text.lower())
-    if text.lower().endswith(".json"):
-        return _read(text)
-    if os.path.isfile(os.path.join(text, "config.json")):
-        return _read(os.path.join(text, "config.json"))
+    file = file_of(text)
+    if file is not None:
+        return _read(file)
     raise typer.BadParameter(
         _nearest("model", text, list_specs(), "course spec --list"), param_hint="MODEL"
     )
+
+
+def file_of(text: str) -> str | None:
+    """Return the file that a text names, or the config of a folder that it names."""
+    if os.path.isfile(text) or text.lower().endswith(".json"):
+        return text
+    paths = [os.path.join(text, name) for name in ("config.json", "params.json")]
+    return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def _read(path: str) -> ModelSpec:

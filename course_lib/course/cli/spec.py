@@ -16,8 +16,10 @@ from course_lib.course.cli.describe import (
     mixer_text,
     plain,
 )
-from course_lib.course.cli.lookup import Model, find_model
+from course_lib.course.cli.fallback import built_facts, show_built
+from course_lib.course.cli.lookup import Model, file_of, find_model
 from course_lib.kit.units import billions_text, count_text
+from course_lib.specs.from_hf import PARSERS
 from course_lib.specs.loader import list_specs, load_spec
 from course_lib.specs.records import LayerSpec, ModelSpec
 
@@ -27,17 +29,35 @@ def spec(
     listing: Annotated[
         bool, typer.Option("--list", help="List the published models.")
     ] = False,
+    families: Annotated[
+        bool, typer.Option("--families", help="List the families whose files are read.")
+    ] = False,
     as_json: JSON = False,
 ) -> None:
     """A model's layers, parameters and sources."""
-    if listing:
+    if families:
+        answer({"families": list(PARSERS)}, as_json, show_families)
+    elif listing:
         answer(
             {"models": [model_facts(load_spec(name)) for name in list_specs()]},
             as_json,
             show_list,
         )
     else:
+        answer_of(model, as_json)
+
+
+def answer_of(model: str | None, as_json: bool) -> None:
+    """Answer with what is known of a model; one of a family that is not read is built
+    by `transformers` where that is installed.
+    """
+    known = not model or model.lower() in list_specs()
+    file = None if known else file_of(model)
+    built = None if file is None else built_facts(file)
+    if built is None:
         answer(spec_facts(find_model(model)), as_json, show)
+    else:
+        answer(built, as_json, show_built)
 
 
 def model_facts(found: ModelSpec) -> dict[str, Any]:
@@ -59,6 +79,10 @@ def model_facts(found: ModelSpec) -> dict[str, Any]:
 def spec_facts(found: ModelSpec) -> dict[str, Any]:
     """All that is known of a model."""
     facts = model_facts(found)
+    facts["counted"] = found.counted
+    count = param_count(found)
+    facts["parameters_beside"] = dict(count.beside)
+    facts["whole_parameters"] = count.whole
     facts["parameters_by_part"] = dict(param_count(found).by_part)
     facts["published_total_parameters"] = found.published.total
     facts["published_active_parameters"] = found.published.active
@@ -84,6 +108,16 @@ def kinds(layers: tuple[LayerSpec, ...], stack: str) -> list[dict[str, Any]]:
         }
         for layer, indices in alike(layers, lambda layer: layer).items()
     ]
+
+
+def show_families(facts: Mapping[str, Any]) -> None:
+    """Print the model types that are read."""
+    names = sorted(facts["families"])
+    say(f"{len(names)} model types are read: {', '.join(names)}.")
+    say(
+        "A wrapper is read too where its text_config is one of these; its towers are "
+        "counted beside where they are."
+    )
 
 
 def show_list(facts: Mapping[str, Any]) -> None:
@@ -136,6 +170,8 @@ def show(facts: Mapping[str, Any]) -> None:
         )
     ]
     table(("parameters", "#count", "#share"), rows)
+    for line in counted_lines(facts):
+        say(line)
     for name in ("total", "active"):
         if facts[f"published_{name}_parameters"]:
             say(
@@ -143,6 +179,23 @@ def show(facts: Mapping[str, Any]) -> None:
                 f"{billions_text(facts[f'published_{name}_parameters'])}."
             )
     show_sources(facts["sources"])
+
+
+def counted_lines(facts: Mapping[str, Any]) -> list[str]:
+    """Which class was counted, and what stands beside a wrapper's language part."""
+    lines = [f"Counted as {facts['counted']}."] if facts["counted"] else []
+    beside = facts["parameters_beside"]
+    known = {name: count for name, count in beside.items() if count}
+    if known:
+        parts = " + ".join(f"{name} {count_text(n)}" for name, n in known.items())
+        lines.append(
+            f"Language part {count_text(facts['total_parameters'])} + {parts} = "
+            f"{count_text(facts['whole_parameters'])}."
+        )
+    unknown = [name for name in beside if name not in known]
+    if unknown:
+        lines.append(f"Not counted: {', '.join(unknown)}.")
+    return lines
 
 
 def show_sources(sources: Sequence[Mapping[str, Any]]) -> None:

@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from course_lib.costs.ends import head_params, patch_params
 from course_lib.course.gallery.norms import norm_text
 from course_lib.course.gallery.rows import Amount, Part, Row, number_text, plural
-from course_lib.specs.records import EmbeddingSpec, ModelSpec, PatchSpec
+from course_lib.specs.records import (
+    EmbeddingSpec,
+    ModelSpec,
+    PatchSpec,
+    TransformSpec,
+)
 from course_lib.specs.unions import of_word
 
 HEADS = {
@@ -15,6 +20,7 @@ HEADS = {
     "mlm": "Masked-language-model head",
     "pooler": "Pooler: tanh on the first token",
     "classifier": "Classifier",
+    "token_classifier": "Classifier of every token",
     "projection": "Projection",
     "none": "",
 }
@@ -88,16 +94,26 @@ def head_rows(spec: ModelSpec, kind: str) -> Iterator[Row]:
     yield Row("kind", "Head", kind)
     if spec.head in ("lm", "mlm"):
         yield from logit_rows(spec)
+    elif spec.transform is not None:
+        yield transform_row(spec.transform)
     if spec.outputs:
         yield Row("outputs", "Outputs", f"to {spec.outputs:,}")
+        if spec.head in ("classifier", "token_classifier") and not spec.outputs_bias:
+            yield Row("outputs_bias", "Bias", "no bias")
+
+
+def transform_row(transform: TransformSpec) -> Row:
+    """The layer before a head's map."""
+    bias = "" if transform.bias else ", no bias"
+    norm = "" if transform.norm is None else f", {norm_text(transform.norm)}"
+    inner = f"{transform.activation}{norm}{bias}"
+    return Row("transform", "Transform", f"first W x, {inner}")
 
 
 def logit_rows(spec: ModelSpec) -> Iterator[Row]:
     """A head that gives a logit to each token of the vocabulary."""
     if spec.transform is not None:
-        bias = "" if spec.transform.bias else ", no bias"
-        inner = f"{spec.transform.activation}, {norm_text(spec.transform.norm)}{bias}"
-        yield Row("transform", "Transform", f"first W x, {inner}")
+        yield transform_row(spec.transform)
     tied = (
         "tied: the embedding's table" if spec.embeddings.tied else "a table of its own"
     )

@@ -1,13 +1,20 @@
 """Encoders, which see both sides: BERT, RoBERTa, ModernBERT.
 
-They stand for `BertModel` and `RobertaModel` (with their poolers) and `ModernBertModel`
-of `transformers`. Where the config's `architectures` name a `...ForMaskedLM`, they
-stand for that.
+They stand for the class that the config's `architectures` name: `BertForMaskedLM`,
+`RobertaForSequenceClassification` ..., or, where they name none, for `BertModel` and
+`RobertaModel` (with their poolers) and `ModernBertModel` of `transformers`. With
+`is_decoder`, BERT and RoBERTa are causal, and may attend to an encoder.
 """
 
-from typing import Any
-
-from course_lib.specs.families.gpt import full_attention, layer_norm, mlp, model
+from course_lib.specs.classes import LABELS, TOKENS, Ends
+from course_lib.specs.families.gpt import (
+    cross_attention,
+    full_attention,
+    layer_norm,
+    mlp,
+    model,
+    share_of,
+)
 from course_lib.specs.reader import Config
 from course_lib.specs.records import (
     AttentionSpec,
@@ -20,6 +27,36 @@ from course_lib.specs.records import (
 )
 from course_lib.specs.rotary import LAYER_TYPES, rope_spec
 
+POOLED = Ends(head="classifier", outputs=LABELS, before="dense")
+BERT = {
+    "Model": Ends(head="pooler"),
+    "ForMaskedLM": Ends(head="mlm", before="transform"),
+    "ForPreTraining": Ends(head="mlm", outputs=2, before="transform"),
+    "LMHeadModel": Ends(head="lm", before="transform"),
+    "ForCausalLM": Ends(head="lm", before="transform"),
+    "ForNextSentencePrediction": Ends(head="classifier", outputs=2, before="dense"),
+    "ForSequenceClassification": POOLED,
+    "ForMultipleChoice": Ends(head="classifier", outputs=1, before="dense"),
+    "ForTokenClassification": TOKENS,
+    "ForQuestionAnswering": TOKENS,
+}
+"""BERT's classes and RoBERTa's, whose classification head has a dense layer of its own
+in the pooler's place.
+"""
+MODERNBERT = {
+    "Model": Ends(head="none"),
+    "ForMaskedLM": Ends(head="mlm", before="transform"),
+    "ForSequenceClassification": Ends(
+        head="classifier", outputs=LABELS, before="transform"
+    ),
+    "ForMultipleChoice": Ends(head="classifier", outputs=1, before="transform"),
+    "ForTokenClassification": Ends(
+        head="token_classifier", outputs=LABELS, before="transform"
+    ),
+    "ForQuestionAnswering": Ends(
+        head="token_classifier", outputs=LABELS, before="transform"
+    ),
+}
 # ModernBERT: every third layer sees the whole text, where the config says nothing.
 LONGEST_PAUSE = 3
 
@@ -49,25 +86,32 @@ def post_norm_encoder(
     """
     width, rows = config.count("hidden_size"), config.count("max_position_embeddings")
     norm = layer_norm(config.number("layer_norm_eps", 1e-12))
+    heads, causal = (
+        config.count("num_attention_heads"),
+        config.flag("is_decoder", False),
+    )
     layer = LayerSpec(
-        mixer=full_attention(width, config.count("num_attention_heads"), causal=False),
+        mixer=full_attention(width, heads, causal=causal),
+        cross=cross_attention(config, width, heads, decodes=causal),
         ffn=mlp(config.count("intermediate_size"), config.word("hidden_act", "gelu")),
         norm=norm,
         norm_layout="post",
     )
-    embeddings = {
-        "learned_positions": rows,
-        "position_offset": position_offset,
-        "token_types": config.count("type_vocab_size", 2),
-        "norm": norm,
-    }
-    transform = TransformSpec(activation=head_activation, bias=True, norm=norm)
+    embeddings = EmbeddingSpec(
+        tied=config.flag("tie_word_embeddings", True),
+        learned_positions=rows,
+        position_offset=position_offset,
+        token_types=config.count("type_vocab_size", 2),
+        norm=norm,
+        head_bias=True,
+    )
     return model(
         config,
         width,
         layers=(layer,) * config.layers(),
+        embeddings=embeddings,
         context=rows - position_offset,
-        **head(config, transform, embeddings, without="pooler"),
+        transform=TransformSpec(activation=head_activation, bias=True, norm=norm),
     )
 
 
@@ -109,12 +153,11 @@ def modernbert(config: Config) -> ModelSpec:
         ),
         final_norm=norm,
         context=config.count("max_position_embeddings", None),
-        **head(
-            config,
-            transform,
-            {"norm": norm},
-            without="none",
-            bias=config.flag("decoder_bias", True),
+        transform=transform,
+        embeddings=EmbeddingSpec(
+            tied=config.flag("tie_word_embeddings", True),
+            norm=norm,
+            head_bias=config.flag("decoder_bias", True),
         ),
     )
 
@@ -136,37 +179,17 @@ def modernbert_attention(config: Config, width: int, layer_type: str) -> Attenti
         config.count("num_attention_heads"),
         config.flag("attention_bias", False),
     )
-    if width % heads:
-        raise ValueError(f"config: {heads} heads do not divide a width of {width}")
     local = layer_type == LAYER_TYPES[1]
     field, theta = ("local_rope_theta", 1e4) if local else ("global_rope_theta", 1.6e5)
     theta = config.number(field, theta, above=0)
     return AttentionSpec(
         heads=heads,
         kv_heads=heads,
-        head_dim=width // heads,
-        value_dim=width // heads,
+        head_dim=share_of(width, heads),
+        value_dim=share_of(width, heads),
         window=config.count("local_attention", 128) if local else None,
         rope=rope_spec(config, width // heads, layer_type=layer_type, theta=theta),
         bias_qkv=bias,
         bias_out=bias,
         causal=False,
     )
-
-
-def head(
-    config: Config,
-    transform: TransformSpec,
-    embeddings: dict[str, Any],
-    *,
-    without: str,
-    bias: bool = True,
-) -> dict[str, Any]:
-    """Return what follows the last layer: a masked model's head where `architectures`
-    ask, or `without`.
-    """
-    if not any(name.endswith("ForMaskedLM") for name in config.names("architectures")):
-        return {"head": without, "embeddings": EmbeddingSpec(**embeddings)}
-    tied = config.flag("tie_word_embeddings", True)
-    words = EmbeddingSpec(**embeddings, tied=tied, head_bias=bias)
-    return {"head": "mlm", "transform": transform, "embeddings": words}

@@ -31,8 +31,10 @@ def gpt2(config: Config) -> ModelSpec:
     width = config.count("n_embd")
     norm = layer_norm(config.number("layer_norm_epsilon", 1e-5))
     activation = config.word("activation_function", "gelu_new")
+    heads = config.count("n_head")
     layer = LayerSpec(
-        mixer=full_attention(width, config.count("n_head")),
+        mixer=full_attention(width, heads),
+        cross=cross_attention(config, width, heads, decodes=True),
         ffn=mlp(config.count("n_inner", 4 * width), activation),
         norm=norm,
     )
@@ -93,10 +95,29 @@ def full_attention(width: int, heads: int, *, causal: bool = True) -> AttentionS
     )
 
 
+def cross_attention(
+    config: Config, width: int, heads: int, *, decodes: bool
+) -> AttentionSpec | None:
+    """Return attention to an encoder's states where the config has
+    `add_cross_attention`, which only a decoder may have.
+    """
+    if not config.flag("add_cross_attention", False):
+        return None
+    if not decodes:
+        raise ValueError(
+            "config field 'add_cross_attention': true is allowed with 'is_decoder' "
+            "true only"
+        )
+    return full_attention(width, heads, causal=False)
+
+
 def share_of(width: int, heads: int) -> int:
     """Return the width of a head where the heads share the model's width out."""
     if width % heads:
-        raise ValueError(f"config: {heads} heads do not divide a width of {width}")
+        raise ValueError(
+            f"config field 'num_attention_heads': {heads} is no divisor of the width "
+            f"'hidden_size', {width}"
+        )
     return width // heads
 
 

@@ -7,6 +7,7 @@ llama, mistral, qwen2, qwen3, smollm3.
 from collections.abc import Callable
 from dataclasses import replace
 
+from course_lib.specs.families.gpt import share_of
 from course_lib.specs.reader import REQUIRED, Config
 from course_lib.specs.records import (
     AttentionSpec,
@@ -71,15 +72,16 @@ def qwen3(config: Config) -> ModelSpec:
 
 def smollm3(config: Config) -> ModelSpec:
     """LLaMA in which every fourth layer turns no queries and keys (NoPE), or each layer
-    whose entry in `no_rope_layers` is 0.
+    whose entry in `no_rope_layers` is 0. With `use_sliding_window`, these have one.
     """
-    if config.flag("use_sliding_window", False):
-        raise ValueError("config field 'use_sliding_window': true; only false is known")
     bias = config.flag("attention_bias", False)
     rope = rope_spec(config, head_dim_of(config), theta=2e6)
     turned = attention(config, rope=rope, bias_qkv=bias, bias_out=bias)
+    on = config.flag("use_sliding_window", False)
+    window = config.count("sliding_window", None) if on else None
+    plain = replace(turned, rope=None, window=window)
     layers = (
-        decoder_layer(config, turned if turns else replace(turned, rope=None))
+        decoder_layer(config, turned if turns else plain)
         for turns in turned_layers(config)
     )
     tied = config.flag("tie_word_embeddings", True)
@@ -135,9 +137,18 @@ def kv_heads_of(config: Config) -> int:
 
 
 def head_dim_of(config: Config) -> int:
-    """Return `head_dim`, or the share of each head in the width."""
-    share = config.count("hidden_size") // config.count("num_attention_heads")
-    return config.count("head_dim", OWN_HEAD_DIM.get(config.model_type, max(1, share)))
+    """Return `head_dim`, or the family's own, or the share of each head in the width.
+
+    Raises:
+        ValueError: if the heads are to share the width and do not divide it.
+    """
+    width, heads = config.count("hidden_size"), config.count("num_attention_heads")
+    own = OWN_HEAD_DIM.get(config.model_type)
+    shared = own is None and config.get("head_dim") is None
+    share = None
+    if shared:
+        share = share_of(width, heads)
+    return config.count("head_dim", own or share)
 
 
 def gated_ffn(config: Config, field: str = "intermediate_size") -> FFNSpec:

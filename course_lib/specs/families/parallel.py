@@ -6,6 +6,7 @@ They stand for `GPTJForCausalLM`, `GPTNeoXForCausalLM`, `FalconForCausalLM` and
 course's.
 """
 
+from course_lib.specs.classes import DECODER, TOKENS
 from course_lib.specs.families.gpt import layer_norm, mlp, model, share_of
 from course_lib.specs.families.llama import attention, causal_lm, gated_ffn, head_dim_of
 from course_lib.specs.reader import Config
@@ -19,6 +20,8 @@ from course_lib.specs.records import (
     RopeSpec,
 )
 from course_lib.specs.rotary import rope_spec
+
+GPTJ = {**DECODER, "ForQuestionAnswering": TOKENS}
 
 
 def gptj(config: Config) -> ModelSpec:

@@ -28,9 +28,10 @@ from course_lib.specs.records import (
 
 def mamba(config: Config) -> ModelSpec:
     """Mamba blocks alone: no attention, no FFN, no positions."""
+    inner = config.count("expand", 2) * config.count("hidden_size")
     mixer = SSMSpec(
         kind="mamba1",
-        d_inner=config.count("expand", 2) * config.count("hidden_size"),
+        d_inner=config.count("intermediate_size", inner),
         dt_rank=step_rank(config, "time_step_rank"),
         **state_sizes(config),
     )
@@ -47,11 +48,16 @@ def mamba2(config: Config) -> ModelSpec:
         raise ValueError(
             f"config field 'num_heads': {heads} heads of {head_dim} do not make {inner}"
         )
+    groups = config.count("n_groups")
+    if heads % groups:
+        raise ValueError(
+            f"config field 'n_groups': {groups} is no divisor of num_heads, {heads}"
+        )
     sizes = {
         "d_inner": inner,
         "heads": heads,
         "head_dim": head_dim,
-        "groups": config.count("n_groups"),
+        "groups": groups,
     }
     return state_lm(
         config, SSMSpec(kind="mamba2", **sizes, **state_sizes(config)), tied=False
@@ -163,4 +169,9 @@ def period(config: Config, field: str) -> list[bool]:
         config.count(f"{field}_period"),
         config.count(f"{field}_offset", least=0),
     )
+    if offset >= every:
+        raise ValueError(
+            f"config field '{field}_offset': {offset} is not below '{field}_period', "
+            f"{every}"
+        )
     return [i % every == offset for i in range(config.layers())]

@@ -1,9 +1,11 @@
 """Encoder-decoders: T5 (1.0 and 1.1), BART, Marian.
 
 They stand for `T5ForConditionalGeneration`, `BartForConditionalGeneration` and
-`MarianMTModel` of `transformers`.
+`MarianMTModel` of `transformers`, or for what `architectures` name: an encoder or a
+decoder alone, both without a head, a classifier.
 """
 
+from course_lib.specs.classes import BACKBONE, LABELS, LM, SPANS, TOKENS, Ends
 from course_lib.specs.families.gpt import full_attention, layer_norm, mlp, model
 from course_lib.specs.reader import Config
 from course_lib.specs.records import (
@@ -14,6 +16,26 @@ from course_lib.specs.records import (
     ModelSpec,
     NormSpec,
 )
+
+CLASSIFIER = Ends(head="classifier", outputs=LABELS, before="dense")
+T5 = {
+    "ForConditionalGeneration": LM,
+    "Model": BACKBONE,
+    "EncoderModel": Ends(head="none", stack="encoder"),
+    "ForSequenceClassification": CLASSIFIER,
+    "ForTokenClassification": Ends(
+        head="token_classifier", outputs=LABELS, stack="encoder"
+    ),
+    "ForQuestionAnswering": TOKENS,
+}
+BART = {
+    "ForConditionalGeneration": LM,
+    "MTModel": LM,
+    "Model": BACKBONE,
+    "ForCausalLM": Ends(head="lm", stack="decoder"),
+    "ForSequenceClassification": CLASSIFIER,
+    "ForQuestionAnswering": SPANS,
+}
 
 
 def t5(config: Config) -> ModelSpec:
@@ -79,6 +101,11 @@ def t5_attention(config: Config, **options) -> AttentionSpec:
 def t5_ffn(config: Config) -> FFNSpec:
     """Return T5's FFN: "relu", or "gated-gelu" in T5 1.1."""
     gate, _, activation = config.word("feed_forward_proj", "relu").rpartition("-")
+    if gate not in ("", "gated"):
+        raise ValueError(
+            f"config field 'feed_forward_proj': {gate}-{activation} is neither an "
+            "activation nor 'gated-' and one"
+        )
     activation = "gelu_new" if (gate, activation) == ("gated", "gelu") else activation
     kind = "glu" if gate == "gated" else "mlp"
     return FFNSpec(kind=kind, activation=activation, width=config.count("d_ff"))

@@ -1,9 +1,11 @@
 """Models which see: ViT stands for `ViTForImageClassification`, CLIP for `CLIPModel` of
-`transformers`.
+`transformers`, or for what `architectures` name: without a head, with a pooler, a tower
+of CLIP alone.
 """
 
 from dataclasses import replace
 
+from course_lib.specs.classes import BACKBONE, LABELS, Ends
 from course_lib.specs.families.gpt import full_attention, layer_norm, mlp
 from course_lib.specs.reader import Config
 from course_lib.specs.records import (
@@ -14,6 +16,20 @@ from course_lib.specs.records import (
     PatchSpec,
 )
 
+VIT = {
+    "ForImageClassification": Ends(head="classifier", outputs=LABELS),
+    "Model": Ends(head="pooler"),
+}
+CLIP = {
+    "Model": Ends(head="projection"),
+    "TextModel": Ends(head="none", stack="text"),
+    "TextModelWithProjection": Ends(head="projection", stack="text"),
+    "VisionModel": Ends(head="none", stack="vision"),
+    "VisionModelWithProjection": Ends(head="projection", stack="vision"),
+    "ForImageClassification": Ends(head="classifier", outputs=LABELS, stack="vision"),
+}
+CLIP_TOWER = {"Model": BACKBONE, "ModelWithProjection": Ends(head="projection")}
+
 
 def vit(config: Config) -> ModelSpec:
     """Pre-norm encoder on patches and a class token, which a linear layer
@@ -23,33 +39,50 @@ def vit(config: Config) -> ModelSpec:
     layer = encoder_layer(config, norm, causal=False)
     if not config.flag("qkv_bias", True):
         layer = replace(layer, mixer=replace(layer.mixer, bias_qkv=False))
-    return image_model(config, layer, head="classifier", outputs=labels(config))
+    return image_model(config, layer)
 
 
 def clip(config: Config) -> ModelSpec:
     """A causal text tower and an image tower (`vision`), each projected to
     `projection_dim`.
     """
-    text, outputs = (
-        config.nested("text_config", "clip_text_model"),
-        config.count("projection_dim"),
-    )
+    outputs = config.count("projection_dim")
+    text = config.nested("text_config", "clip_text_model")
     image = config.nested("vision_config", "clip_vision_model")
-    norm = layer_norm(text.number("layer_norm_eps", 1e-5))
-    context = text.count("max_position_embeddings")
-    return ModelSpec(
+    return replace(
+        clip_text_tower(text, outputs),
         name="clip",
         family="clip",
-        width=text.count("hidden_size"),
-        vocab=text.count("vocab_size"),
-        layers=(encoder_layer(text, norm, causal=True, activation="quick_gelu"),)
-        * text.layers(),
+        vision=clip_image_tower(image, outputs),
+    )
+
+
+def clip_text_model(config: Config) -> ModelSpec:
+    """CLIP's text tower in a config of its own, as image generators have it."""
+    return clip_text_tower(config, config.count("projection_dim", 512))
+
+
+def clip_vision_model(config: Config) -> ModelSpec:
+    """CLIP's image tower in a config of its own."""
+    return clip_image_tower(config, config.count("projection_dim", 512))
+
+
+def clip_text_tower(config: Config, outputs: int) -> ModelSpec:
+    """Return CLIP's decoder of texts, projected to `outputs`."""
+    norm = layer_norm(config.number("layer_norm_eps", 1e-5))
+    context = config.count("max_position_embeddings")
+    layer = encoder_layer(config, norm, causal=True, activation="quick_gelu")
+    return ModelSpec(
+        name=config.model_type,
+        family=config.model_type,
+        width=config.count("hidden_size"),
+        vocab=config.count("vocab_size"),
+        layers=(layer,) * config.layers(),
         embeddings=EmbeddingSpec(learned_positions=context),
         final_norm=norm,
         head="projection",
         outputs=outputs,
         context=context,
-        vision=clip_image_tower(image, outputs),
     )
 
 
@@ -108,10 +141,3 @@ def image_model(config: Config, layer: LayerSpec, **head) -> ModelSpec:
         patches=patches,
         **head,
     )
-
-
-def labels(config: Config) -> int:
-    """Return the number of classes: `num_labels`, or as many as `id2label` names, or
-    two.
-    """
-    return config.count("num_labels", None) or len(config.get("id2label", ())) or 2

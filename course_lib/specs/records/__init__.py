@@ -8,7 +8,7 @@ from course_lib.specs.records.attention import (
 from course_lib.specs.records.embedding import EmbeddingSpec, TransformSpec
 from course_lib.specs.records.feed_forward import FFNSpec, MoESpec
 from course_lib.specs.records.mixer import Mixer, is_causal, window_of
-from course_lib.specs.records.model import LayerSpec, ModelSpec
+from course_lib.specs.records.model import LayerSpec, ModelSpec, PartSpec
 from course_lib.specs.records.norm import NormSpec
 from course_lib.specs.records.quantisation import Quantisation
 from course_lib.specs.records.recurrent import GatedDeltaNetSpec, RWKVSpec, SSMSpec
@@ -25,6 +25,7 @@ __all__ = [
     "MoESpec",
     "ModelSpec",
     "NormSpec",
+    "PartSpec",
     "PatchSpec",
     "Quantisation",
     "RWKVSpec",

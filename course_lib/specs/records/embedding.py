@@ -38,10 +38,10 @@ PLAIN = EmbeddingSpec()  # a table of words and nothing else; the head has its o
 
 @dataclass(frozen=True, kw_only=True)
 class TransformSpec(Sized):
-    """What a masked model does to a vector before it scores the words:
-    norm(activation(W x)).
+    """What a masked model or a classifier does to a vector before its last map:
+    norm(activation(W x)), with or without the norm.
     """
 
     activation: str
-    norm: NormSpec
+    norm: NormSpec | None
     bias: bool = True

@@ -39,14 +39,31 @@ class LayerSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PartSpec(Sized):
+    """What stands beside a wrapper's language model: a tower (`spec`), a projector of
+    `params` parameters, or a part that is named and not counted (neither).
+    """
+
+    name: str
+    spec: "ModelSpec | None" = None
+    params: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec(Sized):
     """A whole model: `layers` is its stack, or its decoder where `encoder` is filled.
 
-    `head` says what follows the last layer: "lm" logits over the vocabulary, "mlm" the
-    same behind a `transform`, "pooler" a tanh layer on the first token, "classifier"
-    and "projection" a map to `outputs`, or "none". `logit_scale` multiplies the logits.
-    A two-tower model (CLIP) has its image tower in `vision`. `quantisation` is how its
-    file stores the weights, where it says so.
+    `head` says what follows the last layer: "lm" logits over the vocabulary to go on
+    with, "mlm" those of a masked model, "pooler" a tanh layer on the first token,
+    "classifier" a map of one vector and "token_classifier" of every vector to
+    `outputs`, "projection" the same without a bias, or "none". A `transform` stands
+    before the map. With "mlm", `outputs` are those of a second head behind a pooler
+    (BERT's next sentence). `logit_scale` multiplies the logits.
+
+    A two-tower model (CLIP) has its image tower in `vision`. A wrapper's spec is that
+    of its language model, and `beside` holds its other parts. `counted` says which
+    class the spec stands for, and how that is known. `quantisation` is how its file
+    stores the weights, where it says so.
     """
 
     name: str
@@ -57,14 +74,25 @@ class ModelSpec(Sized):
     encoder: tuple[LayerSpec, ...] = ()
     embeddings: EmbeddingSpec = PLAIN
     final_norm: NormSpec | None = None
-    head: Literal["lm", "mlm", "pooler", "classifier", "projection", "none"] = "lm"
+    head: Literal[
+        "lm",
+        "mlm",
+        "pooler",
+        "classifier",
+        "token_classifier",
+        "projection",
+        "none",
+    ] = "lm"
     transform: TransformSpec | None = None
     outputs: int = 0
+    outputs_bias: bool = True
     logit_scale: float = 1.0
     logit_softcap: float | None = None
     context: int | None = None
     patches: PatchSpec | None = None
     vision: "ModelSpec | None" = None
     quantisation: Quantisation | None = None
+    beside: tuple[PartSpec, ...] = ()
+    counted: str = ""
     published: Published = NOTHING_PUBLISHED
     sources: tuple[Source, ...] = ()
