@@ -7,8 +7,8 @@ padding.
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
+from course_lib.course.labs.allocation import Products
 from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.course.labs.lending import copied, spoil, strided, unchanged
 from course_lib.layers.attention.forms import attend
@@ -140,15 +140,15 @@ class _Memory:
         not projected again.
         """
         b, s, d, heads, k = (self.size[name] for name in "bsdhk")
-        with FlopCounterMode(display=False) as seen:
+        with Products() as seen:
             self.memory.read(self.x[:, :1].clone())
         needed = 2 * b * heads * k * (2 * d + 2 * s)
         CHECK.true(
-            seen.get_total_flops() <= 1.5 * needed,
+            seen.flops <= 1.5 * needed,
             "once",
             f"FLOPs of products in a read of 1 token over {s} source tokens",
             f"about {needed}",
-            seen.get_total_flops(),
+            seen.flops,
         )
 
 
