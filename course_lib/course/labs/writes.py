@@ -1,8 +1,11 @@
-"""Writes that say two things about one place: which of the two stays is not defined."""
+"""What PyTorch leaves undefined and a CPU lets pass: two values written to one place at
+once, and NaN on its way to a whole number.
+"""
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
 class RepeatedPlaces(TorchDispatchMode):
@@ -39,3 +42,25 @@ def _repeats(index: Tensor | None, axis: int) -> bool:
         return False
     ordered = index.sort(dim=axis).values
     return bool((ordered.diff(dim=axis) == 0).any())
+
+
+class MadeNaN(TorchDispatchMode):
+    """Note in `found` whether an operation gives NaN, also where it does not last:
+    what becomes of NaN as a whole number is not defined.
+
+    >>> with MadeNaN() as numbers:
+    ...     _ = (torch.zeros(1) / 0).to(torch.int8)
+    >>> numbers.found
+    True
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor) and tensor.is_floating_point():
+                self.found |= bool(tensor.isnan().any())
+        return result

@@ -106,6 +106,7 @@ def _written(held: int, writers: str) -> Callable[[Trial], None]:
         trial.append("other", 2)
         trial.append("parent", held)
         trial.fork("parent", "child")
+        trial.fork("parent", "third")  # three holders: a copy leaves two
         for writer in writers:
             name = {"p": "parent", "c": "child"}[writer]
             trial.append(name, 1 if held % 2 else 2, shared=True)

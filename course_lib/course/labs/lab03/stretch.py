@@ -10,6 +10,7 @@ from torch import Tensor
 
 from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.course.labs.lending import strided
+from course_lib.course.labs.writes import MadeNaN
 
 HINTS = {
     "codes": "Codes are int8, between -127 and 127.",
@@ -70,7 +71,10 @@ def check(encode, decode, error_bound, seed: int = 0) -> str:
     bound = CHECK.call(error_bound, steps, what="error_bound")
     CHECK.close(bound, steps / 2, "bound", "error_bound")
     x[0, 0, 0] = 0.0
-    zeros = CHECK.call(encode, x, what="encode of a head of zeros", crash="zeros")
+    with MadeNaN() as numbers:
+        zeros = CHECK.call(encode, x, what="encode of a head of zeros", crash="zeros")
+    told = "encode of a head of zeros, on its way"
+    CHECK.true(not numbers.found, "zeros", told, "no NaN", "NaN")
     back = CHECK.call(decode, *zeros, what="decode of a head of zeros")
     nothing = torch.zeros_like(x[0, 0, 0])
     told = "a head of zeros among others, encoded and decoded"
