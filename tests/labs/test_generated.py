@@ -102,7 +102,7 @@ def test_stubs_are_typed_and_documented(lab):
         ("01_prototypes", 6, 75),
         ("02_attention_math", 6, 75),
         ("02_flash_kernel", 3, 55),
-        ("03_kv_cache", 6, 75),
+        ("03_kv_cache", 6, 88),
     ],
 )
 def test_a_lab_takes_the_minutes_it_says_and_gives_100_points(lab, exercises, minutes):

@@ -79,7 +79,7 @@ def check_prefix_mask(prefix_mask, seed: int = 0) -> str:
     for real in _reals(seed):
         b, n = real.shape
         lengths = torch.randint(1, n, (b,), generator=rng)
-        lengths[-1] = (n, 2, 0)[seed % 3]  # a prefix of everything, or of nothing
+        lengths[-1] = (2, n, 0)[seed % 3]  # a prefix of everything, or of nothing
         lengths[0] = 3
         held, query, key, both = _places(real)
         right = prefix(lengths).mask(held, held)
@@ -119,7 +119,7 @@ def check_packed_mask(packed_mask, seed: int = 0) -> str:
         first_lost = right & (documents > 0)[:, :, None]
         mistakes = [
             ("document", causal),
-            ("document", both & (key <= query) & ((query - key) < 2)),
+            ("document", causal & _pairs(documents)),
             ("document", causal & (documents[:, :, None] >= documents[:, None, :])),
             ("numbers", first_lost),
             ("document_causal", both & same),
@@ -163,6 +163,11 @@ def _places(real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     both = real[:, :, None] & real[:, None, :]
     held = places.masked_fill(~real, -1)
     return held, places[:, :, None], places[:, None, :], both
+
+
+def _pairs(documents: Tensor) -> Tensor:
+    """The first document told from all others, and these not from one another."""
+    return (documents > 0)[:, :, None] == (documents > 0)[:, None, :]
 
 
 def _of_first(mask: Tensor) -> Tensor:

@@ -69,9 +69,8 @@ def check_restore(restore, seed: int = 0) -> str:
         CHECK.true(
             isinstance(got, list), "restore", what, "a list", type(got).__name__
         )
-        by_size = [t for t in tokens if t < min(sentinels)]
-        mistakes = {"named": by_size} if by_size != tokens else {}
-        CHECK.equal(got, tokens, "restore", what, mistakes)
+        left = set(got) & set(sentinels)
+        CHECK.equal(got, tokens, "named" if left else "restore", what)
     return "Exercise 5: the text comes back."
 
 

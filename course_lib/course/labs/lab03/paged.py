@@ -150,7 +150,9 @@ def _gather(trial: Trial) -> None:
             CHECK.close(got, was, "own_copy", told)
     trial.fork("a", "c")
     trial.append("c", 2)
-    for name in "abc":
+    trial.start("d")
+    trial.append("d", 1)  # a single block
+    for name in "abcd":
         got = trial.gather(name)
         got[0].fill_(7.0), got[1].fill_(7.0)
         trial.pool(name, f"what gather({name!r}) returned was written over", "own_copy")
