@@ -69,8 +69,9 @@ def check_restore(restore, seed: int = 0) -> str:
         CHECK.true(
             isinstance(got, list), "restore", what, "a list", type(got).__name__
         )
-        left = set(got) & set(sentinels)
-        CHECK.equal(got, tokens, "named" if left else "restore", what)
+        left, used = set(got) & set(sentinels), set(lists[0]) & set(sentinels)
+        small = left and used - left and max(left) < min(used - left)
+        CHECK.equal(got, tokens, "named" if small else "restore", what)
     return "Exercise 5: the text comes back."
 
 
