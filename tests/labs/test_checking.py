@@ -106,7 +106,9 @@ def test_a_difference_in_the_eighth_digit_is_shown_and_has_its_hint():
     assert failure(lambda: CHECK.near(1.5, 1.0, "a", "x", {"b": 1.5})).hint == "b"
 
 
-@pytest.mark.parametrize("hand", [lambda x: x, lambda x: x.T, lambda x: x[:, ::2], lambda x: x[:1].expand(4, 3)])
+@pytest.mark.parametrize(
+    "hand", [lambda x: x, lambda x: x.T, lambda x: x[:, ::2], lambda x: x[:1].expand(4, 3)]
+)
 def test_an_answer_gets_copies_as_they_lay_and_may_not_write_into_them(hand):
     given = hand(X.double().clone())
     own = given.clone()

@@ -53,7 +53,9 @@ def points(row: dict[str, str]) -> dict[str, float]:
 def without(*lost: int | str) -> dict[str, float]:
     """Full points, less those of the exercises, or functions, in `lost`."""
     names = [f"exercise-{n}" for n in lost]
-    return {name: 0 if any(f"{name}-".startswith(f"{n}-") for n in names) else full for name, full in FULL.items()}
+    return {
+        name: 0 if any(f"{name}-".startswith(f"{n}-") for n in names) else full for name, full in FULL.items()
+    }
 
 
 EXPECTED = {
@@ -66,7 +68,11 @@ EXPECTED = {
     "deleted_answer": ("graded", (3,), "exercise-3: the solution cell was missing"),
     "duplicated": ("graded", (), "the solution cell appeared 2 times; the last one counts"),
     "upside_down": ("graded", (), ""),
-    "edited_check": ("graded", (1,), "exercise-1-append: the check cell had been edited; restored; not attempted"),
+    "edited_check": (
+        "graded",
+        (1,),
+        "exercise-1-append: the check cell had been edited; restored; not attempted",
+    ),
     "own_cells": ("graded", (), ""),
     "syntax_error": ("graded", (6,), "in the solution cell: SyntaxError"),
     "kernel_death": ("died", (2,), "exercise-2: the kernel died"),

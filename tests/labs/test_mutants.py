@@ -1,14 +1,14 @@
-"""Mutants of the solutions: 40 drawn by the commit's hash are rejected; the full run is on record and up to date."""
+"""Mutants of the solutions: 40 drawn by the commit's hash are rejected; a full run is on record."""
 
 import json
 import subprocess
 import sys
 
 import pytest
+from tools.mutants import RESULT, equivalents
 
 from course_lib.course.labs.generate import LABS, lab_names, read_source
 from course_lib.course.labs.mutation import mutants
-from tools.mutants import RESULT, equivalents
 
 NAMES = lab_names()
 FOUND = {lab: list(mutants(read_source(lab))) for lab in NAMES}

@@ -558,7 +558,8 @@ def to_groups(weight, heads, groups):
     return (mixing @ weight.reshape(heads, -1)).reshape(-1, weight.shape[1])
 
 def layer(x, weights, heads, groups, mask):
-    q, k, v = (split_heads(F.linear(x, weights[n]), c).transpose(1, 2) for n, c in zip("qkv", (heads, groups, groups)))
+    counts = zip("qkv", (heads, groups, groups))
+    q, k, v = (split_heads(F.linear(x, weights[name]), n).transpose(1, 2) for name, n in counts)
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None], enable_gqa=True)
     return F.linear(merge_heads(y.transpose(1, 2)), weights["o"])
 """),

@@ -53,7 +53,7 @@ PARTS = [(lab, exercise, check) for lab, exercise in EXERCISES
 
 @pytest.mark.parametrize(("lab", "exercise", "check"), PARTS)
 def test_a_stub_in_one_function_costs_the_points_of_that_one_alone(kernel, lab, exercise, check):
-    """Each check passes with the other functions of its exercise still unwritten, as far as it has one of its own."""
+    """Each check passes with the other functions of its exercise still unwritten."""
     part = OF_CLASS.get(check, check.split("-", 2)[2])
     code = only(lab, exercise, part)
     source = lab_source(lab)

@@ -41,7 +41,9 @@ def unchanged(lent: Any, own: Any) -> bool:
     if isinstance(own, list | tuple):
         return len(lent) == len(own) and all(map(unchanged, lent, own))
     if isinstance(own, dict):
-        return list(lent) == list(own) and all(unchanged(lent[key], own[key]) for key in own)
+        return list(lent) == list(own) and all(
+            unchanged(lent[key], own[key]) for key in own
+        )
     return lent is own or lent == own
 
 

@@ -61,6 +61,7 @@ SIBLINGS = {
     "repeat_interleave": "tile",
     "inf": "pi",
 }
+DROPPED = ("transpose", "clone", "contiguous", "where", "masked_fill")
 MARKED = re.compile(r"### (BEGIN|END) SOLUTION")
 
 
@@ -84,7 +85,8 @@ def mutants(notebook: NotebookNode) -> Iterator[Mutant]:
 def cell_mutants(exercise: str, code: str) -> Iterator[Mutant]:
     """Yield the mutants of one solution cell; none has the solution's own code.
 
-    >>> code = "def f(x):\\n    ### BEGIN SOLUTION\\n    return x < 1\\n    ### END SOLUTION"
+    >>> marked = "### BEGIN SOLUTION\\n    return x < 1\\n    ### END SOLUTION"
+    >>> code = f"def f(x):\\n    {marked}"
     >>> for mutant in cell_mutants("exercise-1", code):
     ...     print(mutant.name)
     f: return x < 1 => pass
@@ -260,6 +262,6 @@ def _calls_and_names(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.Tuple) and len(node.elts) >= 2:
         first, second, *rest = node.elts
         yield _with(node, elts=[second, first, *rest])
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        if node.func.attr in ("transpose", "clone", "contiguous", "where", "masked_fill"):
-            yield node.func.value
+    called = node.func if isinstance(node, ast.Call) else None
+    if isinstance(called, ast.Attribute) and called.attr in DROPPED:
+        yield called.value

@@ -101,7 +101,10 @@ def _prefix_mistakes(
         ("answer_ahead", both),
         ("prefix_closed", both & causal),
         ("answer_reads", both & (opened | ((query >= inside) & (key < inside)))),
-        ("answer_reads", both & (opened | ((query >= inside) & (key >= inside) & causal))),
+        (
+            "answer_reads",
+            both & (opened | ((query >= inside) & (key >= inside) & causal)),
+        ),
         ("each_row", both & (causal | (key < lengths[0]))),
         ("each_row", both & (causal | (key < lengths.max()))),
         ("each_row", both & (causal | (key < lengths.min()))),

@@ -119,9 +119,7 @@ def _check_loss(
         .mean(),
     }
     mistakes = {
-        hint: value
-        for hint, value in wrong.items()
-        if not torch.isclose(value, right)
+        hint: value for hint, value in wrong.items() if not torch.isclose(value, right)
     }
     default = "steps"
     if isinstance(got, Tensor) and crash == "empty_row" and not got.isfinite().all():

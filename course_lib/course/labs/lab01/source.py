@@ -89,9 +89,7 @@ class _Memory:
             name: torch.randn(heads * k, d, generator=rng).double() for name in "qkv"
         }
         weights["o"] = torch.randn(d, heads * k, generator=rng).double()
-        source, self.x = (
-            torch.randn(b, n, d, generator=rng).double() for n in (s, t)
-        )
+        source, self.x = (torch.randn(b, n, d, generator=rng).double() for n in (s, t))
         real = torch.ones(b, s, dtype=torch.bool)
         real[-1, s - 2 :] = False
         self.own, self.size = (source, real, weights, heads), size

@@ -66,9 +66,7 @@ def check_restore(restore, seed: int = 0) -> str:
         what = f"restore of {len(tokens)} tokens with spans {spans}"
         lists = _corrupted(tokens, spans, sentinels)
         got = CHECK.call(restore, *lists, sentinels, what=what, crash="named")
-        CHECK.true(
-            isinstance(got, list), "restore", what, "a list", type(got).__name__
-        )
+        CHECK.true(isinstance(got, list), "restore", what, "a list", type(got).__name__)
         left, used = set(got) & set(sentinels), set(lists[0]) & set(sentinels)
         small = left and used - left and max(left) < min(used - left)
         CHECK.equal(got, tokens, "named" if small else "restore", what)

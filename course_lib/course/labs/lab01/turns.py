@@ -57,7 +57,15 @@ def check(token_passes, seed: int = 0) -> str:
             default = "first" if len(turns) == 1 else "compare"
             CHECK.equal(got, right, default, what, mistakes)
     for turns in ([(1, 1)], []):
-        for kind in ("encoder", "Prefix", "CAUSAL", "causal ", "pre", "", "causal prefix"):
+        for kind in (
+            "encoder",
+            "Prefix",
+            "CAUSAL",
+            "causal ",
+            "pre",
+            "",
+            "causal prefix",
+        ):
             what = f"token_passes({kind!r}, {turns}), an unknown kind"
             CHECK.refuses(partial(token_passes, kind, list(turns)), "kind", what)
     return "Exercise 6: an open prefix is read again at every turn."

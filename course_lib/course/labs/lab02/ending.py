@@ -1,8 +1,8 @@
 """Lab 2, the ending: a trained model's block made of the student's functions.
 
 The course's small byte model (the standard run's weights) runs once as the library runs
-it and once with the student's rotary turn, attention, mask and SwiGLU in every layer; and the
-student's test for leaks looks at the whole.
+it and once with the student's rotary turn, attention, mask and SwiGLU in every layer;
+and the student's test for leaks looks at the whole.
 
 Symbols: n bytes, d model width, h heads, k head width.
 """

@@ -52,7 +52,9 @@ def check(leaks, seed: int = 0) -> str:
         got = CHECK.call(partial(leaks, layer), x, what=f"leaks of {name}")
         CHECK.true(
             isinstance(got, set)
-            and all(isinstance(p, tuple) and list(map(type, p)) == [int] * 2 for p in got),
+            and all(
+                isinstance(p, tuple) and list(map(type, p)) == [int] * 2 for p in got
+            ),
             "pairs",
             f"what leaks returns for {name}",
             "a set of pairs",

@@ -272,7 +272,10 @@ def _unnormalised(scores: Tensor, v: Tensor, block: int) -> Tensor:
 def _check_memory(tiled_attention, rng: torch.Generator) -> None:
     q, k, v = (torch.randn(n, 8, generator=rng).double() for n in (256, 512, 512))
     limit = 256 * 512 * 8
-    with CHECK.doing("crash", "tiled_attention of 256 queries"), Live((q, k, v)) as seen:
+    with (
+        CHECK.doing("crash", "tiled_attention of 256 queries"),
+        Live((q, k, v)) as seen,
+    ):
         tiled_attention(q, k, v, 32)
     told = "bytes held at one time for 256 queries and 512 keys in blocks of 32"
     bound = f"less than {limit * 3 // 4} (the score matrix has {limit})"

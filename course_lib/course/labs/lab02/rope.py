@@ -47,7 +47,7 @@ def check_frequencies(frequencies, seed: int = 0) -> str:
     Raises: CheckFailed with the hint that fits; NotImplementedError while it is
         missing. So do the two other checks.
     """
-    _, size, width, theta = _sizes(seed)
+    _, _, width, theta = _sizes(seed)
     for wide, base in ((width, theta), (2, 10.0), (128, 500_000.0)):
         _check_frequencies(frequencies, wide, base)
     return "Exercise 3: the first pair turns fastest."

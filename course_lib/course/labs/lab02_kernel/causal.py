@@ -105,7 +105,9 @@ def _check_other(
     flash_causal, q: Tensor, k: Tensor, v: Tensor, blocks: tuple[int, int]
 ) -> None:
     """Unequal blocks, large scores, and another scale than the root's."""
-    what = f"causal attention, scale -3, blocks of {blocks[0]} queries, {blocks[1]} keys"
+    what = (
+        f"causal attention, scale -3, blocks of {blocks[0]} queries, {blocks[1]} keys"
+    )
     got, lse = _run(flash_causal, q, k, v, what, blocks, scale=-3.0)
     scores = -3.0 * q @ k.T
     later = torch.arange(len(k)) > torch.arange(len(q))[:, None] + len(k) - len(q)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from course_lib.course.labs.checking import Checker, random_sizes
-from course_lib.course.labs.lending import copied, spoil, strided
 from course_lib.course.labs.lab03.reference import Cache, simulate, step
+from course_lib.course.labs.lending import copied, spoil, strided
 from course_lib.layers.attention.layer import Attention
 from course_lib.layers.positions.rope import Rope
 
@@ -149,7 +149,9 @@ class _Through:
         got = self.cache.append(*self.lent)
         for lent, own in zip(self.lent, before, strict=True):
             same = torch.equal(lent, own)
-            CHECK.true(same, "unchanged", "what append was given", "as it was", "changed")
+            CHECK.true(
+                same, "unchanged", "what append was given", "as it was", "changed"
+            )
         return got
 
 
@@ -243,7 +245,9 @@ def check_run(cache_class: type, step_of, run, seed: int = 0) -> str:
 
 
 @torch.no_grad()
-def _check_run(cache_class, step_of, run, layer: Attention, x: Tensor, first: int) -> None:
+def _check_run(
+    cache_class, step_of, run, layer: Attention, x: Tensor, first: int
+) -> None:
     batch, n, _ = x.shape
     sizes: list[int] = []
 

@@ -61,7 +61,9 @@ def trained() -> Trained:
         text = lambda tokens: bytes(tokens).decode(errors="replace")  # noqa: E731
         return Trained(name, unrounded_model(), prompt, text)
     tokens = lm.tokenizer.encode(PROMPT)[None]
-    return Trained(f"SmolLM2-135M, {lm.precision}", lm.model, tokens, lm.tokenizer.decode)
+    return Trained(
+        f"SmolLM2-135M, {lm.precision}", lm.model, tokens, lm.tokenizer.decode
+    )
 
 
 class OfStudent:

@@ -10,7 +10,6 @@ fails, with the student's, for an answer may keep its books in its own way.
 
 from collections.abc import Callable
 
-
 from course_lib.course.labs.checking import Checker
 from course_lib.course.labs.lab03.pool import mixed
 from course_lib.course.labs.lab03.trial import HINTS, Trial
@@ -30,13 +29,15 @@ def check_allocate(paged_class: type, seed: int = 0) -> str:
 
 def _allocate(trial: Trial) -> None:
     cache, free = trial.cache, list(trial.cache.free)
-    for number in range(trial.blocks):
+    for _ in range(trial.blocks):
         what = f"allocate with {len(free)} blocks free"
         block = CHECK.call(cache.allocate, what=what)
         CHECK.true(block in free, "free", what, f"one of {free}", block)
         CHECK.equal(block, int(block), "free", what)
         free.remove(block)
-        CHECK.equal(sorted(cache.free), sorted(free), "free", f"free blocks after {what}")
+        CHECK.equal(
+            sorted(cache.free), sorted(free), "free", f"free blocks after {what}"
+        )
         references = [int(other not in free) for other in range(trial.blocks)]
         told = f"references after {what}"
         CHECK.equal(list(cache.references), references, "references", told)
@@ -78,7 +79,9 @@ def check_copy_on_write(paged_class: type, seed: int = 0) -> str:
     _judge(paged_class, ("append",), _example, seed, block_size=4)
     for held in range(1, 2 * 3 + 2):
         for writers in (("pc", "ccp"), ("cp", "ppc"))[held % 2]:
-            _judge(paged_class, ("append",), _written(held, writers), seed, block_size=3)
+            _judge(
+                paged_class, ("append",), _written(held, writers), seed, block_size=3
+            )
     _judge(paged_class, ("append",), _no_room, seed, block_size=3)
     return "Exercise 4: a shared block is copied, alone and once, before it is written."
 
@@ -238,5 +241,3 @@ def _judge(
             run(paged_class)
         except Exception:
             raise first from None
-
-

@@ -116,7 +116,9 @@ def _check_visible(visible, window: int, rng: torch.Generator) -> None:
         ("mask", ~seen),
     )
     row = int((got != seen).any(1).nonzero()[0])
-    fitting = next((hint for hint, wrong in mistakes if torch.equal(got, wrong)), "compare")
+    fitting = next(
+        (hint for hint, wrong in mistakes if torch.equal(got, wrong)), "compare"
+    )
     what = (
         f"keys that a query at position {int(queries[row])} sees with window {window}"
     )
@@ -125,7 +127,9 @@ def _check_visible(visible, window: int, rng: torch.Generator) -> None:
     )
 
 
-def _check_chunks(ring_class: type, chunks: list[int], size: dict[str, int], rng) -> None:
+def _check_chunks(
+    ring_class: type, chunks: list[int], size: dict[str, int], rng
+) -> None:
     """Feed a ring, and compare after every chunk."""
     text = _Text(ring_class, sum(chunks), size, rng, len(chunks) % 2 == 0)
     for new in chunks:

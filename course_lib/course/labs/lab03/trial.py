@@ -48,7 +48,11 @@ class Trial:
     """One cache and, beside it, plain tensors of what every sequence should hold."""
 
     def __init__(
-        self, paged_class: type, seed: int, check: Checker, block_size: int | None = None
+        self,
+        paged_class: type,
+        seed: int,
+        check: Checker,
+        block_size: int | None = None,
     ) -> None:
         rng, size = random_sizes(
             seed, block_size=(2, 5), kv_heads=(1, 2), head_dim=(2, 3)
@@ -83,19 +87,32 @@ class Trial:
         """Append and compare everything that must have changed, and everything that
         must not.
         """
-        equal, held, own = self.check.equal, len(self.truth[name][0]), self.tokens(count)
-        told = f"append of {count} token{'s' * (count > 1)} to {name!r} with {held} held"
+        equal, held, own = (
+            self.check.equal,
+            len(self.truth[name][0]),
+            self.tokens(count),
+        )
+        told = (
+            f"append of {count} token{'s' * (count > 1)} to {name!r} with {held} held"
+        )
         tables = {other: list(t) for other, t in self.cache.tables.items()}
         books = self.after_append(name, count)
         lent = copied(own)
         with self.check.doing("crash", told):
             self.cache.append(name, *lent)
         same = all(map(torch.equal, lent, own))
-        self.check.true(same, "unchanged", f"tokens of {told}", "as they were", "changed")
+        self.check.true(
+            same, "unchanged", f"tokens of {told}", "as they were", "changed"
+        )
         spoil(*lent)
         self.truth[name] = tuple(map(lambda *p: torch.cat(p), self.truth[name], own))
         told = f"after {told}"
-        equal(self.cache.lengths[name], held + count, "length", f"lengths[{name!r}] {told}")
+        equal(
+            self.cache.lengths[name],
+            held + count,
+            "length",
+            f"lengths[{name!r}] {told}",
+        )
         for other in tables.keys() - {name}:
             now = self.cache.tables[other]
             equal(now, tables[other], "own_table", f"tables[{other!r}] {told}")
@@ -188,7 +205,9 @@ class Trial:
         equal, tables = self.check.equal, self.cache.tables
         self.truth[child] = self.truth[parent]
         equal(len(self.cache.free), free, "share", f"free blocks after {told}")
-        self.check.true(child in tables, "share", told, f"a table for {child!r}", "none")
+        self.check.true(
+            child in tables, "share", told, f"a table for {child!r}", "none"
+        )
         both = list(tables[child]), list(tables[parent])
         equal(*both, "share", f"the child's table after {told}")
         length = self.cache.lengths.get(child)
