@@ -62,8 +62,12 @@ def check_cache_bytes(cache_bytes_of, seed: int = 0) -> str:
             sizes = {"batch": batch, "tokens": tokens, "bytes_per_element": width}
             told = ", ".join(f"{key}={size}" for key, size in sizes.items())
             what = f"cache_bytes({name}, {told})"
-            crash = "null" if None in seen.values() else "crash"
-            got = CHECK.call(cache_bytes_of, seen, **sizes, what=what, crash=crash)
+            try:
+                got = CHECK.call(cache_bytes_of, seen, **sizes, what=what)
+            except TypeError as error:
+                if None in seen.values():
+                    CHECK.fail("null", what, "no error", f"TypeError: {error}")
+                raise
             want = _truth(config, sizes)
             numbers = {
                 hint: estimate(config, batch, tokens, width, hint) for hint in MISTAKES
