@@ -223,6 +223,8 @@ class PagedCache:
 
     def gather(self, name):
         places = [self.locate(name, p) for p in range(self.lengths[name])]
+        if not places:
+            return self.keys[0, :0].clone(), self.values[0, :0].clone()
         return torch.stack([self.keys[p] for p in places]), torch.stack([self.values[p] for p in places])
 
     def fork(self, parent, child):

@@ -252,7 +252,7 @@ def _check_run(
     sizes: list[int] = []
 
     def counted(layer, x, cache):
-        sizes.append(x.shape[1])
+        sizes.extend([x.shape[1]] * bool(x.shape[1]))  # a step of nothing is none
         return step_of(layer, x, cache)
 
     what = f"run over {first} prompt tokens and {n - first} more"
