@@ -249,7 +249,7 @@ def cache_bytes(config, *, batch, tokens, bytes_per_element=2):
             per_token, kept = config["kv_lora_rank"] + config["qk_rope_head_dim"], tokens
         else:
             heads = config.get("num_key_value_heads") or config["num_attention_heads"]
-            width = config.get("head_dim") or config["hidden_size"] / config["num_attention_heads"]
+            width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
             per_token, kept = 2 * heads * width, tokens
             if config.get("sliding_window"):
                 types = config.get("layer_types")
