@@ -15,7 +15,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help book serve test smoke check release lint unit pages assets models notebooks experiments gallery-check durations labs grade gpu gpu-check book-sphinx lock clean
+.PHONY: help book serve test smoke check release lint unit pages assets models notebooks experiments gallery-check mutants durations labs grade gpu gpu-check book-sphinx lock clean
 
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PY := $(BIN)/python
@@ -59,7 +59,7 @@ check:  ## what CI runs: `make test`, where a skipped parity or browser test fai
 	CI=1 $(MAKE) test
 
 # Experiments, mutants and the like join this list as they come.
-release: book-sphinx gallery-check  ## what stands outside CI: plain Sphinx, the GPU checks rehearsed (after make check)
+release: book-sphinx gallery-check mutants  ## what stands outside CI: plain Sphinx, the GPU checks rehearsed (after make check)
 	COURSE_PROFILE=smoke $(MAKE) gpu-check
 	@echo "The other Pythons and systems: .github/workflows/course.yml runs make check there on every push."
 
@@ -91,6 +91,9 @@ experiments: $(VENV)/.test models  ## make the recorded runs (ONLY=name or chapt
 
 gallery-check: $(VENV)/.made  ## draw every pair of models and look for faults (CI: sixty pairs and what has changed)
 	$(PY) tools/gallery_check.py $(ONLY)
+
+mutants: $(VENV)/.test  ## run every mutant of the labs' solutions and keep the result (CI: forty)
+	$(PY) tools/mutants.py --write
 
 durations:  ## keep the seconds of the last `make test`, which order the files of the next
 	cp _build/durations.json tests/durations.json

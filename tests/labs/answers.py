@@ -7,6 +7,7 @@ import yaml
 from nbformat import NotebookNode
 
 from course_lib.course.labs.generate import LABS, lab_names, read_source, student_version
+from course_lib.course.labs.submission import solution_of
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ def solved(lab: str) -> NotebookNode:
     return notebook
 
 
+def checks(notebook: NotebookNode, exercise: str) -> list[str]:
+    """Return the ids of the checks of an exercise, in order: one a function where it has several."""
+    return [name for name in ids(notebook, "grade") if solution_of(name) == exercise]
+
+
 def wrong_answers() -> Iterator[WrongAnswer]:
     """Yield every wrong answer of `labs/wrong`, as the code of its solution cell."""
     for lab in lab_names():
@@ -59,6 +65,9 @@ def wrong_answer(lab: str, exercise: str, name: str) -> WrongAnswer:
 
 
 def _changed(code: str, entry: dict, name: str) -> str:
+    """The solution with the entry's change, or the entry's own code."""
+    if "code" in entry:
+        return entry["code"]
     olds, news = ([x] if isinstance(x, str) else x for x in (entry["replace"], entry["by"]))
     for old, new in zip(olds, news, strict=True):
         if code.count(old) != 1:

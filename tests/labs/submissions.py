@@ -78,8 +78,8 @@ def wrong_scale(notebook: NotebookNode) -> None:
 def cheat(notebook: NotebookNode) -> None:
     """Leave exercise 1 undone and rewrite its check and its points."""
     cell(notebook, "exercise-1").source = cell(student_version(read_source(LAB)), "exercise-1").source
-    cell(notebook, "check-1").update(source="print('passed')")
-    cell(notebook, "check-1").metadata.nbgrader["points"] = 1000
+    cell(notebook, "check-1-append").update(source="print('passed')")
+    cell(notebook, "check-1-append").metadata.nbgrader["points"] = 1000
 
 
 def patched_check(notebook: NotebookNode) -> None:
@@ -119,7 +119,7 @@ CHANGES: dict[str, Callable[[NotebookNode], None]] = {
     "wrong": wrong_scale,
     "endless_loop": patch("exercise-2", "def grouped_attention(q, k, v, mask):" + STUBBORN_LOOP),
     "loop_at_once": patch("exercise-5", "while True: pass"),
-    "deleted_check": delete("check-4", "setup"),
+    "deleted_check": delete("check-4-append", "setup"),
     "deleted_answer": delete("exercise-3"),
     "duplicated": duplicate_after_stub,
     "upside_down": reverse,
@@ -128,7 +128,7 @@ CHANGES: dict[str, Callable[[NotebookNode], None]] = {
     "syntax_error": patch("exercise-6", "def max_concurrency(:"),
     "kernel_death": patch("exercise-2", "import os\ndef grouped_attention(*inputs): os._exit(0)"),
     "exit": more("exercise-1", "exit()"),
-    "flood": patch("exercise-4", "def PagedCache(*sizes):\n    while True: print('x' * 500)"),
+    "flood": patch("exercise-2", "def grouped_attention(*inputs):\n    while True: print('x' * 500)"),
     "patched_check": patched_check,
     "patched_shell": patched_shell,
     "equal_to_all": patch("exercise-5", EQUAL_TO_ALL),

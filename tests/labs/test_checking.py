@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from course_lib.course.labs.checking import Checker, CheckFailed, random_sizes
+from course_lib.course.labs.lending import helped
 
 CHECK = Checker("Exercise 9", {"a": "Try A.", "b": "Try B."})
 X = torch.arange(6.0).reshape(2, 3)
@@ -91,3 +92,82 @@ def test_sizes_are_random_within_their_limits_and_the_same_for_a_seed():
     draws = [random_sizes(seed, n=(2, 5))[1]["n"] for seed in range(60)]
     assert set(draws) == {2, 3, 4, 5}
     assert draws == [random_sizes(seed, n=(2, 5))[1]["n"] for seed in range(60)]
+
+
+def test_a_difference_in_the_eighth_digit_is_shown_and_has_its_hint():
+    right = torch.tensor([-20.8311123456], dtype=torch.float64)
+    error = failure(lambda: CHECK.close(right + 1.2e-7, right, "a", "x"))
+    assert error.hint == "digits" and "Right to 8 digits: float32 somewhere, or an epsilon" in str(error)
+    shown = [line.split()[-1] for line in str(error).splitlines()[1:3]]
+    assert shown[0] != shown[1]
+    error = failure(lambda: CHECK.close(right.float().double(), right, "a", "x"))
+    assert error.hint == "digits" and "Right to 7 digits" in str(error)
+    assert failure(lambda: CHECK.near(1 + 1e-7, 1.0, "a", "x")).hint == "digits"
+    assert failure(lambda: CHECK.near(1.5, 1.0, "a", "x", {"b": 1.5})).hint == "b"
+
+
+@pytest.mark.parametrize(
+    "hand", [lambda x: x, lambda x: x.T, lambda x: x[:, ::2], lambda x: x[:1].expand(4, 3)]
+)
+def test_an_answer_gets_copies_as_they_lay_and_may_not_write_into_them(hand):
+    given = hand(X.double().clone())
+    own = given.clone()
+    seen = CHECK.call(lambda x: x.stride(), given, what="f")
+    assert seen == given.stride()
+
+    def writes(x):
+        x[0, 0] = 7.0
+        return x
+
+    if 0 not in given.stride():
+        assert failure(lambda: CHECK.call(writes, given, what="f")).hint == "unchanged"
+    assert torch.equal(given, own)
+
+
+def test_lists_and_dicts_are_lent_too():
+    config = {"a": [1, 2], "b": None}
+    assert failure(lambda: CHECK.call(lambda c: c["a"].append(3), config, what="f")).hint == "unchanged"
+    assert failure(lambda: CHECK.call(lambda c: c.pop("b"), config, what="f")).hint == "unchanged"
+    assert config == {"a": [1, 2], "b": None}
+    assert CHECK.call(lambda *, c: len(c), c=config, what="f") == 2
+
+
+class Everything:
+    """Equal to whatever it is compared with."""
+
+    def __eq__(self, other):
+        return True
+
+    def __ne__(self, other):
+        return False
+
+
+class Tensors(torch.Tensor):
+    """A tensor by name."""
+
+
+@pytest.mark.parametrize("got", [2.0, True, Everything(), torch.tensor(2)])
+def test_a_count_is_an_int(got):
+    assert failure(lambda: CHECK.equal(got, 2, "a", "x")).hint in ("whole_number", "a")
+
+
+def test_a_tensor_is_a_tensor():
+    assert failure(lambda: CHECK.close(X.as_subclass(Tensors), X, "a", "x")).hint == "a"
+
+
+def test_view_of_moved_axes_is_told():
+    assert failure(lambda: CHECK.call(lambda x: x.view(-1), X.T, what="f")).hint == "view"
+
+
+def test_a_part_is_judged_beside_the_librarys_others_or_else_the_students():
+    def trial():
+        return names["outer"](1)
+
+    names = {}
+    exec("def inner(x): raise NotImplementedError\ndef outer(x): return inner(x) + 1", names)
+    assert helped(trial, names["outer"], inner=lambda x: 10 * x) == 11
+    exec("def inner(x): return x\ndef outer(x): return inner(x, 2) if False else inner(x)", names)
+    assert helped(trial, names["outer"], inner=None) == 1
+    exec("def outer(x): raise NotImplementedError", names)
+    with pytest.raises(NotImplementedError):
+        helped(trial, names["outer"], inner=None)

@@ -107,19 +107,22 @@ def test_check_says_what_is_wrong_and_which_hint_fits(elsewhere):
     cell(notebook, "exercise-2").source = "def grouped_attention(:"
     cell(notebook, "exercise-3").source = "raise NotImplementedError"
     cell(notebook, "exercise-4").source = "while True: pass"
-    cell(notebook, "check-5").source = "print('passed')"
+    cell(notebook, "check-5-as_gib").source = "print('passed')"
     nbformat.write(notebook, elsewhere / "answer.ipynb")
     words = ["lab", "check", "3", "--file", "answer.ipynb", "--timeout", "5"]
     told = json.loads(course(*words, "--json", code=1).stdout)
     by_name = {one["exercise"]: one for one in told["exercises"]}
-    statuses = [by_name[f"exercise-{n}"]["status"] for n in range(1, 7)]
-    assert statuses == ["failed", "failed", "not attempted", "timeout", "passed", "passed"]
-    first = by_name["exercise-1"]
+    parts = "1-append", "1-step", "1-run", "2", "3-visible", "4-gather", "5-as_gib", "6-request_latency"
+    statuses = [by_name[f"exercise-{part}"]["status"] for part in parts]
+    assert statuses[:4] == ["passed", "failed", "passed", "failed"]
+    assert statuses[4:] == ["not attempted", "timeout", "passed", "passed"]
+    first = by_name["exercise-1-step"]
+    assert first["title"] == "Exercise 1: a contiguous cache: step"
     assert first["hint_name"] == wrong.hint
     assert first["hint"] and first["expected"] and first["got"] and first["what"].startswith("Exercise 1")
     assert by_name["exercise-2"]["message"].startswith("in your cell: SyntaxError")
-    assert told["points"] == 35 and not told["passed"]
-    assert "edited" in told["repairs"]["check-5"]
+    assert told["points"] == 44 and not told["passed"]
+    assert "edited" in told["repairs"]["check-5-as_gib"]
 
 
 def test_check_shows_a_table_with_the_hint(elsewhere):

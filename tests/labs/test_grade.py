@@ -8,16 +8,13 @@ import time
 import psutil
 import pytest
 
+from course_lib.course.labs.generate import read_source
+from course_lib.course.labs.submission import exercise_of
+from tests.labs.answers import cell, ids
 from tests.labs.submissions import CHANGES, LAB, write_folder
 
-FULL = {
-    "exercise-1": 15,
-    "exercise-2": 10,
-    "exercise-3": 15,
-    "exercise-4": 25,
-    "exercise-5": 15,
-    "exercise-6": 20,
-}
+SOURCE = read_source(LAB)
+FULL = {exercise_of(name): cell(SOURCE, name).metadata.nbgrader.points for name in ids(SOURCE, "grade")}
 
 
 @pytest.fixture(scope="module")
@@ -54,35 +51,46 @@ def points(row: dict[str, str]) -> dict[str, float]:
     return {name: float(row[name]) for name in FULL}
 
 
-def without(*lost: int) -> dict[str, float]:
-    """Full points, less those of the exercises in `lost`."""
-    return FULL | {f"exercise-{n}": 0 for n in lost}
+def without(*lost: int | str) -> dict[str, float]:
+    """Full points, less those of the exercises, or functions, in `lost`."""
+    names = [f"exercise-{n}" for n in lost]
+    return {
+        name: 0 if any(f"{name}-".startswith(f"{n}-") for n in names) else full for name, full in FULL.items()
+    }
 
 
 EXPECTED = {
     # name: (status, exercises without points, words of the reason)
     "correct": ("graded", (), ""),
-    "wrong": ("graded", (1,), "hint (scale)"),
+    "wrong": ("graded", ("1-step",), "hint (scale)"),
     "endless_loop": ("timeout", (2,), "exercise-2: no end after 12 s"),
     "loop_at_once": ("timeout", (5,), "in the solution cell: no end after 12 s"),
-    "deleted_check": ("graded", (), "exercise-4: the check cell was missing; restored"),
+    "deleted_check": ("graded", (), "exercise-4-append: the check cell was missing; restored"),
     "deleted_answer": ("graded", (3,), "exercise-3: the solution cell was missing"),
     "duplicated": ("graded", (), "the solution cell appeared 2 times; the last one counts"),
     "upside_down": ("graded", (), ""),
-    "edited_check": ("graded", (1,), "exercise-1: the check cell had been edited; restored; not attempted"),
+    "edited_check": (
+        "graded",
+        (1,),
+        "exercise-1-append: the check cell had been edited; restored; not attempted",
+    ),
     "own_cells": ("graded", (), ""),
     "syntax_error": ("graded", (6,), "in the solution cell: SyntaxError"),
     "kernel_death": ("died", (2,), "exercise-2: the kernel died"),
     "exit": ("graded", (), "in the solution cell: SystemExit"),
-    "flood": ("flood", (4,), "exercise-4: more than 2 MiB of output"),
+    "flood": ("flood", (2,), "exercise-2: more than 2 MiB of output"),
     "patched_check": (
         "graded",
-        (1,),
-        "exercise-1: the check passes, but asked from outside step, run give other",
+        ("1-step",),
+        "exercise-1-step: the check passes, but asked from outside step gives",
     ),
-    "patched_shell": ("graded", (1,), "asked from outside"),
-    "equal_to_all": ("graded", (5,), "asked from outside cache_bytes gives other values"),
-    "one_stub": ("graded", (6,), "exercise-6: a part is still to be written"),
+    "patched_shell": ("graded", ("1-step",), "asked from outside step gives"),
+    "equal_to_all": ("graded", ("5-cache_bytes",), "asked from outside cache_bytes gives other values"),
+    "one_stub": (
+        "graded",
+        ("6-decode_step_time",),
+        "exercise-6-decode_step_time: a part is still to be written",
+    ),
     "warns": ("graded", (), ""),
 }
 
@@ -108,7 +116,7 @@ def test_a_correct_answer_has_nothing_to_explain(run):
 def test_the_stub_gets_nothing_and_is_called_not_attempted(run):
     row = run["rows"][f"stub/{LAB}/my answers.ipynb"]
     assert (row["status"], float(row["total"])) == ("graded", 0)
-    assert row["reasons"].count("not attempted") == 7
+    assert row["reasons"].count("not attempted") == len(FULL)
     assert row["lab"] == LAB
 
 

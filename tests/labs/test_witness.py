@@ -7,14 +7,14 @@ import torch
 
 from course_lib.course.labs.generate import lab_names, read_source
 from course_lib.course.labs.marking import ASK
-from course_lib.course.labs.submission import exercise_of, lab_steps
+from course_lib.course.labs.submission import lab_steps, solution_of
 from course_lib.course.labs.witness import dissent, given_answers, plain, questions_of
 
 from .answers import cell
 from .test_other_styles import LABS
 
 ASKED = [
-    (lab, exercise_of(step.grade_id))
+    (lab, solution_of(step.grade_id))
     for lab in lab_names()
     for step, _ in lab_steps(read_source(lab))
     if step.points > 0

@@ -201,11 +201,14 @@ def results(steps, outcomes, headings: Mapping[str, str]) -> list[dict[str, Any]
         if step.role != "check":
             continue
         exercise = step.grade_id.replace("check", "exercise", 1)
-        cause = broken.get(exercise) if outcome.status != "ok" else None
+        number, *part = step.grade_id.split("-")[1:]
+        answer_cell = f"exercise-{number}"
+        cause = broken.get(answer_cell) if outcome.status != "ok" else None
+        title = headings.get(answer_cell, answer_cell)
         found.append(
             {
                 "exercise": exercise,
-                "title": headings.get(exercise, exercise),
+                "title": ": ".join([title, *part]),
                 "maximum_points": step.points,
                 **_reading(cause or outcome, in_answer=cause is not None),
             }

@@ -13,6 +13,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_lib.course.labs.lending import copied, unchanged
+from course_lib.course.labs.values import (
+    alike,
+    described,
+    index_of_largest,
+    right_digits,
+    same,
+    told,
+)
+
+COMMON = {  # hints that every exercise shares
+    "unchanged": "Do not write into what you are given: it belongs to the caller. "
+    "Work on a copy.",
+    "digits": "Right to {digits} digits: float32 somewhere, or an epsilon.",
+    "view": "The numbers need not lie in memory in the order of the axes: `view` "
+    "refuses that, `reshape`, `flatten` and `unflatten` do not.",
+    "own_state": "Two of these live at once: what one holds belongs on `self`, not on "
+    "the class or in a global name.",
+    "kept_copy": "What is given belongs to the caller, who may write over it later: "
+    "keep a copy of what you need, not the tensor itself.",
+    "whole_number": "This is a count: return an int, not a float and not a tensor.",
+    "crash": "The error came out of your code: its traceback stands above. Look at "
+    "the shapes in the line that raised it.",
+    "compare": "No mistake that is known gives this. Work the smallest case by hand, "
+    "and compare line by line.",
+}
+
 
 class CheckFailed(AssertionError):
     """A check of a lab failed. `hint` is the name of the hint that its message ends
@@ -42,18 +69,47 @@ class Checker:
     """
 
     def __init__(self, exercise: str, hints: Mapping[str, str]) -> None:
-        self.exercise, self.hints = exercise, hints
+        self.exercise, self.hints = exercise, COMMON | dict(hints)
 
-    def fail(self, hint: str, what: str, expected: Any, got: Any) -> None:
-        """Raise `CheckFailed` with hint `hint` about `what`."""
+    def fail(
+        self, hint: str, what: str, expected: Any, got: Any, digits: int = 0
+    ) -> None:
+        """Raise `CheckFailed` with hint `hint` about `what`; `digits` agree."""
         lines = [
             f"{self.exercise}: {what}",
             f"  expected: {expected}",
             f"  got:      {got}",
         ]
-        raise CheckFailed(
-            "\n".join([*lines, f"  hint ({hint}): {self.hints[hint]}"]), hint
-        )
+        text = self.hints[hint]
+        text = text.format(digits=digits) if hint == "digits" else text
+        raise CheckFailed("\n".join([*lines, f"  hint ({hint}): {text}"]), hint)
+
+    def call(
+        self,
+        function: Callable,
+        *given: Any,
+        what: str,
+        crash: str = "crash",
+        **named: Any,
+    ) -> Any:
+        """Return what `function` makes of copies of the arguments.
+
+        The caller's own stay out of reach, so that a truth may be computed from them
+        before or after; a copy that was written into fails with `unchanged`, and an
+        error with the hint `crash`.
+        """
+        lent_given, lent_named = copied(given), copied(named)
+        with self.doing(crash, what):
+            got = function(*lent_given, **lent_named)
+        for lent, own in ((lent_given, given), (lent_named, named)):
+            self.true(
+                unchanged(lent, own),
+                "unchanged",
+                f"what was given to {what}, after the call",
+                "as it was",
+                "changed",
+            )
+        return got
 
     def equal(
         self,
@@ -63,16 +119,40 @@ class Checker:
         what: str,
         mistakes: Mapping[str, Any] | None = None,
     ) -> None:
-        """Fail unless `got == expected`; `mistakes` maps hints to what their mistake
-        would give.
+        """Fail unless `got` is `expected` in value and type; `mistakes` maps hints to
+        what their mistake would give.
         """
-        if got != expected or isinstance(got, bool) != isinstance(expected, bool):
-            self.fail(
-                _fitting(got, mistakes or {}, hint, lambda a, b: a == b),
-                what,
-                expected,
-                got,
-            )
+        if alike(got, expected):
+            return
+        default = hint
+        if isinstance(expected, int) and not isinstance(got, int):
+            default = "whole_number"
+        fitting = _fitting(got, mistakes or {}, default, alike)
+        self.fail(fitting, what, expected, got)
+
+    def near(
+        self,
+        got: Any,
+        expected: float,
+        hint: str,
+        what: str,
+        mistakes: Mapping[str, float] | None = None,
+        unit: str = "",
+    ) -> None:
+        """Fail unless `got` is a number equal to `expected` to nine digits."""
+
+        def equal(a: Any, b: float) -> bool:
+            return type(a) in (int, float) and abs(a - b) <= 1e-9 * abs(b)
+
+        if equal(got, expected):
+            return
+        if type(got) not in (int, float):
+            self.fail(hint, what, f"{expected:.6g}{unit}", f"{type(got).__name__}")
+        digits = right_digits(got, expected)
+        default = "digits" if digits >= 5 else hint
+        fitting = _fitting(got, mistakes or {}, default, equal)
+        shown = (f"{number}{unit}" for number in told(expected, got))
+        self.fail(fitting, what, *shown, digits=digits)
 
     def close(
         self,
@@ -89,31 +169,26 @@ class Checker:
         `shape` is the hint where shape or dtype differ and no known mistake gives that;
         without it, `hint`.
         """
-        if not isinstance(got, Tensor):
+        if type(got) not in (Tensor, torch.nn.Parameter):
             self.fail(
                 shape or hint,
                 what,
                 f"a tensor of shape {tuple(expected.shape)}",
                 f"{type(got).__name__}",
             )
-        if _same(got, expected):
+        if same(got, expected):
             return
         formed = got.shape == expected.shape and got.dtype == expected.dtype
+        digits = right_digits(got, expected) if formed else 0
+        default = hint if formed else shape or hint
         fitting = _fitting(
-            got, mistakes or {}, hint if formed else shape or hint, _same
+            got, mistakes or {}, "digits" if digits >= 5 else default, same
         )
         if not formed:
-            self.fail(fitting, what, _describe(expected), _describe(got))
-        where = int((got - expected).abs().nan_to_num(torch.inf).argmax())
-        index = tuple(
-            int(i) for i in torch.unravel_index(torch.tensor(where), expected.shape)
-        )
-        self.fail(
-            fitting,
-            f"{what}, entry {index}",
-            f"{expected[index].item():.6g}",
-            f"{got[index].item():.6g}",
-        )
+            self.fail(fitting, what, described(expected), described(got))
+        index = index_of_largest(got, expected)
+        numbers = told(expected[index].item(), got[index].item())
+        self.fail(fitting, f"{what}, entry {index}", *numbers, digits=digits)
 
     def true(
         self, condition: bool, hint: str, what: str, expected: Any, got: Any
@@ -147,6 +222,7 @@ class Checker:
             raise
         except Exception as error:  # the student's code may raise anything
             message = f"{type(error).__name__}: {error}".splitlines()[0]
+            hint = "view" if "view size is not compatible" in message else hint
             try:
                 self.fail(hint, what, "no error", message)
             except CheckFailed as failed:
@@ -163,18 +239,6 @@ def _fitting(
     return next(
         (hint for hint, result in mistakes.items() if same(got, result)), default
     )
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return (
-        a.shape == b.shape
-        and a.dtype == b.dtype
-        and torch.allclose(a, b, rtol=1e-9, atol=1e-9)
-    )
-
-
-def _describe(x: Tensor) -> str:
-    return f"shape {tuple(x.shape)}, {str(x.dtype).removeprefix('torch.')}"
 
 
 def random_sizes(

@@ -56,6 +56,7 @@ from course_lib.course.labs.submission import (
     lab_of,
     lab_steps,
     restore,
+    solution_of,
 )
 from course_lib.course.labs.witness import questions_of
 from course_lib.course.labs.worker import run_apart
@@ -79,7 +80,7 @@ async def own_answers(lab: Lab, seed: int, limits: Limits) -> dict[str, str]:
     Raises: RuntimeError if it does not run, for then nothing can be graded.
     """
     steps = [s for s, _ in lab_steps(lab.source)]
-    exercises = {exercise_of(s.grade_id): 0 for s in steps if s.points > 0}
+    exercises = {solution_of(s.grade_id): 0 for s in steps if s.points > 0}
     asked = [name for name in exercises if questions_of(lab.name, name)]
     plan = [s for s in steps if s.role in ("given", "solution")]
     plan += [witness_step(lab.name, exercise, seed) for exercise in asked]

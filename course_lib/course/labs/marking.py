@@ -11,7 +11,13 @@ from nbformat import NotebookNode
 
 from course_lib.course.labs.kernel import Outcome
 from course_lib.course.labs.report import Mark
-from course_lib.course.labs.submission import Plan, Step, exercise_of, lab_steps
+from course_lib.course.labs.submission import (
+    Plan,
+    Step,
+    exercise_of,
+    lab_steps,
+    solution_of,
+)
 from course_lib.course.labs.witness import dissent, questions_of
 
 MAX_REASON = 400
@@ -21,11 +27,11 @@ show_answers({lab!r}, {exercise!r}, {seed}, globals())"""
 
 def with_witnesses(steps: Sequence[Step], lab: str, seed: int) -> tuple[Step, ...]:
     """Put after the last check of each exercise the step that asks its functions."""
-    last = {exercise_of(s.grade_id): at for at, s in enumerate(steps) if s.points > 0}
+    last = {solution_of(s.grade_id): at for at, s in enumerate(steps) if s.points > 0}
     full: list[Step] = []
     for at, step in enumerate(steps):
         full.append(step)
-        exercise = exercise_of(step.grade_id)
+        exercise = solution_of(step.grade_id) if step.points > 0 else ""
         if last.get(exercise) == at and questions_of(lab, exercise):
             full.append(witness_step(lab, exercise, seed))
     return tuple(full)
@@ -64,20 +70,31 @@ def mark_plan(
             mark.status = "timeout" if outcome.status == "late" else outcome.status
         if step.role == "check":
             mark.maximum[exercise] += step.points
-            named = set(re.findall(r"\w+", step.source))
-            others = [name for name in differing.get(exercise, []) if name in named]
+            asked = differing.get(solution_of(step.grade_id), [])
+            others = [name for name in asked if name in judged_by(step)]
             if outcome.status == "ok" and others:
                 said.setdefault(exercise, []).append(_unconfirmed(others))
             elif outcome.status == "ok":
                 mark.points[exercise] += step.points
         if outcome.status != "ok" and step.role in ("check", "solution"):
-            reason = _reason(step, outcome, exercise in untouched)
+            written = solution_of(step.grade_id) not in untouched
+            reason = _reason(step, outcome, written)
             if reason not in said.setdefault(exercise, []):
                 said[exercise].append(reason)
     for grade_id, repair in plan.repairs.items():
         said.setdefault(exercise_of(grade_id), []).insert(0, repair)
     mark.reasons = {exercise: "; ".join(reasons) for exercise, reasons in said.items()}
     return mark
+
+
+def judged_by(check: Step) -> set[str]:
+    """Names of what a check judges: the part that its id names, or else all names in it.
+
+    >>> judged_by(Step("print(ring.check(RingCache))", "check", "check-3-RingCache"))
+    {'RingCache'}
+    """
+    part = check.grade_id.split("-")[2:]
+    return set(part or re.findall(r"\w+", check.source))
 
 
 def _differing(outcome: Outcome, answers: str) -> list[str]:
@@ -93,12 +110,12 @@ def _unconfirmed(names: Sequence[str]) -> str:
     )
 
 
-def _reason(step: Step, outcome: Outcome, untouched: bool) -> str:
+def _reason(step: Step, outcome: Outcome, written: bool) -> str:
     text = " | ".join(
         line.strip() for line in outcome.message.splitlines() if line.strip()
     )
     if outcome.status == "error" and text.startswith("NotImplementedError"):
-        text = "not attempted" if untouched else "a part is still to be written"
+        text = "a part is still to be written" if written else "not attempted"
     where = "" if step.role == "check" else "in the solution cell: "
     return where + (text if len(text) <= MAX_REASON else text[: MAX_REASON - 3] + "...")
 

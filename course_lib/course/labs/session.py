@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course_lib.course.labs.kernel import Limits, Outcome, Session
-from course_lib.course.labs.submission import Step, exercise_of
+from course_lib.course.labs.submission import Step, solution_of
 
 
 def _nothing(outcome: Outcome) -> None: ...
@@ -78,7 +78,7 @@ def _asked_for_nothing(
     checks = [
         outcome.status
         for earlier, outcome in zip(steps, outcomes, strict=False)
-        if earlier.role == "check" and exercise_of(earlier.grade_id) == step.grade_id
+        if earlier.role == "check" and solution_of(earlier.grade_id) == step.grade_id
     ]
     return step.role == "witness" and bool(checks) and "ok" not in checks
 

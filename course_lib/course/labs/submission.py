@@ -136,14 +136,19 @@ def lab_steps(source: NotebookNode) -> Iterator[tuple[Step, NotebookNode]]:
 
 
 def exercise_of(check_id: str) -> str:
-    """Return the name of the exercise that a check cell marks.
-
-    >>> exercise_of("check-3"), exercise_of("check-3-rotate"), exercise_of("exercise-3")
-    ('exercise-3', 'exercise-3', 'exercise-3')
+    """Return the name under which a check gives points: `check-3` marks `exercise-3`,
+    `check-3-visible` the part `exercise-3-visible` of it.
     """
-    kind, _, rest = check_id.partition("-")
-    number = rest.split("-")[0]
-    return f"exercise-{number}" if kind == "check" else check_id
+    return check_id.replace("check", "exercise", 1)
+
+
+def solution_of(check_id: str) -> str:
+    """Return the id of the solution cell that a check judges.
+
+    >>> solution_of("check-3-visible"), solution_of("check-stretch")
+    ('exercise-3', 'exercise-stretch')
+    """
+    return "exercise-" + check_id.split("-")[1]
 
 
 def restore(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from course_lib.course.labs.checking import Checker, random_sizes
+from course_lib.course.labs.lending import strided
 
 IGNORED = -100
 HINTS = {
@@ -25,7 +26,8 @@ HINTS = {
     "and the loss passes over it.",
     "ends": "0.15, 0.8 and 0.9 belong to the upper side: `choose` and `fate` are "
     "compared by <, not <=.",
-    "same": "Do not write into `tokens`: work on a copy.",
+    "unlucky": "A chosen token is asked for even where its replacement happens to be "
+    "the token itself.",
     "output": "Return (inputs, targets), both int64 [b n].",
 }
 CHECK = Checker("Exercise 2", HINTS)
@@ -39,34 +41,44 @@ def check(mask_tokens, seed: int = 0) -> str:
         missing.
     """
     rng, size = random_sizes(seed, b=(3, 4), n=(300, 400), vocab=(40, 60))
-    shape = size["b"], size["n"]
-    tokens = torch.randint(size["vocab"], shape, generator=rng)
-    replacements = (
-        tokens + torch.randint(1, size["vocab"], shape, generator=rng)
-    ) % size["vocab"]
+    for number, shape in enumerate(((size["b"], size["n"]), (1, 61), (2, 50))):
+        given = _given(shape, size["vocab"], rng, spare=number == 0)
+        if number == 1:
+            given[2].fill_(0.9)  # nothing is chosen
+        lies = [strided(part) for part in given] if number == 2 else given
+        mask_id = size["vocab"]
+        what = f"mask_tokens of {shape[0]} x {shape[1]} tokens"
+        got = CHECK.call(mask_tokens, *lies, mask_id, what=what)
+        pair = isinstance(got, tuple) and len(got) == 2
+        CHECK.true(pair, "output", what, "(inputs, targets)", type(got).__name__)
+        _compare(got, given, mask_id)
+    return (
+        "Exercise 2: 15 % chosen; of these 80 % masked, 10 % replaced, 10 % left, "
+        "and all of them asked for."
+    )
+
+
+def _given(
+    shape: tuple[int, int], vocab: int, rng: torch.Generator, spare: bool
+) -> list[Tensor]:
+    """tokens, special, choose, fate and replacements; a replacement may be the token
+    itself, unless `spare`.
+    """
+    tokens = torch.randint(vocab, shape, generator=rng)
+    shift = torch.randint(1, vocab, shape, generator=rng)
     special = torch.rand(shape, generator=rng) < 0.1
     choose, fate = (torch.rand(shape, generator=rng).double() for _ in range(2))
     special[0, :3] = False
     ends = torch.tensor([[0.15, 0.0, 0.0], [0.5, 0.8, 0.9]], dtype=torch.float64)
     choose[0, :3], fate[0, :3] = ends
-    given, mask_id = (tokens, special, choose, fate, replacements), size["vocab"]
-    before = tokens.clone()
-    with CHECK.doing("output", "mask_tokens"):
-        got = mask_tokens(*given, mask_id)
-    CHECK.true(
-        torch.equal(tokens, before),
-        "same",
-        "tokens after the call",
-        "unchanged",
-        "changed",
-    )
-    CHECK.true(
-        isinstance(got, tuple) and len(got) == 2,
-        "output",
-        "mask_tokens",
-        "(inputs, targets)",
-        type(got),
-    )
+    if not spare:
+        lucky = torch.rand(shape, generator=rng) < 0.5
+        shift[lucky], choose[:, 9:], fate[:, 20:] = 0, choose[:, 9:] / 5, 0.85
+    return [tokens, special, choose, fate, (tokens + shift) % vocab]
+
+
+def _compare(got: tuple, given: list[Tensor], mask_id: int) -> None:
+    tokens, special, choose, fate, replacements = given
     right, chosen = _masked(*given, mask_id), (choose < 0.15) & ~special
     wrong = {hint: _masked(*given, mask_id, **slip) for hint, slip in SLIPS.items()}
     by_hint = {
@@ -77,20 +89,23 @@ def check(mask_tokens, seed: int = 0) -> str:
     by_hint["output"] = right[1]  # the two in the wrong order
     region = _region(got[0], right[0], choose, fate, special)
     CHECK.close(got[0], right[0], region, "inputs", by_hint, shape="output")
+    lucky = chosen & (fate >= 0.8) & (fate < 0.9) & (replacements == tokens)
     changed = right[0] != tokens
     by_hint = {
         "targets_original": torch.where(chosen, right[0], IGNORED),
         "targets_chosen": torch.where(changed, tokens, IGNORED),
         "ignored": tokens,
+        "unlucky": torch.where(chosen & ~lucky, tokens, IGNORED),
     }
+    by_hint = {h: t for h, t in by_hint.items() if not torch.equal(t, right[1])}
     masked_only = torch.where(right[0] == mask_id, tokens, IGNORED)
     if isinstance(got[1], Tensor) and torch.equal(got[1], masked_only):
         by_hint["targets_chosen"] = masked_only
-    CHECK.close(got[1], right[1], "ignored", "targets", by_hint, shape="output")
-    return (
-        "Exercise 2: 15 % chosen; of these 80 % masked, 10 % replaced, 10 % left, "
-        "and all of them asked for."
-    )
+    unasked = isinstance(got[1], Tensor) and got[1].shape == right[1].shape
+    default = "compare"
+    if unasked and bool((got[1][~chosen] != IGNORED).any()):
+        default = "ignored"
+    CHECK.close(got[1], right[1], default, "targets", by_hint, shape="output")
 
 
 def _masked(

@@ -1,14 +1,15 @@
 """Lab 1, exercise 1: the masks of four prototypes.
 
 Symbols: b rows, n tokens. `real [b n]` is False at padding. A mask [b n n] is True
-where a query (row) may read a key (column). Padding reads nothing, and nothing reads
-padding.
+where a query (row) may attend to a key (column). Padding attends to nothing, and
+nothing attends to padding.
 """
 
 import torch
 from torch import Tensor
 
 from course_lib.course.labs.checking import Checker, random_sizes
+from course_lib.course.labs.lending import strided
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, prefix, same_document
 
 HINTS = {
@@ -31,121 +32,164 @@ HINTS = {
     "document_causal": "Within its document a token reads itself "
     "and what stands before it.",
     "shape": "A mask is a bool tensor [b n n].",
+    "each_real": "Each row has padding of its own length, or none.",
 }
 CHECK = Checker("Exercise 1", HINTS)
+Mistakes = list[tuple[str, Tensor]]
 
 
-def check(encoder_mask, decoder_mask, prefix_mask, packed_mask, seed: int = 0) -> str:
-    """Check exercise 1: `encoder_mask(real)`, `decoder_mask(real)`, `prefix_mask(real,
-    lengths)` and `packed_mask(documents)`, each giving [b n n].
+def check_encoder_mask(encoder_mask, seed: int = 0) -> str:
+    """Check `encoder_mask(real)`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
-        missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing. So do the three other checks.
     """
-    rng, size = random_sizes(seed, n=(6, 8), pad=(1, 2), left=(2, 3), right=(4, 5))
-    n = size["n"]
-    real = torch.ones(3, n, dtype=torch.bool)
-    real[1, n - size["pad"] :] = False
-    places = torch.arange(n)[None].expand(3, n)
-    held = places.masked_fill(~real, -1)
-    query, key = places[:, :, None], places[:, None, :]
-    both = real[:, :, None] & real[:, None, :]
+    for real in _reals(seed):
+        held, query, key, both = _places(real)
+        mistakes = [
+            ("encoder", both & (key <= query)),
+            ("encoder", both & (key >= query)),
+            ("itself", both & (key != query)),
+            ("padding_read", torch.ones_like(both)),
+            ("each_real", _of_first(both)),
+        ]
+        right = BIDIRECTIONAL.mask(held, held)
+        _compare("encoder_mask", encoder_mask, (real,), right, real, mistakes)
+    return "Exercise 1: an encoder reads everything that is there."
 
-    everyone = torch.ones(3, n, n, dtype=torch.bool)
-    wrong = {
-        "decoder": ("encoder", both & (key <= query)),
-        "open": ("padding_read", everyone),
-    }
-    _compare(
-        "encoder_mask",
-        lambda: encoder_mask(real),
-        BIDIRECTIONAL.mask(held, held),
-        real,
-        wrong,
-    )
 
-    wrong = {
-        "reversed": ("decoder", both & (key >= query)),
-        "open": ("decoder", both),
-        "not_itself": ("itself", both & (key < query)),
-    }
-    _compare(
-        "decoder_mask", lambda: decoder_mask(real), CAUSAL.mask(held, held), real, wrong
-    )
+def check_decoder_mask(decoder_mask, seed: int = 0) -> str:
+    """Check `decoder_mask(real)`."""
+    for real in _reals(seed):
+        held, query, key, both = _places(real)
+        right = CAUSAL.mask(held, held)
+        mistakes = [
+            ("decoder", both & (key >= query)),
+            ("decoder", both),
+            ("itself", both & (key < query)),
+            ("each_real", _of_first(right)),
+        ]
+        _compare("decoder_mask", decoder_mask, (real,), right, real, mistakes)
+    return "Exercise 1: a decoder reads itself and what stands before it."
 
-    lengths = torch.tensor([size["left"], 3, size["right"]])
-    inside = lengths[:, None, None]
+
+def check_prefix_mask(prefix_mask, seed: int = 0) -> str:
+    """Check `prefix_mask(real, lengths)`."""
+    rng = torch.Generator().manual_seed(seed)
+    for real in _reals(seed):
+        b, n = real.shape
+        lengths = torch.randint(1, n, (b,), generator=rng)
+        lengths[-1] = (2, n, 0)[seed % 3]  # a prefix of everything, or of nothing
+        lengths[0] = 3
+        held, query, key, both = _places(real)
+        right = prefix(lengths).mask(held, held)
+        mistakes = _prefix_mistakes(both, query, key, lengths)
+        given = real, lengths
+        _compare("prefix_mask", prefix_mask, given, right, real, mistakes)
+    return "Exercise 1: a prefix is open, and what follows is causal."
+
+
+def _prefix_mistakes(
+    both: Tensor, query: Tensor, key: Tensor, lengths: Tensor
+) -> Mistakes:
+    inside, causal = lengths[:, None, None], key <= query
     opened = (query < inside) & (key < inside)
-    wrong = {
-        "one_more": ("prefix_edge", both & ((key <= query) | (key <= inside))),
-        "one_less": ("prefix_edge", both & ((key <= query) | (key < inside - 1))),
-        "ahead": ("answer_ahead", both & ((key <= query) | (query < inside))),
-        "all_open": ("answer_ahead", both),
-        "causal": ("prefix_closed", both & (key <= query)),
-        "prefix_only": (
+    return [
+        ("prefix_edge", both & (causal | (key <= inside))),
+        ("prefix_edge", both & (causal | (key < inside - 1))),
+        ("answer_ahead", both & (causal | (query < inside))),
+        ("answer_ahead", both),
+        ("prefix_closed", both & causal),
+        ("answer_reads", both & (opened | ((query >= inside) & (key < inside)))),
+        (
             "answer_reads",
-            both & (opened | ((query >= inside) & (key < inside))),
+            both & (opened | ((query >= inside) & (key >= inside) & causal)),
         ),
-        "apart": (
-            "answer_reads",
-            both & (opened | ((query >= inside) & (key >= inside) & (key <= query))),
-        ),
-        "first_row": ("each_row", both & ((key <= query) | (key < lengths[0]))),
-        "longest": ("each_row", both & ((key <= query) | (key < lengths.max()))),
-    }
-    _compare(
-        "prefix_mask",
-        lambda: prefix_mask(real, lengths),
-        prefix(lengths).mask(held, held),
-        real,
-        wrong,
-    )
+        ("each_row", both & (causal | (key < lengths[0]))),
+        ("each_row", both & (causal | (key < lengths.max()))),
+        ("each_row", both & (causal | (key < lengths.min()))),
+    ]
 
-    cuts = torch.randint(1, n - 2, (2, 1), generator=rng)
-    documents = (
-        (torch.arange(n)[None] >= cuts)
-        .long()
-        .masked_fill(torch.arange(n)[None] >= n - 1, -1)
-    )
-    filled = documents >= 0
-    places = torch.arange(n)[None].expand(2, n).masked_fill(~filled, -1)
-    query, key, both = (
-        places[:, :, None],
-        places[:, None, :],
-        filled[:, :, None] & filled[:, None, :],
-    )
-    same = documents[:, :, None] == documents[:, None, :]
-    first_lost = both & same & (key <= query) & (documents > 0)[:, :, None]
-    wrong = {
-        "leaks": ("document", both & (key <= query)),
-        "first_is_padding": ("numbers", first_lost),
-        "open": ("document_causal", both & same),
-        "not_itself": ("itself", both & same & (key < query)),
-    }
-    right = (CAUSAL & same_document(documents)).mask(places, places)
-    _compare("packed_mask", lambda: packed_mask(documents), right, filled, wrong)
+
+def check_packed_mask(packed_mask, seed: int = 0) -> str:
+    """Check `packed_mask(documents)`."""
+    for documents in _rows_of_documents(seed):
+        filled = documents >= 0
+        held, query, key, both = _places(filled)
+        same = documents[:, :, None] == documents[:, None, :]
+        right = (CAUSAL & same_document(documents)).mask(held, held)
+        causal = both & (key <= query)
+        first_lost = right & (documents > 0)[:, :, None]
+        mistakes = [
+            ("document", causal),
+            ("document", causal & _pairs(documents)),
+            ("document", causal & (documents[:, :, None] >= documents[:, None, :])),
+            ("numbers", first_lost),
+            ("document_causal", both & same),
+            ("document_causal", both & same & (key >= query)),
+            ("itself", both & same & (key < query)),
+            ("each_row", _of_first(right)),
+        ]
+        given = (documents,)
+        _compare("packed_mask", packed_mask, given, right, filled, mistakes)
     return "Exercise 1: four prototypes, told apart by who reads whom."
 
 
+def _reals(seed: int) -> list[Tensor]:
+    """Rows with and without padding, one row alone, a row of padding alone, an odd
+    number of tokens.
+    """
+    _, size = random_sizes(seed, n=(6, 9), pad=(1, 2))
+    n = size["n"]
+    many = torch.ones(4, n, dtype=torch.bool)
+    many[1, n - size["pad"] :] = False
+    many[2, 2:] = False
+    many[3] = False
+    return [many[:3], many[1:2], strided(many), torch.ones(2, 7, dtype=torch.bool)]
+
+
+def _rows_of_documents(seed: int) -> list[Tensor]:
+    """Rows of one to four documents, one of them a single token; some with padding."""
+    rng, size = random_sizes(seed, n=(7, 9))
+    n = size["n"]
+    cuts = torch.rand(3, n, generator=rng) < 0.4
+    cuts[:, 0], cuts[0, 2:4], cuts[2] = False, True, False
+    documents = cuts.long().cumsum(1)
+    whole = documents.clone()
+    documents[0, n - 1], documents[1, n - 2 :] = -1, -1
+    return [documents, whole[1:2], strided(whole), torch.full((1, 3), -1)]
+
+
+def _places(real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Positions with -1 at padding, places of queries and of keys, and both real."""
+    places = torch.arange(real.shape[1])[None].expand(real.shape)
+    both = real[:, :, None] & real[:, None, :]
+    held = places.masked_fill(~real, -1)
+    return held, places[:, :, None], places[:, None, :], both
+
+
+def _pairs(documents: Tensor) -> Tensor:
+    """The first document told from all others, and these not from one another."""
+    return (documents > 0)[:, :, None] == (documents > 0)[:, None, :]
+
+
+def _of_first(mask: Tensor) -> Tensor:
+    return mask[:1].expand(mask.shape)
+
+
 def _compare(
-    name: str, make, right: Tensor, real: Tensor, wrong: dict[str, tuple[str, Tensor]]
+    name: str, make, given: tuple, right: Tensor, real: Tensor, mistakes: Mistakes
 ) -> None:
-    with CHECK.doing("shape", name):
-        got = make()
+    got = CHECK.call(make, *given, what=f"{name} of {len(real)} rows")
     is_mask = (
         isinstance(got, Tensor) and got.shape == right.shape and got.dtype == torch.bool
     )
-    CHECK.true(
-        is_mask, "shape", f"what {name} returns", "bool "
-                                                  f"{tuple(right.shape)}", _kind(got)
-    )  # fmt: skip
+    told = f"what {name} returns"
+    CHECK.true(is_mask, "shape", told, f"bool {tuple(right.shape)}", _kind(got))
     if torch.equal(got, right):
         return
-    fitting = next(
-        (hint for hint, mask in wrong.values() if torch.equal(got, mask)), None
-    )
-    if fitting is None:
-        fitting = _by_padding(got, right, real) or next(iter(wrong.values()))[0]
+    fitting = next((hint for hint, mask in mistakes if torch.equal(got, mask)), None)
+    fitting = fitting or _by_padding(got, right, real) or "compare"
     row, query = map(int, (got != right).any(-1).nonzero()[0])
     seen = [mask[row, query].nonzero().flatten().tolist() for mask in (right, got)]
     CHECK.fail(fitting, f"{name}: what token {query} of row {row} reads", *seen)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib.course.labs.checking import Checker, random_sizes
+from course_lib.course.labs.lending import strided
 
 HINTS = {
     "shift": "The logits at place t predict token t + 1: drop the last logits and the "
@@ -36,10 +37,12 @@ HINTS = {
     "nor in the count.",
     "stable": "softmax, then log gives log(0): take "
     "log_softmax, or subtract logsumexp.",
-    "gradient": "Training needs the gradient: neither detach nor item().",
+    "gradient": "Training needs the gradient, all of it: neither detach nor item().",
     "steps": "Cut logits and targets, log_softmax, pick each target's entry, negate, "
     "average what counts.",
     "output": "Return one number, a tensor without axes, in nats a token.",
+    "empty_row": "A row in which nothing counts adds nothing; the other rows still "
+    "have a loss.",
     "nothing": "If no token counts, there is no loss: raise ValueError. A row's first "
     "token is no target.",
 }
@@ -58,35 +61,23 @@ def check(next_token_loss, seed: int = 0) -> str:
     tokens = torch.randint(size["vocab"], shape, generator=rng)
     everything = torch.ones(shape, dtype=torch.bool)
     answer = torch.arange(size["n"])[None] >= torch.arange(3, 3 + size["b"])[:, None]
-    for name, counts in (("every token", everything), ("the answer only", answer)):
-        what = f"loss where {name} counts"
-        with CHECK.doing("steps", what):
-            got = next_token_loss(logits, tokens, counts)
-        losses = _losses(logits[:, :-1], tokens[:, 1:])
-        kept = counts[:, 1:]
-        right = losses[kept].mean()
-        back = counts[:, :-1]
-        wrong = {
-            "shift": _losses(logits, tokens)[counts].mean(),
-            "direction": _losses(logits[:, 1:], tokens[:, :-1])[back].mean(),
-            "mask_shift": losses[back].mean(),
-            "mask": losses.mean(),
-            "mean": (losses * kept).mean(),
-            "row_mean": ((losses * kept).sum(1) / kept.sum(1)).mean(),
-            "sum": losses[kept].sum(),
-            "sign": -right,
-            "log": -(-losses[kept]).exp().mean(),
-            "first": losses[kept].sum() / counts.sum(),
-            "normalise": -logits[:, :-1]
-            .gather(-1, tokens[:, 1:, None])[..., 0][kept]
-            .mean(),
-        }
-        mistakes = {
-            hint: value
-            for hint, value in wrong.items()
-            if not torch.isclose(value, right)
-        }
-        CHECK.close(got, right, "steps", what, mistakes, shape="output")
+    one_row, uneven = answer.clone(), answer.clone()
+    one_row[0] = False
+    uneven[:, 0], uneven[0, 2:] = True, False
+    uneven[0, 1] = True
+    for name, counts in (
+        ("every token", everything),
+        ("the answer only", answer),
+        ("a first token, too", uneven),
+        ("nothing of one row", one_row),
+    ):
+        _check_loss(next_token_loss, logits, tokens, counts, name)
+    turned = strided(logits), strided(tokens), strided(answer)
+    _check_loss(next_token_loss, *turned, "the answer only")
+    _check_loss(next_token_loss, logits[:1], tokens[:1], answer[:1], "the answer only")
+    _check_loss(
+        next_token_loss, logits[:, :2], tokens[:, :2], everything[:, :2], "every token"
+    )
     _check_training(next_token_loss, logits, tokens, answer)
     only_first = torch.arange(size["n"]).expand(shape) == 0
     for name, counts in (
@@ -94,11 +85,46 @@ def check(next_token_loss, seed: int = 0) -> str:
         ("only first tokens count", only_first),
     ):
         CHECK.refuses(
-            partial(next_token_loss, logits, tokens, counts),
+            partial(next_token_loss, logits.clone(), tokens.clone(), counts),
             "nothing",
             f"loss where {name}",
         )
     return "Exercise 3: shifted once, and only what counts is counted."
+
+
+def _check_loss(
+    next_token_loss, logits: Tensor, tokens: Tensor, counts: Tensor, name: str
+) -> None:
+    what = f"loss of {len(tokens)} rows where {name} counts"
+    crash = "crash" if counts[:, 1:].any(1).all() else "empty_row"
+    got = CHECK.call(
+        next_token_loss, logits, tokens, counts.clone(), what=what, crash=crash
+    )
+    losses = _losses(logits[:, :-1], tokens[:, 1:])
+    kept, back = counts[:, 1:], counts[:, :-1]
+    right = losses[kept].mean()
+    wrong = {
+        "shift": _losses(logits, tokens)[counts].mean(),
+        "direction": _losses(logits[:, 1:], tokens[:, :-1])[back].mean(),
+        "mask_shift": losses[back].mean(),
+        "mask": losses.mean(),
+        "mean": (losses * kept).mean(),
+        "row_mean": ((losses * kept).sum(1) / kept.sum(1)).mean(),
+        "sum": losses[kept].sum(),
+        "sign": -right,
+        "log": -(-losses[kept]).exp().mean(),
+        "first": losses[kept].sum() / counts.sum(),
+        "normalise": -logits[:, :-1]
+        .gather(-1, tokens[:, 1:, None])[..., 0][kept]
+        .mean(),
+    }
+    mistakes = {
+        hint: value for hint, value in wrong.items() if not torch.isclose(value, right)
+    }
+    default = "steps"
+    if isinstance(got, Tensor) and crash == "empty_row" and not got.isfinite().all():
+        default = "empty_row"
+    CHECK.close(got, right, default, what, mistakes, shape="output")
 
 
 def _check_training(
@@ -108,8 +134,15 @@ def _check_training(
     logits.
     """
     far = (300 * logits).requires_grad_()
-    with CHECK.doing("steps", "loss of logits far apart"):
-        got = next_token_loss(far, tokens, counts)
+    with CHECK.doing("crash", "loss of logits far apart"):
+        got = next_token_loss(far, tokens.clone(), counts.clone())
+    CHECK.true(
+        isinstance(got, Tensor),
+        "output",
+        "loss of logits far apart",
+        "a tensor without axes",
+        type(got).__name__,
+    )
     expected = _losses(far[:, :-1], tokens[:, 1:])[counts[:, 1:]].mean()
     CHECK.true(
         bool(got.isfinite()),
@@ -126,6 +159,8 @@ def _check_training(
         "one for the logits",
         "none",
     )
+    gradients = [torch.autograd.grad(y, far)[0] for y in (got, expected)]
+    CHECK.close(*gradients, "gradient", "gradient of the loss for the logits")
 
 
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:

@@ -37,21 +37,30 @@ def check(blank_infilling, seed: int = 0) -> str:
     """
     rng, size = random_sizes(seed, n=(10, 13), first=(1, 2))
     tokens = torch.randint(100, 200, (size["n"],), generator=rng).tolist()
-    spans = [(size["first"], 2), (size["first"] + 4, 3)]
-    for order in ([0, 1], [1, 0]):
+    first = size["first"]
+    for spans, order in (
+        ([(first, 2), (first + 4, 3)], [0, 1]),
+        ([(first, 2), (first + 4, 3)], [1, 0]),
+        ([(0, 1), (2, 2), (6, len(tokens) - 6)], [2, 0, 1]),
+        ([(first, 1)], [0]),
+    ):
         what = f"spans {spans} in order {order}"
-        with CHECK.doing("output", what):
-            inputs, targets, places, within, visible = blank_infilling(
-                tokens, spans, order, 901, 902, 903
-            )
+        given = tokens, spans, order, 901, 902, 903
+        got = CHECK.call(blank_infilling, *given, what=what)
+        five = isinstance(got, tuple) and len(got) == 5
+        CHECK.true(five, "output", what, "five things", type(got).__name__)
+        inputs, targets, places, within, visible = got
         right = _laid_out(tokens, spans, order)
-        a = size["n"] - 5 + 2
+        a = len(tokens) - sum(length - 1 for _, length in spans)
         CHECK.equal(list(inputs[:a]), right[0][:a], "part_a", f"part A, {what}")
         CHECK.equal(list(inputs[a:]), right[0][a:], "part_b", f"part B, {what}")
         CHECK.equal(list(targets), right[1], "targets", f"targets of part B, {what}")
         CHECK.equal(list(places), right[2], "place", f"places, {what}")
         CHECK.equal(list(within), right[3], "within", f"places within the span, {what}")
         n = len(right[0])
+        kind = getattr(visible, "dtype", type(visible).__name__)
+        formed = kind == torch.bool and visible.shape == (n, n)
+        CHECK.true(formed, "output", "visible", f"bool [{n} {n}]", kind)
         seen = torch.ones(n, n, dtype=torch.bool).tril()
         seen[:, :a] = True
         CHECK.close(

@@ -23,8 +23,8 @@ HINTS = {
     "generated token by token, once each.",
     "old_answers": "Earlier answers are part of the prefix now: "
     "they are computed again too.",
-    "kind": "Allowed kinds are 'causal' and 'prefix'; anything else is a ValueError.",
-    "output": "Return one whole number of token passes.",
+    "kind": "Allowed kinds are 'causal' and 'prefix', letter for letter; anything else "
+    "is a ValueError, with turns or without.",
 }
 CHECK = Checker("Exercise 6", HINTS)
 Turns = list[tuple[int, int]]
@@ -42,27 +42,32 @@ def check(token_passes, seed: int = 0) -> str:
         [(10, 5)],
         [(10, 5), (20, 7)],
         [(user, assistant) for user, assistant in drawn],
+        [(3, 0), (0, 4), (5, 6)],
+        [],
     ):
         for kind in ("causal", "prefix"):
             what = f"token_passes({kind!r}, {turns})"
-            with CHECK.doing("output", what):
-                got = token_passes(kind, list(turns))
-            CHECK.true(
-                isinstance(got, int), "output", what, "an int", type(got).__name__
-            )
+            got = CHECK.call(token_passes, kind, turns, what=what)
             right = _passes(kind, turns)
             mistakes = {
                 hint: make(turns)
                 for hint, make in SLIPS[kind].items()
                 if make(turns) != right
             }
-            default = "history" if kind == "prefix" else "causal"
-            CHECK.equal(
-                got, right, "first" if len(turns) == 1 else default, what, mistakes
-            )
+            default = "first" if len(turns) == 1 else "compare"
+            CHECK.equal(got, right, default, what, mistakes)
     for turns in ([(1, 1)], []):
-        what = f"token_passes('encoder', {turns}), an unknown kind"
-        CHECK.refuses(partial(token_passes, "encoder", turns), "kind", what)
+        for kind in (
+            "encoder",
+            "Prefix",
+            "CAUSAL",
+            "causal ",
+            "pre",
+            "",
+            "causal prefix",
+        ):
+            what = f"token_passes({kind!r}, {turns}), an unknown kind"
+            CHECK.refuses(partial(token_passes, kind, list(turns)), "kind", what)
     return "Exercise 6: an open prefix is read again at every turn."
 
 

@@ -6,6 +6,7 @@ output at t changes when the input at s does.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -30,7 +31,8 @@ HINTS = {
     "same_shift": "LayerNorm undoes x + c and 2 x. Change each number of a token by "
     "its own random amount.",
     "rows": "Look at all rows of the batch: a leak may show in one row only.",
-    "same_x": "Leave x as it was: work on a copy.",
+    "noise": "Rounding is no leak: batches and shapes may move a number by 1e-16 or "
+    "so. Only what is above 1e-9 or so counts.",
     "pairs": "Return a set of pairs (t, s) of ints.",
 }
 CHECK = Checker("Exercise 6", HINTS)
@@ -47,25 +49,20 @@ def check(leaks, seed: int = 0) -> str:
     rng, size = random_sizes(seed, n=(5, 7), d=(4, 6))
     n, x = size["n"], torch.randn(2, size["n"], size["d"], generator=rng).double()
     for name, layer, expected, hint in _layers(n, size["d"], rng):
-        before = x.clone()
-        with CHECK.doing("pairs", name):
-            got = leaks(layer, x)
-        CHECK.true(
-            torch.equal(x, before),
-            "same_x",
-            f"x after leaks({name})",
-            "unchanged",
-            "changed",
-        )
+        got = CHECK.call(partial(leaks, layer), x, what=f"leaks of {name}")
         CHECK.true(
             isinstance(got, set)
-            and all(isinstance(p, tuple) and len(p) == 2 for p in got),
+            and all(
+                isinstance(p, tuple) and list(map(type, p)) == [int] * 2 for p in got
+            ),
             "pairs",
             f"what leaks returns for {name}",
             "a set of pairs",
             type(got).__name__,
         )
         fitting = "later" if any(s <= t for t, s in got) else hint
+        if fitting == "later" and hint == "noise":
+            fitting = "noise"
         if (
             fitting == "every_output"
             and {s for _, s in got} < {s for _, s in expected}
@@ -118,8 +115,15 @@ def _layers(
         leaking(far, lambda x: 1e-5 * x.tanh()),
         leaking(far, torch.tanh, slice(1, 2)),
     )
+    shaken = torch.Generator().manual_seed(1)
+
+    def noisy(x: Tensor) -> Tensor:
+        noise = torch.randn(x.shape, generator=shaken, dtype=torch.float64)
+        return causal(x) + 1e-14 * noise
+
     return [
         ("a causal layer", causal, set(), "later"),
+        ("a causal layer with the noise of rounding", noisy, set(), "noise"),
         ("a bidirectional layer", bidirectional, everything, "every_output"),
         (
             "a mask that is off by one",

@@ -6,13 +6,18 @@ Symbols: t queries, s keys of one block, k key width, v value width, m running m
 q [t k], k [n k], v [n v].
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
-from course_lib.course.labs.allocation import LargestNew
+from course_lib.course.labs.allocation import Live
 from course_lib.course.labs.checking import Checker, random_sizes
+from course_lib.course.labs.lending import helped, strided
+from course_lib.course.labs.values import same
 
 HINTS = {
     "maximum": "The new maximum, one a query, is over all seen so far: the old m and "
@@ -35,8 +40,11 @@ HINTS = {
     "scale": "Scores are q . k over the root of the key width.",
     "last_block": "n need not be a multiple of the block: the last "
     "block is shorter, and counts.",
-    "memory": "Work block by block: no tensor as large as the [t "
-    "n] score matrix may be made.",
+    "memory": "Work block by block: never hold numbers as many as the [t n] score "
+    "matrix has, neither in one tensor nor in a list of blocks.",
+    "folded": "tiled_attention calls fold for each block of `block` keys, the last one "
+    "perhaps shorter, with the scores [t s] of that block.",
+    "divided": "At the end y is acc / l, one number l a query.",
     "logsumexp": "The logarithm of the sum of exp(score) is m + log(l).",
     "state": "Return the new (m, l, acc), of the shapes of the old ones.",
 }
@@ -44,35 +52,56 @@ CHECK = Checker("Exercise 4", HINTS)
 State = tuple[Tensor, Tensor, Tensor]
 
 
-def check(fold, tiled_attention, seed: int = 0) -> str:
-    """Check exercise 4: `fold(state, scores, values) -> state` with state = (m, l,
-    acc), and `tiled_attention(q, k, v, block) -> (y, logsumexp)`.
+def check_fold(fold, seed: int = 0) -> str:
+    """Check `fold(state, scores, values) -> state` with state = (m, l, acc).
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
         missing.
     """
-    rng, size = random_sizes(
-        seed, t=(3, 5), n=(11, 17), k=(4, 6), v=(3, 5), block=(4, 5)
-    )
+    rng, size = _sizes(seed)
     t, n, block = size["t"], size["n"], size["block"]
-    values = torch.randn(n, size["v"], generator=rng).double()
-    for large in (False, True):
-        scores = (400.0 if large else 1.0) * torch.randn(t, n, generator=rng).double()
-        _check_fold(fold, scores, values, block, large)
-    for spread in (1.0, 30.0):
-        q = spread * torch.randn(t, size["k"], generator=rng).double()
-        k = torch.randn(n, size["k"], generator=rng).double()
-        for width in (block, 1, n, n + 3):
-            _check_tiled(tiled_attention, q, k, values, width)
-    low = (
-        torch.full_like(q, 30.0),
-        torch.full_like(k, -30.0) + 0.1 * k,
-    )  # every score far below 0
-    _check_tiled(tiled_attention, *low, values, block, nan="start")
-    _check_memory(tiled_attention, rng)
+    for large, queries, keys, width in (
+        (1.0, t, n, block),
+        (400.0, t, n, block),
+        (1.0, 1, 5, 1),
+        (1.0, t, n, n),
+    ):
+        values = torch.randn(keys, size["v"], generator=rng).double()
+        scores = large * torch.randn(queries, keys, generator=rng).double()
+        _check_fold(fold, scores, values, width, large > 1)
+    return "Exercise 4: a block is folded in, whatever its scores."
+
+
+def check_tiled_attention(tiled_attention, seed: int = 0) -> str:
+    """Check `tiled_attention(q, k, v, block) -> (y, logsumexp)`, with the library's
+    fold beside it, or else the student's.
+
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
+    """
+
+    def trial() -> None:
+        rng, size = _sizes(seed)
+        t, n, block = size["t"], size["n"], size["block"]
+        values = torch.randn(n, size["v"], generator=rng).double()
+        for spread, lies in ((1.0, Tensor.contiguous), (30.0, strided)):
+            q = lies(spread * torch.randn(t, size["k"], generator=rng).double())
+            k = lies(torch.randn(n, size["k"], generator=rng).double())
+            for width in (block, 1, n, n + 3):
+                _check_tiled(tiled_attention, q, k, lies(values), width)
+        _check_tiled(tiled_attention, q[:1], k, values, block)
+        low = torch.full_like(q, 30.0), torch.full_like(k, -30.0) + 0.1 * k
+        _check_tiled(tiled_attention, *low, values, block, nan="start")  # far below 0
+        _check_memory(tiled_attention, rng)
+
+    helped(trial, tiled_attention, fold=RIGHT.fold)
     return (
         "Exercise 4: exact at every block size, and the score matrix was never there."
     )
+
+
+def _sizes(seed: int) -> tuple[torch.Generator, dict[str, int]]:
+    return random_sizes(seed, t=(3, 5), n=(11, 17), k=(4, 6), v=(3, 5), block=(4, 5))
 
 
 def start(t: int, v: int) -> State:
@@ -145,8 +174,7 @@ def _check_fold(fold, scores: Tensor, values: Tensor, block: int, large: bool) -
         zip(scores.split(block, 1), values.split(block), strict=True), start=1
     ):
         what = f"state after block {number}, {'large' if large else 'small'} scores"
-        with CHECK.doing("state", what):
-            got = fold(tuple(x.clone() for x in state), s.clone(), v.clone())
+        got = CHECK.call(fold, state, s, v, what=what)
         CHECK.true(
             isinstance(got, tuple) and len(got) == 3,
             "state",
@@ -194,15 +222,10 @@ def _check_tiled(
     what = (
         f"tiled_attention of {len(q)} queries over {len(k)} keys in blocks of {block}"
     )
-    with CHECK.doing("last_block", what):
-        got = tiled_attention(q, k, v, block)
-    CHECK.true(
-        isinstance(got, tuple) and len(got) == 2,
-        "logsumexp",
-        what,
-        "(y, logsumexp)",
-        f"{type(got).__name__}",
-    )
+    with _folds(tiled_attention) as widths:
+        got = CHECK.call(tiled_attention, q, k, v, block, what=what)
+    pair = isinstance(got, tuple) and len(got) == 2
+    CHECK.true(pair, "logsumexp", what, "(y, logsumexp)", type(got).__name__)
     scores = q @ k.T / q.shape[-1] ** 0.5
     full = len(k) // block * block
     mistakes = {
@@ -211,11 +234,31 @@ def _check_tiled(
     }
     if 0 < full < len(k):
         mistakes["last_block"] = scores[:, :full].softmax(-1) @ v[:full]
-    default = (
-        nan if isinstance(got[0], Tensor) and got[0].isnan().any() else "last_block"
-    )
-    CHECK.close(got[0], scores.softmax(-1) @ v, default, what, mistakes)
+    for divisor in (v.shape[1] ** 0.5, q.shape[1], q.shape[1] ** -0.5):
+        wrong = (q @ k.T / divisor).softmax(-1) @ v
+        if isinstance(got[0], Tensor) and same(got[0], wrong):
+            mistakes = {"scale": wrong}
+    bad = isinstance(got[0], Tensor) and got[0].isnan().any()
+    right = scores.softmax(-1) @ v
+    others = {hint: y for hint, y in mistakes.items() if not same(y, right)}
+    CHECK.close(got[0], right, nan if bad else "divided", what, others)
     CHECK.close(got[1], scores.logsumexp(-1), "logsumexp", f"logsumexp, {what}")
+    blocks = [min(block, len(k) - at) for at in range(0, len(k), block)]
+    CHECK.equal(widths, blocks, "folded", f"keys that fold was given, in {what}")
+
+
+@contextmanager
+def _folds(tiled_attention) -> Iterator[list[int]]:
+    """The number of keys of every block that the answer gives to fold."""
+    names, widths = getattr(tiled_attention, "__globals__", {}), []
+    fold = names.get("fold")
+
+    def counted(state, scores, values):
+        widths.append(scores.shape[1])
+        return fold(state, scores, values)
+
+    with patch.dict(names, {"fold": counted} if fold else {}):
+        yield widths
 
 
 def _unnormalised(scores: Tensor, v: Tensor, block: int) -> Tensor:
@@ -229,12 +272,11 @@ def _unnormalised(scores: Tensor, v: Tensor, block: int) -> Tensor:
 def _check_memory(tiled_attention, rng: torch.Generator) -> None:
     q, k, v = (torch.randn(n, 8, generator=rng).double() for n in (256, 512, 512))
     limit = 256 * 512 * 8
-    with LargestNew((q, k, v)) as seen:
+    with (
+        CHECK.doing("crash", "tiled_attention of 256 queries"),
+        Live((q, k, v)) as seen,
+    ):
         tiled_attention(q, k, v, 32)
-    CHECK.true(
-        seen.nbytes < limit / 4,
-        "memory",
-        "largest new tensor for 256 queries and 512 keys in blocks of 32",
-        f"less than {limit // 4} bytes (the score matrix has {limit})",
-        f"{seen.nbytes} bytes",
-    )
+    told = "bytes held at one time for 256 queries and 512 keys in blocks of 32"
+    bound = f"less than {limit * 3 // 4} (the score matrix has {limit})"
+    CHECK.true(seen.most < limit * 3 / 4, "memory", told, bound, seen.most)

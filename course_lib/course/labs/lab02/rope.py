@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from course_lib.course.labs.checking import Checker, random_sizes
+from course_lib.course.labs.lending import helped, strided
 from course_lib.layers.positions.rope import Rope, apply_rope, apply_rope_naive
 
 HINTS = {
@@ -29,42 +30,80 @@ HINTS = {
     "order": "The turned halves go back where they were: first half, then second half.",
     "axes": "Angles are [t k/2]: give them an axis for the heads, [t 1 k/2].",
     "shape": "Scores are [h t s]: for each head a row a query, a column a key.",
-    "same": "Do not write into x: the caller needs it unturned.",
+    "far": "Any position may come, 100,000 too: compute the angle, do not look it up "
+    "in a table of fixed length.",
     "both": "Both turn: queries by their positions, keys by theirs.",
     "scale": "Divide the scores by the root of the head width.",
-    "distance": "A score must depend on query position minus key position only.",
+    "distance": "A score depends on query position minus key position only: turn "
+    "queries and keys, multiply, divide by the root of the head width.",
     "output": "Each token and head turns by itself: the result has the shape of x.",
 }
 CHECK = Checker("Exercise 3", HINTS)
 
 
-def check(frequencies, rotate, scores, seed: int = 0) -> str:
-    """Check exercise 3: `frequencies(width, theta) -> [k/2]`, `rotate(x, positions,
-    theta) -> [t h k]` and `scores(q, k, query_positions, key_positions, theta) -> [h t
-    s]`.
+def check_frequencies(frequencies, seed: int = 0) -> str:
+    """Check `frequencies(width, theta) -> [k/2]`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
-        missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing. So do the two other checks.
     """
-    rng, size = random_sizes(
-        seed, t=(3, 5), s=(6, 8), h=(2, 3), half=(3, 5), start=(5, 90)
-    )
-    width, theta = 2 * size["half"], 10.0 ** (2 + seed % 3)
-    _check_frequencies(frequencies, width, theta)
-    x = torch.randn(size["s"], size["h"], width, generator=rng).double()
-    first = size["start"]
-    for positions in (torch.arange(size["s"]), torch.arange(first, first + size["s"])):
-        _check_rotate(rotate, x, positions, theta)
-    q = torch.randn(size["t"], size["h"], width, generator=rng).double()
-    _check_scores(scores, q, x, first, theta)
+    _, _, width, theta = _sizes(seed)
+    for wide, base in ((width, theta), (2, 10.0), (128, 500_000.0)):
+        _check_frequencies(frequencies, wide, base)
+    return "Exercise 3: the first pair turns fastest."
+
+
+def check_rotate(rotate, seed: int = 0) -> str:
+    """Check `rotate(x, positions, theta) -> [t h k]`, with the library's frequencies
+    beside it, or else the student's.
+    """
+
+    def trial() -> None:
+        rng, size, width, theta = _sizes(seed)
+        n, first = size["s"], size["start"]
+        x = torch.randn(n, size["h"], width, generator=rng).double()
+        places = torch.randperm(500, generator=rng)[:n]
+        for at in (torch.arange(n), torch.arange(first, first + n), places):
+            _check_rotate(rotate, x, at, theta)
+        _check_rotate(rotate, strided(x), places, theta)
+        _check_rotate(rotate, x[:1, :1], torch.tensor([first]), theta)
+        far = torch.arange(n) + (2045, 131_000, 5_000)[seed % 3]
+        _check_rotate(rotate, x, far, theta, "far")
+
+    helped(trial, rotate, frequencies=_frequencies)
+    return "Exercise 3: each pair turns by its position."
+
+
+def check_scores(scores, seed: int = 0) -> str:
+    """Check `scores(q, k, query_positions, key_positions, theta) -> [h t s]`, with the
+    library's turns beside it, or else the student's.
+    """
+
+    def trial() -> None:
+        rng, size, width, theta = _sizes(seed)
+        k = torch.randn(size["s"], size["h"], width, generator=rng).double()
+        q = torch.randn(size["t"], size["h"], width, generator=rng).double()
+        _check_scores(scores, q, k, size["start"], theta)
+        _check_scores(scores, strided(q[:1]), strided(k), size["start"], theta)
+
+    helped(trial, scores, rotate=_turned, frequencies=_frequencies)
     return "Exercise 3: a score knows how far apart two tokens are, and nothing else."
 
 
+def _sizes(seed: int) -> tuple[torch.Generator, dict[str, int], int, float]:
+    rng, size = random_sizes(
+        seed, t=(3, 5), s=(6, 8), h=(2, 3), half=(3, 5), start=(5, 90)
+    )
+    return rng, size, 2 * size["half"], 10.0 ** (2 + seed % 3)
+
+
+def _frequencies(width: int, theta: float) -> Tensor:
+    return theta ** (-2 * torch.arange(width // 2, dtype=torch.float64) / width)
+
+
 def _check_frequencies(frequencies, width: int, theta: float) -> None:
-    with CHECK.doing("frequencies", "frequencies"):
-        got = frequencies(width, theta)
-    pairs = torch.arange(width // 2, dtype=torch.float64)
-    expected = theta ** (-2 * pairs / width)
+    got = CHECK.call(frequencies, width, theta, what="frequencies")
+    expected = _frequencies(width, theta)
     CHECK.true(
         isinstance(got, Tensor) and got.shape == expected.shape,
         "one_a_pair",
@@ -87,12 +126,12 @@ def _turned(
     return apply_rope_naive(x[None], positions[None], rope)[0]
 
 
-def _check_rotate(rotate, x: Tensor, positions: Tensor, theta: float) -> None:
-    what = f"rotate at positions {positions[0]}..{positions[-1]}"
-    given = x.clone()
-    with CHECK.doing("axes", what):
-        got = rotate(given, positions, theta)
-    CHECK.true(torch.equal(given, x), "same", f"x after {what}", "unchanged", "changed")
+def _check_rotate(
+    rotate, x: Tensor, positions: Tensor, theta: float, usual: str = ""
+) -> None:
+    what = f"rotate at positions {positions.tolist()}"
+    crash = usual or "axes"
+    got = CHECK.call(rotate, x, positions, theta, what=what, crash=crash)
     rope = Rope(dim=x.shape[-1], theta=theta)
     cos, sin = rope.tables(positions[None], torch.float64)
     expected = apply_rope(x[None], cos, sin)[0]
@@ -110,9 +149,8 @@ def _check_rotate(rotate, x: Tensor, positions: Tensor, theta: float) -> None:
         got.norm(dim=-1) if isinstance(got, Tensor) and got.shape == x.shape else None
     )
     kept = lengths is not None and torch.allclose(lengths, x.norm(dim=-1))
-    CHECK.close(
-        got, expected, "angle" if kept else "size", what, mistakes, shape="output"
-    )
+    default = usual or ("angle" if kept else "size")
+    CHECK.close(got, expected, default, what, mistakes, shape="output")
 
 
 def _check_scores(scores, q: Tensor, k: Tensor, first: int, theta: float) -> None:
@@ -126,8 +164,7 @@ def _check_scores(scores, q: Tensor, k: Tensor, first: int, theta: float) -> Non
             f"scores of queries {queries[0]}..{queries[-1]} over keys "
             f"{keys[0]}..{keys[-1]}"
         )
-        with CHECK.doing("shape", what):
-            got = scores(q.clone(), k.clone(), queries, keys, theta)
+        got = CHECK.call(scores, q, k, queries, keys, theta, what=what)
         expected = _scores(q, k, queries, keys, theta)
         reset = _scores(q, k, torch.arange(len(q)), torch.arange(len(k)), theta)
         mistakes = {
@@ -135,6 +172,8 @@ def _check_scores(scores, q: Tensor, k: Tensor, first: int, theta: float) -> Non
             "both": _scores(q, k, queries, torch.zeros_like(keys), theta),
             "scale": expected * k.shape[-1] ** 0.5,
         }
+        if start == 0 and len(q) == len(k):
+            del mistakes["positions"]
         unturned = _scores(q, k, queries * 0, keys, theta)
         if (
             isinstance(got, Tensor)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from course_lib.course.labs.checking import Checker, random_sizes
+from course_lib.course.labs.lending import strided
+from course_lib.course.labs.values import same
 from course_lib.layers import masks
 from course_lib.layers.attention.forms import attend
 
@@ -30,6 +32,9 @@ HINTS = {
     "no longer sum to 1.",
     "nothing_seen": "A query that sees no key gets weights 0 and output 0, not NaN "
     "and not a mean.",
+    "stored": "The output is the weights times the values, v wide: einsum "
+    "'bhts,bshv->bthv'.",
+    "boolean": "Return a bool tensor [t s], True where the query may see the key.",
     "itself": "A token sees itself: the key's position may equal the query's.",
     "leak": "The mask is the wrong way round: hidden are the "
     "keys that come after the query.",
@@ -40,46 +45,69 @@ HINTS = {
 CHECK = Checker("Exercise 1", HINTS)
 
 
-def check(causal_mask, scaled_attention, seed: int = 0) -> str:
-    """Check exercise 1: `causal_mask(query_positions, key_positions) -> [t s]` and
-    `scaled_attention(q, k, v, mask) -> (y, weights)`.
+def check_causal_mask(causal_mask, seed: int = 0) -> str:
+    """Check `causal_mask(query_positions, key_positions) -> [t s]`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
         missing.
     """
-    rng, size = random_sizes(
-        seed, b=(2, 3), t=(3, 5), s=(6, 8), h=(2, 3), k=(3, 5), extra=(1, 2)
-    )
-    _check_mask(causal_mask, size)
-    shape = size["b"], size["s"], size["h"]
-    q = torch.randn(size["b"], size["t"], size["h"], size["k"], generator=rng).double()
-    k = torch.randn(*shape, size["k"], generator=rng).double()
-    v = torch.randn(*shape, size["k"] + size["extra"], generator=rng).double()
-    mask = torch.rand(size["b"], size["t"], size["s"], generator=rng) < 0.6
-    mask[..., 0] = True
-    _compare(scaled_attention, q, k, v, mask, "attention with a random mask")
-    _compare(
-        scaled_attention, 3000 * q, k, v, mask, "attention of large queries", "overflow"
-    )
+    _check_mask(causal_mask, _sizes(seed)[1])
+    return "Exercise 1: the mask goes by position."
+
+
+def check_scaled_attention(scaled_attention, seed: int = 0) -> str:
+    """Check `scaled_attention(q, k, v, mask) -> (y, weights)`.
+
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
+    """
+    rng, size = _sizes(seed)
+    for batch, heads, lies in (
+        (size["b"], size["h"], Tensor.contiguous),
+        (1, 1, strided),
+        (2, 3, strided),
+    ):
+        shape = batch, size["s"], heads
+        q = torch.randn(batch, size["t"], heads, size["k"], generator=rng).double()
+        k = torch.randn(*shape, size["k"], generator=rng).double()
+        v = torch.randn(*shape, size["k"] + size["extra"], generator=rng).double()
+        mask = torch.rand(batch, size["t"], size["s"], generator=rng) < 0.6
+        mask[..., 0] = True
+        given = [lies(part) for part in (q, k, v, mask)]
+        what = f"attention of batch {batch} and {heads} heads with a random mask"
+        _compare(scaled_attention, *given, what)
+        what, given[0] = "attention of large queries", 3000 * given[0]
+        _compare(scaled_attention, *given, what, "overflow")
     mask[0, 1] = False
     _compare(scaled_attention, q, k, v, mask, "attention where one query sees nothing")
     return "Exercise 1: the weights are right, also for a query that sees nothing."
+
+
+def _sizes(seed: int) -> tuple[torch.Generator, dict[str, int]]:
+    return random_sizes(
+        seed, b=(2, 3), t=(3, 5), s=(6, 8), h=(2, 3), k=(3, 5), extra=(1, 2)
+    )
 
 
 def _check_mask(causal_mask, size: dict[str, int]) -> None:
     """A whole sequence, and queries that stand after keys which are there already."""
     held = size["s"]
     for queries, keys, default in (
-        (torch.arange(held), torch.arange(held), "leak"),
-        (torch.arange(held, held + size["t"]), torch.arange(held + size["t"]), "leak"),
+        (torch.arange(held), torch.arange(held), "compare"),
+        (
+            torch.arange(held, held + size["t"]),
+            torch.arange(held + size["t"]),
+            "positions",
+        ),
+        (torch.tensor([held]), torch.arange(held + 1), "positions"),
         (
             torch.tensor([3, held]),
             torch.arange(held).roll(2),
             "positions",
         ),  # the slots of a ring buffer
     ):
-        with CHECK.doing("positions", "causal_mask"):
-            got = causal_mask(queries, keys)
+        given = strided(queries), strided(keys)
+        got = CHECK.call(causal_mask, *given, what="causal_mask", crash="positions")
         seen = masks.causal_mask(queries[None], keys[None])[0]
         q, k = queries[:, None], keys[None, :]
         places = torch.arange(len(queries))[:, None] >= torch.arange(len(keys))[None, :]
@@ -90,7 +118,7 @@ def _check_mask(causal_mask, size: dict[str, int]) -> None:
         }
         CHECK.true(
             isinstance(got, Tensor) and got.dtype == torch.bool,
-            "mask",
+            "boolean",
             "what causal_mask returns",
             "a bool tensor",
             getattr(got, "dtype", type(got).__name__),
@@ -111,8 +139,10 @@ def _compare(
     nan: str = "nothing_seen",
 ) -> None:
     """Compare with the library's attention; NaN has the hint `nan`."""
-    with CHECK.doing("output", what):
-        y, weights = scaled_attention(q, k, v, mask)
+    got = CHECK.call(scaled_attention, q, k, v, mask, what=what)
+    pair = isinstance(got, tuple) and len(got) == 2
+    CHECK.true(pair, "output", what, "(y, weights)", type(got).__name__)
+    y, weights = got
     expected_y, expected = attend(q, k, v, mask)
     mistakes = {hint: make(q, k, v, mask) for hint, make in MISTAKES.items()}
     mistakes["scale"] = _scaled_like(weights, q, k, v, mask)
@@ -133,12 +163,12 @@ def _compare(
             if unseen.any() and sums_to_one
             else "scores"
             if sums_to_one
-            else "softmax_axis"
+            else "compare"
         )
-    CHECK.close(
-        weights, expected, default, f"weights, {what}", mistakes, shape="output"
-    )
-    CHECK.close(y, expected_y, "output", f"output, {what}")
+    others = {hint: w for hint, w in mistakes.items() if not same(w, expected)}
+    told = f"weights, {what}"
+    CHECK.close(weights, expected, default, told, others, shape="output")
+    CHECK.close(y, expected_y, "stored", f"output, {what}", shape="output")
 
 
 def _weights(

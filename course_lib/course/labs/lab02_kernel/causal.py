@@ -28,6 +28,10 @@ HINTS = {
     "last_tile": "The last key that this program needs is the one its LAST query sees.",
     "skip": "Tiles past the last visible key were read: end the loop at the last key "
     "this block may see.",
+    "scale": "Multiply by the `scale` that is given: it need not be 1 over the root of "
+    "the width.",
+    "blocks": "Queries come BLOCK_Q at a time, keys BLOCK_K at a time: the two need "
+    "not be equal.",
     "edge": "Past the last key nothing counts, and nothing is "
     "read or written, as in exercise 2.",
 }
@@ -45,6 +49,9 @@ def check(flash_causal, seed: int = 0) -> str:
     for t, s in ((32, 32), (size["t"], size["t"]), (chunk, held), (1, held), (32, 49)):
         q, k, v = (torch.randn(rows, 16, generator=rng).double() for rows in (t, s, s))
         _check_causal(flash_causal, q, k, v)
+    q, k, v = (torch.randn(n, 16, generator=rng).double() for n in (37, 53, 53))
+    for blocks in ((16, 32), (32, 16)):
+        _check_other(flash_causal, q, k, v, blocks)
     _check_skip(
         flash_causal, *(torch.randn(64, 16, generator=rng).double() for _ in range(3))
     )
@@ -52,23 +59,29 @@ def check(flash_causal, seed: int = 0) -> str:
 
 
 def _run(
-    flash_causal, q: Tensor, k: Tensor, v: Tensor, what: str
+    flash_causal,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    what: str,
+    blocks: tuple[int, int] = (16, 16),
+    scale: float = 0.25,
 ) -> tuple[Tensor, Tensor]:
     (t, width), s, inside = q.shape, len(k), Guarded()
     y, lse = inside.empty(t, width), inside.empty(t)
-    with CHECK.doing("mask", what), inside.watching():
+    with CHECK.doing("crash", what), inside.watching():
         launch(
             *(
                 flash_causal,
-                (-(-t // BLOCK),),
+                (-(-t // blocks[0]),),
                 *map(inside.put, (q, k, v)),
                 y,
                 lse,
                 t,
                 s,
             ),
-            width**-0.5,
-            **{"BLOCK_Q": BLOCK, "BLOCK_K": BLOCK, "WIDTH": width} | SUMS,
+            scale,
+            **{"BLOCK_Q": blocks[0], "BLOCK_K": blocks[1], "WIDTH": width} | SUMS,
         )
     CHECK.true(
         inside.untouched(),
@@ -77,6 +90,7 @@ def _run(
         "nothing written outside Y and LSE",
         "a number outside",
     )
+    CHECK.true(inside.inputs_kept(), "unchanged", what, "Q, K and V kept", "changed")
     CHECK.true(
         not inside.read_outside,
         "edge",
@@ -85,6 +99,23 @@ def _run(
         "a read outside",
     )
     return y, lse
+
+
+def _check_other(
+    flash_causal, q: Tensor, k: Tensor, v: Tensor, blocks: tuple[int, int]
+) -> None:
+    """Unequal blocks, large scores, and another scale than the root's."""
+    what = (
+        f"causal attention, scale -3, blocks of {blocks[0]} queries, {blocks[1]} keys"
+    )
+    got, lse = _run(flash_causal, q, k, v, what, blocks, scale=-3.0)
+    scores = -3.0 * q @ k.T
+    later = torch.arange(len(k)) > torch.arange(len(q))[:, None] + len(k) - len(q)
+    scores = scores.masked_fill(later, -torch.inf)
+    own = (scores / -12.0).softmax(-1) @ v
+    mistakes = {"scale": own, "blocks": got} if like(got, own) else {}
+    CHECK.close(got, scores.softmax(-1) @ v, "blocks", what, mistakes)
+    CHECK.close(lse, scores.logsumexp(-1), "logsumexp", f"LSE, {what}")
 
 
 def _scores(q: Tensor, k: Tensor, shift: int, reach: Tensor | None = None) -> Tensor:

@@ -1,6 +1,7 @@
 """Lab 2, the kernel extra, stretch task: all heads at once, and fewer keys than heads.
 
-Symbols: h query heads over g groups; Q [t h width], K and V [s g width], Y [t h width].
+Symbols: h query heads (i one of them) over g groups; Q [t h width], K and V
+[s g width], Y [t h width].
 Axis 1 of the grid is the head.
 """
 
@@ -15,8 +16,11 @@ from course_lib.layers.attention.forms import attend
 HINTS = {
     "row": "The rows of one head lie heads * WIDTH apart in Q and Y, groups * WIDTH "
     "apart in K and V.",
-    "head": "Head h starts h * WIDTH numbers into its token's row.",
-    "group": "Query head h reads group h // (heads // groups).",
+    "head": "Head i starts i * WIDTH numbers into its token's row.",
+    "group": "Query head i reads group i // (heads // groups).",
+    "stable": "Subtract the running maximum of the row, over all keys so far, before "
+    "exp.",
+    "edge_load": "Mask the loads: rows of Q below t, rows of K and V below s.",
     "edge": "Write the rows below t of your own head, and nothing else.",
 }
 CHECK = Checker("Stretch", HINTS)
@@ -38,6 +42,8 @@ def check(flash_heads, seed: int = 0) -> str:
         )
         q, k, v = (torch.randn(shape, generator=rng).double() for shape in shapes)
         _check_heads(flash_heads, q, k, v)
+    steep = torch.linspace(40.0, -40.0, 16).double()[:, None, None].expand(16, 1, 16)
+    _check_heads(flash_heads, torch.full((16, 2, 16), 15.0).double(), steep, v[:16, :1])
     return "Stretch: every head in one launch, each over its own group."
 
 
@@ -46,7 +52,7 @@ def _check_heads(flash_heads, q: Tensor, k: Tensor, v: Tensor) -> None:
     what = f"{heads} heads over {groups} groups, {t} queries, {s} keys"
     y = inside.empty(t, heads, width)
     grid = -(-t // BLOCK), heads
-    with CHECK.doing("row", what):
+    with CHECK.doing("crash", what), inside.watching():
         launch(
             *(
                 flash_heads,
@@ -68,6 +74,7 @@ def _check_heads(flash_heads, q: Tensor, k: Tensor, v: Tensor) -> None:
         "nothing written outside Y",
         "a number outside",
     )
+    CHECK.true(inside.inputs_kept(), "unchanged", what, "Q, K and V kept", "changed")
     everything = torch.ones(1, t, s, dtype=torch.bool)
 
     def of_groups(which: Tensor, queries: Tensor = q) -> Tensor:
@@ -89,5 +96,9 @@ def _check_heads(flash_heads, q: Tensor, k: Tensor, v: Tensor) -> None:
         for hint, wrong in mistakes.items()
         if not like(right, wrong) and like(y, wrong)
     )
+    if y.isnan().any() and q.abs().max() > 10:
+        CHECK.fail("stable", what, "finite numbers", "inf or NaN")
     default = "head" if y[:, 1:].isnan().any() and not y[:, 0].isnan().any() else "row"
     CHECK.close(y, right, next(named, default), what)
+    read = "nothing read outside Q, K and V"
+    CHECK.true(not inside.read_outside, "edge_load", what, read, "a read outside")

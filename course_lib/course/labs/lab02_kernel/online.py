@@ -21,6 +21,8 @@ HINTS = blocks.HINTS | {
     "edge_load": "Mask the loads of Q and K too: on a GPU a "
     "read past the end may fault.",
     "scale": "The scores are the product times `scale`.",
+    "given_scale": "Multiply by the `scale` that is given: it need not be 1 over the "
+    "root of the width.",
     "not_finite": "The factor is exp(m_old - m_new) and p is exp(z - m_new): the "
     "other way round gives inf.",
     "one_block": "One block is a plain softmax: maximum and sum of each row (axis 1), "
@@ -29,6 +31,8 @@ HINTS = blocks.HINTS | {
     "block to block.",
     "edge": "Store only the rows below t.",
     "every_block": "The loop goes over all keys: range(0, s, BLOCK_K).",
+    "blocks": "Queries come BLOCK_Q at a time, keys BLOCK_K at a time: the two need "
+    "not be equal.",
     "shapes": "m and l are [BLOCK_Q], acc is [BLOCK_Q, WIDTH]: give m an axis where "
     "it meets a tile.",
 }
@@ -64,6 +68,8 @@ def check(flash, seed: int = 0) -> str:
         torch.cat((v, v))[:48],
         "maximum",
     )
+    steep = torch.linspace(40.0, -40.0, 16).double()[:, None].expand(16, 16)
+    _check_flash(flash, torch.full((16, 16), 15.0).double(), steep, v[:16], "maximum")
     rows = (
         torch.linspace(-15.0, 15.0, 16).double()[:, None].expand(16, 16)
     )  # each query its own maximum
@@ -73,24 +79,36 @@ def check(flash, seed: int = 0) -> str:
     _check_flash(
         flash, -rows.abs() - 14.0, 15.0 + falling[:16] / 100, v[:16], "start"
     )  # every score far below 0
+    q, k, v = (torch.randn(n, 16, generator=rng).double() for n in (21, 37, 37))
+    for block_q, block_k in ((16, 32), (32, 16)):
+        _check_flash(flash, q, k, v, blocks=(block_q, block_k))
+    _check_flash(flash, q[:1], k, v, scale=0.4)
     return "Exercise 2: attention in one kernel, exact, and no score left the chip."
 
 
 def _check_flash(
-    flash, q: Tensor, k: Tensor, v: Tensor, large: str | None = None
+    flash,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    large: str | None = None,
+    blocks: tuple[int, int] = (16, 16),
+    scale: float = 0.25,
 ) -> None:
     """Compare with softmax; where scores are `large`, NaN has that hint."""
     (t, width), s, inside = q.shape, len(k), Guarded()
-    scale, what = (
-        width**-0.5,
-        f"attention of {t} queries over {s} keys, blocks of {BLOCK}",
+    block_q, block_k = blocks
+    what = (
+        f"attention of {t} queries over {s} keys, scale {scale}, blocks of {block_q} "
+        f"queries and {block_k} keys"
     )
     y, lse = inside.empty(t, width), inside.empty(t)
-    with CHECK.doing("shapes", what), inside.watching():
+    crash = "shapes" if block_q == block_k else "blocks"
+    with CHECK.doing(crash, what), inside.watching():
         launch(
             *(
                 flash,
-                (-(-t // BLOCK),),
+                (-(-t // block_q),),
                 *map(inside.put, (q, k, v)),
                 y,
                 lse,
@@ -98,7 +116,7 @@ def _check_flash(
                 s,
                 scale,
             ),
-            **{"BLOCK_Q": BLOCK, "BLOCK_K": BLOCK, "WIDTH": width} | SUMS,
+            **{"BLOCK_Q": block_q, "BLOCK_K": block_k, "WIDTH": width} | SUMS,
         )
     CHECK.true(
         inside.untouched(),
@@ -107,9 +125,11 @@ def _check_flash(
         "nothing written outside Y and LSE",
         "a number outside",
     )
+    CHECK.true(inside.inputs_kept(), "unchanged", what, "Q, K and V kept", "changed")
     scores = q @ k.T * scale
     expected, want_lse = scores.softmax(-1) @ v, scores.logsumexp(-1)
     default = "one_block" if s <= BLOCK else "carried"
+    default = default if block_q == block_k else "blocks"
     if y.isnan().any():
         default = large or ("edge_values" if s % BLOCK else "not_finite")
     CHECK.close(
@@ -137,6 +157,8 @@ def mistakes_of(
     }
     found["normalise_once"] = _folded(blocks.RIGHT, scores, v, divided=False)
     found["scale"] = unscaled.softmax(-1) @ v
+    own = (unscaled * v.shape[1] ** -0.5).softmax(-1) @ v  # 1 / sqrt(width) instead
+    found["given_scale"] = own
     missing = -s % BLOCK
     counted = (
         torch.nn.functional.pad(scores, (0, missing)),

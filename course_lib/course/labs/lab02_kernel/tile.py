@@ -24,6 +24,7 @@ HINTS = {
     "scale": "The product times `scale`, once.",
     "turned": "Row i of S belongs to query i: its numbers lie at S + i * s.",
     "product": "A number of S is a row of Q times a row of K: tl.dot(q, tl.trans(k)).",
+    "blocks": "A tile has BLOCK_Q rows and BLOCK_K columns: the two need not be equal.",
     "shapes": "Rows as [BLOCK_Q, 1] and columns as [1, BLOCK_K] broadcast to the tile.",
 }
 CHECK = Checker("Exercise 1", HINTS)
@@ -44,28 +45,39 @@ def check(score_tile, seed: int = 0) -> str:
     ):
         q, k = (torch.randn(rows, width, generator=rng).double() for rows in (t, s))
         _check_tile(score_tile, q, k)
+    for blocks in ((16, 32), (32, 16)):
+        q, k = (torch.randn(n, 16, generator=rng).double() for n in (37, 41))
+        _check_tile(score_tile, q, k, blocks, scale=-0.7)
     return "Exercise 1: every tile in its place, and nothing written past an edge."
 
 
-def _check_tile(score_tile, q: Tensor, k: Tensor) -> None:
+def _check_tile(
+    score_tile,
+    q: Tensor,
+    k: Tensor,
+    blocks: tuple[int, int] = (16, 16),
+    scale: float = 0.3,
+) -> None:
     (t, width), s, inside = q.shape, len(k), Guarded()
-    scale, what = (
-        0.3,
-        f"scores of {t} queries and {s} keys of width {width}, tiles of 16 x 16",
+    block_q, block_k = blocks
+    what = (
+        f"scores of {t} queries and {s} keys of width {width}, tiles of {block_q} x "
+        f"{block_k}"
     )
     out = inside.empty(t, s)
-    with CHECK.doing("shapes", what), inside.watching():
+    crash = "shapes" if block_q == block_k else "blocks"
+    with CHECK.doing(crash, what), inside.watching():
         launch(
             *(
                 score_tile,
-                (-(-t // 16), -(-s // 16)),
+                (-(-t // block_q), -(-s // block_k)),
                 inside.put(q),
                 inside.put(k),
                 out,
             ),
             *(t, s, width, scale),
-            BLOCK_Q=16,
-            BLOCK_K=16,
+            BLOCK_Q=block_q,
+            BLOCK_K=block_k,
             WIDTH=16,
         )
     CHECK.true(
@@ -75,6 +87,7 @@ def _check_tile(score_tile, q: Tensor, k: Tensor) -> None:
         "nothing written outside S",
         "a number written outside S",
     )
+    CHECK.true(inside.inputs_kept(), "unchanged", what, "Q and K kept", "changed")
     expected = q @ k.T * scale
     apart = [_rows_apart(x, 16) for x in (q, k)]
     mistakes = {
@@ -90,6 +103,7 @@ def _check_tile(score_tile, q: Tensor, k: Tensor) -> None:
         hint for hint, y in mistakes.items() if not like(expected, y) and like(out, y)
     )
     default = "width" if width < 16 else "program" if out.isnan().any() else "product"
+    default = default if block_q == block_k else "blocks"
     CHECK.close(out, expected, next(named, default), what)
     CHECK.true(
         not inside.read_outside,

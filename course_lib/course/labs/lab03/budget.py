@@ -23,6 +23,8 @@ HINTS = {
     "layers have the window.",
     "short": "A text shorter than the window fills only part "
     "of it: min(tokens, window).",
+    "latent": "A config with kv_lora_rank keeps a latent in place of keys and values, "
+    "whatever else it says.",
     "latent_once": "The latent serves as key and value at once: it is stored once, "
     "without a factor 2.",
     "latent_heads": "All heads share one latent and one rotary "
@@ -33,53 +35,72 @@ HINTS = {
     "batch": "Each sequence of the batch has a cache of its own.",
     "layers": "Every layer has a cache of its own.",
     "gib": "1 GiB is 2**30 bytes; 1 GB is 10**9, about 7 % less.",
+    "null": "A field may be there and hold None: that is as if it were absent.",
     "number": "Check each factor: 2, batch, tokens kept, KV heads, head width, "
     "layers, bytes an element.",
 }
 CHECK = Checker("Exercise 5", HINTS)
+NULLS = (
+    "num_key_value_heads",
+    "head_dim",
+    "sliding_window",
+    "layer_types",
+    "kv_lora_rank",
+)
 PLAIN = {"hidden_act": "silu", "rms_norm_eps": 1e-6, "vocab_size": 50}
 
 
-def check(cache_bytes_of, as_gib, seed: int = 0) -> str:
-    """Check exercise 5: `cache_bytes(config, *, batch, tokens, bytes_per_element)` and
-    `as_gib(number)`.
+def check_cache_bytes(cache_bytes_of, seed: int = 0) -> str:
+    """Check `cache_bytes(config, *, batch, tokens, bytes_per_element)`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
         missing.
     """
     for name, config in random_configs(seed).items():
+        seen = {k: v for k, v in config.items() if k not in PLAIN and k != "model_type"}
         for batch, tokens, width in ((1, 5, 2), (3, 64, 2), (2, 9, 1), (2, 33, 4)):
-            what = (
-                f"cache_bytes({name}, batch={batch}, tokens={tokens}, "
-                f"bytes_per_element={width})"
-            )
-            with CHECK.doing("number", what):
-                got = cache_bytes_of(
-                    config, batch=batch, tokens=tokens, bytes_per_element=width
-                )
-            want = cache_bytes(
-                spec_from_hf_config(config),
-                batch=batch,
-                tokens=tokens,
-                bytes_per_element=width,
-                ring=True,
-            )
+            sizes = {"batch": batch, "tokens": tokens, "bytes_per_element": width}
+            told = ", ".join(f"{key}={size}" for key, size in sizes.items())
+            what = f"cache_bytes({name}, {told})"
+            try:
+                got = CHECK.call(cache_bytes_of, seen, **sizes, what=what)
+            except TypeError as error:
+                if None in seen.values():
+                    CHECK.fail("null", what, "no error", f"TypeError: {error}")
+                raise
+            want = _truth(config, sizes)
             numbers = {
                 hint: estimate(config, batch, tokens, width, hint) for hint in MISTAKES
             }
-            CHECK.equal(
-                got,
-                want,
-                "number",
-                what,
-                {hint: n for hint, n in numbers.items() if n != want},
-            )
-    for number in (2**30, 10 * 2**30, 3 * 2**29):
-        mistakes = {"gib": number / 10**9}
-        CHECK.equal(
-            as_gib(number), number / 2**30, "gib", f"as_gib({number})", mistakes
-        )
-    return "Exercise 5: bytes agree with course_lib.costs for four kinds of cache."
+            others = {hint: n for hint, n in numbers.items() if n != want}
+            CHECK.equal(got, want, "number", what, others)
+        plain = {"batch": 2, "tokens": 7}
+        what = f"cache_bytes({name}, batch=2, tokens=7)"
+        got = CHECK.call(cache_bytes_of, seen, **plain, what=what)
+        want = _truth(config, plain | {"bytes_per_element": 2})
+        CHECK.equal(got, want, "bytes", what)
+    return "Exercise 5: bytes agree with course_lib.costs for every kind of cache."
+
+
+def _truth(config: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
+    """The library's bytes, for the config without the fields that are None."""
+    known = {key: value for key, value in config.items() if value is not None}
+    return cache_bytes(spec_from_hf_config(known), **sizes, ring=True)
+
+
+def check_as_gib(as_gib, seed: int = 0) -> str:
+    """Check `as_gib(number)`.
+
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing.
+    """
+    _, size = random_sizes(seed, odd=(1, 10**9))
+    for number in (2**30, 10 * 2**30, 3 * 2**29, 0, size["odd"]):
+        what = f"as_gib({number})"
+        got = CHECK.call(as_gib, number, what=what)
+        others = {"gib": number / 10**9} if number else {}
+        CHECK.near(got, number / 2**30, "compare", what, others)
+    return "Exercise 5: a GiB is 2**30 bytes."
 
 
 def random_configs(seed: int) -> dict[str, dict[str, Any]]:
@@ -141,16 +162,28 @@ def random_configs(seed: int) -> dict[str, dict[str, Any]]:
         "latent": grouped
         | latent
         | {"model_type": "deepseek_v3", "num_key_value_heads": heads},
+        "all layers global": grouped
+        | wide
+        | {
+            "model_type": "gemma3_text",
+            "sliding_window": size["window"],
+            "layer_types": ["full_attention"] * size["layers"],
+        },
+        "null for what it lacks": plain
+        | {"model_type": "llama"}
+        | dict.fromkeys(NULLS),
     }
 
 
-MISTAKES = tuple(hint for hint in HINTS if hint not in ("gib", "number"))
+MISTAKES = tuple(hint for hint in HINTS if hint not in ("gib", "number", "null"))
 
 
 def estimate(
     config: Mapping[str, Any], batch: int, tokens: int, width: int, mistake: str = ""
 ) -> int:
     """Return the bytes that the named mistake gives; without one, the right number."""
+    gone = ("kv_lora_rank",) * (mistake == "latent")
+    config = {k: v for k, v in config.items() if v is not None and k not in gone}
     layers, heads = config["num_hidden_layers"], config["num_attention_heads"]
     total = sum(
         _elements(config, kept, mistake) for kept in _kept(config, tokens, mistake)

@@ -9,24 +9,29 @@ from torch import Tensor
 
 from course_lib.course.labs.allocation import LargestNew
 from course_lib.course.labs.checking import Checker, random_sizes
+from course_lib.course.labs.lending import strided
+from course_lib.course.labs.values import same
 from course_lib.layers.attention.forms import attention_naive
 
 HINTS = {
-    "mapping": "Neighbouring heads share a group: head h reads group h // (H // G).",
+    "mapping": "Neighbouring heads share a group: head i reads group i // (h // g).",
     "scale": "Divide the scores by the square root of the key "
     "width k, the last axis of q.",
     "mask": "Scores where mask is False must be minus infinity before the softmax.",
     "softmax_axis": "The weights of one query sum to 1 over the keys: softmax runs "
     "over axis s.",
-    "head_order": "Head h = group * (H // G) + place: when joining, the group axis "
+    "head_order": "Head i = group * (h // g) + place: when joining, the group axis "
     "comes before the place.",
     "every_head": "Every query head has weights of its own. Sharing is for keys and "
     "values only.",
     "no_copy": "Give the queries a group axis, [b t g r k], and let einsum take K and "
     "V as they are. "
-    "repeat_interleave, or expand followed by a reshape, writes K out H // G times.",
-    "output": "Compare shapes first: the result is [b t h v], the heads of group 0 "
-    "before those of group 1.",
+    "repeat_interleave, or expand followed by a reshape, writes K out h // g times.",
+    "hidden": "True in the mask means that the query may see the key: hide where it "
+    "is False.",
+    "stable": "exp of a few hundred overflows: softmax subtracts the largest score of "
+    "each row first.",
+    "output": "The result is [b t h v], the heads of group 0 before those of group 1.",
 }
 CHECK = Checker("Exercise 2", HINTS)
 
@@ -40,15 +45,40 @@ def check(grouped_attention, seed: int = 0) -> str:
     rng, size = random_sizes(
         seed, b=(1, 2), t=(2, 4), s=(5, 8), g=(2, 3), r=(2, 4), k=(3, 5), extra=(1, 2)
     )
-    for groups, in_group in ((size["g"], size["r"]), (1, size["r"]), (size["g"], 1)):
-        q, k, v, mask = _inputs(size | {"g": groups, "r": in_group}, rng)
-        what = f"{groups * in_group} heads over {groups} group{'s' * (groups > 1)}"
-        with CHECK.doing("output", what):
-            got = grouped_attention(q, k, v, mask)
+    for batch, groups, in_group, loud in (
+        (size["b"], size["g"], size["r"], 1.0),
+        (1, 1, size["r"], 1.0),
+        (2, size["g"], 1, 1.0),
+        (1, 3, 2, 400.0),
+    ):
+        sizes = size | {"b": batch, "g": groups, "r": in_group}
+        q, k, v, mask = _inputs(sizes, rng)
+        q, lies = loud * q, (strided if batch == 1 else Tensor.contiguous)
+        given = tuple(lies(part) for part in (q, k, v, mask))
+        heads = f"{groups * in_group} heads over {groups} group{'s' * (groups > 1)}"
+        what = heads + (", large scores" if loud > 1 else "")
+        got = CHECK.call(grouped_attention, *given, what=what)
         mistakes = {hint: make(q, k, v, mask) for hint, make in MISTAKES.items()}
-        CHECK.close(got, attention_naive(q, k, v, mask), "output", what, mistakes)
+        for width in (q.shape[-1] ** 2, v.shape[-1], heads_wide(q)):
+            wrong = _attend(q, *_repeated(q, k, v), mask, width=width)
+            if isinstance(got, Tensor) and same(got, wrong):
+                mistakes = {"scale": wrong}
+        default = "compare"
+        if isinstance(got, Tensor) and got.isnan().any():
+            default = "stable" if loud > 1 else "hidden"
+        right = attention_naive(q, k, v, mask)
+        CHECK.close(got, right, default, what, _others(mistakes, right), shape="output")
     _check_copies(grouped_attention, rng)
     return "Exercise 2: every head reads its group, and nothing is copied."
+
+
+def heads_wide(q: Tensor) -> int:
+    """Numbers of a token's query over all heads."""
+    return q.shape[2] * q.shape[3]
+
+
+def _others(mistakes: dict[str, Tensor], right: Tensor) -> dict[str, Tensor]:
+    return {hint: wrong for hint, wrong in mistakes.items() if not same(wrong, right)}
 
 
 def _inputs(
@@ -139,4 +169,5 @@ MISTAKES = {
     ),
     "scale": _scaled(lambda q, v: 1.0),
     "every_head": _one_head_a_group,
+    "hidden": lambda q, k, v, mask: _attend(q, *_repeated(q, k, v), ~mask),
 }

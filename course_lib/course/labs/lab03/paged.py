@@ -3,263 +3,241 @@ copy-on-write.
 
 Symbols: n tokens of a sequence, g KV heads, k head width. A *block* holds `block_size`
 consecutive positions of one sequence; a sequence's *table* lists its blocks in order.
+
+Each method is judged with the lab's own versions of the others beside it; if that
+fails, with the student's, for an answer may keep its books in its own way.
 """
 
-import torch
-from torch import Tensor
+from collections.abc import Callable
 
-from course_lib.course.labs.checking import Checker, random_sizes
+from course_lib.course.labs.checking import Checker
+from course_lib.course.labs.lab03.pool import mixed
+from course_lib.course.labs.lab03.trial import HINTS, Trial
 
-HINTS = {
-    "block_table": "position // block_size is an index into the sequence's table; the "
-    "table names the block.",
-    "offset": "Inside its block a token stands at position % block_size.",
-    "when_full": "Take a new block only when the last is full: ceil(length / "
-    "block_size) blocks in all.",
-    "place": "Write each token at the (block, offset) that "
-    "locate gives for its position.",
-    "held_only": "The last block may be partly filled: gather returns `length` "
-    "tokens, not whole blocks.",
-    "order": "Gather follows the table, block by block, in the order of the positions.",
-    "out_of_blocks": "When self.free is empty, raise ValueError.",
-    "share": "fork copies the table, not the tokens: no block is taken.",
-    "own_table": "The child needs a list of its own, or its blocks appear in the "
-    "parent's table too.",
-    "references": "Count holders: 1 on allocate, +1 a block on fork, -1 when a "
-    "sequence lets a block go.",
-    "copy_on_write": "A block with more than one reference must be copied before a "
-    "sequence writes into it.",
-    "copy_contents": "The copy must start with what the shared block held; then the "
-    "new token is added.",
-    "release_shared": "A block returns to self.free when its last "
-    "holder lets go, not before.",
-}
 CHECK = Checker("Exercise 4", HINTS)
 
 
-def check(paged_class: type, seed: int = 0) -> str:
-    """Check exercise 4: the class with allocate, locate, append, gather, fork and
-    release.
+def check_allocate(paged_class: type, seed: int = 0) -> str:
+    """Check `allocate()`: every block once, then a refusal.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
-        missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing. So do all checks of this module.
     """
-    _Trial(paged_class, seed).run()
-    return (
-        "Exercise 4: blocks are found through the table, shared, copied on write "
-        "and given back."
-    )
+    _judge(paged_class, ("allocate",), _allocate, seed)
+    return "Exercise 4: a block that is handed out is no longer free."
 
 
-class _Trial:
-    """One cache and, beside it, plain tensors of what every sequence should hold."""
-
-    def __init__(self, paged_class: type, seed: int) -> None:
-        self.rng, size = random_sizes(
-            seed, block_size=(3, 5), kv_heads=(1, 2), head_dim=(2, 3)
-        )
-        self.size, self.blocks = size, 14
-        self.cache = paged_class(
-            self.blocks, size["block_size"], size["kv_heads"], size["head_dim"]
-        )
-        order = torch.randperm(self.blocks, generator=self.rng).tolist()
-        self.cache.free[:] = (
-            order  # so that block numbers never follow the order of use
-        )
-        self.truth: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def run(self) -> None:
-        """Grow two sequences in turn, fork, write on both sides, release, fill up."""
-        size = self.size["block_size"]
-        self.check_locate("by hand", self.cache.free[: len(self.cache.free) // 2])
-        for name in ("a", "b"):
-            self.cache.start(name)
-            self.truth[name] = self._tokens(0)
-        for name, count in (
-            ("a", 1),
-            ("b", size + 1),
-            ("a", size),
-            ("b", 1),
-            ("a", 2 * size),
-            ("b", size),
-        ):
-            self.append(name, count)
-        self.check_fork("a", "c")
-        self.append("c", 1, writes_shared=True)
-        self.append("a", 1)
-        self.append("c", size)
-        self.check_fork("c", "d")
-        self.check_release("c")
-        self.append("d", 2)
-        for name in list(self.truth):
-            self.check_release(name)
-        self.check_full()
-
-    def _tokens(self, count: int) -> tuple[Tensor, Tensor]:
-        shape = (count, self.size["kv_heads"], self.size["head_dim"])
-        dtype = self.cache.keys.dtype
-        return (
-            torch.randn(shape, generator=self.rng).to(dtype),
-            torch.randn(shape, generator=self.rng).to(dtype),
-        )
-
-    def append(self, name: str, count: int, writes_shared: bool = False) -> None:
-        """Append and compare everything that must have changed, and everything that
-        must not.
-        """
-        held, new = len(self.truth[name][0]), self._tokens(count)
-        what = (
-            f"append of {count} token{'s' * (count > 1)} to {name!r} with {held} held"
-        )
-        tables = {
-            other: list(table)
-            for other, table in self.cache.tables.items()
-            if other != name
-        }
-        with CHECK.doing("when_full", what):
-            self.cache.append(name, *new)
-        self.truth[name] = tuple(
-            torch.cat(pair) for pair in zip(self.truth[name], new, strict=True)
-        )
+def _allocate(trial: Trial) -> None:
+    cache, free = trial.cache, list(trial.cache.free)
+    for _ in range(trial.blocks):
+        what = f"allocate with {len(free)} blocks free"
+        block = CHECK.call(cache.allocate, what=what)
+        CHECK.true(block in free, "free", what, f"one of {free}", block)
+        CHECK.equal(block, int(block), "free", what)
+        free.remove(block)
         CHECK.equal(
-            self.cache.lengths[name],
-            held + count,
-            "when_full",
-            f"lengths[{name!r}] after the {what}",
+            sorted(cache.free), sorted(free), "free", f"free blocks after {what}"
         )
-        for other, table in tables.items():
-            CHECK.equal(
-                self.cache.tables[other],
-                table,
-                "own_table",
-                f"tables[{other!r}] after the {what}",
-            )
-        want = -(-(held + count) // self.size["block_size"])
-        CHECK.equal(
-            len(self.cache.tables[name]),
-            want,
-            "when_full",
-            f"blocks of {name!r} after the {what}",
-        )
-        for other in self.truth.keys() - {name}:
-            self.check_gather(other, what, pool="copy_on_write")
-        self.check_gather(
-            name, what, pool="copy_contents" if writes_shared else "place"
-        )
-        self.check_references(what)
+        references = [int(other not in free) for other in range(trial.blocks)]
+        told = f"references after {what}"
+        CHECK.equal(list(cache.references), references, "references", told)
+    CHECK.refuses(cache.allocate, "out_of_blocks", "allocate with no block free")
 
-    def check_locate(self, name: str, table: list[int]) -> None:
-        """Every position of a sequence with this table is found through it."""
-        size = self.size["block_size"]
-        self.cache.tables[name], self.cache.lengths[name] = (
-            list(table),
-            len(table) * size,
-        )
-        for position in range(len(table) * size):
-            with CHECK.doing("block_table", f"locate({name!r}, {position})"):
-                got = tuple(self.cache.locate(name, position))
-            want = (table[position // size], position % size)
-            hint = "offset" if got[0] == want[0] else "block_table"
-            CHECK.equal(
-                got,
-                want,
-                hint,
-                f"locate({name!r}, {position}), table {table}, block_size {size}",
-            )
-        del self.cache.tables[name], self.cache.lengths[name]
 
-    def check_gather(self, name: str, what: str, pool: str = "place") -> None:
-        """The pool (else hint `pool`) holds the tokens where the table says; gather
-        returns them in order.
-        """
-        if not len(self.truth[name][0]):
+def check_locate(paged_class: type, seed: int = 0) -> str:
+    """Check `locate(name, position) -> (block, offset)`."""
+    _judge(paged_class, ("locate",), _locate, seed)
+    return "Exercise 4: a position is found through the table."
+
+
+def _locate(trial: Trial) -> None:
+    half = trial.blocks // 2
+    trial.locate({"a": trial.cache.free[:half], "b": trial.cache.free[half:]})
+
+
+def check_append(paged_class: type, seed: int = 0) -> str:
+    """Check `append(name, keys, values)` where no block is shared."""
+    _judge(paged_class, ("append",), _append, seed)
+    return "Exercise 4: texts grow block by block."
+
+
+def _append(trial: Trial) -> None:
+    size = trial.block_size
+    for name in ("a", "b"):
+        trial.start(name)
+    for name, count in zip(
+        "abababa", (1, size + 1, size, 1, 2 * size, size - 1, 1), strict=True
+    ):
+        trial.append(name, count)
+    trial.start("c")
+    trial.append("c", len(trial.cache.free) * size)
+    trial.refused("c")
+
+
+def check_copy_on_write(paged_class: type, seed: int = 0) -> str:
+    """Check `append(name, keys, values)` where the last block is shared."""
+    _judge(paged_class, ("append",), _example, seed, block_size=4)
+    for held in range(1, 2 * 3 + 2):
+        for writers in (("pc", "ccp"), ("cp", "ppc"))[held % 2]:
+            _judge(
+                paged_class, ("append",), _written(held, writers), seed, block_size=3
+            )
+    _judge(paged_class, ("append",), _no_room, seed, block_size=3)
+    return "Exercise 4: a shared block is copied, alone and once, before it is written."
+
+
+def _example(trial: Trial) -> None:
+    """The task's own example, tables and references as it shows them."""
+    trial.start("a")
+    trial.append("a", 6)
+    trial.fork("a", "b")
+    table = list(trial.cache.tables["a"])
+    trial.append("b", 1, shared=True)
+    own = trial.cache.tables["b"]
+    CHECK.equal(own[:1], table[:1], "one_block", "b's first block, as in the example")
+    free = len(trial.cache.free)
+    CHECK.equal(free, trial.blocks - 3, "one_block", "free blocks after the example")
+
+
+def _written(held: int, writers: str) -> Callable[[Trial], None]:
+    """A parent of `held` tokens, its child, and who appends in which order."""
+
+    def script(trial: Trial) -> None:
+        names = ("other", "parent")[:: 1 if held % 4 < 2 else -1]
+        for name in names:  # the parent is the oldest sequence, or is not
+            trial.start(name)
+        trial.append("other", 2)
+        trial.append("parent", held)
+        trial.fork("parent", "child")
+        trial.fork("parent", "third")  # three holders: a copy leaves two
+        for writer in writers:
+            name = {"p": "parent", "c": "child"}[writer]
+            trial.append(name, 1 if held % 2 else 2, shared=True)
+        trial.fork("child", "grandchild")
+        trial.append("child", 1, shared=True)
+        trial.append("grandchild", 4, shared=True)
+        trial.append("other", 2)
+
+    return script
+
+
+def _no_room(trial: Trial) -> None:
+    """A copy that finds no free block leaves everything as it was."""
+    trial.start("a")
+    trial.append("a", 2)
+    trial.fork("a", "b")
+    trial.start("c")
+    trial.append("c", len(trial.cache.free) * 3)
+    trial.refused("b", "copy_on_write")
+    trial.refused("a", "copy_on_write")
+
+
+def check_gather(paged_class: type, seed: int = 0) -> str:
+    """Check `gather(name) -> (keys, values)`."""
+    _judge(paged_class, ("gather",), _gather, seed)
+    return "Exercise 4: a text comes back in order, as it was."
+
+
+def _gather(trial: Trial) -> None:
+    size = trial.block_size
+    for name in ("a", "b"):
+        trial.start(name)
+        trial.gather(name)
+    for name, count in (("a", 1), ("b", size), ("a", 2 * size), ("b", 1), ("a", size)):
+        before = trial.gather(name), [x.clone() for x in trial.truth[name]]
+        trial.append(name, count)
+        trial.cache.keys[trial.cache.free] += 1.0  # free blocks hold what they like
+        trial.gather(name)
+        for got, was in zip(*before, strict=True):
+            told = f"what gather({name!r}) returned, after another append"
+            CHECK.close(got, was, "own_copy", told)
+    trial.fork("a", "c")
+    trial.append("c", 2)
+    trial.start("d")
+    trial.append("d", 1)  # a single block
+    for name in "abcd":
+        got = trial.gather(name)
+        got[0].fill_(7.0), got[1].fill_(7.0)
+        trial.pool(name, f"what gather({name!r}) returned was written over", "own_copy")
+
+
+def check_fork(paged_class: type, seed: int = 0) -> str:
+    """Check `fork(parent, child)`."""
+    _judge(paged_class, ("fork",), _fork, seed)
+    return "Exercise 4: a fork shares every block and takes none."
+
+
+def _fork(trial: Trial) -> None:
+    size = trial.block_size
+    trial.start("empty")
+    trial.fork("empty", "also empty")
+    for held in range(1, 2 * size + 1):
+        names = f"p{held}", f"c{held}", f"d{held}"
+        trial.start(names[0])
+        trial.append(names[0], held)
+        trial.fork(*names[:2])
+        trial.fork(*names[1:])
+        trial.append(names[1], 1)
+        trial.append(names[0], size)
+        for name in names:
+            trial.release(name)
+    trial.append("empty", 1)
+    trial.pool("also empty", "append to its parent", "own_table")
+    length = trial.cache.lengths["also empty"]
+    CHECK.equal(length, 0, "own_table", "lengths of a fork after append to its parent")
+
+
+def check_release(paged_class: type, seed: int = 0) -> str:
+    """Check `release(name)`."""
+    _judge(paged_class, ("release",), _release, seed)
+    return "Exercise 4: a block is free when its last holder has gone."
+
+
+def _release(trial: Trial) -> None:
+    size = trial.block_size
+    for name in ("a", "x"):
+        trial.start(name)
+        trial.append(name, 2 * size + 1)
+    trial.fork("a", "b")
+    trial.append("b", 1)
+    trial.fork("b", "c")
+    for name in ("a", "c"):
+        trial.release(name)
+    trial.start("a")  # the name is free again
+    trial.append("a", 1)
+    trial.start("e")
+    for name in ("b", "e", "x", "a"):
+        trial.release(name)
+    free = len(trial.cache.free)
+    CHECK.equal(free, trial.blocks, "references", "free blocks after every release")
+
+
+def _judge(
+    paged_class: type,
+    parts: tuple[str, ...],
+    script: Callable[[Trial], None],
+    seed: int,
+    block_size: int | None = None,
+) -> None:
+    """Run a script on the student's `parts` beside the lab's own other methods, or else
+    on the whole class; two caches at once.
+    """
+
+    def run(judged: type) -> None:
+        trial = Trial(judged, seed, CHECK, block_size)
+        script(trial)
+        if block_size:
             return
-        with CHECK.doing("order", f"gather({name!r}) after the {what}"):
-            got = self.cache.gather(name)
-        stores = (self.cache.keys, self.cache.values)
-        for kind, store, tensor, want in zip(
-            ("keys", "values"), stores, got, self.truth[name], strict=True
-        ):
-            held = store[self.cache.tables[name]].flatten(0, 1)[: len(want)]
-            CHECK.close(
-                held, want, pool, f"{kind} in the blocks of {name!r} after the {what}"
-            )
-            gathered = f"{kind} of gather({name!r}) after the {what}"
-            CHECK.equal(len(tensor), len(want), "held_only", f"number of {gathered}")
-            CHECK.close(tensor, want, "order", gathered)
+        held = trial.state()
+        script(Trial(judged, seed + 1, CHECK))
+        same = trial.state() == held
+        told = "a cache, after another one was used"
+        CHECK.true(same, "own_state", told, "as it was", "changed")
 
-    def check_references(self, what: str) -> None:
-        """References count the tables that name a block, and free lists the rest."""
-        held = [block for table in self.cache.tables.values() for block in table]
-        want = [held.count(block) for block in range(self.blocks)]
-        free = sorted(block for block, count in enumerate(want) if not count)
-        CHECK.equal(
-            list(self.cache.references),
-            want,
-            "references",
-            f"references of each block after the {what}",
-        )
-        CHECK.equal(
-            sorted(self.cache.free), free, "references", f"free blocks after the {what}"
-        )
-
-    def check_fork(self, parent: str, child: str) -> None:
-        """A fork costs no block, and both sides read the same tokens."""
-        free, what = len(self.cache.free), f"fork({parent!r}, {child!r})"
-        with CHECK.doing("share", what):
-            self.cache.fork(parent, child)
-        CHECK.equal(len(self.cache.free), free, "share", f"free blocks after {what}")
-        self.truth[child] = self.truth[parent]
-        CHECK.equal(
-            list(self.cache.tables[child]),
-            list(self.cache.tables[parent]),
-            "share",
-            f"the child's table after {what}",
-        )
-        aliased = self.cache.tables[child] is self.cache.tables[parent]
-        CHECK.equal(
-            aliased,
-            False,
-            "own_table",
-            f"whether parent and child have one list after {what}",
-        )
-        self.check_references(what)
-        self.check_gather(child, what)
-
-    def check_release(self, name: str) -> None:
-        """Released blocks are free, unless another sequence holds them."""
-        what = f"release({name!r})"
-        with CHECK.doing("references", what):
-            self.cache.release(name)
-        del self.truth[name]
-        CHECK.equal(
-            name in self.cache.tables,
-            False,
-            "references",
-            f"whether {name!r} is listed after {what}",
-        )
-        shared = {block for table in self.cache.tables.values() for block in table}
-        lost = sorted(shared & set(self.cache.free))
-        CHECK.equal(
-            lost, [], "release_shared", f"blocks both free and in a table after {what}"
-        )
-        self.check_references(what)
-        for other in self.truth:
-            self.check_gather(other, what)
-
-    def check_full(self) -> None:
-        """All blocks are back; one token more than the pool holds is refused."""
-        CHECK.equal(
-            len(self.cache.free),
-            self.blocks,
-            "references",
-            "free blocks after every release",
-        )
-        self.cache.start("e")
-        self.truth["e"] = self._tokens(0)
-        self.append("e", self.blocks * self.size["block_size"])
-        CHECK.refuses(
-            lambda: self.cache.append("e", *self._tokens(1)),
-            "out_of_blocks",
-            "append with no block free",
-        )
+    try:
+        run(mixed(paged_class, parts))
+    except Exception as first:  # the student's code may raise anything
+        try:
+            run(paged_class)
+        except Exception:
+            raise first from None

@@ -14,6 +14,7 @@ from course_lib.costs.latency import request_latency
 from course_lib.costs.roofline import decode_step_time, prefill_time, weights_read
 from course_lib.costs.serving import max_concurrency, weight_bytes
 from course_lib.course.labs.checking import Checker, random_sizes
+from course_lib.course.labs.lending import helped
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.records import ModelSpec
 
@@ -34,10 +35,10 @@ HINTS = {
     "batch of the step.",
     "roofline": "A step takes the longer of its times for arithmetic and memory: not "
     "one, not the sum.",
-    "first_token": "The prefill gives the first new token: n_out tokens take n_out - "
-    "1 decode steps.",
-    "growing": "Each step sees one token more: the contexts run from n_in + 1 to n_in "
-    "+ n_out - 1.",
+    "first_token": "The prefill gives the first new token: tokens_out tokens take "
+    "tokens_out - 1 decode steps.",
+    "growing": "Each step sees one token more: the contexts run from tokens_in + 1 "
+    "to tokens_in + tokens_out - 1.",
     "prefill": "The latency starts with the prefill of the prompt: prefill_time(spec, "
     "hardware, tokens_in).",
     "number": "Write the formula down with its units; every term must be seconds (or "
@@ -46,22 +47,42 @@ HINTS = {
 CHECK = Checker("Exercise 6", HINTS)
 
 
-def check(max_requests, step_time, latency, seed: int = 0) -> str:
-    """Check exercise 6: `max_concurrency`, `decode_step_time` and `request_latency`.
+def check_max_concurrency(max_requests, seed: int = 0) -> str:
+    """Check `max_concurrency(spec, hardware, context)`.
 
-    Raises: CheckFailed with the hint that fits; NotImplementedError while a part is
-        missing.
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing. So do the two other checks.
     """
     spec, devices = _model_and_devices(seed)
     for hardware in devices:
         for context in (30, 500):
             _check_concurrency(max_requests, spec, hardware, context)
-        for batch in (1, 7, 60):
-            _check_step(step_time, spec, hardware, batch, context=100)
-        for tokens_in, tokens_out in ((40, 1), (40, 2), (100, 9)):
-            _check_latency(latency, spec, hardware, tokens_in, tokens_out)
+    return "Exercise 6: what is left beside the weights holds the caches."
+
+
+def check_decode_step_time(step_time, seed: int = 0) -> str:
+    """Check `decode_step_time(spec, hardware, *, batch, context)`."""
+    spec, devices = _model_and_devices(seed)
+    for hardware in devices:
+        for batch, context in ((1, 100), (7, 100), (60, 100), (3, 17)):
+            _check_step(step_time, spec, hardware, batch, context)
     for batch in (1, 3):
         _check_step(step_time, _mixture(seed), devices[0], batch, context=100)
+    return "Exercise 6: a step takes as long as the slower of memory and arithmetic."
+
+
+def check_request_latency(latency, seed: int = 0) -> str:
+    """Check `request_latency(spec, hardware, *, tokens_in, tokens_out)`, with the
+    library's step time beside it, or else with the student's.
+    """
+    spec, devices = _model_and_devices(seed)
+
+    def trial() -> None:
+        for hardware in devices:
+            for tokens_in, tokens_out in ((40, 1), (40, 2), (100, 9)):
+                _check_latency(latency, spec, hardware, tokens_in, tokens_out)
+
+    helped(trial, latency, decode_step_time=decode_step_time)
     return "Exercise 6: concurrency, step time and latency agree with course_lib.costs."
 
 
@@ -131,9 +152,7 @@ def _check_concurrency(
         "reserve": max(0, int((memory - weights) // one)),
     }
     what = f"max_concurrency on {hardware.name}, context {context}"
-    with CHECK.doing("number", what):
-        got = max_requests(spec, hardware, context)
-    CHECK.true(not isinstance(got, float) or got.is_integer(), "whole", what, want, got)
+    got = CHECK.call(max_requests, spec, hardware, context, what=what)
     CHECK.equal(
         got,
         want,
@@ -163,8 +182,8 @@ def _check_step(
     }
     want = decode_step_time(spec, hardware, batch=batch, context=context)
     what = f"decode_step_time on {hardware.name}, batch {batch}, context {context}"
-    with CHECK.doing("number", what):
-        got = step_time(spec, hardware, batch=batch, context=context)
+    sizes = {"batch": batch, "context": context}
+    got = CHECK.call(step_time, spec, hardware, **sizes, what=what)
     for one_side in (min, lambda times: times[0], lambda times: times[1]):
         alone = seconds(batch * flops, weights + cache, join=one_side)
         if _near(got, alone) and not _near(alone, want):
@@ -201,8 +220,8 @@ def _check_latency(
     what = (
         f"request_latency on {hardware.name}, {tokens_in} tokens in, {tokens_out} out"
     )
-    with CHECK.doing("number", what):
-        got = latency(spec, hardware, tokens_in=tokens_in, tokens_out=tokens_out)
+    sizes = {"tokens_in": tokens_in, "tokens_out": tokens_out}
+    got = CHECK.call(latency, spec, hardware, **sizes, what=what)
     _compare(
         got,
         want,
@@ -215,20 +234,11 @@ def _check_latency(
 
 
 def _near(a: float, b: float) -> bool:
-    return isinstance(a, int | float) and abs(a - b) <= 1e-9 * abs(b)
+    return type(a) in (int, float) and abs(a - b) <= 1e-9 * abs(b)
 
 
 def _compare(got: float, want: float, what: str, mistakes: dict[str, float]) -> None:
     """Fail unless equal to nine digits, with the hint of the mistake that gives the
     same number.
     """
-    if not _near(got, want):
-        hint = next(
-            (hint for hint, number in mistakes.items() if _near(got, number)), "number"
-        )
-        CHECK.fail(
-            hint,
-            what,
-            f"{want:.6g} s",
-            f"{got:.6g} s" if isinstance(got, int | float) else got,
-        )
+    CHECK.near(got, want, "number", what, mistakes, unit=" s")

@@ -49,10 +49,14 @@ def exercise_4(rng: torch.Generator, names: Names) -> Iterator[Question]:
     weights = {part: normal(rng, d, d) for part in "qkvo"}
     sources = [normal(rng, 2, s, d) for _ in range(2)]
     real = torch.arange(s) < torch.tensor([[s - 1], [s]])
-    memories = [names["SourceMemory"](x, real, weights, heads) for x in sources]
-    for memory in memories:
-        x = normal(rng, 2, t, d)
-        yield "SourceMemory", lambda memory=memory, x=x: memory.read(x)
+    x = normal(rng, 2, t, d)
+
+    def ask() -> list:
+        memories = [names["SourceMemory"](s, real, weights, heads) for s in sources]
+        return [memory.read(x) for memory in memories]
+
+    yield "read", ask
+    yield "once", ask
 
 
 def exercise_5(rng: torch.Generator, names: Names) -> Iterator[Question]:
@@ -60,9 +64,10 @@ def exercise_5(rng: torch.Generator, names: Names) -> Iterator[Question]:
     tokens = whole(rng, 90, n).tolist()
     spans = [(size(rng, 0, 3), 2), (size(rng, 6, 8), size(rng, 1, 3))]
     sentinels = [101, 100, 99, 98]
-    corrupted = names["corrupt"](list(tokens), list(spans), list(sentinels))
-    yield "corrupt", lambda: corrupted
-    yield "restore", lambda: names["restore"](*corrupted, list(sentinels))
+    given = (list(tokens), list(spans), list(sentinels))
+    yield "corrupt", lambda: names["corrupt"](*given)
+    holes = ([101, *tokens[:3], 100], [101, *tokens[3:5], 100, *tokens[5:], 99])
+    yield "restore", lambda: names["restore"](*holes, list(sentinels))
 
 
 def exercise_6(rng: torch.Generator, names: Names) -> Iterator[Question]:

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_lib.course.labs.lab02.online import RIGHT
+from course_lib.course.labs.lending import helped
 from course_lib.course.labs.witness import Question
 from course_lib.course.labs.witnesses.draw import normal, size, whole, with_diagonal
 
@@ -39,7 +41,16 @@ def exercise_2(rng: torch.Generator, names: Names) -> Iterator[Question]:
     yield "split_heads", lambda: names["split_heads"](x, heads)
     yield "merge_heads", lambda: names["merge_heads"](y)
     yield "to_groups", lambda: names["to_groups"](weights["q"], heads, groups)
-    yield "layer", lambda: names["layer"](*given)
+    layer, helpers = names["layer"], {"split_heads": _split, "merge_heads": _merge}
+    yield "layer", lambda: helped(lambda: layer(*given), layer, **helpers)
+
+
+def _split(x: Tensor, heads: int) -> Tensor:
+    return x.unflatten(-1, (heads, -1))
+
+
+def _merge(y: Tensor) -> Tensor:
+    return y.flatten(-2)
 
 
 def exercise_3(rng: torch.Generator, names: Names) -> Iterator[Question]:
@@ -48,8 +59,29 @@ def exercise_3(rng: torch.Generator, names: Names) -> Iterator[Question]:
     places, later = whole(rng, 9000, t), whole(rng, 9000, t + 1)
     q, keys = normal(rng, t, h, k), normal(rng, t + 1, h, k)
     yield "frequencies", lambda: names["frequencies"](k, theta)
-    yield "rotate", lambda: names["rotate"](q, places, theta)
-    yield "scores", lambda: names["scores"](q, keys, places, later, theta)
+    rotate, scores = names["rotate"], names["scores"]
+    turned = {"rotate": _turned, "frequencies": _frequencies}
+    yield (
+        "rotate",
+        lambda: helped(
+            lambda: rotate(q, places, theta), rotate, frequencies=_frequencies
+        ),
+    )
+    yield (
+        "scores",
+        lambda: helped(lambda: scores(q, keys, places, later, theta), scores, **turned),
+    )
+
+
+def _frequencies(width: int, theta: float) -> Tensor:
+    return theta ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+
+
+def _turned(x: Tensor, positions: Tensor, theta: float) -> Tensor:
+    angle = positions[:, None, None] * _frequencies(x.shape[-1], theta)
+    first, second = x.chunk(2, dim=-1)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
 def exercise_4(rng: torch.Generator, names: Names) -> Iterator[Question]:
@@ -58,9 +90,12 @@ def exercise_4(rng: torch.Generator, names: Names) -> Iterator[Question]:
     block, values = 30 * normal(rng, t, 4), normal(rng, 4, v)
     q, keys, all_values = normal(rng, t, 6), normal(rng, n, 6), normal(rng, n, v)
     yield "fold", lambda: names["fold"](state, block, values)
-    for width in (size(rng, 2, 5), n + 1):
-        given = (q, keys, all_values, width)
-        yield "tiled_attention", lambda given=given: names["tiled_attention"](*given)
+    tiled, widths = names["tiled_attention"], (size(rng, 2, 5), n + 1)
+
+    def ask() -> list:
+        return [tiled(q, keys, all_values, width) for width in widths]
+
+    yield "tiled_attention", lambda: helped(ask, tiled, fold=RIGHT.fold)
 
 
 def exercise_5(rng: torch.Generator, names: Names) -> Iterator[Question]:
