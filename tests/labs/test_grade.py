@@ -82,14 +82,14 @@ EXPECTED = {
     "patched_check": (
         "graded",
         ("1-step",),
-        "exercise-1-step: the check passes, but asked from outside step gives",
+        "but asked from outside step gives",
     ),
     "patched_shell": ("graded", ("1-step",), "asked from outside step gives"),
     "equal_to_all": ("graded", ("5-cache_bytes",), "asked from outside cache_bytes gives other values"),
     "one_stub": (
         "graded",
         ("6-decode_step_time",),
-        "exercise-6-decode_step_time: a part is still to be written",
+        "decode_step_time: a part is still to be written",
     ),
     "warns": ("graded", (), ""),
 }

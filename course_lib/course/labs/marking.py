@@ -88,7 +88,7 @@ def mark_plan(
 
 
 def judged_by(check: Step) -> set[str]:
-    """Names of what a check judges: the part that its id names, or else all names in it.
+    """Names of what a check judges: the part in its id, or else all names in it.
 
     >>> judged_by(Step("print(ring.check(RingCache))", "check", "check-3-RingCache"))
     {'RingCache'}
