@@ -17,6 +17,7 @@ from course_lib.specs.records.embedding import PLAIN, EmbeddingSpec, TransformSp
 from course_lib.specs.records.feed_forward import FFNSpec, MoESpec
 from course_lib.specs.records.mixer import Mixer
 from course_lib.specs.records.norm import NormSpec
+from course_lib.specs.records.side import SideSpec
 from course_lib.specs.records.vision import PatchSpec
 
 
@@ -24,17 +25,21 @@ from course_lib.specs.records.vision import PatchSpec
 class LayerSpec:
     """One block. Norms: "pre" and "post" one a sublayer, "sandwich" two.
 
-    "parallel": all parts read one norm, and their outputs are added together;
-    "parallel_two": each its own. `mixer_norm` False: the mixer reads the stream as it
-    is (ModernBERT's first layer).
+    "output": on what a sublayer adds (OLMo 2); "parallel": all parts read one norm, and
+    their outputs are added together; "parallel_two": each its own. `mixer_norm` False:
+    the mixer reads the stream as it is (ModernBERT's first layer). `sides`: further
+    parts, which are priced and drawn, but not built.
     """
 
     mixer: Mixer
     norm: NormSpec
     ffn: FFNSpec | MoESpec | None = None
     cross: AttentionSpec | None = None
-    norm_layout: Literal["pre", "post", "sandwich", "parallel", "parallel_two"] = "pre"
+    norm_layout: Literal[
+        "pre", "post", "sandwich", "output", "parallel", "parallel_two"
+    ] = "pre"
     mixer_norm: bool = True
+    sides: tuple[SideSpec, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +49,8 @@ class ModelSpec(Sized):
     `head` says what follows the last layer: "lm" logits over the vocabulary, "mlm" the
     same behind a `transform`, "pooler" a tanh layer on the first token, "classifier"
     and "projection" a map to `outputs`, or "none". `logit_scale` multiplies the logits.
-    A two-tower model (CLIP) has its image tower in `vision`.
+    A two-tower model (CLIP) has its image tower in `vision`. `sides`: parts of the
+    whole beside embedding, stack and head.
     """
 
     name: str
@@ -63,5 +69,6 @@ class ModelSpec(Sized):
     context: int | None = None
     patches: PatchSpec | None = None
     vision: "ModelSpec | None" = None
+    sides: tuple[SideSpec, ...] = ()
     published: Published = NOTHING_PUBLISHED
     sources: tuple[Source, ...] = ()
