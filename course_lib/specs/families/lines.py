@@ -1,0 +1,319 @@
+"""Decoders that differ from LLaMA by settings alone: one parser, and a row a family in
+`LINES`. Each stands for its `<Family>ForCausalLM` of `transformers`.
+
+A row says where the norms stand and of what kind they are, which projections have
+biases, which layers have a window, and the defaults of what a config may leave out.
+Families whose feed-forward part is a mixture add it in `families/mixtures`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from course_lib.specs.families.llama import head_dim_of, kv_heads_of
+from course_lib.specs.reader import Config
+from course_lib.specs.records import (
+    AttentionSpec,
+    EmbeddingSpec,
+    FFNSpec,
+    LayerSpec,
+    ModelSpec,
+    MoESpec,
+    NormSpec,
+    RopeSpec,
+    SideSpec,
+)
+from course_lib.specs.rotary import LAYER_TYPES, rope_spec
+
+SPELLINGS = {"qkv_bias": ("qkv_bias", "attention_bias")}  # InternLM 3 takes both
+EPS_FIELDS = (
+    "layer_norm_eps",
+    "layer_norm_epsilon",
+    "norm_eps",
+    "norm_epsilon",
+    "rms_norm_eps",
+)
+
+ROPE_FIELDS = ("rope_parameters", "rope_scaling")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """What sets a family apart from LLaMA, and its defaults.
+
+    `bias` names the field that gives queries, keys and values a bias, `out` the one for
+    the output projection ("" where it has none), `mlp_bias` that of the FFN; `biased`
+    and `mlp_biased` are their defaults. `windows`: "none"; "whole", a window in each
+    layer; "pattern", by `layer_types` or in all but every `period`-th layer, counted
+    from the first (`full_first`) or the last of a period; `period` 0 windows none.
+    "late": where `use_sliding_window`, from layer `max_window_layers` (else `period`)
+    on. `pattern` names the period. `nope`: layers without a window turn nothing, if
+    others have one. `plain_local`: windowed layers turn at `theta`, whatever the config
+    says of the others. `scaled`: Granite's four multipliers are read. `logit_scale`:
+    Cohere's default. `needs_rope`:
+    without RoPE fields `transformers` assumes a scaling of its own, so they must be
+    given.
+    """
+
+    eps: float = 1e-6
+    norm: str = "rmsnorm"
+    shift: bool = False
+    gain: bool = True
+    offset: float = 0.0
+    layout: str = "pre"
+    tied: bool = False
+    theta: float = 10_000.0
+    fraction: float = 1.0
+    pairing: str = "rotate_half"
+    bias: str = "attention_bias"
+    biased: bool = False
+    out: str = "attention_bias"
+    mlp_bias: str = "mlp_bias"
+    mlp_biased: bool = False
+    qk_norm: str = "none"
+    sinks: bool = False
+    plain_mlp: bool = False
+    activation: str = "silu"
+    windows: str = "none"
+    window: int | None = None
+    period: int = 0
+    full_first: bool = False
+    pattern: str = "sliding_window_pattern"
+    nope: bool = False
+    scaled: bool = False
+    output_gate: bool = False
+    plain_local: bool = False
+    logit_scale: float | None = None
+    needs_rope: bool = False
+
+
+LINES = {
+    "apertus": Line(eps=1e-5, theta=12e6, qk_norm="head", plain_mlp=True, mlp_bias="",
+                    activation="xielu", needs_rope=True),
+    "arcee": Line(eps=1e-5, plain_mlp=True, activation="relu2"),
+    "cohere2": Line(eps=1e-5, norm="layernorm", layout="parallel", tied=True,
+                    pairing="interleaved", windows="pattern", window=4096, period=4,
+                    nope=True, mlp_bias="", logit_scale=0.0625),
+    "cwm": Line(eps=1e-5, theta=1e6, bias="", out="", windows="pattern", window=8192,
+                period=4, full_first=True, needs_rope=True),
+    "ernie4_5": Line(eps=1e-5, tied=True, theta=5e5, pairing="interleaved",
+                     bias="use_bias", out="use_bias", mlp_bias="use_bias"),
+    "exaone4": Line(eps=1e-5, layout="output", bias="", out="", mlp_bias="",
+                    qk_norm="head", windows="pattern", window=4096, period=4,
+                    nope=True),
+    "granite": Line(scaled=True),
+    "granite_swa": Line(eps=1e-5, tied=True, scaled=True, sinks=True,
+                        windows="pattern", window=128, period=4, full_first=True),
+    "helium": Line(eps=1e-8, theta=1e5, pairing="interleaved", out=""),
+    "hunyuan_v1_dense": Line(eps=1e-5, qk_norm="head", mlp_bias=""),
+    "internlm3": Line(eps=1e-5, bias="qkv_bias", out="qkv_bias", mlp_bias="qkv_bias"),
+    "iquestcoder": Line(eps=1e-5),
+    "jais2": Line(eps=1e-5, norm="layernorm", shift=True, biased=True, mlp_biased=True,
+                  plain_mlp=True, activation="relu2"),
+    "ministral": Line(bias="", out="", mlp_bias="", windows="pattern", window=4096,
+                      period=-1),
+    "ministral3": Line(eps=1e-5, theta=1e6, bias="", out="", mlp_bias="",
+                       windows="whole", needs_rope=True),
+    "nemotron": Line(eps=1e-5, norm="layernorm", shift=True, offset=1.0, fraction=0.5,
+                     plain_mlp=True, activation="relu2"),
+    "olmo": Line(eps=1e-5, norm="layernorm", gain=False, mlp_bias=""),
+    "olmo2": Line(eps=1e-5, layout="output", qk_norm="width", mlp_bias=""),
+    "olmo3": Line(eps=1e-5, theta=5e5, layout="output", qk_norm="width", mlp_bias="",
+                  windows="pattern", window=4096, period=4, plain_local=True),
+    "phi3": Line(eps=1e-5, bias="", out="", mlp_bias="", windows="whole"),
+    "seed_oss": Line(biased=True, out="attention_out_bias"),
+    "starcoder2": Line(eps=1e-5, norm="layernorm", shift=True, tied=True,
+                       bias="use_bias", biased=True, out="use_bias",
+                       mlp_bias="use_bias", mlp_biased=True, plain_mlp=True,
+                       activation="gelu_pytorch_tanh", windows="whole"),
+}  # fmt: skip
+"""The families that are read by `line`, with what sets them apart."""
+
+
+def line(config: Config) -> ModelSpec:
+    """A decoder of the LLaMA line, with its family's settings."""
+    kind = LINES[config.model_type]
+    check_rope(config, kind)
+    ffns = [dense_ffn(config, kind)] * config.layers()
+    return line_lm(config, kind, ffns)
+
+
+def check_rope(config: Config, kind: Line) -> None:
+    """Refuse a config whose rotary positions `transformers` would make up."""
+    if kind.needs_rope and not any(config.get(field) for field in ROPE_FIELDS):
+        raise ValueError(
+            f"config of model_type {config.model_type!r}: the field "
+            "'rope_parameters' is missing"
+        )
+
+
+def line_lm(
+    config: Config,
+    kind: Line,
+    ffns: Sequence[FFNSpec | MoESpec],
+    **parts: Any,
+) -> ModelSpec:
+    """Return the model whose layers have these feed-forward parts."""
+    norm = norm_of(config, kind)
+    beside = layer_sides(config, kind)
+    layers = tuple(
+        LayerSpec(
+            mixer=mixer,
+            ffn=ffn,
+            norm=norm,
+            norm_layout=kind.layout,
+            sides=beside,
+        )
+        for mixer, ffn in zip(line_mixers(config, kind), ffns, strict=True)
+    )
+    scale = config.number("embedding_multiplier", 1.0) if kind.scaled else 1.0
+    tied = config.flag("tie_word_embeddings", kind.tied)
+    fields = {
+        "embeddings": EmbeddingSpec(tied=tied, scale=scale),
+        "context": config.count("max_position_embeddings", None),
+    }
+    fields.update(parts)
+    return ModelSpec(
+        name=config.model_type,
+        family=config.model_type,
+        width=config.count("hidden_size"),
+        vocab=config.count("vocab_size"),
+        layers=layers,
+        final_norm=norm,
+        logit_scale=logit_scale(config, kind),
+        **fields,
+    )
+
+
+def norm_of(config: Config, kind: Line) -> NormSpec:
+    """Return the family's norm, whose eps may stand under several names."""
+    return NormSpec(
+        kind=kind.norm,
+        eps=config.number(config.first(*EPS_FIELDS), kind.eps),
+        bias=kind.shift,
+        offset=kind.offset,
+        gain=kind.gain,
+    )
+
+
+def dense_ffn(config: Config, kind: Line, field: str = "intermediate_size") -> FFNSpec:
+    """Return the feed-forward network: gated, or of two matrices (`plain_mlp`)."""
+    return FFNSpec(
+        kind="mlp" if kind.plain_mlp else "glu",
+        activation=config.word("hidden_act", kind.activation),
+        width=config.count(field),
+        bias=flag_of(config, kind.mlp_bias, kind.mlp_biased),
+    )
+
+
+def flag_of(config: Config, field: str, default: bool) -> bool:
+    """Return a flag, or False where the family has no such field."""
+    names = SPELLINGS.get(field, (field,))
+    return config.flag(config.first(*names), default) if field else False
+
+
+def line_mixers(config: Config, kind: Line) -> list[AttentionSpec]:
+    """Return each layer's attention."""
+    options = {
+        "bias_qkv": flag_of(config, kind.bias, kind.biased),
+        "bias_out": flag_of(config, kind.out, kind.biased and kind.out == kind.bias),
+        "qk_norm": kind.qk_norm,
+        "sinks": kind.sinks,
+        "scale": config.number("attention_multiplier", 1.0) if kind.scaled else None,
+        "output_gate": kind.output_gate,
+    }
+    width, windows = head_dim_of(config), line_windows(config, kind)
+    return [
+        AttentionSpec(
+            heads=config.count("num_attention_heads"),
+            kv_heads=kv_heads_of(config),
+            head_dim=width,
+            value_dim=width,
+            window=window,
+            rope=line_rope(config, kind, window),
+            **options,
+        )
+        for window in windows
+    ]
+
+
+def line_windows(config: Config, kind: Line) -> tuple[int | None, ...]:
+    """Return each layer's window."""
+    depth = config.layers()
+    late = kind.windows == "late"
+    if kind.windows == "none" or (late and not uses_windows(config)):
+        return (None,) * depth
+    window = config.count(
+        "sliding_window", config.unless_null("sliding_window", kind.window)
+    )
+    if kind.windows == "whole":
+        return (window,) * depth
+    if late:
+        first = config.count("max_window_layers", kind.period, least=0)
+        return tuple(window if i >= first else None for i in range(depth))
+    types = config.words("layer_types", depth, allowed=LAYER_TYPES)
+    windowed = (
+        [is_windowed(config, kind, i) for i in range(depth)]
+        if types is None
+        else [one == LAYER_TYPES[1] for one in types]
+    )
+    return tuple(window if here else None for here in windowed)
+
+
+def uses_windows(config: Config) -> bool:
+    """Return Qwen's switch of the windows in late layers; dots.1 has none."""
+    return config.flag("use_sliding_window", config.model_type == "dots1")
+
+
+def is_windowed(config: Config, kind: Line, index: int) -> bool:
+    """Return whether the family's rule gives this layer a window."""
+    if config.model_type == "flint":  # the first two layers and the last are full
+        ends = index < 2 or index == config.layers() - 1
+        return not (ends or index % 4 == 1)
+    period = config.count(kind.pattern, kind.period, least=0)
+    if period <= 0:
+        return period < 0
+    place = index if kind.full_first else index + 1
+    return place % period != 0
+
+
+def line_rope(config: Config, kind: Line, window: int | None) -> RopeSpec | None:
+    """Return a layer's rotary positions; None where it turns nothing."""
+    local = window is not None
+    width = head_dim_of(config)
+    if kind.nope and not local and config.get("sliding_window", kind.window):
+        return None
+    if kind.plain_local and local and not config.table("rope_parameters"):
+        return RopeSpec(theta=kind.theta, dim=width, pairing=kind.pairing)
+    return rope_spec(
+        config,
+        width,
+        layer_type=LAYER_TYPES[local],
+        pairing=kind.pairing,
+        theta=kind.theta,
+        fraction=kind.fraction,
+    )
+
+
+def logit_scale(config: Config, kind: Line) -> float:
+    """Return the factor on the logits: Cohere multiplies, Granite divides."""
+    if kind.scaled:
+        return 1 / config.number("logits_scaling", 1.0, above=0)
+    if kind.logit_scale is not None:
+        return config.number("logit_scale", kind.logit_scale, above=0)
+    return 1.0
+
+
+def layer_sides(config: Config, kind: Line) -> tuple[SideSpec, ...]:
+    """Return what stands in a layer beside attention and FFN."""
+    factor = config.number("residual_multiplier", 1.0) if kind.scaled else 1.0
+    clip = config.number("clip_qkv", None)
+    notes = (
+        (factor != 1, "block", f"each part × {factor:g} before it is added"),
+        (clip is not None, "mixer", f"queries, keys, values within ± {clip}"),
+    )
+    facts = tuple(SideSpec(words=words, of=of) for said, of, words in notes if said)
+    if config.get("hidden_act", kind.activation) == "xielu":
+        slopes = SideSpec(words="two learned slopes of xIELU", of="ffn", vectors=2)
+        return (*facts, slopes)
+    return facts
