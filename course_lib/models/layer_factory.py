@@ -242,9 +242,9 @@ def check_fields(spec: ModelSpec, supported: Mapping[str, object]) -> None:
 def _attention(
     width: int, spec: AttentionSpec, norm: NormSpec, position_bias: nn.Module | None
 ) -> Attention:
-    if spec.borrows_kv or spec.chunked:
-        field = "borrows_kv" if spec.borrows_kv else "chunked"
-        raise ValueError(f"{field}=True: supported is False")
+    for field in ("borrows_kv", "chunked", "kept_apart"):
+        if getattr(spec, field):
+            raise ValueError(f"{field}=True: supported is False")
     kind = SharedKVAttention if spec.shared_kv else Attention
     return kind(
         width,

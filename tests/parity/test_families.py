@@ -1,5 +1,5 @@
-"""Families that are read by tables of settings, and new mixers: cache bytes, FLOPs and class defaults equal those
-of `transformers`; and how many of its causal model types are read."""
+"""Families that are read by tables of settings, and new mixers: cache bytes, FLOPs and class defaults equal
+those of `transformers`; and how many of its causal model types are read."""
 
 from copy import deepcopy
 

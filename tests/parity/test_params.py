@@ -58,7 +58,11 @@ CLASSES = {
 }
 CLASSES |= {name: MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[name] for name in TINY if name not in CLASSES}
 WITH_TEXT_MODEL = ("qwen3_5", "qwen3_5_moe")
-OF_OURS = {"palm", "kimi_k2"}  # Not in transformers; tests/unit/test_params.py holds it against its paper.
+OF_OURS = {
+    "palm",
+    "kimi_k2",
+    "gpt-sw3",
+}  # Not in transformers; tests/unit/test_params.py holds it against its paper.
 PUBLISHED = [name for name in list_specs() if load_spec(name).family not in OF_OURS]
 SEEDS = range(4)
 

@@ -407,4 +407,89 @@ LATENT = {
     "youtu": latent("youtu", "attention_bias", deep=False),
 }
 
-FAMILIES = LINES | MIXTURES | HYBRIDS | LATENT
+
+NESTED = {
+    "rope_parameters": {
+        "full_attention": {"rope_type": "default", "rope_theta": 500.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+    }
+}
+
+
+def gemma4(rng: Random) -> Fields:
+    """Gemma 4 with a small embedding a layer, experts, K = V or borrowed keys, or none of them."""
+    more = {
+        "hidden_size_per_layer_input": rng.choice((0, odd(rng))),
+        "vocab_size_per_layer_input": 40,
+        "global_head_dim": own_head,
+    }
+    fields = of_line(
+        "gemma4_text",
+        "attention_bias",
+        "attention_k_eq_v",
+        "enable_moe_block",
+        "use_double_wide_mlp",
+        **HEAD,
+        **WINDOW,
+        **NESTED,
+        **more,
+    )(rng)
+    kinds = ["sliding_attention", "full_attention"] * 3
+    fields |= {"num_hidden_layers": 6, "layer_types": kinds, "num_kv_shared_layers": rng.choice((0, 3))}
+    fields |= {
+        "num_experts": 4,
+        "top_k_experts": 2,
+        "global_head_dim": 2 * fields["head_dim"],
+        "moe_intermediate_size": odd(rng),
+        "tie_word_embeddings": True,
+    }
+    return fields | ({"enable_moe_block": False} if fields["use_double_wide_mlp"] else {})
+
+
+def gemma4_unified(rng: Random) -> Fields:
+    fields = of_line(
+        "gemma4_unified_text",
+        "attention_bias",
+        "attention_k_eq_v",
+        **HEAD,
+        **WINDOW,
+        **NESTED,
+        global_head_dim=own_head,
+    )(rng)
+    return fields | {
+        "num_hidden_layers": 4,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "tie_word_embeddings": True,
+    }
+
+
+LATER = {
+    "gemma": of_line("gemma", "attention_bias", **HEAD, tie_word_embeddings=True),
+    "gemma4_text": gemma4,
+    "gemma4_unified_text": gemma4_unified,
+    "llama4_text": routed(
+        "llama4_text",
+        "attention_bias",
+        "use_qk_norm",
+        names=LOCAL,
+        **HEAD,
+        intermediate_size_mlp=odd,
+        attention_chunk_size=5,
+        interleave_moe_layer_step=count_of,
+    ),
+    "mimo_v2_flash": routed(
+        "mimo_v2_flash",
+        "attention_bias",
+        names=DEEP["names"],
+        **WINDOW,
+        **NESTED,
+        head_dim=12,
+        v_head_dim=odd,
+        n_group=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    ),
+    "vaultgemma": of_line("vaultgemma", "attention_bias", **HEAD, **WINDOW, tie_word_embeddings=True),
+}
+
+FAMILIES = LATER | LINES | MIXTURES | HYBRIDS | LATENT

@@ -35,7 +35,7 @@ def key_value_weights(mixer: AttentionSpec, width: Number) -> Number:
     or none where they are borrowed.
     In cross attention, the encoder token's part.
     """
-    return width * key_value_elements(mixer)
+    return width * projected_elements(mixer)
 
 
 def vectors(mixer: AttentionSpec, width: Number) -> Number:
@@ -79,6 +79,15 @@ def token_elements(mixer: AttentionSpec, *, latent: bool = True) -> Number:
 def key_value_elements(mixer: AttentionSpec) -> Number:
     """Elements of a token's keys and values, g (k + v), or g k where they are one: in
     cross attention, of each token of the source.
+    """
+    if mixer.kept_apart and not mixer.borrows_kv:
+        return mixer.kv_heads * (mixer.head_dim + mixer.value_dim)
+    return projected_elements(mixer)
+
+
+def projected_elements(mixer: AttentionSpec) -> Number:
+    """Elements that the key and value projections make of a token: g (k + v), or g k
+    where both are one.
     """
     if mixer.borrows_kv:
         return 0

@@ -52,6 +52,8 @@ def attention_rows(
     yield Row("kv_heads", "KV heads", kv_text(attention))
     if attention.shared_kv:
         yield Row("shared_kv", "Keys and values", "keys and values in one projection")
+    if attention.kept_apart:
+        yield Row("kept_apart", "Cached", "keys and values cached apart")
     if attention.borrows_kv:
         borrowed = "keys and values of an earlier layer"
         yield Row("borrows_kv", "Keys and values from", borrowed)

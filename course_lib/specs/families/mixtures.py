@@ -103,7 +103,7 @@ MIXTURES = {
     "flint": Mixture(
         line=Line(**QK, sinks=True, windows="pattern", window=513, period=4),
         shared_width="shared_expert_intermediate_size", dense="mlp_only_layers",
-        listed=True, dense_first=2,
+        listed=True, dense_first=2, sigmoid=True,
     ),
     "granitemoe": Mixture(line=Line(**GRANITE), **LOCAL),
     "granitemoe_swa": Mixture(
@@ -123,8 +123,8 @@ MIXTURES = {
     ),
     "kolibri1": Mixture(
         line=Line(layout="sandwich", bias="", out="", **QK, windows="pattern",
-                  window=513, period=5),
-        experts="num_local_experts", renormalise=False,
+                  window=513, period=5, nope=True),
+        experts="num_local_experts", renormalise=False, sigmoid=True,
         shared_width="shared_expert_intermediate_size",
     ),
     "mellum": Mixture(

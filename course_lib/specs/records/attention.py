@@ -41,8 +41,9 @@ class AttentionSpec(Sized):
     first layer, and the others read it); distances from `relative_max_distance` on
     share a row. `output_gate`: each head's output is multiplied by sigmoid(W x) before
     the output projection (Qwen3-Next). `shared_kv`: one projection makes keys and
-    values, and g k elements a token are cached (Gemma 4's K = V). `borrows_kv`: keys
-    and values are those of an earlier layer, which alone projects and caches them
+    values, and g k elements a token are cached (Gemma 4's K = V). `kept_apart`: both
+    are cached all the same, since keys alone are turned. `borrows_kv`: keys and values
+    are those of an earlier layer, which alone projects and caches them
     (Gemma 3n). `chunked`: the window is a chunk, whose tokens see no earlier one (Llama
     4).
     """
@@ -65,6 +66,7 @@ class AttentionSpec(Sized):
     relative_max_distance: int = 128
     output_gate: bool = False
     shared_kv: bool = False
+    kept_apart: bool = False
     borrows_kv: bool = False
     chunked: bool = False
 
