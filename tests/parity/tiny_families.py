@@ -419,7 +419,7 @@ NESTED = {
 def gemma4(rng: Random) -> Fields:
     """Gemma 4 with a small embedding a layer, experts, K = V or borrowed keys, or none of them."""
     more = {
-        "hidden_size_per_layer_input": rng.choice((0, odd(rng))),
+        "hidden_size_per_layer_input": odd,
         "vocab_size_per_layer_input": 40,
         "global_head_dim": own_head,
     }
