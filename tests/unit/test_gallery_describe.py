@@ -22,6 +22,8 @@ from course_lib.specs.records import (
     EmbeddingSpec,
     FFNSpec,
     GatedDeltaNetSpec,
+    IndexerSpec,
+    KimiDeltaSpec,
     LatentAttentionSpec,
     LayerSpec,
     ModelSpec,
@@ -30,6 +32,7 @@ from course_lib.specs.records import (
     PatchSpec,
     RopeSpec,
     RWKVSpec,
+    SideSpec,
     SSMSpec,
     TransformSpec,
 )
@@ -201,8 +204,9 @@ def test_every_field_of_every_record_is_tried():
     """So that a new field cannot pass by: each is changed in some published model, or here."""
     tried = {where for name in CHANGED for where, _ in changes(short(name))}
     records = (
-        AttentionSpec, EmbeddingSpec, FFNSpec, GatedDeltaNetSpec, LatentAttentionSpec, LayerSpec, ModelSpec,
-        MoESpec, NormSpec, PatchSpec, RopeSpec, RWKVSpec, SSMSpec, TransformSpec,
+        AttentionSpec, EmbeddingSpec, FFNSpec, GatedDeltaNetSpec, IndexerSpec, KimiDeltaSpec,
+        LatentAttentionSpec, LayerSpec, ModelSpec, MoESpec, NormSpec, PatchSpec, RopeSpec, RWKVSpec, SideSpec,
+        SSMSpec, TransformSpec,
     )  # fmt: skip
     known = {(record.__name__, field.name) for record in records for field in fields(record)}
     by_depth = {

@@ -21,7 +21,7 @@ def joint_part(joint: JointSpec, width: int, key: str, elsewhere: str) -> Part:
     params = Amount("params", "Parameters", mixer_params(joint, width), "parameters")
     return replace(
         part,
-        rows=(kind, own, *part.rows[1:], *beside),
-        amounts=(params, *part.amounts[1:]),
+        rows=(kind, own) + part.rows[1:] + beside,  # noqa: RUF005 (no star is translated)
+        amounts=(params,) + part.amounts[1:],  # noqa: RUF005
         record=joint,
     )

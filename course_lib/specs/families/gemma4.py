@@ -31,10 +31,11 @@ def gemma(config: Config) -> ModelSpec:
             "is not supported, only false"
         )
     bias = config.flag("attention_bias", False)
-    names = ("hidden_activation", "hidden_act")
     ffn = FFNSpec(
         kind="glu",
-        activation=config.word(config.first(*names), "gelu_pytorch_tanh"),
+        activation=config.word(
+            config.first("hidden_activation", "hidden_act"), "gelu_pytorch_tanh"
+        ),
         width=config.count("intermediate_size"),
     )
     layer = LayerSpec(

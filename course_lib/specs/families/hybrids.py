@@ -69,7 +69,7 @@ def mamba2_mixer(config: Config, inner: int, **options: bool) -> SSMSpec:
 
 def kinds_of(config: Config, field: str, depth: int, default: str) -> tuple[str, ...]:
     """Return each layer's kind, by its new name."""
-    allowed = (*LINEAR, *OLD_KINDS)
+    allowed = LINEAR + tuple(OLD_KINDS)
     listed = config.words(field, depth, allowed=allowed) or (default,) * depth
     return tuple(OLD_KINDS.get(kind, kind) for kind in listed)
 
@@ -287,12 +287,15 @@ def minimax(config: Config) -> ModelSpec:
         top_k=config.count("num_experts_per_tok"),
         expert=gated_ffn(config),
     )
-    fields = ("full_attn", "linear_attn", "mlp")
-    factors = [
-        config.number(f"{part}_{end}_factor", 1.0)
-        for part in fields
-        for end in ("alpha", "beta")
-    ]
+    fields = (
+        "full_attn_alpha_factor",
+        "full_attn_beta_factor",
+        "linear_attn_alpha_factor",
+        "linear_attn_beta_factor",
+        "mlp_alpha_factor",
+        "mlp_beta_factor",
+    )
+    factors = [config.number(field, 1.0) for field in fields]
     said = ", ".join(f"{factor:g}" for factor in factors)
     sides = (SideSpec(words=f"post-norm with the factors {said}"),)
     layers = tuple(

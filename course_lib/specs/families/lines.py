@@ -25,15 +25,7 @@ from course_lib.specs.records import (
 )
 from course_lib.specs.rotary import LAYER_TYPES, rope_spec
 
-SPELLINGS = {"qkv_bias": ("qkv_bias", "attention_bias")}  # InternLM 3 takes both
-EPS_FIELDS = (
-    "layer_norm_eps",
-    "layer_norm_epsilon",
-    "norm_eps",
-    "norm_epsilon",
-    "rms_norm_eps",
-)
-
+SPELLINGS = {"qkv_bias": "attention_bias"}  # InternLM 3 takes both
 ROPE_FIELDS = ("rope_parameters", "rope_scaling")
 
 
@@ -189,10 +181,21 @@ def norm_of(config: Config, kind: Line) -> NormSpec:
     """Return the family's norm, whose eps may stand under several names."""
     return NormSpec(
         kind=kind.norm,
-        eps=config.number(config.first(*EPS_FIELDS), kind.eps),
+        eps=config.number(eps_field(config), kind.eps),
         bias=kind.shift,
         offset=kind.offset,
         gain=kind.gain,
+    )
+
+
+def eps_field(config: Config) -> str:
+    """Return the name under which the norm's eps stands."""
+    return config.first(
+        "layer_norm_eps",
+        "layer_norm_epsilon",
+        "norm_eps",
+        "norm_epsilon",
+        "rms_norm_eps",
     )
 
 
@@ -208,8 +211,9 @@ def dense_ffn(config: Config, kind: Line, field: str = "intermediate_size") -> F
 
 def flag_of(config: Config, field: str, default: bool) -> bool:
     """Return a flag, or False where the family has no such field."""
-    names = SPELLINGS.get(field, (field,))
-    return config.flag(config.first(*names), default) if field else False
+    if not field:
+        return False
+    return config.flag(config.first(field, SPELLINGS.get(field, field)), default)
 
 
 def line_mixers(config: Config, kind: Line) -> list[AttentionSpec]:
@@ -315,5 +319,5 @@ def layer_sides(config: Config, kind: Line) -> tuple[SideSpec, ...]:
     facts = tuple(SideSpec(words=words, of=of) for said, of, words in notes if said)
     if config.get("hidden_act", kind.activation) == "xielu":
         slopes = SideSpec(words="two learned slopes of xIELU", of="ffn", vectors=2)
-        return (*facts, slopes)
+        return facts + (slopes,)  # noqa: RUF005 (no star is translated)
     return facts

@@ -36,7 +36,7 @@ def nemotron_h(config: Config) -> ModelSpec:
             "mixer is not supported"
         )
     norm = NormSpec(kind="rmsnorm", eps=config.number("layer_norm_epsilon", 1e-5))
-    parts = {kind: part_of(config, kind) for kind in sorted(dict.fromkeys(kinds))}
+    parts = {kind: part_of(config, kind) for kind in sorted(kinds)}
     behind = kinds[1:] + (kinds[0],)  # noqa: RUF005 (no star is translated)
     layers = tuple(
         LayerSpec(
@@ -56,7 +56,7 @@ def parts_of(config: Config) -> tuple[str, ...]:
     listed = config.get("layers_block_type")
     if listed is None and pattern is not None:
         signs = config.word("hybrid_override_pattern")
-        listed = [SIGNS.get(sign, sign) for sign in signs]
+        listed = [SIGNS.get(sign, sign) for sign in list(signs)]
     if listed is None:
         raise ValueError(
             "config of model_type 'nemotron_h': the field 'layers_block_type' is "

@@ -145,8 +145,8 @@ def kimi_linear(config: Config) -> ModelSpec:
     }
     moe = kimi_experts(config)
     model = latent_lm(config, [mixers[kind] for kind in kinds], moe, dense=1, eps=1e-5)
-    names = ("model_max_length", "max_position_embeddings")
-    context = config.count(config.first(*names), None)
+    longest = config.first("model_max_length", "max_position_embeddings")
+    context = config.count(longest, None)
     return replace(model, embeddings=EmbeddingSpec(), context=context)
 
 

@@ -77,6 +77,10 @@ class AttentionSpec(Sized):
             raise ValueError(
                 f"heads={self.heads} is not a multiple of kv_heads={self.kv_heads}"
             )
+        if self.chunked and (self.window is None or not self.causal):
+            raise ValueError("chunked=True: a causal window is wanted with it")
+        if self.kept_apart and not self.shared_kv:
+            raise ValueError("kept_apart=True: shared_kv=True is wanted with it")
         if self.shared_kv and self.value_dim != self.head_dim:
             raise ValueError(
                 f"value_dim={self.value_dim} with shared_kv: allowed is "
