@@ -8,7 +8,7 @@ LAYOUTS = {
     "pre": "pre-norm",
     "post": "post-norm",
     "sandwich": "sandwich norm",
-    "output": "norm on the output of each part",
+    "output": "norms on outputs",
     "parallel": "parallel residual, one norm",
     "parallel_two": "parallel residual, two norms",
 }

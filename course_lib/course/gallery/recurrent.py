@@ -109,6 +109,7 @@ def kimi_delta_part(delta: KimiDeltaSpec, width: int, key: str, elsewhere: str) 
     rows = (
         Row("kind", "Token mixer", "Kimi Delta Attention (KDA)"),
         Row("heads", "Heads", f"{plural(delta.heads, 'head')} of {delta.head_dim}"),
+        Row("state", "State", f"state {delta.head_dim} × {delta.head_dim} a head"),
         Row("decay", "Decay", f"a decay a channel, by {decay}"),
         Row("gate", "Output gate", f"output gate by {gate}"),
         Row("conv", "Convolution", f"short convolution over {delta.conv}"),
@@ -122,6 +123,7 @@ def lightning_part(mixer: LightningSpec, width: int, key: str, elsewhere: str) -
     rows = (
         Row("kind", "Token mixer", "Lightning attention (linear)"),
         Row("heads", "Heads", f"{plural(mixer.heads, 'head')} of {mixer.head_dim}"),
+        Row("state", "State", f"state {mixer.head_dim} × {mixer.head_dim} a head"),
         Row("decay", "Decay", "a fixed decay a head"),
         Row("output_gate", "Output gate", "norm, then × sigmoid(W x)"),
     )
@@ -134,6 +136,7 @@ def rg_lru_part(mixer: RGLRUSpec, width: int, key: str, elsewhere: str) -> Part:
     rows = (
         Row("kind", "Token mixer", "RG-LRU (gated linear recurrence)"),
         Row("inner", "Inner width", f"inner width {mixer.width:,}"),
+        Row("state", "State", "a state a channel"),
         Row("blocks", "Gates", f"gates in {plural(mixer.blocks, 'block')}"),
         Row("conv", "Convolution", f"short convolution over {mixer.conv}"),
     )

@@ -11,12 +11,18 @@ BESIDE = {"mixer": "mixer", "ffn": "ffn", "start": "model"}
 """A part's key, and what a side part says of the part beside which it stands."""
 
 
-def side_text(side: SideSpec) -> str:
-    """What a side part is, and how many numbers it has."""
+def sizes_text(side: SideSpec) -> str:
+    """How many numbers a side part has."""
     parts = (("weights", side.weights), ("rows", side.rows), ("vectors", side.vectors))
     said = [f"{count:,} {name}" for name, count in parts if count]
     said += [f"keeps {side.inputs:,}"] if side.inputs else []
-    return f"{side.words} ({', '.join(said)})" if said else side.words
+    return ", ".join(said)
+
+
+def side_text(side: SideSpec) -> str:
+    """What a side part is, and how many numbers it has."""
+    sizes = sizes_text(side)
+    return f"{side.words} ({sizes})" if sizes else side.words
 
 
 def with_sides(part: Part, sides: tuple[SideSpec, ...]) -> Part:
@@ -38,8 +44,10 @@ def with_sides(part: Part, sides: tuple[SideSpec, ...]) -> Part:
 def side_parts(sides: tuple[SideSpec, ...]) -> Iterator[Part]:
     """The side parts of a block that stand by themselves."""
     for i, side in enumerate(sides):
-        if side.of in ("block", "model"):
+        if side.of == "block":
             count = side_params((side,))
             amounts = (Amount("params", "Parameters", count, "parameters"),)
-            rows = (Row("kind", "Beside", side_text(side)),)
+            rows = (Row("kind", "Beside", side.words),)
+            if sizes_text(side):
+                rows += (Row("size", "Size", sizes_text(side)),)
             yield Part(f"side_{i}", "embedding", rows, amounts, "", side)

@@ -166,7 +166,7 @@ def layer_parts(config: Config, small: int) -> tuple[SideSpec, ...]:
     width = config.count("hidden_size")
     parts = (SideSpec(words="values normed, nothing learned", of="mixer"),)
     if small:
-        words = f"per-layer embedding of {small}: gate, way in, norm"
+        words = f"Per-layer embedding of {small}"
         parts += (SideSpec(words=words, weights=2 * width * small, vectors=width),)
     if config.flag("enable_moe_block", False):
         words = "the router's scales, three norms around the experts"

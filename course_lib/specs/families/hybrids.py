@@ -349,7 +349,10 @@ def recurrent_gemma(config: Config) -> ModelSpec:
     kinds = config.get("block_types") or ("recurrent", "recurrent", "attention")
     mixers: dict[str, Mixer] = {"recurrent": unit, "attention": attend}
     mixers.update({"linear_attention": unit, "sliding_attention": attend})
-    if not isinstance(kinds, list | tuple) or any(kind not in mixers for kind in kinds):
+    listed = isinstance(kinds, list | tuple)
+    if not listed or any(
+        not isinstance(kind, str) or kind not in mixers for kind in kinds
+    ):
         raise ValueError(
             f"config field 'block_types': {kinds!r} is not a list of {sorted(mixers)}"
         )

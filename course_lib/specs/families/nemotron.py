@@ -64,8 +64,9 @@ def parts_of(config: Config) -> tuple[str, ...]:
         )
     if not isinstance(listed, list | tuple) or not listed:
         raise ValueError(f"config field 'layers_block_type': {listed!r} is not a list")
-    kinds = tuple(OLD.get(kind, kind) for kind in listed)
-    if any(kind not in SIGNS.values() for kind in kinds):
+    named = all(isinstance(kind, str) for kind in listed)
+    kinds = tuple(OLD.get(kind, kind) for kind in listed) if named else ()
+    if not named or any(kind not in SIGNS.values() for kind in kinds):
         raise ValueError(
             f"config field 'layers_block_type': {listed!r} is not a list of "
             f"{sorted(SIGNS.values())}"
