@@ -1,15 +1,14 @@
-"""Hybrids: attention in some layers, or beside, and a state or a short convolution in
-the others. Each stands for `<Family>ForCausalLM` of `transformers`.
+"""Hybrids: attention in some layers, or beside, and a state in the others. Each stands
+for `<Family>ForCausalLM` of `transformers`.
 
-bamba, falcon_h1, falcon_mamba, granitemoehybrid, lfm2, lfm2_moe, lfm3, minimax,
-nemotron_h, olmo_hybrid, recurrent_gemma.
+bamba, falcon_h1, falcon_mamba, granitemoehybrid, minimax, olmo_hybrid.
 """
 
 from dataclasses import replace
 
 from course_lib.specs.families.gated_delta import gated_delta_net
-from course_lib.specs.families.gemma import gemma_lm, soft_cap
-from course_lib.specs.families.lines import Line, layer_sides, logit_scale
+from course_lib.specs.families.line_settings import Line
+from course_lib.specs.families.lines import layer_sides, logit_scale
 from course_lib.specs.families.llama import (
     attention,
     causal_lm,
@@ -18,7 +17,6 @@ from course_lib.specs.families.llama import (
     head_dim_of,
     kv_heads_of,
 )
-from course_lib.specs.families.moe import narrow_experts
 from course_lib.specs.families.ssm import mamba
 from course_lib.specs.reader import Config
 from course_lib.specs.records import (
@@ -26,14 +24,9 @@ from course_lib.specs.records import (
     EmbeddingSpec,
     FFNSpec,
     JointSpec,
-    LayerSpec,
     LightningSpec,
-    Mixer,
     ModelSpec,
     MoESpec,
-    NormSpec,
-    RGLRUSpec,
-    ShortConvSpec,
     SideSpec,
     SSMSpec,
 )
@@ -194,78 +187,6 @@ def granite_ffn(config: Config) -> FFNSpec | MoESpec:
     )
 
 
-def lfm2(config: Config) -> ModelSpec:
-    """Short convolutions, and attention with normed queries and keys in some layers."""
-    ffn = FFNSpec(kind="glu", activation="silu", width=lfm2_width(config))
-    return lfm2_lm(config, [ffn] * config.layers())
-
-
-def lfm2_width(config: Config) -> int:
-    """Return the width of LFM2's FFN: two thirds, times a factor, rounded up."""
-    width = config.count(config.first("block_ff_dim", "intermediate_size"))
-    if not config.flag("block_auto_adjust_ff_dim", True):
-        return width
-    factor = config.number("block_ffn_dim_multiplier", 1.0)
-    whole, step = int(factor * int(2 * width / 3)), config.count("block_multiple_of")
-    return step * -(-whole // step)
-
-
-def lfm2_moe(config: Config) -> ModelSpec:
-    """LFM2 with experts after the first `num_dense_layers`."""
-    bias = config.flag("use_expert_bias", True)
-    moe = narrow_experts(
-        config,
-        scoring="sigmoid",
-        renormalise=config.flag("norm_topk_prob", True),
-        scale=config.number("routed_scaling_factor", 1.0),
-        selection_bias=bias,
-    )
-    width, dense = (
-        config.count("intermediate_size"),
-        config.count("num_dense_layers", 2),
-    )
-    plain = FFNSpec(kind="glu", activation="silu", width=width)
-    return lfm2_lm(
-        config, [plain if i < dense else moe for i in range(config.layers())]
-    )
-
-
-def lfm2_lm(config: Config, ffns: list[FFNSpec | MoESpec]) -> ModelSpec:
-    """Return the model of either: its kinds of layers are listed."""
-    norm, depth = (
-        NormSpec(kind="rmsnorm", eps=config.number("norm_eps", 1e-5)),
-        len(ffns),
-    )
-    listed = config.words("layer_types", depth, allowed=("conv", "full_attention"))
-    if listed is None and config.get("full_attn_idxs") is None:
-        raise ValueError(
-            f"config of model_type {config.model_type!r}: the field 'layer_types' is "
-            "missing"
-        )
-    full = config.get("full_attn_idxs", ())
-    kinds = listed or tuple(
-        "full_attention" if i in full else "conv" for i in range(depth)
-    )
-    rope = rope_spec(config, head_dim_of(config), theta=1e6)
-    mixers = {
-        "conv": short_conv(config, 3),
-        "full_attention": attention(config, rope=rope, qk_norm="head"),
-    }
-    layers = tuple(
-        LayerSpec(mixer=mixers[kind], ffn=ffn, norm=norm)
-        for kind, ffn in zip(kinds, ffns, strict=True)
-    )
-    tied = config.flag(config.first("tie_embedding", "tie_word_embeddings"), True)
-    return causal_lm(config, layers, embeddings=EmbeddingSpec(tied=tied))
-
-
-def short_conv(config: Config, least: int) -> ShortConvSpec:
-    """Return LFM's convolution."""
-    return ShortConvSpec(
-        conv=config.count("conv_L_cache", least), bias=config.flag("conv_bias", False)
-    )
-
-
 def minimax(config: Config) -> ModelSpec:
     """MiniMax-01: lightning attention and softmax attention in turn, experts in each
     layer; factors on the stream and on what is added to it.
@@ -327,47 +248,6 @@ def olmo_hybrid(config: Config) -> ModelSpec:
     chosen = {"full_attention": full, "linear_attention": linear}
     model = causal_lm(config, tuple(chosen[kind] for kind in kinds))
     return replace(model, final_norm=linear.norm)
-
-
-def recurrent_gemma(config: Config) -> ModelSpec:
-    """Griffin: two layers of RG-LRU to one of attention in a window."""
-    width, heads = config.count("hidden_size"), config.count("num_attention_heads")
-    bias = config.flag("attention_bias", False)
-    head_dim = config.count("head_dim", width // heads)
-    attend = AttentionSpec(
-        heads=heads,
-        kv_heads=config.count("num_key_value_heads", heads),
-        head_dim=head_dim,
-        value_dim=head_dim,
-        window=config.count("attention_window_size", 2048),
-        bias_qkv=bias,
-        bias_out=True,
-        rope=rope_spec(config, head_dim, fraction=0.5),
-    )
-    inner = config.count("lru_width", width)
-    unit = RGLRUSpec(width=inner, blocks=heads, conv=config.count("conv1d_width", 4))
-    kinds = config.get("block_types") or ("recurrent", "recurrent", "attention")
-    mixers: dict[str, Mixer] = {"recurrent": unit, "attention": attend}
-    mixers.update({"linear_attention": unit, "sliding_attention": attend})
-    listed = isinstance(kinds, list | tuple)
-    if not listed or any(
-        not isinstance(kind, str) or kind not in mixers for kind in kinds
-    ):
-        raise ValueError(
-            f"config field 'block_types': {kinds!r} is not a list of {sorted(mixers)}"
-        )
-    ffn = FFNSpec(
-        kind="glu",
-        activation=config.word("hidden_activation", "gelu_pytorch_tanh"),
-        width=config.count("intermediate_size") // 2,
-        bias=True,
-    )
-    norm = NormSpec(kind="rmsnorm", eps=config.number("rms_norm_eps", 1e-6), offset=1.0)
-    layers = [
-        LayerSpec(mixer=mixers[kinds[i % len(kinds)]], ffn=ffn, norm=norm)
-        for i in range(config.layers())
-    ]
-    return gemma_lm(config, layers, soft_cap(config, "logits_soft_cap", 30.0))
 
 
 def nope_attention(config: Config, head_dim: int, *, bias: bool) -> AttentionSpec:

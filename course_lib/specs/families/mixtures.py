@@ -10,7 +10,8 @@ picks.
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.specs.families.lines import Line, check_rope, dense_ffn, line_lm
+from course_lib.specs.families.line_settings import Line
+from course_lib.specs.families.lines import check_rope, dense_ffn, line_lm
 from course_lib.specs.reader import REQUIRED, Config
 from course_lib.specs.records import (
     EmbeddingSpec,
