@@ -33,9 +33,7 @@ def gemma(config: Config) -> ModelSpec:
     bias = config.flag("attention_bias", False)
     ffn = FFNSpec(
         kind="glu",
-        activation=config.word(
-            config.first("hidden_activation", "hidden_act"), "gelu_pytorch_tanh"
-        ),
+        activation=config.word("hidden_act", "gelu_pytorch_tanh"),
         width=config.count("intermediate_size"),
     )
     layer = LayerSpec(

@@ -1,5 +1,5 @@
-"""Griffin: RG-LRU in two of three layers, attention in a window in the third. Stands for
-`RecurrentGemmaForCausalLM` of `transformers`.
+"""Griffin: RG-LRU in two of three layers, attention in a window in the third. It
+stands for `RecurrentGemmaForCausalLM` of `transformers`.
 """
 
 from course_lib.specs.families.gemma import gemma_lm, soft_cap

@@ -18,7 +18,8 @@ class Line:
     on. `pattern` names the period. `nope`: layers without a window turn nothing, if
     others have one. `plain_local`: windowed layers turn at `theta`, whatever the config
     says of the others. `scaled`: Granite's four multipliers are read. `logit_scale`:
-    Cohere's default. `needs_rope`:
+    Cohere's default. `rotary_dim`:
+    that field says how much of a head turns. `needs_rope`:
     without RoPE fields `transformers` assumes a scaling of its own, so they must be
     given.
     """
@@ -53,6 +54,7 @@ class Line:
     plain_local: bool = False
     logit_scale: float | None = None
     needs_rope: bool = False
+    rotary_dim: bool = False
 
 
 LINES = {

@@ -202,7 +202,9 @@ def line_rope(config: Config, kind: Line, window: int | None) -> RopeSpec | None
         layer_type=LAYER_TYPES[local],
         pairing=kind.pairing,
         theta=kind.theta,
-        fraction=kind.fraction,
+        fraction=config.count("rotary_dim", width) / width
+        if kind.rotary_dim
+        else kind.fraction,
     )
 
 

@@ -134,7 +134,8 @@ MIXTURES = {
         experts="num_local_experts",
     ),
     "minimax_m2": Mixture(
-        line=Line(theta=5e6, bias="", out="", qk_norm="width", mlp_bias=""),
+        line=Line(theta=5e6, bias="", out="", qk_norm="width", mlp_bias="",
+                  rotary_dim=True),
         **LOCAL, sigmoid=True, balance=True,
     ),
     "phimoe": Mixture(
