@@ -23,6 +23,11 @@ from course_lib.specs.records import (
 from course_lib.specs.rotary import LAYER_TYPES, rope_spec
 
 
+TANH = {
+    "gelu": "gelu_pytorch_tanh"
+}  # what first configs call gelu was trained with tanh
+
+
 def gemma(config: Config) -> ModelSpec:
     """Gemma 1: LLaMA with GeGLU, wide heads, scaled words and gains of 1 + w."""
     if config.flag("use_bidirectional_attention", False):
@@ -31,9 +36,10 @@ def gemma(config: Config) -> ModelSpec:
             "is not supported, only false"
         )
     bias = config.flag("attention_bias", False)
+    word = config.word("hidden_act", "gelu_pytorch_tanh")
     ffn = FFNSpec(
         kind="glu",
-        activation=config.word("hidden_act", "gelu_pytorch_tanh"),
+        activation=TANH.get(word, word),
         width=config.count("intermediate_size"),
     )
     layer = LayerSpec(
