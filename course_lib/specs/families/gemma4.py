@@ -22,7 +22,6 @@ from course_lib.specs.records import (
 )
 from course_lib.specs.rotary import LAYER_TYPES, rope_spec
 
-
 TANH = {
     "gelu": "gelu_pytorch_tanh"
 }  # what first configs call gelu was trained with tanh
