@@ -47,6 +47,8 @@ from course_lib.specs.unions import of_record
 MIXERS = {
     "attn": "full attention",
     "win": "windowed attention",
+    "attnkv": "full attention on borrowed keys",
+    "winkv": "windowed attention on borrowed keys",
     "mla": "latent attention",
     "ssm": "a state space",
     "rwkv": "time mixing",
@@ -241,7 +243,10 @@ FFN_TAGS = {type(None): "none", FFNSpec: "dense", MoESpec: "moe"}
 
 def _tags(layer: LayerSpec) -> tuple[str, str]:
     window = window_of(layer.mixer)
-    attention = {AttentionSpec: "attn" if window is None else "win"}
+    name = "attn" if window is None else "win"
+    if isinstance(layer.mixer, AttentionSpec) and layer.mixer.borrows_kv:
+        name += "kv"
+    attention = {AttentionSpec: name}
     return (
         of_record("mixer", layer.mixer, attention | MIXER_TAGS),
         of_record("ffn", layer.ffn, FFN_TAGS),
