@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from course_lib.costs.arithmetic import Number, check_count, check_positive, smaller
 from course_lib.costs.mixers.attention import key_value_elements
 from course_lib.costs.mixers.dispatch import state_elements, token_elements
+from course_lib.costs.sides import side_inputs
 from course_lib.costs.stack import unique_layers
 from course_lib.specs.records import LayerSpec, Mixer, ModelSpec, window_of
 
@@ -155,6 +156,7 @@ def cache_bytes(
             layer.mixer, tokens, ring=ring
         )
         cross = key_value_elements(layer.cross) if layer.cross else 0
+        inputs += side_inputs(layer.sides)
         stored += count * (kept + cross * source + inputs)
         accumulated += count * accumulators
     return batch * (stored * bytes_per_element + accumulated * state_bytes_per_element)

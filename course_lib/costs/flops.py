@@ -32,9 +32,11 @@ from course_lib.costs.mixers.dispatch import (
     attention_flops_per_pair,
     mixer_weights,
     recurrence_flops,
+    selection_flops_per_pair,
 )
+from course_lib.costs.sides import side_weights
 from course_lib.costs.stack import unique_layers
-from course_lib.specs.records import ModelSpec, is_causal, window_of
+from course_lib.specs.records import ModelSpec, is_causal, reach_of
 
 
 @dataclass(frozen=True)
@@ -130,13 +132,15 @@ def flops_per_token_split(
     """
     source = context if source_tokens is None else source_tokens
     check_count(context=context, source_tokens=source)
-    flops = Flops(2 * head_weights(spec), 0)
+    flops = Flops(2 * (head_weights(spec) + side_weights(spec.sides)), 0)
     for layer, count in unique_layers(spec.layers):
         weights = mixer_weights(layer.mixer, spec.width) + ffn_weights(
             layer.ffn, spec.width
         )
-        pairs = smaller(context, window_of(layer.mixer) or context)
+        weights += side_weights(layer.sides)
+        pairs = smaller(context, reach_of(layer.mixer) or context)
         attention = attention_flops_per_pair(layer.mixer, absorbed=absorbed) * pairs
+        attention += selection_flops_per_pair(layer.mixer) * context
         if layer.cross:
             weights += query_weights(layer.cross, spec.width)
             attention += attention_flops_per_pair(layer.cross) * source
@@ -192,7 +196,9 @@ def prefill_flops_split(
     check_count(tokens=tokens, source_tokens=source, logit_positions=logit_positions)
     check_at_most("tokens", tokens, logit_positions=logit_positions)
     places = head_positions(spec, tokens, logit_positions)
-    flops = Flops(2 * head_weights(spec) * places + patch_flops(spec, tokens), 0)
+    beside = 2 * tokens * side_weights(spec.sides)
+    head = 2 * head_weights(spec) * places
+    flops = Flops(head + patch_flops(spec, tokens) + beside, 0)
     flops += _stack_flops(spec.layers, spec.width, tokens, source, skip_masked)
     return flops + _stack_flops(spec.encoder, spec.width, source, source, skip_masked)
 
@@ -208,10 +214,14 @@ def _stack_flops(
             * (mixer_weights(layer.mixer, width) + ffn_weights(layer.ffn, width))
         )
         linear += tokens * recurrence_flops(layer.mixer)
+        linear += 2 * tokens * side_weights(layer.sides)
         causal = skip_masked and is_causal(layer.mixer)
-        window = window_of(layer.mixer) if skip_masked else None
+        reach = reach_of(layer.mixer) if skip_masked else None
         attention = attention_flops_per_pair(layer.mixer) * visible_pairs(
-            tokens, window, causal=causal
+            tokens, reach, causal=causal
+        )
+        attention += selection_flops_per_pair(layer.mixer) * visible_pairs(
+            tokens, causal=causal
         )
         if layer.cross:
             linear += tokens * 2 * query_weights(layer.cross, width)

@@ -10,12 +10,12 @@ from course_lib.costs.arithmetic import Number
 from course_lib.specs.records import LayerSpec, NormSpec
 from course_lib.specs.unions import of_word
 
-OF_A_SUBLAYER = {"pre": 1, "post": 1, "sandwich": 2, "parallel_two": 1}
+OF_A_SUBLAYER = {"pre": 1, "post": 1, "sandwich": 2, "output": 1, "parallel_two": 1}
 
 
 def norm_params(norm: NormSpec | None, width: Number) -> Number:
-    """A gain for each element, and a shift where there is one: d or 2 d."""
-    return 0 if norm is None else width * (2 if norm.bias else 1)
+    """A gain for each element, and a shift where there is one: d or 2 d, or nothing."""
+    return 0 if norm is None else width * (int(norm.gain) + int(norm.bias))
 
 
 def block_norms(layer: LayerSpec) -> int:

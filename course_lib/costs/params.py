@@ -18,6 +18,7 @@ from course_lib.costs.ends import end_params
 from course_lib.costs.feed_forward.dispatch import ffn_params, idle_params
 from course_lib.costs.mixers.dispatch import mixer_params, mixer_part
 from course_lib.costs.norms import block_norms, norm_params
+from course_lib.costs.sides import side_params
 from course_lib.costs.stack import unique_layers
 from course_lib.specs.frozen import FrozenMapping
 from course_lib.specs.records import LayerSpec, ModelSpec, PartSpec
@@ -31,8 +32,8 @@ class ParamCount:
 
     Parts: "embedding" (tokens, positions, patches), "attention", "cross_attention",
     "state" (mixers with a recurrent state), "ffn", "experts" (routed),
-    "shared_experts", "router", "norm", "head" (nothing where it is tied), and "vision"
-    for a whole image tower.
+    "shared_experts", "router", "norm", "head" (nothing where it is tied), "side" (what
+    stands beside these), and "vision" for a whole image tower.
     """
 
     total: int
@@ -72,6 +73,7 @@ def param_count(spec: ModelSpec) -> ParamCount:
                 parts[part] += times * count
             idle += times * idle_params(layer.ffn, spec.width)
     parts.update(end_params(spec))
+    parts["side"] += side_params(spec.sides)
     if spec.vision is not None:
         parts["vision"] = param_count(spec.vision).total
     total = sum(parts.values())
@@ -98,4 +100,5 @@ def layer_params(layer: LayerSpec, width: int) -> Counter[str]:
     if layer.cross is not None:
         parts["cross_attention"] = mixer_params(layer.cross, width)
     parts.update(ffn_params(layer.ffn, width))
+    parts["side"] += side_params(layer.sides)
     return parts

@@ -38,6 +38,7 @@ from course_lib.costs.mixers.dispatch import (
     mixer_weights,
     token_elements,
 )
+from course_lib.costs.sides import side_weights
 from course_lib.costs.stack import unique_layers
 from course_lib.costs.work import RooflineTime, Work
 from course_lib.specs.records import LayerSpec, Mixer, ModelSpec
@@ -57,7 +58,7 @@ def weights_read(spec: ModelSpec, *, batch: int, prefill: bool = False) -> float
     Raises: ValueError if `batch` is no whole number of at least 1.
     """
     check_count(batch=batch)
-    read = head_weights(spec)
+    read = head_weights(spec) + side_weights(spec.sides)
     for stack in (spec.layers, spec.encoder) if prefill else (spec.layers,):
         read += sum(
             count * _layer_read(layer, spec.width, batch, prefill)
@@ -69,7 +70,7 @@ def weights_read(spec: ModelSpec, *, batch: int, prefill: bool = False) -> float
 def _layer_read(layer: LayerSpec, width: int, batch: int, prefill: bool) -> float:
     cross = layer.cross
     weights = mixer_weights(layer.mixer, width)
-    weights += ffn_weights_read(layer.ffn, width, batch)
+    weights += ffn_weights_read(layer.ffn, width, batch) + side_weights(layer.sides)
     if cross:
         weights += query_weights(cross, width) + prefill * key_value_weights(
             cross, width

@@ -202,7 +202,7 @@ def _turned(heads: Tensor, positions: Tensor, layer: nn.Module) -> Tensor:
 def _check_supported(spec: ModelSpec) -> None:
     """Refuse what this model would leave out in silence."""
     supported = {"encoder": (), "head": "lm", "patches": None, "vision": None}
-    supported |= {"logit_softcap": None, "logit_scale": 1.0}
+    supported |= {"logit_softcap": None, "logit_scale": 1.0, "sides": ()}
     check_fields(spec, supported)
     if len(spec.layers) % 2:
         raise ValueError(f"layers={len(spec.layers)}: supported is an even number")

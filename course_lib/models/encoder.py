@@ -175,6 +175,7 @@ def _check_supported(spec: ModelSpec) -> None:
     """Refuse what an encoder would leave out in silence."""
     supported = {
         "encoder": (),
+        "sides": (),
         "patches": None,
         "vision": None,
         "logit_scale": 1.0,

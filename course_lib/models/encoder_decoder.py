@@ -214,6 +214,7 @@ class EncoderDecoder(nn.Module):
 def _check_supported(spec: ModelSpec) -> None:
     """Refuse what this model would leave out in silence."""
     supported = {"head": "lm", "logit_softcap": None, "patches": None, "vision": None}
+    supported |= {"sides": ()}
     check_fields(spec, supported)
     if not spec.encoder or any(is_causal(layer.mixer) for layer in spec.encoder):
         raise ValueError(

@@ -88,6 +88,8 @@ def build_norm(width: int, spec: NormSpec | None) -> nn.Module:
     identity. A ValueError for a kind that is not built."""
     if spec is None:
         return nn.Identity()
+    if not spec.gain:
+        raise ValueError("gain=False: supported is True")
     if spec.kind == "rmsnorm":
         return RMSNorm(width, spec.eps, offset=spec.offset)
     if spec.kind == "layernorm":
@@ -126,6 +128,9 @@ def build_mixer(
         ValueError: the mixer is neither attention nor latent attention, or has a part
             that is not built.
     """
+    if layer.sides:
+        words = ", ".join(side.words for side in layer.sides)
+        raise ValueError(f"sides={words}: supported are layers without side parts")
     if isinstance(layer.mixer, AttentionSpec):
         return _attention(width, layer.mixer, layer.norm, position_bias)
     if isinstance(layer.mixer, LatentAttentionSpec):
@@ -237,6 +242,9 @@ def check_fields(spec: ModelSpec, supported: Mapping[str, object]) -> None:
 def _attention(
     width: int, spec: AttentionSpec, norm: NormSpec, position_bias: nn.Module | None
 ) -> Attention:
+    for field in ("borrows_kv", "chunked", "kept_apart"):
+        if getattr(spec, field):
+            raise ValueError(f"{field}=True: supported is False")
     kind = SharedKVAttention if spec.shared_kv else Attention
     return kind(
         width,
@@ -267,6 +275,9 @@ def _head_options(spec: AttentionSpec, norm: NormSpec) -> dict:
 
 
 def _latent_attention(width: int, spec: LatentAttentionSpec) -> LatentAttention:
+    if spec.indexer is not None or spec.rope is None:
+        field = "rope" if spec.rope is None else "indexer"
+        raise ValueError(f"{field}={getattr(spec, field)!r}: not supported here")
     return LatentAttention(
         width,
         spec.heads,

@@ -167,6 +167,7 @@ class CausalLM(nn.Module):
 def _check_supported(spec: ModelSpec) -> None:
     """Refuse what this model would leave out in silence."""
     supported = {"encoder": (), "head": "lm", "patches": None, "vision": None}
+    supported |= {"sides": ()}
     check_fields(spec, supported)
     if spec.embeddings.token_types:
         raise ValueError(f"token_types={spec.embeddings.token_types}: supported is 0")

@@ -44,13 +44,14 @@ class Release:
     """What a model is called, the series it belongs to, and when it came out.
 
     `date` is a day, a month, or None where it was found in nothing that its authors
-    publish; `dates` says of what: the "release" of the weights, or the "report".
+    publish; `dates` says of what: the "release" of the weights, the
+    "report", or the "class", when `transformers` took in the class that runs it.
     """
 
     name: str
     series: str
     date: str | None
-    dates: Literal["release", "report"] | None = None
+    dates: Literal["release", "report", "class"] | None = None
     citation: str | None = None
     url: str | None = None
     checked: str

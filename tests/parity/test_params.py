@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from transformers import CONFIG_MAPPING, PreTrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from course_lib.costs.params import param_count
 from course_lib.specs.from_hf import PARSERS, spec_from_hf_config
@@ -58,8 +59,13 @@ CLASSES = {
     "t5": "T5ForConditionalGeneration",
     "vit": "ViTForImageClassification",
 }
+CLASSES |= {name: MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[name] for name in TINY if name not in CLASSES}
 WITH_TEXT_MODEL = ("qwen3_5", "qwen3_5_moe")
-OF_OURS = {"palm"}  # Not in transformers; tests/unit/test_params.py holds it against its paper.
+OF_OURS = {
+    "palm",
+    "kimi_k2",
+    "gpt-sw3",
+}  # Not in transformers; tests/unit/test_params.py holds it against its paper.
 PUBLISHED = [name for name in list_specs() if load_spec(name).family not in OF_OURS]
 SEEDS = range(4)
 

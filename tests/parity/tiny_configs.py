@@ -3,6 +3,7 @@
 from random import Random
 from typing import Any
 
+from tests.parity import tiny_families
 from tests.parity.tiny_decoders import DECODERS, Fields, odd
 
 
@@ -192,23 +193,27 @@ def bloom(rng: Random) -> Fields:
     }
 
 
-TINY = DECODERS | {
-    "bart": bart,
-    "bert": bert,
-    "bloom": bloom,
-    "clip": clip,
-    "clip_text_model": clip_text_model,
-    "clip_vision_model": clip_vision_model,
-    "gpt2": gpt2,
-    "mamba": mamba,
-    "mamba2": mamba2,
-    "marian": marian,
-    "modernbert": modernbert,
-    "roberta": roberta,
-    "rwkv": rwkv,
-    "t5": t5,
-    "vit": vit,
-}
+TINY = (
+    DECODERS
+    | tiny_families.FAMILIES
+    | {
+        "bart": bart,
+        "bert": bert,
+        "bloom": bloom,
+        "clip": clip,
+        "clip_text_model": clip_text_model,
+        "clip_vision_model": clip_vision_model,
+        "gpt2": gpt2,
+        "mamba": mamba,
+        "mamba2": mamba2,
+        "marian": marian,
+        "modernbert": modernbert,
+        "roberta": roberta,
+        "rwkv": rwkv,
+        "t5": t5,
+        "vit": vit,
+    }
+)
 
 
 def tiny_config(model_type: str, seed: int) -> Fields:

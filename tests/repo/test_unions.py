@@ -47,14 +47,21 @@ from course_lib.specs.records import (
     EmbeddingSpec,
     FFNSpec,
     GatedDeltaNetSpec,
+    IndexerSpec,
+    JointSpec,
+    KimiDeltaSpec,
     LatentAttentionSpec,
     LayerSpec,
+    LightningSpec,
     Mixer,
     ModelSpec,
     MoESpec,
     NormSpec,
+    RGLRUSpec,
     RopeSpec,
     RWKVSpec,
+    ShortConvSpec,
+    SideSpec,
     SSMSpec,
     is_causal,
     window_of,
@@ -80,7 +87,13 @@ MIXERS = {
     SSMSpec: SSMSpec(kind="mamba1", d_inner=10, state=3, conv=4, dt_rank=2),
     RWKVSpec: RWKVSpec(width=13),
     GatedDeltaNetSpec: GatedDeltaNetSpec(key_heads=2, value_heads=6, key_dim=3, value_dim=5, conv=4),
+    KimiDeltaSpec: KimiDeltaSpec(heads=3, head_dim=5, conv=4, gate_rank=2),
+    LightningSpec: LightningSpec(heads=3, head_dim=5),
+    RGLRUSpec: RGLRUSpec(width=15, blocks=3, conv=4),
+    ShortConvSpec: ShortConvSpec(conv=3),
 }
+MIXERS[JointSpec] = JointSpec(attention=MIXERS[AttentionSpec], state=MIXERS[SSMSpec])
+INDEXED = replace(MIXERS[LatentAttentionSpec], indexer=IndexerSpec(heads=3, head_dim=5, top_k=4))
 FFNS = {
     type(None): None,
     FFNSpec: FFN,
@@ -223,10 +236,42 @@ def test_a_mixer_costs_something_and_keeps_something(kind):
     """A mixer that looks at no pairs has a step of its own, and what it keeps is tokens or a state."""
     mixer = MIXERS[kind]
     assert mixers.mixer_weights(mixer, D) > 0
-    assert (mixers.attention_flops_per_pair(mixer) > 0) != (mixers.recurrence_flops(mixer) > 0)
+    pairs, step = mixers.attention_flops_per_pair(mixer) > 0, mixers.recurrence_flops(mixer) > 0
     accumulators, inputs = mixers.state_elements(mixer, D)
-    assert (mixers.token_elements(mixer) > 0) != (accumulators > 0)
-    assert (inputs > 0) == (accumulators > 0)
+    tokens = mixers.token_elements(mixer) > 0
+    assert (pairs, step) == (tokens, accumulators > 0)
+    assert tokens or accumulators > 0 or inputs > 0
+    assert (pairs and step) == (kind is JointSpec)
+    assert (inputs > 0) == (accumulators > 0) or kind in (LightningSpec, ShortConvSpec)
+
+
+def test_an_indexer_costs_what_it_scores_and_saves_what_is_not_attended_to():
+    """3 heads of 5 score every key; attention looks at 4 of 23."""
+    plain, indexed = MIXERS[LatentAttentionSpec], INDEXED
+    assert mixers.selection_flops_per_pair(plain) == 0
+    assert mixers.selection_flops_per_pair(indexed) == 2 * 3 * (5 + 1)
+    assert mixers.token_elements(indexed) == mixers.token_elements(plain) + 5
+    assert mixers.mixer_weights(indexed, D) - mixers.mixer_weights(plain, D) == 9 * 15 + 14 * (5 + 3)
+    step = flops.flops_per_token_split(model(indexed), TOKENS).attention
+    pair = mixers.attention_flops_per_pair(indexed, absorbed=True)
+    assert step == 2 * (4 * pair + TOKENS * 36)
+    borrowed = replace(indexed, indexer=replace(indexed.indexer, own=False))
+    assert mixers.mixer_params(borrowed, D) == mixers.mixer_params(plain, D)
+    assert flops.flops_per_token_split(model(borrowed), TOKENS).attention == 2 * 4 * pair
+
+
+def test_a_side_part_costs_its_weights_and_keeps_its_inputs():
+    side = SideSpec(words="gate", weights=11, vectors=5, rows=7, inputs=3)
+    layer = LayerSpec(mixer=MIXERS[AttentionSpec], ffn=FFN, norm=NORM, sides=(side,))
+    bare, whole = model(), replace(model(), layers=(layer, layer), sides=(side,))
+    assert params.param_count(whole).total - params.param_count(bare).total == 3 * 23
+    assert params.param_count(whole).by_part["side"] == 3 * 23
+    assert flops.flops_per_token(whole, TOKENS) - flops.flops_per_token(bare, TOKENS) == 3 * 22
+    assert flops.prefill_flops(whole, TOKENS) - flops.prefill_flops(bare, TOKENS) == 3 * 22 * TOKENS
+    kept = [cache.cache_bytes(spec, batch=2, tokens=TOKENS) for spec in (whole, bare)]
+    assert kept[0] - kept[1] == 2 * 2 * 2 * 3
+    with pytest.raises(ValueError, match="sides=gate: "):
+        build_mixer(D, layer)
 
 
 @pytest.mark.parametrize("kind", MIXERS)

@@ -82,14 +82,14 @@ def test_each_family_names_a_field_of_the_wrong_kind_in_the_librarys_words():
 
 
 def test_an_unknown_model_type_and_what_a_family_does_not_support_are_refused_by_name():
-    phi, alibi, wide = by_page(
+    zamba, alibi, wide = by_page(
         [
-            {"model_type": "phi9", "hidden_size": 8},
+            {"model_type": "zamba", "hidden_size": 8},
             tiny_config("falcon", 0) | {"alibi": True},
             tiny_config("llama", 0) | {"vocab_size": 10**12, "hidden_size": 10**9, "num_attention_heads": 10},
         ]
     )
-    assert phi["error"].startswith("model_type='phi9' is not supported;")
+    assert zamba["error"].startswith("model_type='zamba' is not supported;")
     assert "'alibi': true is not supported for falcon" in alibi["error"]
     assert "counted exactly" in wide["error"]
 

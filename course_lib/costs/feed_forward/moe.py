@@ -1,6 +1,7 @@
 """Costs of a mixture of experts (MoE): routed experts, shared experts, and the router.
 
-Symbols: d model width, e experts, f width inside an expert.
+Symbols: d model width, e experts, f width inside an expert, l width of the latent in
+which routed experts may work (latent MoE; then their matrices have l f weights).
 
 Terms:
     expected active experts: how many experts a batch needs, if each token's are drawn
@@ -18,14 +19,15 @@ from course_lib.specs.records import FFNSpec, MoESpec
 
 def weights(moe: MoESpec, width: Number, experts: Number | None = None) -> Number:
     """Matrix weights of `experts` routed experts (default: a token's top_k), of the
-    shared ones and of the router, d e.
+    shared ones, of the router, d e, and of the ways into a latent and out, 2 d l.
 
     Returns: a count of weights; a fraction where `experts` is an expected count.
     """
     routed = (moe.top_k if experts is None else experts) * dense.weights(
-        moe.expert, width
+        moe.expert, moe.latent or width
     )
-    return routed + _shared_weights(moe, width) + width * moe.experts
+    ways = 2 * width * moe.latent
+    return routed + ways + _shared_weights(moe, width) + width * moe.experts
 
 
 def _shared_weights(moe: MoESpec, width: Number) -> Number:
@@ -49,7 +51,8 @@ def params(moe: MoESpec, width: Number) -> Counter[str]:
     bias is a buffer, which is not counted.
     """
     parts = Counter(
-        experts=moe.experts * dense.network_params(moe.expert, width),
+        experts=moe.experts * dense.network_params(moe.expert, moe.latent or width)
+        + 2 * width * moe.latent,
         router=moe.experts * (width + int(moe.router_bias)),
     )
     if moe.shared:
@@ -64,7 +67,8 @@ def idle_params(moe: MoESpec, width: Number) -> Number:
     """Parameters of the routed experts that one token does not visit:
     (e - top_k) of one expert's.
     """
-    return (moe.experts - moe.top_k) * dense.network_params(moe.expert, width)
+    one = dense.network_params(moe.expert, moe.latent or width)
+    return (moe.experts - moe.top_k) * one
 
 
 def weights_read(moe: MoESpec, width: Number, batch: Number) -> Number:

@@ -31,23 +31,26 @@ def query_weights(mixer: AttentionSpec, width: Number) -> Number:
 
 
 def key_value_weights(mixer: AttentionSpec, width: Number) -> Number:
-    """Key and value projections: d g (k + v), or d g k where keys and values are one.
+    """Key and value projections: d g (k + v), or d g k where keys and values are one,
+    or none where they are borrowed.
     In cross attention, the encoder token's part.
     """
-    return width * key_value_elements(mixer)
+    return width * projected_elements(mixer)
 
 
 def vectors(mixer: AttentionSpec, width: Number) -> Number:
     """Biases (h k + g k + g v, h v more for an output gate, d behind the output), norms
     on queries and keys, a sink a head, and T5's table of position biases.
     """
-    queries, keys = mixer.heads * mixer.head_dim, mixer.kv_heads * mixer.head_dim
-    values = 0 if mixer.shared_kv else mixer.kv_heads * mixer.value_dim
+    queries, own = mixer.heads * mixer.head_dim, not mixer.borrows_kv
+    keys = mixer.kv_heads * mixer.head_dim if own else 0
+    split = own and not mixer.shared_kv
+    values = mixer.kv_heads * mixer.value_dim if split else 0
     gate = mixer.heads * mixer.value_dim if mixer.output_gate else 0
     norms = of_word(
         "qk_norm",
         mixer.qk_norm,
-        {"none": 0, "head": 2 * mixer.head_dim, "width": queries + keys},
+        {"none": 0, "head": (1 + own) * mixer.head_dim, "width": queries + keys},
     )
     biases = (queries + keys + values + gate if mixer.bias_qkv else 0) + (
         width if mixer.bias_out else 0
@@ -67,6 +70,7 @@ def step_flops(mixer: AttentionSpec) -> Number:
 
 def token_elements(mixer: AttentionSpec, *, latent: bool = True) -> Number:
     """One key and one value a group: g (k + v), or g k where they are one. Nothing
+    where they are borrowed, and nothing
     without a causal mask, since nothing is decoded from such a layer.
     """
     return key_value_elements(mixer) if mixer.causal else 0
@@ -76,6 +80,17 @@ def key_value_elements(mixer: AttentionSpec) -> Number:
     """Elements of a token's keys and values, g (k + v), or g k where they are one: in
     cross attention, of each token of the source.
     """
+    if mixer.kept_apart and not mixer.borrows_kv:
+        return mixer.kv_heads * (mixer.head_dim + mixer.value_dim)
+    return projected_elements(mixer)
+
+
+def projected_elements(mixer: AttentionSpec) -> Number:
+    """Elements that the key and value projections make of a token: g (k + v), or g k
+    where both are one.
+    """
+    if mixer.borrows_kv:
+        return 0
     values = 0 if mixer.shared_kv else mixer.value_dim
     return mixer.kv_heads * (mixer.head_dim + values)
 

@@ -13,13 +13,30 @@ Terms:
 from types import ModuleType
 
 from course_lib.costs.arithmetic import Number
-from course_lib.costs.mixers import attention, delta_rule, latent, rwkv, state_space
+from course_lib.costs.mixers import (
+    attention,
+    delta_rule,
+    indexer,
+    joint,
+    kimi_delta,
+    latent,
+    lightning,
+    rg_lru,
+    rwkv,
+    short_conv,
+    state_space,
+)
 from course_lib.specs.records import (
     AttentionSpec,
     GatedDeltaNetSpec,
+    JointSpec,
+    KimiDeltaSpec,
     LatentAttentionSpec,
+    LightningSpec,
     Mixer,
+    RGLRUSpec,
     RWKVSpec,
+    ShortConvSpec,
     SSMSpec,
 )
 from course_lib.specs.unions import of_record
@@ -30,6 +47,11 @@ MECHANISMS = {
     SSMSpec: state_space,
     RWKVSpec: rwkv,
     GatedDeltaNetSpec: delta_rule,
+    KimiDeltaSpec: kimi_delta,
+    LightningSpec: lightning,
+    RGLRUSpec: rg_lru,
+    ShortConvSpec: short_conv,
+    JointSpec: joint,
 }
 
 
@@ -79,6 +101,18 @@ def attention_flops_per_pair(mixer: Mixer, *, absorbed: bool = False) -> Number:
     Returns: FLOPs.
     """
     return mechanism_of(mixer).flops_per_pair(mixer, absorbed=absorbed)
+
+
+def selection_flops_per_pair(mixer: Mixer) -> Number:
+    """FLOPs of one (query, key) pair that choosing the keys takes, before attention
+    looks at the chosen ones: an indexer's; 0 where nothing is chosen.
+
+    Raises: ValueError naming the class of a record that has no costs.
+    """
+    mechanism_of(mixer)
+    if isinstance(mixer, LatentAttentionSpec):
+        return indexer.flops_per_pair(mixer.indexer)
+    return 0
 
 
 def recurrence_flops(mixer: Mixer) -> Number:

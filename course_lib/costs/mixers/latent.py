@@ -13,6 +13,7 @@ Terms:
 """
 
 from course_lib.costs.arithmetic import Number
+from course_lib.costs.mixers import indexer
 from course_lib.specs.records import LatentAttentionSpec
 
 PART = "attention"
@@ -20,7 +21,7 @@ PART = "attention"
 
 def weights(mixer: LatentAttentionSpec, width: Number) -> Number:
     """Matrix weights: d q + q h (n + p) for queries, or d h (n + p) without a query
-    rank; d (r + p) down, r h (n + v) up, h v d out.
+    rank; d (r + p) down, r h (n + v) up, h v d out; and the indexer's.
     """
     q, out = mixer.q_rank, mixer.heads * mixer.value_dim * width
     turned = mixer.heads * (mixer.nope_dim + mixer.rope_dim)
@@ -29,10 +30,12 @@ def weights(mixer: LatentAttentionSpec, width: Number) -> Number:
 
 
 def down_weights(mixer: LatentAttentionSpec, width: Number) -> Number:
-    """Weights from the width to the latents that all heads share: d q + d (r + p), the
-    first where queries have a rank.
+    """Weights that belong to no head, so that heads cannot be split over devices by
+    them: down to the latents, d q + d (r + p), and the indexer's.
     """
-    return width * ((mixer.q_rank or 0) + mixer.kv_rank + mixer.rope_dim)
+    q = mixer.q_rank
+    down = width * ((q or 0) + mixer.kv_rank + mixer.rope_dim)
+    return down + indexer.weights(mixer.indexer, q or width, width)
 
 
 def up_weights(mixer: LatentAttentionSpec) -> Number:
@@ -43,7 +46,8 @@ def up_weights(mixer: LatentAttentionSpec) -> Number:
 def vectors(mixer: LatentAttentionSpec, width: Number) -> Number:
     """Norms of the two latents, q + r, and biases of the ways down and out."""
     ranks = (mixer.q_rank or 0) + mixer.kv_rank
-    return ranks + (ranks + mixer.rope_dim + width if mixer.bias else 0)
+    biases = ranks + mixer.rope_dim + width if mixer.bias else 0
+    return ranks + biases + indexer.vectors(mixer.indexer)
 
 
 def flops_per_pair(mixer: LatentAttentionSpec, *, absorbed: bool = False) -> Number:
@@ -63,11 +67,13 @@ def step_flops(mixer: LatentAttentionSpec) -> Number:
 
 def token_elements(mixer: LatentAttentionSpec, *, latent: bool = True) -> Number:
     """The latent and one rotary key, r + p; with `latent` False the keys and values
-    multiplied out of them, h (n + p + v).
+    multiplied out of them, h (n + p + v). An indexer keeps its key beside either.
     """
+    index = indexer.token_elements(mixer.indexer)
     if latent:
-        return mixer.kv_rank + mixer.rope_dim
-    return mixer.heads * (mixer.nope_dim + mixer.rope_dim + mixer.value_dim)
+        return mixer.kv_rank + mixer.rope_dim + index
+    wide = mixer.nope_dim + mixer.rope_dim + mixer.value_dim
+    return mixer.heads * wide + index
 
 
 def state_elements(mixer: LatentAttentionSpec, width: Number) -> tuple[Number, Number]:

@@ -56,7 +56,8 @@ def vectors(mixer: SSMSpec, width: Number) -> Number:
     conv_bias = channels if mixer.conv_bias else 0
     if is_mamba2(mixer):
         biases = mixer.d_inner + channels + mixer.heads + width if mixer.bias else 0
-        return conv_bias + biases + 3 * mixer.heads + mixer.d_inner
+        norm = mixer.d_inner if mixer.out_norm else 0
+        return conv_bias + biases + 3 * mixer.heads + norm
     biases = 2 * mixer.d_inner + width if mixer.bias else 0
     norms = mixer.dt_rank + 2 * mixer.state if mixer.inner_norm else 0
     return conv_bias + biases + norms + mixer.d_inner * (mixer.state + 2)

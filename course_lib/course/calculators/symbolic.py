@@ -19,19 +19,25 @@ import sympy
 
 from course_lib.costs.stack import unique_layers
 from course_lib.course.calculators.inputs import Input, count_of_layers, find_input
+from course_lib.course.calculators.symbolic_states import state_symbols
 from course_lib.specs.loader import load_spec
 from course_lib.specs.records import (
     AttentionSpec,
     EmbeddingSpec,
     FFNSpec,
     GatedDeltaNetSpec,
+    JointSpec,
+    KimiDeltaSpec,
     LatentAttentionSpec,
     LayerSpec,
+    LightningSpec,
     Mixer,
     ModelSpec,
     MoESpec,
     NormSpec,
+    RGLRUSpec,
     RWKVSpec,
+    ShortConvSpec,
     SSMSpec,
     window_of,
 )
@@ -41,10 +47,17 @@ from course_lib.specs.unions import of_record
 MIXERS = {
     "attn": "full attention",
     "win": "windowed attention",
+    "attnkv": "full attention on borrowed keys",
+    "winkv": "windowed attention on borrowed keys",
     "mla": "latent attention",
     "ssm": "a state space",
     "rwkv": "time mixing",
     "delta": "gated DeltaNet",
+    "kda": "Kimi Delta Attention",
+    "lightning": "lightning attention",
+    "lru": "RG-LRU",
+    "shortconv": "a short convolution",
+    "joint": "attention beside a state space",
 }
 FFNS = {"dense": "a dense FFN", "moe": "experts", "none": "no FFN"}
 
@@ -173,32 +186,21 @@ def _mixer(namer: _Namer, mixer: Mixer, width: int, symbol: sympy.Symbol) -> Mix
         case LatentAttentionSpec():
             same = {"q_rank", "kv_rank", "nope_dim", "rope_dim", "value_dim", "heads"}
             symbols = {name: namer(name, getattr(mixer, name)) for name in sorted(same)}
-            return replace(mixer, **symbols, norm=_norm(mixer.norm), scale=None)
-        case SSMSpec():
+            indexer = mixer.indexer and replace(
+                mixer.indexer,
+                heads=namer("index_heads", mixer.indexer.heads),
+                head_dim=namer("index_dim", mixer.indexer.head_dim),
+                top_k=namer("index_top_k", mixer.indexer.top_k),
+            )
+            plain = {"norm": _norm(mixer.norm), "scale": None, "rope": None}
+            return replace(mixer, **symbols, **plain, indexer=indexer)
+        case JointSpec(attention=attention, state=state):
             return replace(
                 mixer,
-                d_inner=namer("d_inner", mixer.d_inner),
-                state=namer("state", mixer.state),
-                conv=namer("conv", mixer.conv),
-                dt_rank=namer("step_rank", mixer.dt_rank),
-                heads=namer("state_heads", mixer.heads),
-                groups=namer("state_groups", mixer.groups),
-                head_dim=None,
+                attention=_mixer(namer, attention, width, symbol),
+                state=_mixer(namer, state, width, symbol),
             )
-        case RWKVSpec(width=inner):
-            return replace(
-                mixer, width=symbol if inner == width else namer("mix_width", inner)
-            )
-        case GatedDeltaNetSpec():
-            return replace(
-                mixer,
-                key_heads=namer("state_groups", mixer.key_heads),
-                value_heads=namer("state_heads", mixer.value_heads),
-                key_dim=namer("state_keys", mixer.key_dim),
-                value_dim=namer("state_values", mixer.value_dim),
-                conv=namer("conv", mixer.conv),
-            )
-    raise ValueError(f"mixer={type(mixer).__name__}: no symbols are known for it")
+    return state_symbols(namer, mixer, width, symbol)
 
 
 def _ffn(namer: _Namer, ffn: FFNSpec | MoESpec | None) -> FFNSpec | MoESpec | None:
@@ -218,6 +220,7 @@ def _ffn(namer: _Namer, ffn: FFNSpec | MoESpec | None) -> FFNSpec | MoESpec | No
                 shared_width=namer("shared_width", ffn.shared_width or None) or 0,
                 groups=1,
                 top_groups=1,
+                latent=namer("expert_latent", ffn.latent or None) or 0,
             )
     raise ValueError(f"ffn={type(ffn).__name__}: no symbols are known for it")
 
@@ -232,13 +235,21 @@ MIXER_TAGS = {
     SSMSpec: "ssm",
     RWKVSpec: "rwkv",
     GatedDeltaNetSpec: "delta",
+    KimiDeltaSpec: "kda",
+    LightningSpec: "lightning",
+    RGLRUSpec: "lru",
+    ShortConvSpec: "shortconv",
+    JointSpec: "joint",
 }
 FFN_TAGS = {type(None): "none", FFNSpec: "dense", MoESpec: "moe"}
 
 
 def _tags(layer: LayerSpec) -> tuple[str, str]:
     window = window_of(layer.mixer)
-    attention = {AttentionSpec: "attn" if window is None else "win"}
+    name = "attn" if window is None else "win"
+    if isinstance(layer.mixer, AttentionSpec) and layer.mixer.borrows_kv:
+        name += "kv"
+    attention = {AttentionSpec: name}
     return (
         of_record("mixer", layer.mixer, attention | MIXER_TAGS),
         of_record("ffn", layer.ffn, FFN_TAGS),

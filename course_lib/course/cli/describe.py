@@ -11,11 +11,16 @@ from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
     GatedDeltaNetSpec,
+    JointSpec,
+    KimiDeltaSpec,
     LatentAttentionSpec,
     LayerSpec,
+    LightningSpec,
     Mixer,
     MoESpec,
+    RGLRUSpec,
     RWKVSpec,
+    ShortConvSpec,
     SSMSpec,
 )
 from course_lib.specs.unions import of_word
@@ -40,14 +45,24 @@ def mixer_kind(mixer: Mixer) -> str:
             return "attention" if causal else "bidirectional attention"
         case AttentionSpec():
             return "windowed attention"
-        case LatentAttentionSpec():
-            return "latent attention"
+        case LatentAttentionSpec(indexer=indexer):
+            return "latent attention" if indexer is None else "sparse latent attention"
         case SSMSpec(kind=kind):
             return of_word("kind", kind, {"mamba1": "Mamba", "mamba2": "Mamba-2"})
         case RWKVSpec():
             return "RWKV"
         case GatedDeltaNetSpec():
             return "gated DeltaNet"
+        case KimiDeltaSpec():
+            return "Kimi Delta Attention"
+        case LightningSpec():
+            return "lightning attention"
+        case RGLRUSpec():
+            return "RG-LRU"
+        case ShortConvSpec():
+            return "short convolution"
+        case JointSpec(state=state):
+            return f"attention beside {mixer_kind(state)}"
     raise ValueError(f"mixer={type(mixer).__name__}: no words are known for it")
 
 
@@ -59,15 +74,26 @@ def mixer_text(mixer: Mixer) -> str:
             values = "" if v == k else f", values {v} wide"
             gate = ", output gate" if mixer.output_gate else ""
             shared = ", keys and values in one" if mixer.shared_kv else ""
-            return f"{h} heads, {g} KV heads, {k} wide{values}{window}{gate}{shared}"
+            borrowed = ", keys and values of an earlier layer" * mixer.borrows_kv
+            own = f"{h} heads, {g} KV heads, {k} wide{values}{window}"
+            return f"{own}{gate}{shared}{borrowed}"
         case LatentAttentionSpec(heads=h, kv_rank=r, rope_dim=p):
-            return f"{h} heads, latent {r} + rotary key {p}"
+            best = "" if mixer.indexer is None else f", best {mixer.indexer.top_k:,}"
+            return f"{h} heads, latent {r} + rotary key {p}{best}"
         case SSMSpec(d_inner=inner, state=state):
             return f"{inner:,} channels, state {state}"
         case RWKVSpec(width=width):
             return f"{width:,} channels"
         case GatedDeltaNetSpec(key_heads=g, value_heads=h, key_dim=k, value_dim=v):
             return f"{h} value heads, {g} key heads, state {k} x {v} a head"
+        case KimiDeltaSpec(heads=h, head_dim=k) | LightningSpec(heads=h, head_dim=k):
+            return f"{h} heads, state {k} x {k} a head"
+        case RGLRUSpec(width=width):
+            return f"{width:,} channels"
+        case ShortConvSpec(conv=conv):
+            return f"over {conv} tokens"
+        case JointSpec(attention=attention, state=state):
+            return f"{mixer_text(attention)}; {mixer_text(state)}"
     raise ValueError(f"mixer={type(mixer).__name__}: no words are known for it")
 
 

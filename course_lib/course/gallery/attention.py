@@ -52,6 +52,11 @@ def attention_rows(
     yield Row("kv_heads", "KV heads", kv_text(attention))
     if attention.shared_kv:
         yield Row("shared_kv", "Keys and values", "keys and values in one projection")
+    if attention.kept_apart:
+        yield Row("kept_apart", "Cached", "keys and values cached apart")
+    if attention.borrows_kv:
+        borrowed = "keys and values of an earlier layer"
+        yield Row("borrows_kv", "Keys and values from", borrowed)
     yield Row("mask", "Mask", mask_text(attention, cross))
     if attention.window is not None and cross:
         yield Row("window", "Window", f"within a window of {attention.window:,}")
@@ -83,6 +88,8 @@ def mask_text(attention: AttentionSpec, cross: bool) -> str:
         return (
             f"attends to the encoder's output{', causal' if attention.causal else ''}"
         )
+    if attention.causal and attention.window is not None and attention.chunked:
+        return f"causal within chunks of {attention.window:,}"
     if attention.causal and attention.window is not None:
         return f"sliding window of {attention.window:,}, causal"
     if attention.causal:

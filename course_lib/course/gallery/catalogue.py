@@ -38,7 +38,9 @@ MECHANISMS: dict[str, Test] = {
     "cross-attention": _kind("Cross-attention"),
     "mixture of experts (MoE)": _kind("Mixture of experts"),
     "shared experts": _row("shared"),
-    "recurrent state": _kind("Mamba", "RWKV", "Gated DeltaNet"),
+    "recurrent state": _kind(
+        "Mamba", "RWKV", "Gated DeltaNet", "Kimi Delta", "Lightning", "RG-LRU"
+    ),
     "RoPE": _row("position", "rope"),
     "RoPE scaling": _row("rope_scaling"),
     "ALiBi": _row("position", "alibi"),

@@ -13,6 +13,8 @@ GATED = {
     "gelu_new": "GeGLU (tanh)",
     "gelu_pytorch_tanh": "GeGLU (tanh)",
     "swiglu_clamped": "SwiGLU, clamped",
+    "relu2": "gated squared ReLU",
+    "relu": "ReGLU",
 }
 PLAIN = {
     "relu": "ReLU",
@@ -21,6 +23,7 @@ PLAIN = {
     "gelu_pytorch_tanh": "GELU (tanh)",
     "quick_gelu": "quick GELU",
     "silu": "SiLU",
+    "relu2": "squared ReLU",
 }
 
 
@@ -66,6 +69,8 @@ def moe_rows(moe: MoESpec) -> Iterator[Row]:
     yield Row("experts", "Experts", f"{moe.experts} experts, top-{moe.top_k} a token")
     yield Row("activation", "Activation", f"experts: {network_text(moe.expert)}")
     yield Row("width", "Expert width", f"experts: inner width {moe.expert.width:,}")
+    if moe.latent:
+        yield Row("latent", "Latent", f"experts work on a latent of {moe.latent:,}")
     if moe.shared:
         shared = plural(moe.shared, "shared expert")
         yield Row("shared", "Shared experts", f"{shared}, {moe.shared_width:,} wide")

@@ -7,7 +7,7 @@ from course_lib.course.gallery.attention import BYTES, unusual
 from course_lib.course.gallery.norms import norm_text
 from course_lib.course.gallery.positions import rope_rows
 from course_lib.course.gallery.rows import Amount, Part, Row, plural
-from course_lib.specs.records import LatentAttentionSpec
+from course_lib.specs.records import IndexerSpec, LatentAttentionSpec
 
 
 def latent_part(
@@ -41,8 +41,14 @@ def latent_rows(latent: LatentAttentionSpec) -> Iterator[Row]:
         "rope_key", "Rotary key", f"one rotary key of {latent.rope_dim}, all heads"
     )
     yield Row("value_dim", "Value width", f"values of {latent.value_dim} a head")
-    yield Row("mask", "Mask", "causal, attends to all before it")
-    yield from rope_rows(latent.rope, latent.rope_dim)
+    if latent.indexer is None:
+        yield Row("mask", "Mask", "causal, attends to all before it")
+    else:
+        yield from indexer_rows(latent.indexer)
+    if latent.rope is not None:
+        yield from rope_rows(latent.rope, latent.rope_dim)
+    else:
+        yield Row("position", "Positions", "no positions (NoPE)")
     yield Row(
         "latent_norm", "Norm of the latents", f"latents: {norm_text(latent.norm)}"
     )
@@ -51,3 +57,13 @@ def latent_rows(latent: LatentAttentionSpec) -> Iterator[Row]:
         yield Row("scale", "Scale of the scores", f"scores × {latent.scale:g}")
     if latent.bias:
         yield Row("bias", "Biases", "biases: projections into the latents, output")
+
+
+def indexer_rows(indexer: IndexerSpec) -> Iterator[Row]:
+    """Which keys a query attends to (DSA)."""
+    yield Row("mask", "Mask", f"causal, the {indexer.top_k:,} keys that score best")
+    if indexer.own:
+        heads = f"{plural(indexer.heads, 'index head')} of {indexer.head_dim}"
+        yield Row("indexer", "Indexer", f"indexer: {heads}, one key")
+    else:
+        yield Row("indexer", "Indexer", "the pick of an earlier layer's indexer")

@@ -1,19 +1,29 @@
 """Which module puts a mixer into rows: the closed union of token mixers."""
 
 from course_lib.course.gallery.attention import attention_part
+from course_lib.course.gallery.joint import joint_part
 from course_lib.course.gallery.latent import latent_part
 from course_lib.course.gallery.recurrent import (
     delta_rule_part,
+    kimi_delta_part,
+    lightning_part,
+    rg_lru_part,
     rwkv_part,
+    short_conv_part,
     state_space_part,
 )
 from course_lib.course.gallery.rows import Part
 from course_lib.specs.records import (
     AttentionSpec,
     GatedDeltaNetSpec,
+    JointSpec,
+    KimiDeltaSpec,
     LatentAttentionSpec,
+    LightningSpec,
     Mixer,
+    RGLRUSpec,
     RWKVSpec,
+    ShortConvSpec,
     SSMSpec,
 )
 from course_lib.specs.unions import of_record
@@ -24,6 +34,11 @@ DESCRIBED = {
     SSMSpec: state_space_part,
     RWKVSpec: rwkv_part,
     GatedDeltaNetSpec: delta_rule_part,
+    KimiDeltaSpec: kimi_delta_part,
+    LightningSpec: lightning_part,
+    RGLRUSpec: rg_lru_part,
+    ShortConvSpec: short_conv_part,
+    JointSpec: joint_part,
 }
 
 

@@ -8,6 +8,7 @@ LAYOUTS = {
     "pre": "pre-norm",
     "post": "post-norm",
     "sandwich": "sandwich norm",
+    "output": "norms on outputs",
     "parallel": "parallel residual, one norm",
     "parallel_two": "parallel residual, two norms",
 }
@@ -23,6 +24,7 @@ def norm_text(norm: NormSpec) -> str:
     usual = norm.kind == "layernorm"
     bias = ", with bias" if norm.bias else ", no bias"
     gain = f", gain {norm.offset:g} + w" if norm.offset else ""
+    gain = gain if norm.gain else f"{gain}, nothing learned"
     return f"{kind}{gain}{bias if norm.bias != usual else ''}"
 
 
@@ -41,7 +43,9 @@ def before_row(layer: LayerSpec, key: str) -> Row | None:
     """The norm that a part of a block reads through, or None where it reads the stream
     as it is, or through the norm of the part before it.
     """
-    if layer.norm_layout == "post" or (key == "mixer" and not layer.mixer_norm):
+    if layer.norm_layout in ("post", "output") or (
+        key == "mixer" and not layer.mixer_norm
+    ):
         return None
     if layer.norm_layout == "parallel" and key != "mixer":
         return None
@@ -50,6 +54,6 @@ def before_row(layer: LayerSpec, key: str) -> Row | None:
 
 def after_row(layer: LayerSpec) -> Row | None:
     """The norm behind a part of a block, or None."""
-    if layer.norm_layout in ("post", "sandwich"):
+    if layer.norm_layout in ("post", "sandwich", "output"):
         return norm_row(layer.norm, "after", "Norm after")
     return None

@@ -1,11 +1,22 @@
-"""Mixers with a state (Mamba, Mamba-2, RWKV, gated DeltaNet) as rows."""
+"""Mixers with a state (Mamba, Mamba-2, RWKV, delta rules, linear attention, RG-LRU,
+short convolutions) as rows.
+"""
 
 from collections.abc import Iterator
 
 from course_lib.costs.mixers.dispatch import mixer_params, state_elements
 from course_lib.course.gallery.attention import BYTES
 from course_lib.course.gallery.rows import Amount, Part, Row, plural
-from course_lib.specs.records import GatedDeltaNetSpec, Mixer, RWKVSpec, SSMSpec
+from course_lib.specs.records import (
+    GatedDeltaNetSpec,
+    KimiDeltaSpec,
+    LightningSpec,
+    Mixer,
+    RGLRUSpec,
+    RWKVSpec,
+    ShortConvSpec,
+    SSMSpec,
+)
 from course_lib.specs.unions import of_word
 
 KINDS = {
@@ -51,6 +62,8 @@ def state_space_rows(ssm: SSMSpec) -> Iterator[Row]:
     yield Row("conv", "Convolution", f"short convolution over {ssm.conv}{plain}")
     if ssm.inner_norm:
         yield Row("inner_norm", "Inner norms", "RMSNorm on step size, B and C")
+    if not ssm.out_norm:
+        yield Row("out_norm", "Norm before the way out", "no norm before the way out")
     if ssm.bias:
         yield Row("bias", "Biases", "biases: input, output")
 
@@ -87,3 +100,54 @@ def delta_rule_part(
     )
     shape = f"state {delta.value_heads}×{delta.key_dim}×{delta.value_dim}"
     return state_part(delta, width, key, rows, shape)
+
+
+def kimi_delta_part(delta: KimiDeltaSpec, width: int, key: str, elsewhere: str) -> Part:
+    """Kimi Delta Attention."""
+    ranks = (delta.decay_rank, delta.gate_rank)
+    decay, gate = ("a whole matrix" if r is None else f"rank {r}" for r in ranks)
+    rows = (
+        Row("kind", "Token mixer", "Kimi Delta Attention (KDA)"),
+        Row("heads", "Heads", f"{plural(delta.heads, 'head')} of {delta.head_dim}"),
+        Row("state", "State", f"state {delta.head_dim} × {delta.head_dim} a head"),
+        Row("decay", "Decay", f"a decay a channel, by {decay}"),
+        Row("gate", "Output gate", f"output gate by {gate}"),
+        Row("conv", "Convolution", f"short convolution over {delta.conv}"),
+    )
+    shape = f"state {delta.heads}×{delta.head_dim}×{delta.head_dim}"
+    return state_part(delta, width, key, rows, shape)
+
+
+def lightning_part(mixer: LightningSpec, width: int, key: str, elsewhere: str) -> Part:
+    """Lightning attention."""
+    rows = (
+        Row("kind", "Token mixer", "Lightning attention (linear)"),
+        Row("heads", "Heads", f"{plural(mixer.heads, 'head')} of {mixer.head_dim}"),
+        Row("state", "State", f"state {mixer.head_dim} × {mixer.head_dim} a head"),
+        Row("decay", "Decay", "a fixed decay a head"),
+        Row("output_gate", "Output gate", "norm, then × sigmoid(W x)"),
+    )
+    shape = f"state {mixer.heads}×{mixer.head_dim}×{mixer.head_dim}"
+    return state_part(mixer, width, key, rows, shape)
+
+
+def rg_lru_part(mixer: RGLRUSpec, width: int, key: str, elsewhere: str) -> Part:
+    """Griffin's recurrent block."""
+    rows = (
+        Row("kind", "Token mixer", "RG-LRU (gated linear recurrence)"),
+        Row("inner", "Inner width", f"inner width {mixer.width:,}"),
+        Row("state", "State", "a state a channel"),
+        Row("blocks", "Gates", f"gates in {plural(mixer.blocks, 'block')}"),
+        Row("conv", "Convolution", f"short convolution over {mixer.conv}"),
+    )
+    return state_part(mixer, width, key, rows, f"state {mixer.width:,}")
+
+
+def short_conv_part(mixer: ShortConvSpec, width: int, key: str, elsewhere: str) -> Part:
+    """LFM2's short convolution."""
+    bias = ", with biases" if mixer.bias else ""
+    rows = (
+        Row("kind", "Token mixer", "Gated short convolution"),
+        Row("conv", "Convolution", f"convolution over {mixer.conv}{bias}"),
+    )
+    return state_part(mixer, width, key, rows, f"x t×{width:,}")

@@ -18,6 +18,7 @@ CLASSES = {
     "shared_experts": "q ffn",
     "router": "q ffn",
     "norm": "q norm",
+    "side": "q norm",
     "vision": "p norm",
 }
 LEAST = 0.0005  # the share from which on a part stands in the legend

@@ -13,6 +13,7 @@ from course_lib.course.gallery.norms import (
     norm_row,
 )
 from course_lib.course.gallery.rows import Kind, Part, Row, Stack, Sublayer, plural
+from course_lib.course.gallery.sides import side_parts, with_sides
 from course_lib.specs.records import AttentionSpec, LayerSpec, ModelSpec
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -49,7 +50,7 @@ def stack_view(
         head += (Row("context", "Context", f"context {spec.context:,}"),)
     if len(found) > 1:
         head += (Row("order", "Order of the layers", order_text(order)),)
-    start = start_part(spec)
+    start = with_sides(start_part(spec), spec.sides)
     return Stack(key, head, start, kinds, order, final, end, spec.width)
 
 
@@ -63,8 +64,14 @@ def kind_view(
     if layer.ffn is not None:
         parts += [ffn_part(layer.ffn, width)]
     branches = tuple(
-        Sublayer(part, before_row(layer, part.key), after_row(layer)) for part in parts
+        Sublayer(
+            with_sides(part, layer.sides),
+            before_row(layer, part.key),
+            after_row(layer),
+        )
+        for part in parts
     )
+    branches += tuple(Sublayer(part, None, None) for part in side_parts(layer.sides))
     indices = tuple(i for i, other in enumerate(order) if other == letter)
     return Kind(letter, layout_row(layer), branches, indices)
 

@@ -63,8 +63,12 @@ def latent_lm(config: Config, moe: MoESpec, *, pairing: str, dense: int) -> Mode
     return causal_lm(config, tuple(decoder_layer(config, mixer, ffn) for ffn in ffns))
 
 
-def latent_attention(config: Config, pairing: str) -> LatentAttentionSpec:
-    """Return MLA. A null `q_lora_rank` means that queries are not compressed."""
+def latent_attention(
+    config: Config, pairing: str, *, q_rank: int = 1536
+) -> LatentAttentionSpec:
+    """Return MLA. A null `q_lora_rank` means that queries are not compressed; `q_rank`
+    is the family's default.
+    """
     nope_dim, rope_dim = (
         config.count("qk_nope_head_dim"),
         config.count("qk_rope_head_dim"),
@@ -72,7 +76,7 @@ def latent_attention(config: Config, pairing: str) -> LatentAttentionSpec:
     rope = rope_spec(config, rope_dim, pairing=pairing)
     return LatentAttentionSpec(
         heads=config.count("num_attention_heads"),
-        q_rank=config.count("q_lora_rank", config.unless_null("q_lora_rank", 1536)),
+        q_rank=config.count("q_lora_rank", config.unless_null("q_lora_rank", q_rank)),
         kv_rank=config.count("kv_lora_rank"),
         nope_dim=nope_dim,
         rope_dim=rope_dim,

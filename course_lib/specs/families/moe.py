@@ -5,6 +5,8 @@ mixtral, qwen3_moe, olmoe, gpt_oss, glm4_moe (without its multi-token-prediction
 layers).
 """
 
+from typing import Any
+
 from course_lib.specs.families.llama import (
     attention,
     causal_lm,
@@ -13,7 +15,7 @@ from course_lib.specs.families.llama import (
     head_dim_of,
     windows_of,
 )
-from course_lib.specs.reader import Config
+from course_lib.specs.reader import REQUIRED, Config
 from course_lib.specs.records import FFNSpec, ModelSpec, MoESpec
 from course_lib.specs.rotary import rope_spec
 
@@ -155,17 +157,23 @@ def narrow_experts(
 
 
 def fine_grained_experts(
-    config: Config, *, groups: tuple[int, int] = (1, 1), scale: float = 1.0, **routing
+    config: Config,
+    *,
+    groups: tuple[int, int] = (1, 1),
+    scale: float = 1.0,
+    few: Any = REQUIRED,
+    **routing,
 ) -> MoESpec:
     """Return DeepSeek's many narrow routed experts, beside a few shared ones which
     serve every token.
 
     `groups` is the family's number of groups and how many of them a token may visit;
-    `scale` its factor on the experts' sum. Both are used where the config says nothing.
+    `scale` its factor on the experts' sum; `few` how many shared ones
+    there are. All are used where the config says nothing.
     """
     width, shared = (
         config.count("moe_intermediate_size"),
-        config.count("n_shared_experts"),
+        config.count("n_shared_experts", few, least=0),
     )
     return MoESpec(
         experts=config.count("n_routed_experts"),

@@ -41,7 +41,11 @@ class AttentionSpec(Sized):
     first layer, and the others read it); distances from `relative_max_distance` on
     share a row. `output_gate`: each head's output is multiplied by sigmoid(W x) before
     the output projection (Qwen3-Next). `shared_kv`: one projection makes keys and
-    values, and g k elements a token are cached (Gemma 4's K = V).
+    values, and g k elements a token are cached (Gemma 4's K = V). `kept_apart`: both
+    are cached all the same, since keys alone are turned. `borrows_kv`: keys and values
+    are those of an earlier layer, which alone projects and caches them
+    (Gemma 3n). `chunked`: the window is a chunk, whose tokens see no earlier one (Llama
+    4).
     """
 
     heads: int
@@ -62,6 +66,9 @@ class AttentionSpec(Sized):
     relative_max_distance: int = 128
     output_gate: bool = False
     shared_kv: bool = False
+    kept_apart: bool = False
+    borrows_kv: bool = False
+    chunked: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,6 +77,10 @@ class AttentionSpec(Sized):
             raise ValueError(
                 f"heads={self.heads} is not a multiple of kv_heads={self.kv_heads}"
             )
+        if self.chunked and (self.window is None or not self.causal):
+            raise ValueError("chunked=True: a causal window is wanted with it")
+        if self.kept_apart and not self.shared_kv:
+            raise ValueError("kept_apart=True: shared_kv=True is wanted with it")
         if self.shared_kv and self.value_dim != self.head_dim:
             raise ValueError(
                 f"value_dim={self.value_dim} with shared_kv: allowed is "
@@ -80,13 +91,30 @@ class AttentionSpec(Sized):
 
 
 @dataclass(frozen=True, kw_only=True)
+class IndexerSpec(Sized):
+    """DeepSeek's sparse attention (DSA): small heads score every key, and a query
+    attends to the `top_k` best.
+
+    One index key of `head_dim` a token is cached, for all index heads. `own` False: the
+    layer takes the pick of an earlier one and has no index of its own.
+
+    Source: DeepSeek-AI 2025, DeepSeek-V3.2, arXiv 2512.02556.
+    """
+
+    heads: int
+    head_dim: int
+    top_k: int
+    own: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class LatentAttentionSpec(Sized):
     """Multi-head latent attention: caches kv_rank + rope_dim elements per token, for
     all heads together.
 
     Each head's query and key are [nope_dim without position, rope_dim with]; the rotary
     key is shared by the heads. `q_rank` None: queries are projected straight from the
-    width. `norm` stands on the latents.
+    width. `norm` stands on the latents. `indexer`: which keys a query attends to.
     """
 
     heads: int
@@ -95,7 +123,8 @@ class LatentAttentionSpec(Sized):
     nope_dim: int
     rope_dim: int
     value_dim: int
-    rope: RopeSpec
+    rope: RopeSpec | None
     norm: NormSpec
     scale: float | None = None
     bias: bool = False
+    indexer: IndexerSpec | None = None

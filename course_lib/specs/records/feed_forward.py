@@ -35,7 +35,8 @@ class MoESpec(Sized):
     The shared experts run as one FFN of `shared_width` (their widths summed), gated by
     a learned scalar where `shared_gate`. `groups` and `top_groups` limit the pick to
     the best groups. `selection_bias`: a balancing bias which changes the pick but not
-    the weights (a buffer, not a parameter).
+    the weights (a buffer, not a parameter). `latent`: routed experts work at that
+    width, between two projections that they share.
     """
 
     experts: int
@@ -44,13 +45,14 @@ class MoESpec(Sized):
     shared: int = 0
     shared_width: int = 0
     shared_gate: bool = False
-    scoring: Literal["softmax", "sigmoid"] = "softmax"
+    scoring: Literal["softmax", "sigmoid", "sqrt_softplus"] = "softmax"
     renormalise: bool = True
     scale: float = 1.0
     groups: int = 1
     top_groups: int = 1
     router_bias: bool = False
     selection_bias: bool = False
+    latent: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -18,6 +18,7 @@ from course_lib.specs.records.feed_forward import FFNSpec, MoESpec
 from course_lib.specs.records.mixer import Mixer
 from course_lib.specs.records.norm import NormSpec
 from course_lib.specs.records.quantisation import Quantisation
+from course_lib.specs.records.side import SideSpec
 from course_lib.specs.records.vision import PatchSpec
 
 
@@ -25,17 +26,21 @@ from course_lib.specs.records.vision import PatchSpec
 class LayerSpec:
     """One block. Norms: "pre" and "post" one a sublayer, "sandwich" two.
 
-    "parallel": all parts read one norm, and their outputs are added together;
-    "parallel_two": each its own. `mixer_norm` False: the mixer reads the stream as it
-    is (ModernBERT's first layer).
+    "output": on what a sublayer adds (OLMo 2); "parallel": all parts read one norm, and
+    their outputs are added together; "parallel_two": each its own. `mixer_norm` False:
+    the mixer reads the stream as it is (ModernBERT's first layer). `sides`: further
+    parts, which are priced and drawn, but not built.
     """
 
     mixer: Mixer
     norm: NormSpec
     ffn: FFNSpec | MoESpec | None = None
     cross: AttentionSpec | None = None
-    norm_layout: Literal["pre", "post", "sandwich", "parallel", "parallel_two"] = "pre"
+    norm_layout: Literal[
+        "pre", "post", "sandwich", "output", "parallel", "parallel_two"
+    ] = "pre"
     mixer_norm: bool = True
+    sides: tuple[SideSpec, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +68,8 @@ class ModelSpec(Sized):
     A two-tower model (CLIP) has its image tower in `vision`. A wrapper's spec is that
     of its language model, and `beside` holds its other parts. `counted` says which
     class the spec stands for, and how that is known. `quantisation` is how its file
-    stores the weights, where it says so.
+    stores the weights, where it says so. `sides`: parts of the whole beside embedding,
+    stack and head.
     """
 
     name: str
@@ -92,6 +98,7 @@ class ModelSpec(Sized):
     patches: PatchSpec | None = None
     vision: "ModelSpec | None" = None
     quantisation: Quantisation | None = None
+    sides: tuple[SideSpec, ...] = ()
     beside: tuple[PartSpec, ...] = ()
     counted: str = ""
     published: Published = NOTHING_PUBLISHED

@@ -10,10 +10,11 @@ from typing import Literal
 @dataclass(frozen=True, kw_only=True)
 class NormSpec:
     """A normalisation. `offset` 1.0 is Gemma's gain (1 + w); `bias` is LayerNorm's
-    shift.
+    shift. Without `gain` nothing is learned (OLMo 1).
     """
 
     kind: Literal["rmsnorm", "layernorm"]
     eps: float
     bias: bool = False
     offset: float = 0.0
+    gain: bool = True

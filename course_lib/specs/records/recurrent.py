@@ -1,5 +1,6 @@
-"""Mixers with a fixed state: selective state spaces (Mamba, Mamba-2), RWKV and gated
-DeltaNet, as records.
+"""Mixers with a fixed state: selective state spaces (Mamba, Mamba-2), RWKV, gated
+DeltaNet, Kimi Delta Attention, lightning attention, RG-LRU and short convolutions, as
+records.
 
 Symbols: n state, h heads, k key width, v value width. Widths in elements.
 
@@ -12,6 +13,14 @@ Terms:
         RWKVSpec
     gated DeltaNet, gated delta rule, delta rule: a matrix from keys to values that
         decays, and is corrected where it errs for a new key -> GatedDeltaNetSpec
+    KDA, Kimi Delta Attention: a delta rule that forgets by a gate for each channel ->
+        KimiDeltaSpec
+    lightning attention, linear attention with decay: a matrix from keys to values that
+        decays at a fixed rate a head -> LightningSpec
+    RG-LRU, real-gated linear recurrent unit: a diagonal recurrence with gates on input
+        and decay -> RGLRUSpec
+    short convolution, gated short convolution: a convolution over a few tokens between
+        two gates, in place of attention -> ShortConvSpec
 """
 
 from dataclasses import dataclass
@@ -26,7 +35,8 @@ class SSMSpec(Sized):
     uses heads and groups).
 
     `d_inner` is the expanded width; its state holds d_inner * state elements and the
-    convolution's last inputs. `inner_norm`: Jamba's norms on dt, B and C.
+    convolution's last inputs. `inner_norm`: Jamba's norms on dt, B and C. `out_norm`:
+    Mamba-2's gated norm before the way out, which Falcon-H1 leaves out.
     """
 
     kind: Literal["mamba1", "mamba2"]
@@ -40,6 +50,7 @@ class SSMSpec(Sized):
     bias: bool = False
     conv_bias: bool = True
     inner_norm: bool = False
+    out_norm: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,3 +92,59 @@ class GatedDeltaNetSpec(Sized):
                 f"value_heads={self.value_heads} is not a multiple of "
                 f"key_heads={self.key_heads}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KimiDeltaSpec(Sized):
+    """Kimi Delta Attention: gated DeltaNet whose state forgets by a gate for each
+    channel of a key. Each head keeps a state of head_dim^2 elements.
+
+    `decay_rank`, `gate_rank`: inner widths of the projections to the decay and to the
+    output's gate; None where they are one matrix each.
+
+    Source: Kimi Team 2025, Kimi Linear, arXiv 2510.26692.
+    """
+
+    heads: int
+    head_dim: int
+    conv: int
+    decay_rank: int | None = None
+    gate_rank: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LightningSpec(Sized):
+    """Lightning attention: linear attention whose state, head_dim^2 elements a head,
+    decays at a fixed rate; a norm and a sigmoid gate on its output.
+
+    Source: MiniMax 2025, MiniMax-01, arXiv 2501.08313.
+    """
+
+    heads: int
+    head_dim: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RGLRUSpec(Sized):
+    """Griffin's recurrent block: a short convolution and a real-gated linear recurrent
+    unit of the inner `width`, whose gates are block-diagonal in `blocks` blocks, beside
+    a GELU branch.
+
+    Source: De et al. 2024, Griffin, arXiv 2402.19427.
+    """
+
+    width: int
+    blocks: int
+    conv: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortConvSpec(Sized):
+    """LFM2's mixer: a depthwise convolution over `conv` tokens between two
+    multiplicative gates. It keeps its last inputs and nothing else.
+
+    Source: Liquid AI 2025, LFM2, arXiv 2511.23404.
+    """
+
+    conv: int
+    bias: bool = False

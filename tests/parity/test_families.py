@@ -1,0 +1,106 @@
+"""Families that are read by tables of settings, and new mixers: cache bytes, FLOPs and class defaults equal
+those of `transformers`; and how many of its causal model types are read."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+import transformers
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from course_lib.costs.cache import cache_bytes
+from course_lib.costs.flops import prefill_flops
+from course_lib.costs.mixers.dispatch import recurrence_flops, selection_flops_per_pair
+from course_lib.costs.params import param_count
+from course_lib.specs.from_hf import PARSERS, spec_from_hf_config
+from course_lib.specs.records import AttentionSpec, LatentAttentionSpec, LightningSpec
+from tests.parity.test_cache_bytes import held_bytes
+from tests.parity.tiny_configs import tiny_config
+from tests.parity.tiny_families import FAMILIES
+
+READ = [name for name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if name in PARSERS]
+NO_DEFAULTS = {  # their default configs build no model
+    "dots1", "hunyuan_v1_dense", "lfm2_moe", "ministral", "nemotron", "recurrent_gemma",
+}  # fmt: skip
+
+
+def theirs(name: str, fields: dict):
+    """A random model of the family in float32, on the CPU."""
+    config = CONFIG_MAPPING[name].from_dict(deepcopy(fields))
+    config._experts_implementation = "eager"
+    config._attn_implementation = "eager"
+    torch.manual_seed(0)
+    return getattr(transformers, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[name])(config).eval()
+
+
+def test_more_than_ninety_causal_model_types_are_read():
+    assert len(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) == 189
+    assert len(READ) >= 90, sorted(set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) - set(READ))
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in NO_DEFAULTS])
+def test_class_defaults(name):
+    config = CONFIG_MAPPING[name]()
+    ours = param_count(spec_from_hf_config(config.to_dict())).total
+    with torch.device("meta"):
+        model = getattr(transformers, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[name])(config)
+    assert ours == sum(one.numel() for one in model.parameters() if one.requires_grad)
+
+
+STATES_OUTSIDE = ("recurrent_gemma",)  # which keeps its states in its modules, not in the cache
+
+
+@pytest.mark.parametrize("tokens", [1, 4, 13])
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in STATES_OUTSIDE])
+def test_cache_bytes(name, tokens):
+    """Below and beyond a window of 5, and of the 5 keys that an indexer picks."""
+    fields = tiny_config(name, 1)
+    model, spec = theirs(name, fields), spec_from_hf_config(fields)
+    ids = torch.randint(1, spec.vocab, (2, tokens), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        output = model(input_ids=ids, use_cache=True)
+    held = held_bytes(output) + beside(output.get("past_key_values"))
+    assert held == cache_bytes(spec, batch=2, tokens=tokens, bytes_per_element=4)
+
+
+def beside(cache) -> int:
+    """Bytes of an indexer's keys and of lightning attention's states, which have places of their own."""
+    keys = [getattr(layer, "indexer_keys", None) for layer in getattr(cache, "layers", ())]
+    states = [one for one in getattr(cache, "linear_cache", ()) if isinstance(one, torch.Tensor)]
+    return sum(one.numel() * one.element_size() for one in (*keys, *states) if one is not None)
+
+
+def counted(model, ids) -> dict[str, int]:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(input_ids=ids)
+    return {str(op): flops for op, flops in counter.get_flop_counts()["Global"].items()}
+
+
+def attends_alone(spec) -> bool:
+    return all(isinstance(layer.mixer, AttentionSpec | LatentAttentionSpec) for layer in spec.layers)
+
+
+ATTENDING = [name for name in FAMILIES if attends_alone(spec_from_hf_config(tiny_config(name, 1)))]
+
+
+@pytest.mark.parametrize("name", ATTENDING)
+def test_flops_of_a_full_pass(name):
+    """`skip_masked=False`: eager kernels compute every score, hidden or not picked."""
+    fields, tokens = tiny_config(name, 1), 13
+    model, spec = theirs(name, fields), spec_from_hf_config(fields)
+    ids = torch.randint(1, spec.vocab, (1, tokens), generator=torch.Generator().manual_seed(1))
+    expected = prefill_flops(spec, tokens, skip_masked=False, logit_positions=tokens)
+    assert sum(counted(model, ids).values()) == expected
+
+
+def test_an_indexer_is_counted_in_the_pass():
+    spec = spec_from_hf_config(tiny_config("deepseek_v32", 1))
+    assert selection_flops_per_pair(spec.layers[0].mixer) > 0
+
+
+def test_a_step_of_lightning_attention_is_more_than_its_products():
+    """Two products with the state and one multiplication by the decay, for each element of the state."""
+    mixer = LightningSpec(heads=3, head_dim=5)
+    assert recurrence_flops(mixer) == 3 * 25 * (2 + 2 + 1)
