@@ -137,7 +137,11 @@ def dated(one: Entry) -> list[nodes.Node | str]:
     release = one.release
     if release.date is None:
         return ["no date was found in what its authors publish"]
-    of = {"release": "released", "report": "its report"}[release.dates]
+    of = {
+        "release": "released",
+        "report": "its report",
+        "class": "its class in transformers",
+    }[release.dates]
     link = html("a", release.citation, href=release.url, class_="reference external")
     return [f"{release.date}, {of}: ", link]
 

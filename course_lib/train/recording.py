@@ -117,9 +117,14 @@ def key_of(name: str, experiment: Experiment, trial: Trial) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
+NOTES = ("counted",)
+"""Fields that say how a spec came about, and nothing of the model."""
+
+
 def said(value: object) -> str:
     """A spec in words, without the fields that are as they are by default: a field that
-    a record gains later leaves the keys of finished runs as they are.
+    a record gains later leaves the keys of finished runs as they are. `NOTES` are left
+    out too.
 
     >>> from course_lib.specs.records import NormSpec
     >>> said((NormSpec(kind="rmsnorm", eps=1e-6, bias=False), None))
@@ -132,7 +137,8 @@ def said(value: object) -> str:
     parts = [
         f"{part.name}={said(getattr(value, part.name))}"
         for part in fields(value)
-        if part.default is MISSING or getattr(value, part.name) != part.default
+        if part.name not in NOTES
+        and (part.default is MISSING or getattr(value, part.name) != part.default)
     ]
     return f"{type(value).__name__}({', '.join(parts)})"
 

@@ -115,6 +115,8 @@ def others(record: object, name: str, value: Any) -> Iterator[Any]:
     elif name == "sides":
         of = "block" if isinstance(record, LayerSpec) else "model"
         yield () if value else (SideSpec(words="a gate", of=of),)
+    elif isinstance(value, tuple) and value and isinstance(value[0], str):
+        yield value[:-1]
     elif isinstance(value, tuple) and value and isinstance(value[0], LayerSpec):
         yield value[:-1] if len(value) > 1 else value * 2
 
