@@ -43,8 +43,8 @@ def test_the_collection_may_be_one_archive(tmp_path):
 
 
 def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(collecting, "MOST_UNPACKED_BYTES", 30 * 2**20)
-    big = {f"{n}.ipynb": bytes(25 * 2**20) for n in range(4)}
+    monkeypatch.setattr(collecting, "MOST_UNPACKED_BYTES", 60 * 2**20)
+    big = {f"{n}.ipynb": bytes(55 * 2**20) for n in range(4)}
     (tmp_path / "bomb.zip").write_bytes(archive(big))
     reasons = told(collect(tmp_path))
     assert set(reasons) == {"bomb.zip/0.ipynb", "bomb.zip/1.ipynb", "bomb.zip"}

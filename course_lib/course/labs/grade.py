@@ -162,8 +162,11 @@ async def grade_all(
         marks.append(mark)
         write_table(marks, out)
         write_page(marks, out.with_suffix(".html"))
-        if feedback:
-            write_feedback(mark, feedback)
+        try:
+            if feedback:
+                write_feedback(mark, feedback)
+        except OSError as error:  # one name must not stop the rest
+            sys.stderr.write(f"no page for {mark.submission!r}: {error.strerror}\n")
         sys.stderr.write(
             f"[{len(marks)}/{len(read)}] {mark.submission}: {mark.status}, "
             f"{mark.total:g} points\n"
