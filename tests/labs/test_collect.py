@@ -8,6 +8,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from course_lib.course.labs import collect as collecting
 from course_lib.course.labs.collect import collect
+from course_lib.course.labs.report import Mark, write_feedback
 
 from .submissions import archive
 
@@ -43,8 +44,8 @@ def test_the_collection_may_be_one_archive(tmp_path):
 
 
 def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(collecting, "MOST_UNPACKED_BYTES", 30 * 2**20)
-    big = {f"{n}.ipynb": bytes(25 * 2**20) for n in range(4)}
+    monkeypatch.setattr(collecting, "MOST_UNPACKED_BYTES", 60 * 2**20)
+    big = {f"{n}.ipynb": bytes(55 * 2**20) for n in range(4)}
     (tmp_path / "bomb.zip").write_bytes(archive(big))
     reasons = told(collect(tmp_path))
     assert set(reasons) == {"bomb.zip/0.ipynb", "bomb.zip/1.ipynb", "bomb.zip"}
@@ -71,3 +72,10 @@ def test_outputs_are_left_out(tmp_path):
     )
     nbformat.write(notebook, tmp_path / "a.ipynb")
     assert "outputs" not in collect(tmp_path)[0].notebook.cells[0]
+
+
+def test_pages_of_odd_names_are_written_below_their_folder(tmp_path):
+    names = ["b.pdf", "b.pdf.html/c.pdf", "../x.ipynb", "d" * 300 + "/" + "e" * 300, "..", "/", "C:/x"]
+    pages = [write_feedback(Mark(name, "", reasons={"file": "\ud800"}), tmp_path / "f") for name in names]
+    assert len({str(page) for page in pages}) == len(names)
+    assert all(page.resolve().is_relative_to(tmp_path / "f") for page in pages)

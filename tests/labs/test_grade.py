@@ -202,4 +202,4 @@ def test_each_student_gets_a_page_of_their_own(run):
         "=broken.ipynb.html"
     }
     page = (run["folder"] / "feedback" / "wrong" / f"{LAB}.ipynb.html").read_text()
-    assert "85 of 100 points" in page and "hint (scale)" in page
+    assert "94 of 100 points" in page and "hint (scale)" in page

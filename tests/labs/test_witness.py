@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from course_lib.course.labs.generate import lab_names, read_source
-from course_lib.course.labs.marking import ASK
-from course_lib.course.labs.submission import lab_steps, solution_of
+from course_lib.course.labs.kernel import Outcome
+from course_lib.course.labs.marking import ASK, mark_plan, with_witnesses
+from course_lib.course.labs.report import Mark
+from course_lib.course.labs.submission import Plan, Step, lab_steps, solution_of
 from course_lib.course.labs.witness import dissent, given_answers, plain, questions_of
 
 from .answers import cell
@@ -102,3 +104,22 @@ def test_a_function_that_is_missing_confirms_nothing_after_it():
 
     assert given_answers(questions, 0, {"g": lambda: 2}) == {"0 f": {"error": "KeyError"}, "1 g": 2}
     assert given_answers(unwritten, 0, {}) == {"end": {"error": "KeyError"}}
+
+
+def test_a_witness_stands_behind_its_exercise_so_that_a_later_cell_may_use_its_names():
+    """A name that the last cell uses again, such as `run`, must not become the solution's answer."""
+    steps = [
+        Step("", "solution", "exercise-1"),
+        Step("", "check", "check-1-run", 3.0),
+        Step("run = 3", "given", "table-end"),
+    ]
+    roles = [step.role for step in with_witnesses(steps, "03_kv_cache", 0)]
+    assert roles == ["solution", "check", "witness", "given"]
+
+
+def test_a_worker_that_is_made_to_say_skipped_confirms_nothing():
+    steps = (Step("check(f)", "check", "check-1-f", 3.0), Step("", "witness", "exercise-1"))
+    mark = mark_plan(
+        Plan(steps), [Outcome("ok"), Outcome("skipped")], Mark("a", "l"), {"exercise-1": '{"0 f": 1}'}
+    )
+    assert mark.total == 0 and "asked from outside f gives other values" in mark.reasons["exercise-1-f"]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.course.labs.lending import copied, unchanged
+from course_lib.course.labs.lending import copied, shares, unchanged
 from course_lib.course.labs.values import (
     alike,
     described,
@@ -26,6 +26,8 @@ from course_lib.course.labs.values import (
 COMMON = {  # hints that every exercise shares
     "unchanged": "Do not write into what you are given: it belongs to the caller. "
     "Work on a copy.",
+    "fresh": "Return a new one: what is returned here is what was given, and who "
+    "writes into one writes into both.",
     "digits": "Right to {digits} digits: float32 somewhere, or an epsilon.",
     "view": "The numbers need not lie in memory in the order of the axes: `view` "
     "refuses that, `reshape`, `flatten` and `unflatten` do not.",
@@ -90,13 +92,14 @@ class Checker:
         *given: Any,
         what: str,
         crash: str = "crash",
+        fresh: bool = False,
         **named: Any,
     ) -> Any:
         """Return what `function` makes of copies of the arguments.
 
         The caller's own stay out of reach, so that a truth may be computed from them
         before or after; a copy that was written into fails with `unchanged`, and an
-        error with the hint `crash`.
+        error with the hint `crash`. With `fresh`, what comes back is new in memory.
         """
         lent_given, lent_named = copied(given), copied(named)
         with self.doing(crash, what):
@@ -109,6 +112,9 @@ class Checker:
                 "as it was",
                 "changed",
             )
+        if fresh:
+            given_back = shares(got, lent_given)
+            self.true(not given_back, "fresh", what, "a new one", "what was given")
         return got
 
     def equal(

@@ -49,7 +49,7 @@ def collect(folder: Path) -> list[Found]:
     if folder.is_dir():
         found = list(_in_folder(folder))
     elif folder.is_file() and zipfile.is_zipfile(folder):
-        found = list(_in_archive(folder.read_bytes(), "", 1))
+        found = list(_in_archive(folder.read_bytes(), "", []))
     else:
         raise ValueError(
             f"submissions {str(folder)!r}: allowed are a folder and a zip file"
@@ -59,7 +59,8 @@ def collect(folder: Path) -> list[Found]:
 
 def _in_folder(folder: Path) -> Iterator[Found]:
     home = folder.resolve()
-    for place, folders, files in os.walk(folder):
+    closed: list[OSError] = []
+    for place, folders, files in os.walk(folder, onerror=closed.append):
         folders[:] = [name for name in folders if not _passed_over(name)]
         links = [name for name in folders if (Path(place) / name).is_symlink()]
         for file in [*links, *files]:
@@ -79,20 +80,26 @@ def _in_folder(folder: Path) -> Iterator[Found]:
                 yield from _archive_at(path, name)
             else:
                 yield _read(name, lambda path=path: read_submission(path))
+    for error in closed:
+        name = _printable(Path(error.filename).relative_to(folder).as_posix())
+        yield Found(name, reason=f"the folder cannot be opened ({error.strerror})")
 
 
 def _archive_at(path: Path, name: str) -> Iterator[Found]:
     try:
         if path.stat().st_size > MOST_UNPACKED_BYTES:
             raise OSError(0, "larger than 1 GiB")
-        yield from _in_archive(path.read_bytes(), name + "/", 1)
+        yield from _in_archive(path.read_bytes(), name + "/", [])
     except OSError as error:
         yield Found(name, reason=f"the archive cannot be read ({error.strerror})")
 
 
-def _in_archive(data: bytes, before: str, depth: int) -> Iterator[Found]:
+def _in_archive(
+    data: bytes, before: str, unpacked: list[int], depth: int = 1
+) -> Iterator[Found]:
     """Read an archive, and archives in it down to `DEEPEST_ARCHIVE`; sizes are bounded
-    by what comes out, not by what the archive says.
+    by what comes out, not by what the archive says. `unpacked` holds the sizes of what
+    came out of it and of those around it so far.
     """
     here = before.rstrip("/") or "the archive"
     try:
@@ -100,12 +107,14 @@ def _in_archive(data: bytes, before: str, depth: int) -> Iterator[Found]:
     except (zipfile.BadZipFile, OSError, ValueError):
         yield Found(here, reason="the archive is damaged")
         return
-    unpacked = 0
     for number, entry in enumerate(archive.infolist()):
         name = before + _printable(entry.filename.replace("\\", "/"))
         if entry.is_dir() or any(map(_passed_over, entry.filename.split("/"))):
             continue
-        if number >= MOST_ENTRIES or unpacked > MOST_UNPACKED_BYTES:
+        if (
+            max(number, len(unpacked)) >= MOST_ENTRIES
+            or sum(unpacked) > MOST_UNPACKED_BYTES
+        ):
             yield Found(here, reason="the archive holds too much; the rest is not read")
             return
         ending = Path(entry.filename).suffix.lower()
@@ -119,11 +128,11 @@ def _in_archive(data: bytes, before: str, depth: int) -> Iterator[Found]:
         except Exception as error:
             yield Found(name, reason=f"cannot be unpacked ({str(error)[:120]})")
             continue
-        unpacked += len(content)
+        unpacked.append(len(content))
         if ending == ".ipynb":
             yield _read(name, lambda content=content: read_notebook(content))
         elif depth < DEEPEST_ARCHIVE:
-            yield from _in_archive(content, name + "/", depth + 1)
+            yield from _in_archive(content, name + "/", unpacked, depth + 1)
         else:
             yield Found(name, reason="an archive in an archive in an archive")
 

@@ -41,7 +41,6 @@ from course_lib.course.labs.marking import (
     mark_plan,
     untouched,
     with_witnesses,
-    witness_step,
 )
 from course_lib.course.labs.report import (
     Mark,
@@ -56,9 +55,7 @@ from course_lib.course.labs.submission import (
     lab_of,
     lab_steps,
     restore,
-    solution_of,
 )
-from course_lib.course.labs.witness import questions_of
 from course_lib.course.labs.worker import run_apart
 
 
@@ -80,10 +77,9 @@ async def own_answers(lab: Lab, seed: int, limits: Limits) -> dict[str, str]:
     Raises: RuntimeError if it does not run, for then nothing can be graded.
     """
     steps = [s for s, _ in lab_steps(lab.source)]
-    exercises = {solution_of(s.grade_id): 0 for s in steps if s.points > 0}
-    asked = [name for name in exercises if questions_of(lab.name, name)]
-    plan = [s for s in steps if s.role in ("given", "solution")]
-    plan += [witness_step(lab.name, exercise, seed) for exercise in asked]
+    # Each witness where a submission has it: a later cell may use a name again.
+    full = with_witnesses(steps, lab.name, seed)
+    plan = [step for step in full if step.role != "check"]
     outcomes = await run_apart(plan, limits)
     for step, outcome in zip(plan, outcomes, strict=True):
         if outcome.status != "ok" and step.role != "given":
@@ -162,8 +158,11 @@ async def grade_all(
         marks.append(mark)
         write_table(marks, out)
         write_page(marks, out.with_suffix(".html"))
-        if feedback:
-            write_feedback(mark, feedback)
+        try:
+            if feedback:
+                write_feedback(mark, feedback)
+        except OSError as error:  # one name must not stop the rest
+            sys.stderr.write(f"no page for {mark.submission!r}: {error.strerror}\n")
         sys.stderr.write(
             f"[{len(marks)}/{len(read)}] {mark.submission}: {mark.status}, "
             f"{mark.total:g} points\n"

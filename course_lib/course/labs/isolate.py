@@ -56,8 +56,11 @@ class Worker:
         self.process, self.mark = process, mark
 
     @classmethod
-    async def start(cls, arguments: Sequence[str]) -> "Worker":
-        """Start this Python with `arguments`, in its own namespaces where allowed."""
+    async def start(cls, arguments: Sequence[str], temporary: str = "") -> "Worker":
+        """Start this Python with `arguments`, in its own namespaces where allowed;
+        `temporary` is the folder for what it leaves in files.
+        """
+        there = {name: temporary for name in ("TMPDIR", "TEMP", "TMP") if temporary}
         mark = secrets.token_hex(16)
         process = await asyncio.create_subprocess_exec(
             *namespaces(),
@@ -66,7 +69,7 @@ class Worker:
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,
-            env=os.environ | {MARK: mark},
+            env=os.environ | there | {MARK: mark},
             start_new_session=True,
             limit=LONGEST_LINE,
         )

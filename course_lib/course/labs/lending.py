@@ -1,7 +1,8 @@
 """What a check hands to an answer: copies, so that nobody else's tensors can change.
 
 `copied` keeps how a tensor lies in memory, so that an answer meets the strides that the
-check chose; `unchanged` says whether a copy is still what it was; `spoil` writes over
+check chose; `unchanged` says whether a copy is still what it was, `shares` whether
+an answer gave it back; `spoil` writes over
 copies that the answer should no longer need; `helped` puts the library's own functions
 in the place of those that an answer calls, so that each is judged by itself.
 """
@@ -45,6 +46,26 @@ def unchanged(lent: Any, own: Any) -> bool:
             unchanged(lent[key], own[key]) for key in own
         )
     return lent is own or lent == own
+
+
+def shares(got: Any, lent: Any) -> bool:
+    """Whether a list or tensor in `got` is one of `lent`, or lies in its memory.
+
+    >>> held = [1, 2]
+    >>> shares((held, 3), [held]), shares(list(held), [held])
+    (True, False)
+    """
+    return bool(_places(got) & _places(lent))
+
+
+def _places(value: Any) -> set[int]:
+    """Where the lists and tensors of a value lie, empty tensors left out."""
+    if isinstance(value, Tensor):
+        return {value.untyped_storage().data_ptr()} if value.numel() else set()
+    if isinstance(value, list | tuple):
+        own = {id(value)} if isinstance(value, list) else set()
+        return own.union(*map(_places, value))
+    return set()
 
 
 def spoil(*lent: Tensor) -> None:

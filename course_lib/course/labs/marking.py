@@ -57,7 +57,7 @@ def mark_plan(
     differing = {
         step.grade_id: _differing(outcome, answers[step.grade_id])
         for step, outcome in zip(plan.steps, outcomes, strict=True)
-        if step.role == "witness" and outcome.status != "skipped"
+        if step.role == "witness"
     }
     mark.maximum = dict.fromkeys(
         (exercise_of(s.grade_id) for s in plan.steps if s.role == "check"), 0.0

@@ -7,6 +7,7 @@ reasons of that student alone. Pages are single files without scripts.
 """
 
 import csv
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path, PurePosixPath
 
+LONGEST_NAME = 200  # bytes; file systems allow 255
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
@@ -97,7 +99,7 @@ def write_page(marks: Sequence[Mark], out: Path) -> None:
     ]
     head = ["submission", "lab", "status", "points", "of", "reasons"]
     body.append(_table("All submissions", head, rows))
-    out.write_text(_page("Grades", body), encoding="utf-8")
+    out.write_text(_page("Grades", body), encoding="utf-8", errors="replace")
 
 
 def _lost(lab: str, marks: Sequence[Mark]) -> str:
@@ -138,9 +140,7 @@ def write_feedback(mark: Mark, folder: Path) -> Path:
     """Write the page of one submission below `folder`, where its name says, and return
     its path.
     """
-    parts = [part for part in PurePosixPath(mark.submission).parts if part != ".."]
-    path = folder.joinpath(*(part for part in parts if part != "/"))
-    path = path.with_name(path.name + ".html")
+    path = folder / _page_of(mark.submission)
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [
         [name, mark.points.get(name, 0.0), most, mark.reasons.get(name, "")]
@@ -153,8 +153,29 @@ def write_feedback(mark: Mark, folder: Path) -> Path:
     said = f"{mark.total:g} of {mark.most:g} points."
     body += [f"<p>{said}</p>"] if mark.most else []
     body.append(_table(mark.lab or "not graded", ["", "points", "of", "reason"], rows))
-    path.write_text(_page(mark.submission, body), encoding="utf-8")
+    page = _page(mark.submission, body)
+    path.write_text(page, encoding="utf-8", errors="replace")
     return path
+
+
+def _page_of(submission: str) -> Path:
+    """Where the page of a submission lies below its folder: no name leads out, is
+    too long, or names a page and a folder at once.
+
+    >>> _page_of("ada/lab.ipynb").as_posix(), _page_of("../lab.ipynb").parent.name
+    ('ada/lab.ipynb.html', 'up')
+    """
+    parts = [part.replace(":", "_") for part in PurePosixPath(submission).parts]
+    parts = ["up" if part == ".." else part for part in parts if part != "/"]
+    for at, part in enumerate(parts or ["nameless"]):
+        is_page = at >= len(parts) - 1
+        if len(part.encode(errors="replace")) > LONGEST_NAME:
+            told = hashlib.sha256(part.encode(errors="replace")).hexdigest()[:16]
+            part = f"{part[:30]}-{told}"
+        elif part.lower().endswith(".html") and not is_page:
+            part += "_"
+        parts[at : at + 1] = [part + ".html" * is_page]
+    return Path(*parts)
 
 
 def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence]) -> str:

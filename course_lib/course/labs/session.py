@@ -44,18 +44,19 @@ async def run_steps(
         session = await place.fresh()
         try:
             for step in steps:
+                asked = not _asked_for_nothing(step, steps, outcomes)
+                if session is None and asked and deadline > time.monotonic():
+                    session = await place.replayed(steps, outcomes, deadline)
                 left = deadline - time.monotonic()
                 if left <= 0:
                     late = f"the submission's {limits.total_s:.0f} s were used up"
                     outcomes.append(Outcome("late", late))
                     on_outcome(outcomes[-1])
                     continue
-                if _asked_for_nothing(step, steps, outcomes):
+                if session is None or not asked:
                     outcomes.append(Outcome("skipped"))
                     on_outcome(outcomes[-1])
                     continue
-                if session is None:
-                    session = await place.replayed(steps, outcomes, deadline)
                 outcomes.append(
                     await session.run(step.source, _limit(step, limits, left))
                 )
@@ -75,12 +76,14 @@ def _asked_for_nothing(
     """True for a witness of an exercise whose checks all failed: it has no points left
     to confirm.
     """
+    if step.role != "witness":
+        return False
     checks = [
         outcome.status
         for earlier, outcome in zip(steps, outcomes, strict=False)
         if earlier.role == "check" and solution_of(earlier.grade_id) == step.grade_id
     ]
-    return step.role == "witness" and bool(checks) and "ok" not in checks
+    return bool(checks) and "ok" not in checks
 
 
 def _limit(step: Step, limits: Limits, left: float) -> float:
@@ -132,6 +135,8 @@ class _Place:
                 if step.role in ("check", "witness") or outcome.fatal:
                     continue
                 left = deadline - time.monotonic()
+                if left <= 0:  # the next step is late, whatever is defined
+                    return session
                 again = await session.run(step.source, _limit(step, self.limits, left))
                 if again.fatal:
                     outcomes[index] = again

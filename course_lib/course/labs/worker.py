@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -34,9 +35,10 @@ async def run_apart(steps: Sequence[Step], limits: Limits) -> list[Outcome]:
             "private": bool(namespaces()),
         }
     )
-    worker = await Worker.start(["-m", "course_lib.course.labs.worker"])
-    async with worker:
-        lines = await worker.ask(question, limits.total_s + START_S)
+    with tempfile.TemporaryDirectory(prefix="sub-", ignore_cleanup_errors=True) as tmp:
+        worker = await Worker.start(["-m", "course_lib.course.labs.worker"], tmp)
+        async with worker:
+            lines = await worker.ask(question, limits.total_s + START_S)
     told = [_read(line) for line in lines]
     outcomes = next((one for one in told if len(one) == len(steps) > 1), None)
     if outcomes is None:

@@ -28,6 +28,8 @@ HINTS = {
     "compared by <, not <=.",
     "unlucky": "A chosen token is asked for even where its replacement happens to be "
     "the token itself.",
+    "mask_before": "`special` alone says who is never chosen: a token that is MASK "
+    "already is chosen like any other.",
     "output": "Return (inputs, targets), both int64 [b n].",
 }
 CHECK = Checker("Exercise 2", HINTS)
@@ -46,7 +48,7 @@ def check(mask_tokens, seed: int = 0) -> str:
         if number == 1:
             given[2].fill_(0.9)  # nothing is chosen
         lies = [strided(part) for part in given] if number == 2 else given
-        mask_id = size["vocab"]
+        mask_id = size["vocab"] if number < 2 else int(given[0][1, 12])
         what = f"mask_tokens of {shape[0]} x {shape[1]} tokens"
         got = CHECK.call(mask_tokens, *lies, mask_id, what=what)
         pair = isinstance(got, tuple) and len(got) == 2
@@ -86,6 +88,9 @@ def _compare(got: tuple, given: list[Tensor], mask_id: int) -> None:
         for hint, (inputs, _) in wrong.items()
         if not torch.equal(inputs, right[0])
     }
+    unlike = torch.where(tokens == mask_id, tokens, right[0])
+    if not torch.equal(unlike, right[0]):
+        by_hint["mask_before"] = unlike
     by_hint["output"] = right[1]  # the two in the wrong order
     region = _region(got[0], right[0], choose, fate, special)
     CHECK.close(got[0], right[0], region, "inputs", by_hint, shape="output")
@@ -97,11 +102,13 @@ def _compare(got: tuple, given: list[Tensor], mask_id: int) -> None:
         "ignored": tokens,
         "unlucky": torch.where(chosen & ~lucky, tokens, IGNORED),
     }
-    by_hint = {h: t for h, t in by_hint.items() if not torch.equal(t, right[1])}
     masked_only = torch.where(right[0] == mask_id, tokens, IGNORED)
     if isinstance(got[1], Tensor) and torch.equal(got[1], masked_only):
         by_hint["targets_chosen"] = masked_only
+    unmasked = torch.where(chosen & (tokens != mask_id), tokens, IGNORED)
+    by_hint["mask_before"] = unmasked
     unasked = isinstance(got[1], Tensor) and got[1].shape == right[1].shape
+    by_hint = {h: t for h, t in by_hint.items() if not torch.equal(t, right[1])}
     default = "compare"
     if unasked and bool((got[1][~chosen] != IGNORED).any()):
         default = "ignored"

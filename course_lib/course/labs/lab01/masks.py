@@ -32,6 +32,7 @@ HINTS = {
     "document_causal": "Within its document a token reads itself "
     "and what stands before it.",
     "shape": "A mask is a bool tensor [b n n].",
+    "each_packed": "Each row has documents of its own.",
     "each_real": "Each row has padding of its own length, or none.",
 }
 CHECK = Checker("Exercise 1", HINTS)
@@ -128,7 +129,7 @@ def check_packed_mask(packed_mask, seed: int = 0) -> str:
             ("document_causal", both & same),
             ("document_causal", both & same & (key >= query)),
             ("itself", both & same & (key < query)),
-            ("each_row", _of_first(right)),
+            ("each_packed", _of_first(right)),
         ]
         given = (documents,)
         _compare("packed_mask", packed_mask, given, right, filled, mistakes)

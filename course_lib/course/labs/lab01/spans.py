@@ -39,7 +39,7 @@ def check_corrupt(corrupt, seed: int = 0) -> str:
     """
     for tokens, spans, sentinels in _texts(seed):
         what = f"corrupt of {len(tokens)} tokens with spans {spans}"
-        got = CHECK.call(corrupt, tokens, spans, sentinels, what=what)
+        got = CHECK.call(corrupt, tokens, spans, sentinels, what=what, fresh=True)
         pair = isinstance(got, tuple) and len(got) == 2
         CHECK.true(pair, "output", what, "(inputs, targets)", type(got).__name__)
         right = _corrupted(tokens, spans, sentinels)
@@ -65,7 +65,8 @@ def check_restore(restore, seed: int = 0) -> str:
     for tokens, spans, sentinels in _texts(seed):
         what = f"restore of {len(tokens)} tokens with spans {spans}"
         lists = _corrupted(tokens, spans, sentinels)
-        got = CHECK.call(restore, *lists, sentinels, what=what, crash="named")
+        given = *lists, sentinels
+        got = CHECK.call(restore, *given, what=what, crash="named", fresh=True)
         CHECK.true(isinstance(got, list), "restore", what, "a list", type(got).__name__)
         left, used = set(got) & set(sentinels), set(lists[0]) & set(sentinels)
         small = left and used - left and max(left) < min(used - left)

@@ -33,6 +33,8 @@ HINTS = {
     "rows": "Look at all rows of the batch: a leak may show in one row only.",
     "noise": "Rounding is no leak: batches and shapes may move a number by 1e-16 or "
     "so. Only what is above 1e-9 or so counts.",
+    "zeros": "A token of zeros is already 0, and c times x is 0 as well: put other "
+    "numbers there.",
     "pairs": "Return a set of pairs (t, s) of ints.",
 }
 CHECK = Checker("Exercise 6", HINTS)
@@ -70,6 +72,10 @@ def check(leaks, seed: int = 0) -> str:
         ):
             fitting = "every_input"
         CHECK.equal(sorted(got), sorted(expected), fitting, f"leaks of {name}")
+    name, layer, expected, _ = _layers(n, size["d"], rng)[2]
+    what = f"leaks of {name} whose input is 0"
+    got = CHECK.call(partial(leaks, layer), torch.zeros_like(x), what=what)
+    CHECK.equal(sorted(got), sorted(expected), "zeros", what)
     return "Exercise 6: the test finds every leak, and no leak where there is none."
 
 

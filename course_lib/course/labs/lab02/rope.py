@@ -85,6 +85,7 @@ def check_scores(scores, seed: int = 0) -> str:
         q = torch.randn(size["t"], size["h"], width, generator=rng).double()
         _check_scores(scores, q, k, size["start"], theta)
         _check_scores(scores, strided(q[:1]), strided(k), size["start"], theta)
+        _check_apart(scores, k, q, theta)
 
     helped(trial, scores, rotate=_turned, frequencies=_frequencies)
     return "Exercise 3: a score knows how far apart two tokens are, and nothing else."
@@ -131,7 +132,7 @@ def _check_rotate(
 ) -> None:
     what = f"rotate at positions {positions.tolist()}"
     crash = usual or "axes"
-    got = CHECK.call(rotate, x, positions, theta, what=what, crash=crash)
+    got = CHECK.call(rotate, x, positions, theta, what=what, crash=crash, fresh=True)
     rope = Rope(dim=x.shape[-1], theta=theta)
     cos, sin = rope.tables(positions[None], torch.float64)
     expected = apply_rope(x[None], cos, sin)[0]
@@ -182,6 +183,19 @@ def _check_scores(scores, q: Tensor, k: Tensor, first: int, theta: float) -> Non
         ):
             mistakes["both"] = unturned
         CHECK.close(got, expected, "distance", what, mistakes, shape="shape")
+
+
+def _check_apart(scores, q: Tensor, k: Tensor, theta: float) -> None:
+    """More queries than keys, at places that are not each other's."""
+    queries, keys = 3 + 2 * torch.arange(len(q)), 1 + 5 * torch.arange(len(k))
+    what = f"scores of queries at {queries.tolist()} over keys at {keys.tolist()}"
+    got = CHECK.call(scores, q, k, queries, keys, theta, what=what)
+    expected = _scores(q, k, queries, keys, theta)
+    mistakes = {
+        "both": _scores(q, k, queries, queries[: len(k)], theta),
+        "scale": expected * k.shape[-1] ** 0.5,
+    }
+    CHECK.close(got, expected, "distance", what, mistakes, shape="shape")
 
 
 def _scores(

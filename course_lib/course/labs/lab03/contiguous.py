@@ -31,7 +31,8 @@ HINTS = {
     "capacity": "Exactly `capacity` tokens fit: refuse more than that, not as many.",
     "scale": "Divide the scores by the square root of the head "
     "width, as in the full forward.",
-    "causal": "In prefill a query must not see the keys that come after it.",
+    "causal": "In a prefill or a chunk a query must not see the keys "
+    "that come after it.",
     "mask_offset": "Query i of the chunk stands at position held + i, not at i, and "
     "sees all keys up to it.",
     "positions": "The new tokens continue the text: their positions start at the "

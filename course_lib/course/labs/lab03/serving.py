@@ -153,10 +153,13 @@ def _check_concurrency(
     }
     what = f"max_concurrency on {hardware.name}, context {context}"
     got = CHECK.call(max_requests, spec, hardware, context, what=what)
+    late = max(0, int(0.9 * (memory - weights) // one))
+    if type(got) is int and got == late:
+        mistakes["reserve"] = late
     CHECK.equal(
         got,
         want,
-        "number",
+        "number" if room >= 0 else "none_fit",
         what,
         {hint: n for hint, n in mistakes.items() if n != want},
     )
@@ -188,6 +191,9 @@ def _check_step(
         alone = seconds(batch * flops, weights + cache, join=one_side)
         if _near(got, alone) and not _near(alone, want):
             mistakes = {"roofline": alone}
+    lone = cache_bytes(spec, batch=1, tokens=context)
+    if _near(got, seconds(batch * flops, weights + lone)):
+        mistakes = {"cache_read": got}
     _compare(got, want, what, mistakes)
 
 

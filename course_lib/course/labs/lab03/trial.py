@@ -10,6 +10,8 @@ from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.course.labs.lending import copied, spoil, strided
 
 HINTS = {
+    "others": "What the other sequences hold stays as it is: their blocks are not "
+    "written into.",
     "free": "A block that is handed out leaves self.free; return its number, an int.",
     "block_table": "position // block_size is an index into the sequence's table; the "
     "table names the block.",
@@ -233,4 +235,4 @@ class Trial:
         equal(lost, [], "release_shared", f"blocks both free and in a table {told}")
         self.references(told)
         for other in self.truth:
-            self.pool(other, told, "references")
+            self.pool(other, told, "others")
