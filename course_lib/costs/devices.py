@@ -47,11 +47,16 @@ from course_lib.costs.stack import unique_layers
 from course_lib.specs.records import (
     AttentionSpec,
     GatedDeltaNetSpec,
+    JointSpec,
+    KimiDeltaSpec,
     LatentAttentionSpec,
     LayerSpec,
+    LightningSpec,
     Mixer,
     ModelSpec,
+    RGLRUSpec,
     RWKVSpec,
+    ShortConvSpec,
     SSMSpec,
 )
 from course_lib.specs.unions import of_record
@@ -66,8 +71,18 @@ SHARED = {
     SSMSpec: "states",
     RWKVSpec: "states",
     GatedDeltaNetSpec: "states",
+    KimiDeltaSpec: "states",
+    LightningSpec: "states",
+    RGLRUSpec: "states",
+    ShortConvSpec: "states",
+    JointSpec: "KV heads",
 }
 """What the heads of a mixer share, and a device therefore holds whole."""
+
+
+def attention_of(mixer: Mixer) -> Mixer:
+    """The attention of a mixer that has a state space beside it; any other as it is."""
+    return mixer.attention if isinstance(mixer, JointSpec) else mixer
 
 
 def check_split(split: str) -> None:
@@ -142,6 +157,8 @@ def on_one_device(spec: ModelSpec, devices: Number) -> ModelSpec:
 def _held(mixer: Mixer, devices: Number) -> Mixer:
     if of_record("mixer", mixer, SHARED) != "KV heads":
         return mixer
+    if isinstance(mixer, JointSpec):
+        return replace(mixer, attention=_held(mixer.attention, devices))
     return replace(mixer, kv_heads=held_kv_heads(mixer.kv_heads, devices))
 
 
@@ -153,7 +170,7 @@ def splits_evenly(spec: ModelSpec, devices: int, split: str = "heads") -> bool:
     [1, 2, 4, 8, 12]
     """
     check_split(split)
-    mixers = [layer.mixer for layer, _ in unique_layers(spec.layers)]
+    mixers = [attention_of(layer.mixer) for layer, _ in unique_layers(spec.layers)]
     mixers += [layer.cross for layer, _ in unique_layers(spec.layers) if layer.cross]
     mixers += [layer.mixer for layer, _ in unique_layers(spec.encoder)]
     heads = {mixer.kv_heads for mixer in mixers if isinstance(mixer, AttentionSpec)}
@@ -219,8 +236,9 @@ def _again(mixer: Mixer, width: Number, devices: Number, split: str, counted) ->
         return counted(mixer, width) * (devices - 1)
     shared = of_record("mixer", mixer, SHARED)
     if shared == "KV heads":
-        copies = kv_copies(mixer.kv_heads, devices)
-        return key_value_weights(mixer, width) * (copies - 1)
+        attention = attention_of(mixer)
+        copies = kv_copies(attention.kv_heads, devices)
+        return key_value_weights(attention, width) * (copies - 1)
     return down_weights(mixer, width) * (devices - 1) if shared == "latents" else 0
 
 

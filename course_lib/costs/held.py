@@ -10,7 +10,7 @@ Terms:
 from dataclasses import dataclass
 
 from course_lib.costs.arithmetic import check_count
-from course_lib.costs.devices import SHARED, check_split, kv_copies
+from course_lib.costs.devices import SHARED, attention_of, check_split, kv_copies
 from course_lib.costs.ends import end_params
 from course_lib.costs.mixers.attention import key_value_weights
 from course_lib.costs.mixers.dispatch import mixer_params, mixer_part
@@ -19,6 +19,7 @@ from course_lib.costs.params import layer_params
 from course_lib.costs.stack import unique_layers
 from course_lib.specs.records import (
     AttentionSpec,
+    JointSpec,
     LatentAttentionSpec,
     Mixer,
     ModelSpec,
@@ -65,6 +66,8 @@ def held_again(
             for part, mixer in parts.items():
                 key, params = _held_of(mixer, spec.width, devices, split)
                 found[*key, part] = found.get((*key, part), 0) + count * params
+            if isinstance(layer.mixer, JointSpec) and split == "heads":
+                found[STATES[0], devices, "state"] = 0
             small = layer_params(layer, spec.width)
             for part, what in (("norm", "norms"), ("router", "routers")):
                 key = what, devices, part
@@ -89,9 +92,10 @@ def _held_of(
         what = "recurrent layers" if shared == "states" else "attention weights"
         return (what, devices), mixer_params(mixer, width)
     if shared == "KV heads":
-        heads = f"{mixer.kv_heads} KV head" + "s" * (mixer.kv_heads != 1)
-        copies = kv_copies(mixer.kv_heads, devices)
-        return (heads, copies), key_value_weights(mixer, width)
+        attention = attention_of(mixer)
+        heads = attention.kv_heads
+        named = f"{heads} KV head" + "s" * (heads != 1)
+        return (named, kv_copies(heads, devices)), key_value_weights(attention, width)
     if shared == "latents":
         return ("latents and their matrices", devices), down_weights(mixer, width)
     return (STATES[0], devices), 0
@@ -110,6 +114,6 @@ def uneven_heads(
     if split == "requests":
         return ()
     attends = (AttentionSpec, LatentAttentionSpec)
-    mixers = [layer.mixer for layer, _ in unique_layers(spec.layers)]
+    mixers = [attention_of(layer.mixer) for layer, _ in unique_layers(spec.layers)]
     heads = {mixer.heads for mixer in mixers if isinstance(mixer, attends)}
     return tuple(sorted(count for count in heads if count % devices))

@@ -16,6 +16,8 @@ from fractions import Fraction
 from course_lib.costs.ends import head_weights
 from course_lib.costs.feed_forward import dense
 from course_lib.costs.feed_forward.moe import shared_network
+from course_lib.costs.mixers import kimi_delta, short_conv
+from course_lib.costs.mixers.attention import key_value_weights
 from course_lib.costs.mixers.dispatch import mixer_part, mixer_weights
 from course_lib.costs.mixers.latent import down_weights, up_weights
 from course_lib.costs.params import param_count
@@ -24,13 +26,18 @@ from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
     GatedDeltaNetSpec,
+    JointSpec,
+    KimiDeltaSpec,
     LatentAttentionSpec,
     LayerSpec,
+    LightningSpec,
     Mixer,
     ModelSpec,
     MoESpec,
     Quantisation,
+    RGLRUSpec,
     RWKVSpec,
+    ShortConvSpec,
     SSMSpec,
 )
 from course_lib.specs.unions import of_record
@@ -89,7 +96,7 @@ def converted(spec: ModelSpec, quantisation: Quantisation | None) -> Counter[str
             for part, module, count in modules(layer, spec.width):
                 if converts(quantisation, f"model.layers.{index}.{module}"):
                     found[part] += count
-    own_head = quantisation.head and not spec.embeddings.tied
+    own_head = quantisation.head and "head" in param_count(spec).by_part
     if own_head and converts(quantisation, "lm_head"):
         found["head"] += head_weights(spec)
     return found
@@ -132,16 +139,22 @@ def _mixer_modules(mixer: Mixer, width: int) -> Mapping[str, int]:
         SSMSpec: _state_space,
         RWKVSpec: _rwkv,
         GatedDeltaNetSpec: _delta,
+        KimiDeltaSpec: _kimi_delta,
+        LightningSpec: _lightning,
+        RGLRUSpec: _rg_lru,
+        ShortConvSpec: _short_conv,
+        JointSpec: _joint,
     }
     return of_record("mixer", mixer, kinds)(mixer, width)
 
 
 def _attention(mixer: AttentionSpec, width: int) -> Mapping[str, int]:
-    values = 0 if mixer.shared_kv else mixer.kv_heads * mixer.value_dim
+    one = mixer.shared_kv or mixer.borrows_kv
+    values = 0 if one else mixer.kv_heads * mixer.value_dim
     gate = mixer.heads * mixer.value_dim if mixer.output_gate else 0
     return {
         "self_attn.q_proj": width * (mixer.heads * mixer.head_dim + gate),
-        "self_attn.k_proj": width * mixer.kv_heads * mixer.head_dim,
+        "self_attn.k_proj": key_value_weights(mixer, width) - width * values,
         "self_attn.v_proj": width * values,
         "self_attn.o_proj": width * mixer.heads * mixer.value_dim,
     }
@@ -174,3 +187,25 @@ def _delta(mixer: GatedDeltaNetSpec, width: int) -> Mapping[str, int]:
     channels = 2 * mixer.key_heads * mixer.key_dim + mixer.value_heads * mixer.value_dim
     convolution = mixer.conv * channels
     return {"linear_attn.in_proj_qkvz": mixer_weights(mixer, width) - convolution}
+
+
+def _kimi_delta(mixer: KimiDeltaSpec, width: int) -> Mapping[str, int]:
+    convolution = mixer.conv * kimi_delta.conv_channels(mixer)
+    return {"self_attn.q_proj": mixer_weights(mixer, width) - convolution}
+
+
+def _lightning(mixer: LightningSpec, width: int) -> Mapping[str, int]:
+    return {"self_attn.qkv_proj": mixer_weights(mixer, width)}
+
+
+def _rg_lru(mixer: RGLRUSpec, width: int) -> Mapping[str, int]:
+    return {"temporal_block.linear_x": 3 * width * mixer.width}
+
+
+def _short_conv(mixer: ShortConvSpec, width: int) -> Mapping[str, int]:
+    convolution = mixer.conv * short_conv.conv_channels(mixer, width)
+    return {"conv.in_proj": mixer_weights(mixer, width) - convolution}
+
+
+def _joint(mixer: JointSpec, width: int) -> Mapping[str, int]:
+    return {**_attention(mixer.attention, width), **_state_space(mixer.state, width)}
