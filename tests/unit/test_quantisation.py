@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from course_lib.costs.hardware import load_hardware
 from course_lib.costs.params import param_count
 from course_lib.costs.serving import device_weight_bytes, weight_bytes
 from course_lib.costs.stored import (
@@ -14,6 +15,11 @@ from course_lib.costs.stored import (
     fewest_bits,
     stored_weights,
 )
+from course_lib.course.calculators.emit import page_data
+from course_lib.course.calculators.presets import multiplied_bits, own_bits
+from course_lib.course.cli.fit import fit_facts
+from course_lib.course.cli.lookup import SplitName, computing
+from course_lib.course.cli.node import node_of
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.loader import load_spec, read_entry
 from course_lib.specs.quantisation import matches, quantisation_of
@@ -211,3 +217,23 @@ def test_few_tokens_read_few_of_the_experts():
         counts["experts"] = parts["experts"] * share
         whole = sum(8 * n * bits[part] for part, n in counts.items()) / sum(counts.values())
         assert bits_per_weight_read(spec, tokens=tokens) == pytest.approx(float(whole))
+
+
+def test_fit_bounds_an_fp8_file_by_fp8_arithmetic_and_says_what_it_cannot_bound():
+    """On an H100 the file of 9.05 bits on average runs in FP8: a bound in 16 bits would be none."""
+    spec, device = load_spec("llama-3-8b"), load_hardware("H100-SXM")
+    told = {}
+    for method, bits in (("fp8", 8), ("aqlm", None)):
+        named = replace(spec, quantisation=Quantisation(method=method, bits=bits))
+        node = node_of(named, 1, SplitName.heads, 16, None)
+        told[method] = fit_facts(named, computing(device, None, node.multiplied_bits), 8192, node)
+    assert (told["fp8"]["arithmetic"], told["aqlm"]["arithmetic"]) == ("FP8", "16-bit")
+    assert told["fp8"]["decode"][0]["bits_per_weight_read"] < told["fp8"]["bits_per_weight"]
+    assert "no time is a bound" in told["aqlm"]["precision"]
+
+
+def test_the_calculator_multiplies_in_the_fewest_bits_of_the_file():
+    """gpt-oss-20b has 5.26 bits on average, for attention has 16: its experts run in FP4 all the same."""
+    assert multiplied_bits("gpt-oss-20b", own_bits("gpt-oss-20b")) == 4.25
+    model = page_data(("concurrency",))["models"]["gpt-oss-20b"]
+    assert (model["bits"], model["multiplied_bits"]) == (5.264, 4.25)
