@@ -77,7 +77,9 @@ globalThis.calculatorCore = (() => {
       if (arithmetic) return arithmetic;
       const weight = this.data.inputs.bytes_per_weight;
       const typed = weight ? parse(this.entered.bytes_per_weight ?? "", weight) : NaN;
-      const bits = Math.min(Math.floor(Number.isFinite(typed) ? typed : 16), 16);
+      const own = this.data.models[this.model];
+      const multiplied = own && typed === own.bits ? own.multiplied_bits : typed; // an average is multiplied by nothing
+      const bits = Math.min(Math.floor(Number.isFinite(multiplied) ? multiplied : 16), 16);
       const wide = Object.entries(this.peaks(machine)).filter(([name]) => this.data.arithmetic[name] >= bits);
       return wide.reduce((best, one) => (best && best[1] >= one[1] ? best : one), null)?.[0] ?? "16-bit";
     }

@@ -75,9 +75,14 @@ SHARED = {
     LightningSpec: "states",
     RGLRUSpec: "states",
     ShortConvSpec: "states",
-    JointSpec: "both",
+    JointSpec: "KV heads",
 }
 """What the heads of a mixer share, and a device therefore holds whole."""
+
+
+def attention_of(mixer: Mixer) -> Mixer:
+    """The attention of a mixer that has a state space beside it; any other as it is."""
+    return mixer.attention if isinstance(mixer, JointSpec) else mixer
 
 
 def check_split(split: str) -> None:
@@ -150,18 +155,11 @@ def on_one_device(spec: ModelSpec, devices: Number) -> ModelSpec:
 
 
 def _held(mixer: Mixer, devices: Number) -> Mixer:
-    if isinstance(mixer, JointSpec):
-        return replace(mixer, attention=_held(mixer.attention, devices))
     if of_record("mixer", mixer, SHARED) != "KV heads":
         return mixer
+    if isinstance(mixer, JointSpec):
+        return replace(mixer, attention=_held(mixer.attention, devices))
     return replace(mixer, kv_heads=held_kv_heads(mixer.kv_heads, devices))
-
-
-def attention_of(mixer: Mixer) -> Mixer:
-    """The attention of a layer in which it stands beside a state space, or the mixer
-    itself.
-    """
-    return mixer.attention if isinstance(mixer, JointSpec) else mixer
 
 
 def splits_evenly(spec: ModelSpec, devices: int, split: str = "heads") -> bool:
@@ -172,11 +170,10 @@ def splits_evenly(spec: ModelSpec, devices: int, split: str = "heads") -> bool:
     [1, 2, 4, 8, 12]
     """
     check_split(split)
-    mixers = [layer.mixer for layer, _ in unique_layers(spec.layers)]
+    mixers = [attention_of(layer.mixer) for layer, _ in unique_layers(spec.layers)]
     mixers += [layer.cross for layer, _ in unique_layers(spec.layers) if layer.cross]
     mixers += [layer.mixer for layer, _ in unique_layers(spec.encoder)]
-    attends = [attention_of(mixer) for mixer in mixers]
-    heads = {mixer.kv_heads for mixer in attends if isinstance(mixer, AttentionSpec)}
+    heads = {mixer.kv_heads for mixer in mixers if isinstance(mixer, AttentionSpec)}
     fits = (not (g % devices and devices % g) for g in heads)
     return split == "requests" or all(fits)
 
@@ -237,11 +234,11 @@ def _again(mixer: Mixer, width: Number, devices: Number, split: str, counted) ->
     """Numbers of one mixer beyond the first copy; `counted` gives all of it."""
     if split == "requests":
         return counted(mixer, width) * (devices - 1)
-    mixer = attention_of(mixer)
     shared = of_record("mixer", mixer, SHARED)
     if shared == "KV heads":
-        copies = kv_copies(mixer.kv_heads, devices)
-        return key_value_weights(mixer, width) * (copies - 1)
+        attention = attention_of(mixer)
+        copies = kv_copies(attention.kv_heads, devices)
+        return key_value_weights(attention, width) * (copies - 1)
     return down_weights(mixer, width) * (devices - 1) if shared == "latents" else 0
 
 

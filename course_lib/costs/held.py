@@ -19,6 +19,7 @@ from course_lib.costs.params import layer_params
 from course_lib.costs.stack import unique_layers
 from course_lib.specs.records import (
     AttentionSpec,
+    JointSpec,
     LatentAttentionSpec,
     Mixer,
     ModelSpec,
@@ -65,6 +66,8 @@ def held_again(
             for part, mixer in parts.items():
                 key, params = _held_of(mixer, spec.width, devices, split)
                 found[*key, part] = found.get((*key, part), 0) + count * params
+            if isinstance(layer.mixer, JointSpec) and split == "heads":
+                found[STATES[0], devices, "state"] = 0
             small = layer_params(layer, spec.width)
             for part, what in (("norm", "norms"), ("router", "routers")):
                 key = what, devices, part
@@ -88,11 +91,11 @@ def _held_of(
     if split == "requests":
         what = "recurrent layers" if shared == "states" else "attention weights"
         return (what, devices), mixer_params(mixer, width)
-    mixer = attention_of(mixer)
-    if shared in ("KV heads", "both"):
-        heads = f"{mixer.kv_heads} KV head" + "s" * (mixer.kv_heads != 1)
-        copies = kv_copies(mixer.kv_heads, devices)
-        return (heads, copies), key_value_weights(mixer, width)
+    if shared == "KV heads":
+        attention = attention_of(mixer)
+        heads = attention.kv_heads
+        named = f"{heads} KV head" + "s" * (heads != 1)
+        return (named, kv_copies(heads, devices)), key_value_weights(attention, width)
     if shared == "latents":
         return ("latents and their matrices", devices), down_weights(mixer, width)
     return (STATES[0], devices), 0

@@ -13,13 +13,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
+from course_lib.costs.devices import extra_params
 from course_lib.costs.ends import head_weights
 from course_lib.costs.feed_forward import dense
-from course_lib.costs.feed_forward.moe import shared_network
-from course_lib.costs.mixers import kimi_delta
+from course_lib.costs.feed_forward.moe import expected_active_experts, shared_network
+from course_lib.costs.mixers import kimi_delta, short_conv
+from course_lib.costs.mixers.attention import key_value_weights
 from course_lib.costs.mixers.dispatch import mixer_part, mixer_weights
 from course_lib.costs.mixers.latent import down_weights, up_weights
-from course_lib.costs.params import param_count
+from course_lib.costs.params import layer_params, param_count
 from course_lib.specs.quantisation import converts
 from course_lib.specs.records import (
     AttentionSpec,
@@ -85,6 +87,53 @@ def bits_per_weight(spec: ModelSpec) -> float:
     return 8 * stored / param_count(spec).total
 
 
+def fewest_bits(spec: ModelSpec) -> float:
+    """Bits of the narrowest weights of the model's own file, in which a device may
+    multiply them: an average with a wide embedding in it would miss that.
+
+    >>> from course_lib.specs.loader import load_spec
+    >>> fewest_bits(load_spec("gpt-oss-20b")), fewest_bits(load_spec("llama-3-8b"))
+    (4.25, 16)
+    """
+    own = spec.quantisation
+    return own.bits if converted(spec, own) else WIDE
+
+
+def bits_per_weight_read(
+    spec: ModelSpec, *, tokens: int, devices: int = 1, split: str = "heads"
+) -> float:
+    """Bits on average of the matrix weights that a pass of `tokens` reads: without a
+    token embedding that is looked up, and with the experts that the tokens pick.
+
+    Args: `devices`, `split` as in `costs.devices`: what each holds whole is read there.
+
+    >>> from course_lib.specs.loader import load_spec
+    >>> spec = load_spec("gpt-oss-20b")
+    >>> [round(bits_per_weight_read(spec, tokens=n), 2) for n in (1, 4096)]
+    [8.22, 4.96]
+    """
+    counts = extra_params(spec, devices, split=split)
+    counts.update(param_count(spec).by_part)
+    counts.update({"experts": -_unmet_experts(spec, tokens)})
+    width = bytes_by_part(spec, spec.quantisation)
+    looked_up = {"norm"} | ({"embedding"} if "head" in width else set())
+    read = {part: n for part, n in counts.items() if n and part not in looked_up}
+    return float(8 * sum(n * width[part] for part, n in read.items())) / sum(
+        read.values()
+    )
+
+
+def _unmet_experts(spec: ModelSpec, tokens: int) -> float:
+    """Weights of the routed experts that no token of the pass is expected to pick."""
+    unmet = 0.0
+    for layer in spec.layers:
+        if isinstance(layer.ffn, MoESpec):
+            whole = layer_params(layer, spec.width)["experts"]
+            met = expected_active_experts(layer.ffn.experts, layer.ffn.top_k, tokens)
+            unmet += whole * (1 - met / layer.ffn.experts)
+    return unmet
+
+
 def converted(spec: ModelSpec, quantisation: Quantisation | None) -> Counter[str]:
     """Matrix weights that the quantisation converts, by part."""
     found: Counter[str] = Counter()
@@ -95,7 +144,7 @@ def converted(spec: ModelSpec, quantisation: Quantisation | None) -> Counter[str
             for part, module, count in modules(layer, spec.width):
                 if converts(quantisation, f"model.layers.{index}.{module}"):
                     found[part] += count
-    own_head = quantisation.head and not spec.embeddings.tied
+    own_head = quantisation.head and "head" in param_count(spec).by_part
     if own_head and converts(quantisation, "lm_head"):
         found["head"] += head_weights(spec)
     return found
@@ -148,11 +197,12 @@ def _mixer_modules(mixer: Mixer, width: int) -> Mapping[str, int]:
 
 
 def _attention(mixer: AttentionSpec, width: int) -> Mapping[str, int]:
-    values = 0 if mixer.shared_kv else mixer.kv_heads * mixer.value_dim
+    one = mixer.shared_kv or mixer.borrows_kv
+    values = 0 if one else mixer.kv_heads * mixer.value_dim
     gate = mixer.heads * mixer.value_dim if mixer.output_gate else 0
     return {
         "self_attn.q_proj": width * (mixer.heads * mixer.head_dim + gate),
-        "self_attn.k_proj": width * mixer.kv_heads * mixer.head_dim,
+        "self_attn.k_proj": key_value_weights(mixer, width) - width * values,
         "self_attn.v_proj": width * values,
         "self_attn.o_proj": width * mixer.heads * mixer.value_dim,
     }
@@ -181,6 +231,12 @@ def _rwkv(mixer: RWKVSpec, width: int) -> Mapping[str, int]:
     return {"attention.key": mixer_weights(mixer, width)}
 
 
+def _delta(mixer: GatedDeltaNetSpec, width: int) -> Mapping[str, int]:
+    channels = 2 * mixer.key_heads * mixer.key_dim + mixer.value_heads * mixer.value_dim
+    convolution = mixer.conv * channels
+    return {"linear_attn.in_proj_qkvz": mixer_weights(mixer, width) - convolution}
+
+
 def _kimi_delta(mixer: KimiDeltaSpec, width: int) -> Mapping[str, int]:
     convolution = mixer.conv * kimi_delta.conv_channels(mixer)
     return {"self_attn.q_proj": mixer_weights(mixer, width) - convolution}
@@ -195,15 +251,9 @@ def _rg_lru(mixer: RGLRUSpec, width: int) -> Mapping[str, int]:
 
 
 def _short_conv(mixer: ShortConvSpec, width: int) -> Mapping[str, int]:
-    return {"conv.in_proj": 4 * width * width}
+    convolution = mixer.conv * short_conv.conv_channels(mixer, width)
+    return {"conv.in_proj": mixer_weights(mixer, width) - convolution}
 
 
 def _joint(mixer: JointSpec, width: int) -> Mapping[str, int]:
-    beside = _state_space(mixer.state, width)
-    return {**_attention(mixer.attention, width), **beside}
-
-
-def _delta(mixer: GatedDeltaNetSpec, width: int) -> Mapping[str, int]:
-    channels = 2 * mixer.key_heads * mixer.key_dim + mixer.value_heads * mixer.value_dim
-    convolution = mixer.conv * channels
-    return {"linear_attn.in_proj_qkvz": mixer_weights(mixer, width) - convolution}
+    return {**_attention(mixer.attention, width), **_state_space(mixer.state, width)}

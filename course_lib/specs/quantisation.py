@@ -27,9 +27,19 @@ KEPT = (
     "ignore",
     "ignored_layers",
     "exclude_modules",
+    "exclude",
     "llm_int8_skip_modules",
 )
 """Fields that list the modules which stay as they are."""
+GROUPED = (
+    "gptq",
+    "awq",
+    "gptq-marlin",
+    "awq-marlin",
+    "auto-round",
+    "intel/auto-round",
+)
+"""Methods that store a scale of 16 bits and a zero point a group."""
 
 
 def converts(quantisation: Quantisation, module: str) -> bool:
@@ -44,6 +54,9 @@ def converts(quantisation: Quantisation, module: str) -> bool:
     if quantisation.bits is None:
         return False
     if quantisation.experts_only and ".experts." not in module:
+        return False
+    targets = quantisation.targets
+    if targets and not any(matches(pattern, module) for pattern in targets):
         return False
     return not any(matches(pattern, module) for pattern in quantisation.kept)
 
@@ -80,13 +93,15 @@ def quantisation_of(config: Mapping[str, Any]) -> Quantisation | None:
         return None
     if not isinstance(fields, Mapping):
         raise ValueError(f"quantization_config={fields!r}: a mapping is wanted")
-    method = fields.get("quant_method") or "unnamed"
+    nested = fields.get("quantization")  # the form of hf_quant_config.json
+    fields = {"quant_method": "modelopt", **nested} if _is_map(nested) else fields
+    method = fields.get("quant_method") or _unnamed(fields)
     if not isinstance(method, str):
         raise ValueError(f"quant_method={method!r}: a word is wanted")
     kept: list[str] = []
     for name in KEPT:
         listed = fields.get(name) or ()
-        if isinstance(listed, str) or not all(isinstance(one, str) for one in listed):
+        if not _are_words(listed):
             raise ValueError(f"{name}={listed!r}: a list of names is wanted")
         kept += listed
     named = "lm_head" in kept or "re:.*lm_head" in kept
@@ -95,9 +110,43 @@ def quantisation_of(config: Mapping[str, Any]) -> Quantisation | None:
         method=method,
         bits=_bits(method.lower().replace("_", "-"), fields),
         kept=tuple(kept),
+        targets=_targets(fields.get("config_groups")),
         experts_only=method == "mxfp4",
         head=fields.get("lm_head") is True or linear,
     )
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _are_words(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(one, str) for one in value
+    )
+
+
+def _unnamed(fields: Mapping[str, Any]) -> str:
+    """The method of fields that name none, as `transformers` tells it."""
+    told = fields.get("load_in_4bit") or fields.get("load_in_8bit")
+    return "bitsandbytes" if told else "unnamed"
+
+
+def _targets(groups: Any) -> tuple[str, ...]:
+    """Patterns of the modules that a file's groups convert; none where a group has all
+    linear maps.
+    """
+    found: list[str] = []
+    for group in groups.values() if _is_map(groups) else ():
+        if not _is_map(group) or not _is_map(group.get("weights")):
+            continue
+        targets = group.get("targets") or ["Linear"]
+        if not _are_words(targets):
+            raise ValueError(f"targets={targets!r}: a list of names is wanted")
+        if "Linear" in targets:
+            return ()
+        found += targets
+    return tuple(found)
 
 
 def _bits(method: str, fields: Mapping[str, Any]) -> float | None:
@@ -106,19 +155,20 @@ def _bits(method: str, fields: Mapping[str, Any]) -> float | None:
         return 4 + 8 / 32
     if method in ("fp8", "fbgemm-fp8"):
         return 8 + _share(32, fields.get("weight_block_size"))
-    if method in ("gptq", "awq", "gptq-marlin", "awq-marlin"):
-        bits = _number("bits", fields.get("bits", 4))
+    if method in GROUPED:
+        bits = _number("bits", fields.get("bits", 4), most=16)
         return bits + _share(16 + bits, [fields.get("group_size", 128)])
-    if method == "bitsandbytes":
+    if method in ("bitsandbytes", "bitsandbytes-4bit", "bitsandbytes-8bit"):
         if not fields.get("load_in_4bit"):
             return 8
         twice = fields.get("bnb_4bit_use_double_quant")
         return 4 + (8 / 64 + 32 / (64 * 256) if twice else 32 / 64)
-    if method == "modelopt" and "config_groups" not in fields:
-        algorithm = str(fields.get("quant_algo", ""))
-        nvfp4 = 4 + _share(8, [fields.get("group_size", 16)])
-        return {"FP8": 8, "NVFP4": nvfp4}.get(algorithm)
-    if method in ("compressed-tensors", "modelopt"):
+    if method in ("modelopt", "modelopt-fp4") and not fields.get("config_groups"):
+        algorithm = str(fields.get("quant_algo", "")).upper()
+        nvfp4 = 4 + _share(8, [fields.get("group_size") or 16])
+        known = {"FP8": 8, "FP8_PER_CHANNEL_PER_TOKEN": 8, "NVFP4": nvfp4}
+        return known.get(algorithm)
+    if method in ("compressed-tensors", "modelopt", "modelopt-fp4"):
         return _groups(fields)
     return None
 
@@ -128,19 +178,23 @@ def _groups(fields: Mapping[str, Any]) -> float | None:
     there.
     """
     groups = fields.get("config_groups")
-    if not isinstance(groups, Mapping) or not groups:
+    if not isinstance(groups, Mapping):
         raise ValueError(f"config_groups={groups!r}: a mapping of groups is wanted")
     found = []
     for name, group in groups.items():
-        weights = group.get("weights") if isinstance(group, Mapping) else None
-        if not isinstance(weights, Mapping):
+        if not _is_map(group):
             raise ValueError(f"config_groups.{name}={group!r}: weights are wanted")
-        bits = _number("num_bits", weights.get("num_bits", 8))
+        weights = group.get("weights")
+        if weights is None:  # activations or the cache alone
+            continue
+        if not _is_map(weights):
+            raise ValueError(f"config_groups.{name}.weights={weights!r}: a mapping")
+        bits = _number("num_bits", weights.get("num_bits", 8), most=16)
         scale = 8 if bits == 4 and weights.get("type") == "float" else 16
         zero = bits if weights.get("symmetric") is False else 0
         block = weights.get("block_structure") or [weights.get("group_size") or -1]
         found.append(bits + _share(scale + zero, block))
-    return max(found)
+    return max(found, default=None)
 
 
 def _share(bits: float, sizes: Any) -> float:
@@ -148,15 +202,17 @@ def _share(bits: float, sizes: Any) -> float:
     group is a whole row.
     """
     weights = 1
+    if not isinstance(sizes or [], list | tuple):
+        raise ValueError(f"weight_block_size={sizes!r}: a list of sizes is wanted")
     for size in sizes or [-1]:
         weights *= _number("group_size", size, least=-1)
     return bits / weights if weights > 0 else 0
 
 
-def _number(name: str, value: Any, least: int = 1) -> int:
+def _number(name: str, value: Any, least: int = 1, most: int = 10**6) -> int:
     whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or not least <= value <= 10**6 or value == 0:
-        raise ValueError(f"{name}={value!r}: a whole number from 1 is wanted")
+    if not whole or not least <= value <= most or value == 0:
+        raise ValueError(f"{name}={value!r}: a whole number from 1 to {most} is wanted")
     return value
 
 

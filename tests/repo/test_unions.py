@@ -13,7 +13,7 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 
-from course_lib.costs import cache, flops, latency, params, roofline, summary
+from course_lib.costs import cache, devices, flops, held, latency, params, roofline, stored, summary
 from course_lib.costs.ends import head_params, head_weights
 from course_lib.costs.feed_forward import dense
 from course_lib.costs.feed_forward import dispatch as feed_forward
@@ -57,6 +57,7 @@ from course_lib.specs.records import (
     ModelSpec,
     MoESpec,
     NormSpec,
+    Quantisation,
     RGLRUSpec,
     RopeSpec,
     RWKVSpec,
@@ -110,9 +111,10 @@ FFNS = {
 BUILT = (AttentionSpec, LatentAttentionSpec)
 """What a model can be built of; the rest is refused by name until a layer for it is written."""
 NAMES = ("weights", "vectors", "flops_per_pair", "step_flops", "token_elements", "state_elements")
-OF_MIXERS_ALONE = ("cache_bytes", "cache_bytes, ring", "kv_facts")
+OF_MIXERS_ALONE = ("cache_bytes", "cache_bytes, ring", "kv_facts", "on_one_device")
 OF_AN_FFN = ("weights", "params", "idle_params", "weights_read")
 H100 = load_hardware("H100-SXM")
+FP8 = Quantisation(method="fp8", bits=8)
 
 
 def foreign(record: object) -> object:
@@ -142,6 +144,10 @@ def of_model(spec: ModelSpec) -> dict[str, Callable[[], object]]:
         "weights_read, prefill": lambda: roofline.weights_read(spec, batch=3, prefill=True),
         "decode_work": lambda: roofline.decode_work(spec, context=TOKENS),
         "prefill_work": lambda: roofline.prefill_work(spec, TOKENS),
+        "device_params": lambda: devices.device_params(spec, 3),
+        "on_one_device": lambda: devices.on_one_device(spec, 3),
+        "held_again": lambda: held.held_again(spec, 3),
+        "stored_weights": lambda: stored.stored_weights(spec, FP8),
         "request_latency": lambda: latency.request_latency(spec, H100, tokens_in=9, tokens_out=5),
         "summary": lambda: summary.summary(spec, TOKENS),
         "symbolic": lambda: symbolic(spec),

@@ -1,5 +1,7 @@
 """Several devices: what each holds when they split the heads or the requests, and what stands twice."""
 
+from dataclasses import replace
+
 import pytest
 
 from course_lib.costs.cache import cache_bytes, cache_line
@@ -9,6 +11,7 @@ from course_lib.costs.devices import (
     device_params,
     held_kv_heads,
     on_one_device,
+    splits_evenly,
 )
 from course_lib.costs.hardware import load_hardware
 from course_lib.costs.held import held_again, uneven_heads
@@ -23,7 +26,9 @@ from course_lib.costs.serving import (
     max_concurrency,
     tokens_in_all,
 )
-from course_lib.specs.loader import load_spec
+from course_lib.specs.loader import list_specs, load_spec
+from course_lib.specs.records import JointSpec, SSMSpec
+from course_lib.specs.small import small_llama
 from tests.unit.costs_models import DEEPSEEK_V3, LLAMA_70B, T5
 
 K, GIB = 1024, 2**30
@@ -171,3 +176,32 @@ def test_what_pages_of_one_size_reserve():
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_attention_beside_a_state_space_is_cut_by_its_heads():
+    """Falcon-H1's layer: a KV head on each device, on two where they are twice as many; the state whole."""
+    plain = small_llama(heads=4, kv_heads=2)
+    beside = SSMSpec(kind="mamba1", d_inner=128, state=16, conv=4, dt_rank=4)
+    joint = JointSpec(attention=plain.layers[0].mixer, state=beside)
+    spec = replace(plain, layers=(replace(plain.layers[0], mixer=joint),) * 2)
+    head = 2 * 64 * 2 * 16 * 2  # layers, tokens, key and value, width, bytes
+    state = cache_bytes(spec, batch=1, tokens=64) - 2 * head
+    kept = [device_request_bytes(spec, 64, devices=n) for n in (1, 2, 4)]
+    assert kept == [state + 2 * head, state + head, state + head]
+    assert [(h.what, h.copies) for h in held_again(spec, 4)] == [
+        ("2 KV heads", 2),
+        ("recurrent states", 4),
+        ("norms", 4),
+    ]
+    assert not splits_evenly(spec, 3)
+    assert uneven_heads(spec, 8) == (4,)
+
+
+def test_every_published_model_is_split_or_refused_by_its_heads():
+    """No mechanism is unknown to the devices: only KV heads that do not divide are refused."""
+    for name in list_specs():
+        spec = load_spec(name)
+        for split in SPLITS:
+            if splits_evenly(spec, 8, split):
+                assert device_params(spec, 8, split=split) * 8 >= param_count(spec).total
+                held_again(spec, 8, split=split)

@@ -29,6 +29,7 @@ from course_lib.course.calculators.presets import (
     list_models,
     machine_peaks,
     machine_values,
+    multiplied_bits,
     own_bits,
     structure,
 )
@@ -184,6 +185,7 @@ def page_data(names: Iterable[str] = tuple(CALCULATORS)) -> dict[str, Any]:
                 "family": load_spec(name).family,
                 "context": load_spec(name).context,
                 "bits": own_bits(name),
+                "multiplied_bits": multiplied_bits(name, own_bits(name)),
                 "values": dict(symbolic_model(name).values),
             }
             for name in list_models()

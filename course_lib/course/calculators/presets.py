@@ -11,7 +11,7 @@ from course_lib.costs.hardware import (
     list_hardware,
     load_hardware,
 )
-from course_lib.costs.stored import bits_per_weight
+from course_lib.costs.stored import bits_per_weight, fewest_bits
 from course_lib.course.calculators.definition import Calculator, used_inputs
 from course_lib.course.calculators.filled import filled
 from course_lib.course.calculators.symbolic import SymbolicModel, symbolic_model
@@ -95,6 +95,17 @@ def own_bits(model: str) -> float:
     return round(bits_per_weight(load_spec(model)), 3)
 
 
+def multiplied_bits(model: str, bits: float) -> float:
+    """Return the bits in which weights may be multiplied: those entered, or the fewest
+    of the model's own file where what is entered is its average.
+
+    >>> multiplied_bits("gpt-oss-20b", 5.264), multiplied_bits("gpt-oss-20b", 8)
+    (4.25, 8)
+    """
+    own = model and bits == own_bits(model)
+    return fewest_bits(load_spec(model)) if own else bits
+
+
 def machine_peaks(name: str) -> dict[str, float]:
     """Return a machine's peaks in TFLOP/s by the name of the arithmetic.
 
@@ -149,7 +160,7 @@ def setting(
     if machine:
         chosen = values | dict(calculator.defaults) | changed
         bits = chosen.get("bytes_per_weight", 16)
-        values |= machine_values(machine, arithmetic, bits)
+        values |= machine_values(machine, arithmetic, multiplied_bits(model, bits))
     values = {name: value for name, value in values.items() if name in inputs} | dict(
         calculator.defaults
     )

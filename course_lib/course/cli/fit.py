@@ -30,6 +30,7 @@ from course_lib.course.cli.lookup import (
     SplitName,
     WeightBits,
     bits_text,
+    bytes_of,
     computing,
     context_of,
     find_gpu,
@@ -41,6 +42,7 @@ from course_lib.course.cli.node import (
     Node,
     gpu_facts,
     node_of,
+    read_bits,
     split_notes,
     split_text,
 )
@@ -86,7 +88,7 @@ def fit(
             f"{spec.name} generates no text; a decoder is allowed", param_hint="MODEL"
         )
     node = node_of(spec, devices, split, bits, weight_bits)
-    device = computing(device, arithmetic and arithmetic.value, node.weight_bits)
+    device = computing(device, arithmetic and arithmetic.value, node.multiplied_bits)
     facts = fit_facts(spec, device, tokens, node)
     answer(facts, as_json, show)
     if not facts["max_concurrency_requests"]:
@@ -104,13 +106,17 @@ def fit_facts(
     """
     widths = node.widths
     source = {"source_tokens": context} if spec.encoder else {}
-    options = widths | node.where | source
+    options = {**node.where, **source, "bytes_per_element": widths["bytes_per_element"]}
     memory = gpu_facts(spec, device, context, node)
     request = cache_bytes(
         spec, batch=1, tokens=context, bytes_per_element=widths["bytes_per_element"]
     )
     batches = sorted({1, max(1, memory["max_concurrency_requests"])})
-    prefill = prefill_roofline(spec, device, 1 if spec.encoder else context, **options)
+    prompt = 1 if spec.encoder else context
+    bits = {tokens: read_bits(spec, node, tokens) for tokens in (context, *batches)}
+    prefill = prefill_roofline(
+        spec, device, prompt, bytes_per_weight=bytes_of(bits[context]), **options
+    )
     needed = fewest_devices(
         spec,
         device,
@@ -133,16 +139,24 @@ def fit_facts(
         "cache_bytes_per_request": request,
         "devices_needed": needed,
         "cache_equals_weights_requests": cache_equals_weights(spec, context, **widths),
-        "prefill": time_facts(prefill),
+        "prefill": time_facts(prefill) | {"bits_per_weight_read": plain(bits[context])},
         "decode": [
             {
                 "batch_requests": batch,
                 **time_facts(step),
+                "bits_per_weight_read": plain(bits[batch]),
                 "tokens_per_s": batch / step.time_s,
             }
             for batch in batches
             for step in [
-                decode_roofline(spec, device, batch=batch, context=context, **options)
+                decode_roofline(
+                    spec,
+                    device,
+                    batch=batch,
+                    context=context,
+                    bytes_per_weight=bytes_of(bits[batch]),
+                    **options,
+                )
             ]
         ],
         "measured": measured_facts(spec, device.name),
@@ -227,7 +241,7 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
     peak = peak_text(facts["peak_flops_per_s"])
     found = [
         f"Times are lower bounds in {facts['arithmetic']} arithmetic ({peak} TFLOP/s a "
-        f"device), with weights of {bits_text(facts['bits_per_weight'])} bits and a "
+        f"device), with weights of {read_text(facts)} bits and a "
         f"cache of {bits_text(facts['bits_per_element'])}: no launches, no exchange "
         "between devices, perfect overlap.",
         f"Counted: {facts['precision']}; a cache of "
@@ -239,6 +253,14 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
     if not facts["max_concurrency_requests"]:
         found.insert(0, f"Not one request fits. {needed_text(facts)}")
     return found + context_notes(facts)
+
+
+def read_text(facts: Mapping[str, Any]) -> str:
+    """Bits of the weights that the passes read, from the fewest to the most."""
+    passes = (facts["prefill"], *facts["decode"])
+    found = sorted({step["bits_per_weight_read"] for step in passes})
+    ends = dict.fromkeys(bits_text(bits) for bits in (found[0], found[-1]))
+    return " to ".join(ends)
 
 
 def needed_text(facts: Mapping[str, Any]) -> str:

@@ -234,7 +234,12 @@ def precision_text(spec: ModelSpec, asked: float | None) -> str:
         named = f"; its file has {quantisation_text(own)}" if own else ""
         return f"weights of {bits_text(asked)} bits as asked{named}"
     if own is None:
-        return "weights of 16 bits, for its config names no quantisation"
+        return "weights of 16 bits, for its config as read names no quantisation"
+    if own.bits is None:
+        return (
+            f"its file's own {quantisation_text(own)}: weights of 16 bits, more than "
+            "it has, so no time is a bound for it (--weight-bits takes its bits)"
+        )
     bits = bits_text(bits_per_weight(spec))
     return f"its file's own {quantisation_text(own)}: {bits} bits a weight on average"
 

@@ -16,7 +16,7 @@ from course_lib.costs.serving import (
     tokens_in_all,
     weight_bytes,
 )
-from course_lib.costs.stored import bytes_by_part
+from course_lib.costs.stored import bits_per_weight_read, bytes_by_part, fewest_bits
 from course_lib.course.cli.lookup import (
     SplitName,
     bytes_of,
@@ -33,7 +33,8 @@ RESERVE = 0.1
 @dataclass(frozen=True)
 class Node:
     """Devices that serve one copy of a model, and the bits of its numbers: `precision`
-    says where the weights' come from, `own` gives a file's bytes by part.
+    says where the weights' come from, `own` gives a file's bytes by part;
+    `multiplied_bits` are the fewest in which weights may be multiplied.
     """
 
     devices: int
@@ -42,6 +43,7 @@ class Node:
     weight_bits: float
     precision: str
     own: Mapping[str, Fraction] | None = None
+    multiplied_bits: float = 16
 
     @property
     def weights(self) -> float | Mapping[str, Fraction]:
@@ -82,7 +84,15 @@ def node_of(
         weight_bits_of(spec, weight_bits),
         precision_text(spec, weight_bits),
         own if spec.quantisation else None,
+        fewest_bits(spec) if weight_bits is None else weight_bits,
     )
+
+
+def read_bits(spec: ModelSpec, node: Node, tokens: int) -> float:
+    """Bits of a weight on average among those that a pass of `tokens` reads."""
+    if node.own is None:
+        return node.weight_bits
+    return bits_per_weight_read(spec, tokens=tokens, **node.where)
 
 
 def gpu_facts(
