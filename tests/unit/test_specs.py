@@ -121,7 +121,9 @@ def test_flint_turns_its_windowed_layers_only():
 
 
 def test_kimi_linear_attends_in_every_fourth_layer_and_the_last():
-    found = [i + 1 for i, mixer in enumerate(mixers("kimi-linear-48b-a3b")) if not isinstance(mixer, KimiDeltaSpec)]
+    found = [
+        i + 1 for i, mixer in enumerate(mixers("kimi-linear-48b-a3b")) if not isinstance(mixer, KimiDeltaSpec)
+    ]
     assert found == [4, 8, 12, 16, 20, 24, 27]
 
 
