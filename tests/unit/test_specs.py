@@ -11,7 +11,7 @@ import pytest
 from course_lib.specs import list_specs, load_spec, spec_from_hf_config
 from course_lib.specs.loader import load_release, read_entry
 from course_lib.specs.provenance import Release
-from course_lib.specs.records import AttentionSpec, MoESpec, SSMSpec
+from course_lib.specs.records import AttentionSpec, KimiDeltaSpec, MoESpec, SSMSpec
 
 NAMED_IN_THE_GUIDE = {
     "gpt": ("2", "2-medium", "2-large", "2-xl", "3-175b"),
@@ -114,6 +114,23 @@ def test_windows_are_everywhere_in_mistral_v01_and_nowhere_in_v03():
     assert {mixer.window for mixer in mixers("mistral-7b-v0.3")} == {None}
 
 
+def test_flint_turns_its_windowed_layers_only():
+    found = mixers("flint")
+    assert all((mixer.rope is None) == (mixer.window is None) for mixer in found)
+    assert [i for i, mixer in enumerate(found) if mixer.rope is None] == [0, *range(1, 46, 4), 48]
+
+
+def test_kimi_linear_attends_in_every_fourth_layer_and_the_last():
+    found = [
+        i + 1 for i, mixer in enumerate(mixers("kimi-linear-48b-a3b")) if not isinstance(mixer, KimiDeltaSpec)
+    ]
+    assert found == [4, 8, 12, 16, 20, 24, 27]
+
+
+def test_mellum_2_has_three_windows_to_one():
+    assert [mixer.window for mixer in mixers("mellum2-12b-a2.5b")] == [1024, 1024, 1024, None] * 7
+
+
 def test_gemma_2_alternates_and_gemma_3_has_five_windows_to_one():
     assert [mixer.window for mixer in mixers("gemma-2-9b")] == [4096, None] * 21
     assert [mixer.window for mixer in mixers("gemma-3-27b")] == ([1024] * 5 + [None]) * 10 + [1024] * 2
@@ -185,10 +202,9 @@ def test_names_of_published_models_are_their_own_and_few_have_no_date():
     releases = [load_release(name) for name in list_specs()]
     assert len({release.name for release in releases}) == len(releases)
     assert [release.name for release in releases if release.date is None] == [
-        "A.X K1", "flint", "GLM-5.1", "IQuest-Coder-V1 40B", "Jais 2 8B", "Llama 3.2 1B",
-        "Llama 3.2 3B", "Llama 4 Maverick 17B-128E", "Ministral 3 3B", "Mistral 7B v0.3",
-        "Nemotron 3 Nano 30B-A3B", "OLMo 3 32B", "OLMo 3 7B",
-        "Phi-3.5 mini", "Qwen1.5-MoE-A2.7B", "Qwen3-Coder 480B-A35B",
+        "A.X K1", "flint", "GLM-5.1", "IQuest-Coder-V1 40B", "Llama 3.2 1B", "Llama 3.2 3B",
+        "Llama 4 Maverick 17B-128E", "Ministral 3 3B", "Mistral 7B v0.3", "Nemotron 3 Nano 30B-A3B",
+        "OLMo 3 32B", "OLMo 3 7B", "Phi-3.5 mini", "Qwen3-Coder 480B-A35B",
     ]  # fmt: skip
 
 

@@ -171,7 +171,7 @@ def test_a_variant_that_is_not_built_is_refused_by_name(family, field, value):
 
 
 def test_an_unknown_family_is_refused_with_the_nearest():
-    with pytest.raises(ValueError, match=r"'gpt5' is not supported; nearest: gpt2, .*gpt_oss.* families"):
+    with pytest.raises(ValueError, match=r"'gpt5' is not supported; nearest: gpt-sw3, .*gpt_oss.* families"):
         spec_from_hf_config({"model_type": "gpt5"})
 
 

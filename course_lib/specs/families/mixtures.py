@@ -102,7 +102,8 @@ MIXTURES = {
         width="intermediate_size", renormalise=False,
     ),
     "flint": Mixture(
-        line=Line(**QK, sinks=True, windows="pattern", window=513, period=4),
+        line=Line(**QK, sinks=True, windows="pattern", window=513, period=4,
+                  nope=True),
         shared_width="shared_expert_intermediate_size", dense="mlp_only_layers",
         listed=True, dense_first=2, sigmoid=True,
     ),
