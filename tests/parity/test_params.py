@@ -57,6 +57,16 @@ CLASSES = {
     "rwkv": "RwkvForCausalLM",
     "smollm3": "SmolLM3ForCausalLM",
     "t5": "T5ForConditionalGeneration",
+    "xlm-roberta": "XLMRobertaModel",
+    "camembert": "CamembertModel",
+    "distilbert": "DistilBertModel",
+    "mpnet": "MPNetModel",
+    "nomic_bert": "NomicBertModel",
+    "electra": "ElectraModel",
+    "mt5": "MT5ForConditionalGeneration",
+    "umt5": "UMT5ForConditionalGeneration",
+    "mbart": "MBartForConditionalGeneration",
+    "pegasus": "PegasusForConditionalGeneration",
     "vit": "ViTForImageClassification",
 }
 CLASSES |= {name: MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[name] for name in TINY if name not in CLASSES}
