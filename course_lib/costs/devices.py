@@ -47,11 +47,16 @@ from course_lib.costs.stack import unique_layers
 from course_lib.specs.records import (
     AttentionSpec,
     GatedDeltaNetSpec,
+    JointSpec,
+    KimiDeltaSpec,
     LatentAttentionSpec,
     LayerSpec,
+    LightningSpec,
     Mixer,
     ModelSpec,
+    RGLRUSpec,
     RWKVSpec,
+    ShortConvSpec,
     SSMSpec,
 )
 from course_lib.specs.unions import of_record
@@ -66,6 +71,11 @@ SHARED = {
     SSMSpec: "states",
     RWKVSpec: "states",
     GatedDeltaNetSpec: "states",
+    KimiDeltaSpec: "states",
+    LightningSpec: "states",
+    RGLRUSpec: "states",
+    ShortConvSpec: "states",
+    JointSpec: "both",
 }
 """What the heads of a mixer share, and a device therefore holds whole."""
 
@@ -140,9 +150,18 @@ def on_one_device(spec: ModelSpec, devices: Number) -> ModelSpec:
 
 
 def _held(mixer: Mixer, devices: Number) -> Mixer:
+    if isinstance(mixer, JointSpec):
+        return replace(mixer, attention=_held(mixer.attention, devices))
     if of_record("mixer", mixer, SHARED) != "KV heads":
         return mixer
     return replace(mixer, kv_heads=held_kv_heads(mixer.kv_heads, devices))
+
+
+def attention_of(mixer: Mixer) -> Mixer:
+    """The attention of a layer in which it stands beside a state space, or the mixer
+    itself.
+    """
+    return mixer.attention if isinstance(mixer, JointSpec) else mixer
 
 
 def splits_evenly(spec: ModelSpec, devices: int, split: str = "heads") -> bool:
@@ -156,7 +175,8 @@ def splits_evenly(spec: ModelSpec, devices: int, split: str = "heads") -> bool:
     mixers = [layer.mixer for layer, _ in unique_layers(spec.layers)]
     mixers += [layer.cross for layer, _ in unique_layers(spec.layers) if layer.cross]
     mixers += [layer.mixer for layer, _ in unique_layers(spec.encoder)]
-    heads = {mixer.kv_heads for mixer in mixers if isinstance(mixer, AttentionSpec)}
+    attends = [attention_of(mixer) for mixer in mixers]
+    heads = {mixer.kv_heads for mixer in attends if isinstance(mixer, AttentionSpec)}
     fits = (not (g % devices and devices % g) for g in heads)
     return split == "requests" or all(fits)
 
@@ -217,6 +237,7 @@ def _again(mixer: Mixer, width: Number, devices: Number, split: str, counted) ->
     """Numbers of one mixer beyond the first copy; `counted` gives all of it."""
     if split == "requests":
         return counted(mixer, width) * (devices - 1)
+    mixer = attention_of(mixer)
     shared = of_record("mixer", mixer, SHARED)
     if shared == "KV heads":
         copies = kv_copies(mixer.kv_heads, devices)

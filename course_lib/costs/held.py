@@ -10,7 +10,7 @@ Terms:
 from dataclasses import dataclass
 
 from course_lib.costs.arithmetic import check_count
-from course_lib.costs.devices import SHARED, check_split, kv_copies
+from course_lib.costs.devices import SHARED, attention_of, check_split, kv_copies
 from course_lib.costs.ends import end_params
 from course_lib.costs.mixers.attention import key_value_weights
 from course_lib.costs.mixers.dispatch import mixer_params, mixer_part
@@ -88,7 +88,8 @@ def _held_of(
     if split == "requests":
         what = "recurrent layers" if shared == "states" else "attention weights"
         return (what, devices), mixer_params(mixer, width)
-    if shared == "KV heads":
+    mixer = attention_of(mixer)
+    if shared in ("KV heads", "both"):
         heads = f"{mixer.kv_heads} KV head" + "s" * (mixer.kv_heads != 1)
         copies = kv_copies(mixer.kv_heads, devices)
         return (heads, copies), key_value_weights(mixer, width)
@@ -110,6 +111,6 @@ def uneven_heads(
     if split == "requests":
         return ()
     attends = (AttentionSpec, LatentAttentionSpec)
-    mixers = [layer.mixer for layer, _ in unique_layers(spec.layers)]
+    mixers = [attention_of(layer.mixer) for layer, _ in unique_layers(spec.layers)]
     heads = {mixer.heads for mixer in mixers if isinstance(mixer, attends)}
     return tuple(sorted(count for count in heads if count % devices))

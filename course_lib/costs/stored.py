@@ -16,6 +16,7 @@ from fractions import Fraction
 from course_lib.costs.ends import head_weights
 from course_lib.costs.feed_forward import dense
 from course_lib.costs.feed_forward.moe import shared_network
+from course_lib.costs.mixers import kimi_delta
 from course_lib.costs.mixers.dispatch import mixer_part, mixer_weights
 from course_lib.costs.mixers.latent import down_weights, up_weights
 from course_lib.costs.params import param_count
@@ -24,13 +25,18 @@ from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
     GatedDeltaNetSpec,
+    JointSpec,
+    KimiDeltaSpec,
     LatentAttentionSpec,
     LayerSpec,
+    LightningSpec,
     Mixer,
     ModelSpec,
     MoESpec,
     Quantisation,
+    RGLRUSpec,
     RWKVSpec,
+    ShortConvSpec,
     SSMSpec,
 )
 from course_lib.specs.unions import of_record
@@ -132,6 +138,11 @@ def _mixer_modules(mixer: Mixer, width: int) -> Mapping[str, int]:
         SSMSpec: _state_space,
         RWKVSpec: _rwkv,
         GatedDeltaNetSpec: _delta,
+        KimiDeltaSpec: _kimi_delta,
+        LightningSpec: _lightning,
+        RGLRUSpec: _rg_lru,
+        ShortConvSpec: _short_conv,
+        JointSpec: _joint,
     }
     return of_record("mixer", mixer, kinds)(mixer, width)
 
@@ -168,6 +179,28 @@ def _state_space(mixer: SSMSpec, width: int) -> Mapping[str, int]:
 
 def _rwkv(mixer: RWKVSpec, width: int) -> Mapping[str, int]:
     return {"attention.key": mixer_weights(mixer, width)}
+
+
+def _kimi_delta(mixer: KimiDeltaSpec, width: int) -> Mapping[str, int]:
+    convolution = mixer.conv * kimi_delta.conv_channels(mixer)
+    return {"self_attn.q_proj": mixer_weights(mixer, width) - convolution}
+
+
+def _lightning(mixer: LightningSpec, width: int) -> Mapping[str, int]:
+    return {"self_attn.qkv_proj": mixer_weights(mixer, width)}
+
+
+def _rg_lru(mixer: RGLRUSpec, width: int) -> Mapping[str, int]:
+    return {"temporal_block.linear_x": 3 * width * mixer.width}
+
+
+def _short_conv(mixer: ShortConvSpec, width: int) -> Mapping[str, int]:
+    return {"conv.in_proj": 4 * width * width}
+
+
+def _joint(mixer: JointSpec, width: int) -> Mapping[str, int]:
+    beside = _state_space(mixer.state, width)
+    return {**_attention(mixer.attention, width), **beside}
 
 
 def _delta(mixer: GatedDeltaNetSpec, width: int) -> Mapping[str, int]:

@@ -181,7 +181,7 @@ def test_what_sharing_key_heads_saves(name, saving):
 def test_two_numbers_say_what_every_model_keeps_of_a_long_request(name):
     spec = load_spec(name)
     line = cache_line(spec, source_tokens=100)
-    for tokens in (line.from_tokens, line.from_tokens + 1, 128 * K):
+    for tokens in (line.from_tokens, line.from_tokens + 1, line.from_tokens + 128 * K):
         expected = cache_bytes(spec, batch=1, tokens=tokens, source_tokens=100, ring=True)
         assert line.at(tokens) == expected
 

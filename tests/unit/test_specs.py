@@ -56,7 +56,7 @@ def test_the_list_holds_every_model_the_guide_names_and_is_sorted():
 @pytest.mark.parametrize("name", list_specs())
 def test_every_figure_has_a_source_and_a_date(name):
     spec, entry = load_spec(name), read_entry(name)
-    assert set(entry) == {"config", "published", "release", "sources"}
+    assert set(entry) - {"quantization_config"} == {"config", "published", "release", "sources"}
     covered = {figure for source in spec.sources for figure in source.covers}
     stated = {f"published.{key}" for key in ("total", "active") if getattr(spec.published, key) is not None}
     assert {"config"} | stated <= covered
@@ -185,9 +185,9 @@ def test_names_of_published_models_are_their_own_and_few_have_no_date():
     releases = [load_release(name) for name in list_specs()]
     assert len({release.name for release in releases}) == len(releases)
     assert [release.name for release in releases if release.date is None] == [
-        "A.X K1", "Command R", "flint", "GLM-5.1", "IQuest-Coder-V1 40B", "Jais 2 8B", "Llama 3.2 1B",
-        "Llama 3.2 3B", "Llama 4 Maverick 17B-128E", "all-MiniLM-L6-v2", "Ministral 3 3B", "Mistral 7B v0.3",
-        "Mixtral 8x22B", "Nemotron 3 Nano 30B-A3B", "OLMo 3 32B", "OLMo 3 7B", "OPUS-MT en-de",
+        "A.X K1", "flint", "GLM-5.1", "IQuest-Coder-V1 40B", "Jais 2 8B", "Llama 3.2 1B",
+        "Llama 3.2 3B", "Llama 4 Maverick 17B-128E", "Ministral 3 3B", "Mistral 7B v0.3",
+        "Nemotron 3 Nano 30B-A3B", "OLMo 3 32B", "OLMo 3 7B",
         "Phi-3.5 mini", "Qwen1.5-MoE-A2.7B", "Qwen3-Coder 480B-A35B",
     ]  # fmt: skip
 
