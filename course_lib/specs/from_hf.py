@@ -25,10 +25,12 @@ from course_lib.specs.layer_types import with_windows
 from course_lib.specs.reader import Config
 from course_lib.specs.records import ModelSpec, PartSpec
 from course_lib.specs.wrappers import (
+    OWN_TIE,
     is_wrapper,
     language_field,
     other_parts,
     projectors,
+    unfolded,
 )
 
 
@@ -65,7 +67,7 @@ def spec_from_fields(document: Any) -> ModelSpec:
     """Return the specification of a model from the fields of its config; errors as
     above.
     """
-    mapping = fields_of(document)
+    mapping = unfolded(fields_of(document))
     config = Config(mapping)
     family = family_of(config)
     if family is not None:
@@ -110,7 +112,7 @@ def family_of(config: Config) -> str | None:
 
 def is_read(document: Any) -> bool:
     """Whether a family reads a document's model type, or that of its language part."""
-    config = Config(fields_of(document))
+    config = Config(unfolded(fields_of(document)))
     field = language_field(config)
     part = None if field is None else family_of(config.part(field))
     return part is not None or family_of(config) is not None
@@ -141,7 +143,7 @@ def tied_by_default(config: Config, text: Config, read: ModelSpec) -> bool:
     default, or else as its language part does.
     """
     own = TABLE["fields"].get(config.model_type, {}).get("tie_word_embeddings", False)
-    return own or read.embeddings.tied
+    return own if config.model_type in OWN_TIE else own or read.embeddings.tied
 
 
 def beside(config: Config, language: ModelSpec | None = None) -> tuple[PartSpec, ...]:

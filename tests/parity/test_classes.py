@@ -6,13 +6,12 @@ from functools import cache
 
 import pytest
 import torch
-import transformers
 from transformers.models.auto import modeling_auto as auto
 
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.params import param_count
 from course_lib.specs.from_hf import spec_from_hf_config
-from tests.parity.test_params import WITH_TEXT_MODEL, hf_config
+from tests.parity.test_params import WITH_TEXT_MODEL, class_of, hf_config
 from tests.parity.tiny_configs import TINY, tiny_config
 
 MAPPINGS = (
@@ -62,7 +61,7 @@ def built(family: str, name: str, seed: int):
             whole, config = config, getattr(config, part)
             config.projection_dim = whole.projection_dim
     with torch.device("meta"):
-        return fields, getattr(transformers, name)(config)
+        return fields, class_of(config, name)(config)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.parity import tiny_families
 from tests.parity.tiny_decoders import DECODERS, Fields, odd
+from tests.parity.tiny_kin import SEEING
 
 
 def gpt2(rng: Random) -> Fields:
@@ -268,6 +269,7 @@ TINY = (
     DECODERS
     | ENCODERS
     | PAIRS
+    | SEEING
     | tiny_families.FAMILIES
     | {
         "bart": bart,

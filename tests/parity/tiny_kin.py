@@ -74,3 +74,26 @@ KIN = {
     "stablelm": turned("stablelm", "qk_layernorm", "use_parallel_residual", "use_qkv_bias"),
     "xglm": xglm,
 }
+
+
+def qwen_vl(model_type: str, name: str, *flags: str, **more: object):
+    """The language part of a Qwen that sees."""
+
+    def draw(rng: Random) -> Fields:
+        fields = decoder(rng, model_type, *flags) | NO_TOKENS | more | {"architectures": [name]}
+        fields["hidden_size"] *= 4
+        kind = {"rope_type": "default"} if "qwen3" in model_type else {"type": "mrope"}
+        section = kind | {"mrope_section": [1, 1, 2]}
+        return fields | {"rope_scaling": section, "rope_theta": 5e3}
+
+    return draw
+
+
+WINDOWS = {"sliding_window": 5, "max_window_layers": 1}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 7, "mlp_only_layers": [1]}
+SEEING = {
+    "qwen2_5_vl_text": qwen_vl("qwen2_5_vl_text", "Qwen2_5_VLTextModel", "use_sliding_window", **WINDOWS),
+    "qwen2_vl_text": qwen_vl("qwen2_vl_text", "Qwen2VLTextModel", "use_sliding_window", **WINDOWS),
+    "qwen3_vl_moe_text": qwen_vl("qwen3_vl_moe_text", "Qwen3VLMoeTextModel", "attention_bias", **EXPERTS),
+    "qwen3_vl_text": qwen_vl("qwen3_vl_text", "Qwen3VLTextModel", "attention_bias", head_dim=10),
+}
