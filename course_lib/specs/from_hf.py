@@ -19,6 +19,7 @@ from course_lib.specs.classes import (
 )
 from course_lib.specs.defaults import SAME_CLASS, TABLE, filled_in
 from course_lib.specs.documents import fields_of
+from course_lib.specs.families.missing import MISSING
 from course_lib.specs.families.table import CLASSES, PARSERS
 from course_lib.specs.files import read_document
 from course_lib.specs.layer_types import with_windows
@@ -167,14 +168,15 @@ def tower(config: Config) -> ModelSpec:
 
 
 def unknown(config: Config) -> ValueError:
-    """Return the refusal of a model type that no family reads, with those that begin as
-    it does.
+    """Return the refusal of a model type that no family reads, with the mechanism that
+    it needs, where that is known, and the types that begin as it does.
     """
     named = config.model_type
     near = [one for one in sorted(PARSERS) if one[:3] == named[:3]]
     alike = f"; nearest: {', '.join(near)}" if near else ""
+    needed = f"; it needs {MISSING[named]}" if named in MISSING else ""
     return ValueError(
-        f"model_type={shortened(named)!r} is not supported{alike}; "
+        f"model_type={shortened(named)!r} is not supported{needed}{alike}; "
         f"{len(PARSERS)} families are read (course spec --families)"
     )
 

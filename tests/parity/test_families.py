@@ -1,6 +1,7 @@
 """Families that are read by tables of settings, and new mixers: cache bytes, FLOPs and class defaults equal
 those of `transformers`; and how many of its causal model types are read."""
 
+import re
 from copy import deepcopy
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from course_lib.costs.cache import cache_bytes
 from course_lib.costs.flops import prefill_flops
 from course_lib.costs.mixers.dispatch import recurrence_flops, selection_flops_per_pair
 from course_lib.costs.params import param_count
+from course_lib.specs.families.missing import MISSING
 from course_lib.specs.from_hf import PARSERS, spec_from_hf_config
 from course_lib.specs.records import AttentionSpec, LatentAttentionSpec, LightningSpec
 from tests.parity.test_cache_bytes import held_bytes
@@ -40,6 +42,14 @@ def alone(name: str) -> dict:
     """A small config of the family, without attention to an encoder."""
     fields = tiny_config(name, 1)
     return fields | ({"add_cross_attention": False} if "add_cross_attention" in fields else {})
+
+
+@pytest.mark.parametrize("name", sorted(MISSING))
+def test_a_family_is_refused_by_what_it_needs(name):
+    assert name in CONFIG_MAPPING
+    assert name not in PARSERS
+    with pytest.raises(ValueError, match=re.escape(f"'{name}' is not supported; it needs {MISSING[name]}")):
+        spec_from_hf_config({"model_type": name, "hidden_size": 8})
 
 
 def test_more_than_ninety_causal_model_types_are_read():
