@@ -1,9 +1,8 @@
 """From a Hugging Face config to a `ModelSpec`: one parser for each `model_type`, and
 one way in.
 
-A family is a line in `PARSERS`, and one in `CLASSES` where its classes are not those of
-a decoder. A model of several parts needs no line: its language part is read by that
-part's family, and the other parts stand beside it.
+The families stand in `families/table`. A model of several parts needs no line there:
+its language part is read by that part's family, and the other parts stand beside it.
 """
 
 from collections.abc import Mapping
@@ -20,163 +19,20 @@ from course_lib.specs.classes import (
 )
 from course_lib.specs.defaults import SAME_CLASS, TABLE, filled_in
 from course_lib.specs.documents import fields_of
-from course_lib.specs.families import (
-    bert,
-    gated_delta,
-    gemma,
-    gemma4,
-    glm,
-    gpt,
-    griffin,
-    hybrids,
-    lfm,
-    lines,
-    llama,
-    local,
-    mixtures,
-    mla,
-    moe,
-    nemotron,
-    parallel,
-    sparse_latent,
-    ssm,
-    t5,
-    vision,
-)
+from course_lib.specs.families.missing import MISSING
+from course_lib.specs.families.table import CLASSES, PARSERS
 from course_lib.specs.files import read_document
 from course_lib.specs.layer_types import with_windows
 from course_lib.specs.reader import Config
 from course_lib.specs.records import ModelSpec, PartSpec
 from course_lib.specs.wrappers import (
+    OWN_TIE,
     is_wrapper,
     language_field,
     other_parts,
     projectors,
+    unfolded,
 )
-
-PARSERS = {
-    "afmoe": mixtures.mixture,
-    "apertus": lines.line,
-    "arcee": lines.line,
-    "aria_text": mixtures.mixture,
-    "axk1": sparse_latent.axk1,
-    "bamba": hybrids.bamba,
-    "bart": t5.bart,
-    "bert": bert.bert,
-    "bloom": gpt.bloom,
-    "clip": vision.clip,
-    "clip_text_model": vision.clip_text_model,
-    "clip_vision_model": vision.clip_vision_model,
-    "cohere": parallel.cohere,
-    "cohere2": lines.line,
-    "cwm": lines.line,
-    "deepseek_v2": mla.deepseek_v2,
-    "deepseek_v3": mla.deepseek_v3,
-    "deepseek_v32": sparse_latent.deepseek_v32,
-    "dots1": mixtures.mixture,
-    "ernie4_5": lines.line,
-    "ernie4_5_moe": mixtures.mixture,
-    "exaone4": lines.line,
-    "exaone_moe": mixtures.mixture,
-    "falcon": parallel.falcon,
-    "falcon_h1": hybrids.falcon_h1,
-    "falcon_mamba": hybrids.falcon_mamba,
-    "flex_olmo": mixtures.mixture,
-    "flint": mixtures.mixture,
-    "gemma": gemma4.gemma,
-    "gemma2": gemma.gemma2,
-    "gemma3_text": gemma.gemma3_text,
-    "gemma4_text": gemma4.gemma4_text,
-    "gemma4_unified_text": gemma4.gemma4_text,
-    "glm": glm.glm,
-    "glm4": glm.glm4,
-    "glm4_moe": moe.glm4_moe,
-    "glm4_moe_lite": sparse_latent.glm4_moe_lite,
-    "glm_moe_dsa": sparse_latent.glm_moe_dsa,
-    "gpt-sw3": gpt.gpt2,
-    "gpt2": gpt.gpt2,
-    "gpt_neox": parallel.gpt_neox,
-    "gpt_oss": moe.gpt_oss,
-    "gptj": parallel.gptj,
-    "granite": lines.line,
-    "granite_swa": lines.line,
-    "granitemoe": mixtures.mixture,
-    "granitemoe_swa": mixtures.mixture,
-    "granitemoehybrid": hybrids.granitemoehybrid,
-    "granitemoeshared": mixtures.mixture,
-    "helium": lines.line,
-    "hunyuan_v1_dense": lines.line,
-    "hy_v3": mixtures.mixture,
-    "internlm3": lines.line,
-    "iquestcoder": lines.line,
-    "jais2": lines.line,
-    "jamba": ssm.jamba,
-    "kimi_k2": mla.deepseek_v3,
-    "kimi_linear": sparse_latent.kimi_linear,
-    "kolibri1": mixtures.mixture,
-    "lfm2": lfm.lfm2,
-    "lfm2_moe": lfm.lfm2_moe,
-    "llama": llama.llama,
-    "llama4_text": local.llama4_text,
-    "mamba": ssm.mamba,
-    "mamba2": ssm.mamba2,
-    "marian": t5.marian,
-    "mellum": mixtures.mixture,
-    "mimo_v2_flash": local.mimo_v2_flash,
-    "minicpm3": sparse_latent.minicpm3,
-    "minimax": hybrids.minimax,
-    "minimax_m2": mixtures.mixture,
-    "ministral": lines.line,
-    "ministral3": lines.line,
-    "mistral": llama.mistral,
-    "mixtral": moe.mixtral,
-    "modernbert": bert.modernbert,
-    "nemotron": lines.line,
-    "nemotron_h": nemotron.nemotron_h,
-    "olmo": lines.line,
-    "olmo2": lines.line,
-    "olmo3": lines.line,
-    "olmo_hybrid": hybrids.olmo_hybrid,
-    "olmoe": moe.olmoe,
-    "palm": parallel.palm,
-    "phi3": lines.line,
-    "phimoe": mixtures.mixture,
-    "qwen2": llama.qwen2,
-    "qwen2_moe": mixtures.mixture,
-    "qwen3": llama.qwen3,
-    "qwen3_5": gated_delta.qwen3_5,
-    "qwen3_5_moe": gated_delta.qwen3_5_moe,
-    "qwen3_5_moe_text": gated_delta.qwen3_5_moe_text,
-    "qwen3_5_text": gated_delta.qwen3_5_text,
-    "qwen3_moe": moe.qwen3_moe,
-    "qwen3_next": gated_delta.qwen3_next,
-    "recurrent_gemma": griffin.recurrent_gemma,
-    "roberta": bert.roberta,
-    "rwkv": ssm.rwkv,
-    "seed_oss": lines.line,
-    "smollm3": llama.smollm3,
-    "solar_open": mixtures.mixture,
-    "starcoder2": lines.line,
-    "t5": t5.t5,
-    "vaultgemma": gemma4.vaultgemma,
-    "vit": vision.vit,
-    "youtu": sparse_latent.youtu,
-}
-
-CLASSES = {
-    "bart": t5.BART,
-    "bert": bert.BERT,
-    "clip": vision.CLIP,
-    "clip_text_model": vision.CLIP_TOWER,
-    "clip_vision_model": vision.CLIP_TOWER,
-    "gptj": parallel.GPTJ,
-    "marian": t5.BART,
-    "modernbert": bert.MODERNBERT,
-    "roberta": bert.BERT,
-    "t5": t5.T5,
-    "vit": vision.VIT,
-}
-"""Each family's classes by the end of their names, where they are not a decoder's."""
 
 
 def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
@@ -212,7 +68,7 @@ def spec_from_fields(document: Any) -> ModelSpec:
     """Return the specification of a model from the fields of its config; errors as
     above.
     """
-    mapping = fields_of(document)
+    mapping = unfolded(fields_of(document))
     config = Config(mapping)
     family = family_of(config)
     if family is not None:
@@ -257,7 +113,7 @@ def family_of(config: Config) -> str | None:
 
 def is_read(document: Any) -> bool:
     """Whether a family reads a document's model type, or that of its language part."""
-    config = Config(fields_of(document))
+    config = Config(unfolded(fields_of(document)))
     field = language_field(config)
     part = None if field is None else family_of(config.part(field))
     return part is not None or family_of(config) is not None
@@ -288,7 +144,7 @@ def tied_by_default(config: Config, text: Config, read: ModelSpec) -> bool:
     default, or else as its language part does.
     """
     own = TABLE["fields"].get(config.model_type, {}).get("tie_word_embeddings", False)
-    return own or read.embeddings.tied
+    return own if config.model_type in OWN_TIE else own or read.embeddings.tied
 
 
 def beside(config: Config, language: ModelSpec | None = None) -> tuple[PartSpec, ...]:
@@ -312,14 +168,15 @@ def tower(config: Config) -> ModelSpec:
 
 
 def unknown(config: Config) -> ValueError:
-    """Return the refusal of a model type that no family reads, with those that begin as
-    it does.
+    """Return the refusal of a model type that no family reads, with the mechanism that
+    it needs, where that is known, and the types that begin as it does.
     """
     named = config.model_type
     near = [one for one in sorted(PARSERS) if one[:3] == named[:3]]
     alike = f"; nearest: {', '.join(near)}" if near else ""
+    needed = f"; it needs {MISSING[named]}" if named in MISSING else ""
     return ValueError(
-        f"model_type={shortened(named)!r} is not supported{alike}; "
+        f"model_type={shortened(named)!r} is not supported{needed}{alike}; "
         f"{len(PARSERS)} families are read (course spec --families)"
     )
 

@@ -48,6 +48,17 @@ class Config:
             (field for field in fields if self.get(field) is not None), fields[-1]
         )
 
+    def renamed(self, names: Sequence[tuple[str, str]]) -> "Config":
+        """Return the config with each field of these pairs under the first name, where
+        it stands under the second alone.
+        """
+        added = {
+            new: self.get(old)
+            for new, old in names
+            if self.get(new) is None and self.get(old) is not None
+        }
+        return Config({**self._mapping, **added}, self.model_type)
+
     def unless_null(self, field: str, default: Any) -> Any:
         """Return the default of a field which means something else, None, where it is
         written as null.

@@ -53,6 +53,7 @@ def rope_spec(
     if share > 1:
         raise ValueError(f"config field 'partial_rotary_factor': {share!r} is above 1")
     kind = inner.word("rope_type", inner.word("type", "default"))
+    kind = "default" if kind == "mrope" else kind  # positions of images, plain angles
     options = {} if kind == "default" else _options(kind, table, config)
     dim = max(1, int(head_dim * share))
     if dim == head_dim and dim % 2:

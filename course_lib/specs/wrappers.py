@@ -10,6 +10,7 @@ Terms:
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from course_lib.specs.defaults import TABLE
 from course_lib.specs.reader import Config
@@ -28,8 +29,31 @@ NO_PARTS = (
 )
 """Fields that end in "_config" and hold no model's config."""
 MOST_PARTS = 8
+FLAT = ("qwen2_vl", "qwen2_5_vl")
+"""Wrappers whose published files have the language part's fields beside its towers."""
+OWN_TIE = ("qwen3_vl_moe",)
+"""Wrappers whose own default says whether the head is tied, whatever the part says."""
 TWO_TOWERS = ("clip", "siglip", "siglip2", "metaclip_2")
 """Models whose towers their own parser reads."""
+
+
+def unfolded(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the fields of a wrapper with its language part in a field of its own,
+    where the file has it flat.
+    """
+    if mapping.get("model_type") not in FLAT or any_language(mapping):
+        return mapping
+    text = {
+        name: value
+        for name, value in mapping.items()
+        if name not in ("model_type", "architectures") and not name.endswith("_config")
+    }
+    return {**mapping, "text_config": text}
+
+
+def any_language(mapping: Mapping[str, Any]) -> bool:
+    """Whether a file has a field for its language part."""
+    return any(mapping.get(field) is not None for field in LANGUAGE)
 
 
 def language_field(config: Config) -> str | None:

@@ -1,7 +1,9 @@
 """Families that are read by tables of settings, and new mixers: cache bytes, FLOPs and class defaults equal
 those of `transformers`; and how many of its causal model types are read."""
 
+import re
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from course_lib.costs.cache import cache_bytes
 from course_lib.costs.flops import prefill_flops
 from course_lib.costs.mixers.dispatch import recurrence_flops, selection_flops_per_pair
 from course_lib.costs.params import param_count
+from course_lib.specs.families.missing import MISSING
 from course_lib.specs.from_hf import PARSERS, spec_from_hf_config
 from course_lib.specs.records import AttentionSpec, LatentAttentionSpec, LightningSpec
 from tests.parity.test_cache_bytes import held_bytes
@@ -35,6 +38,20 @@ def theirs(name: str, fields: dict):
     return getattr(transformers, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[name])(config).eval()
 
 
+def alone(name: str) -> dict:
+    """A small config of the family, without attention to an encoder."""
+    fields = tiny_config(name, 1)
+    return fields | ({"add_cross_attention": False} if "add_cross_attention" in fields else {})
+
+
+@pytest.mark.parametrize("name", sorted(MISSING))
+def test_a_family_is_refused_by_what_it_needs(name):
+    assert name in CONFIG_MAPPING
+    assert name not in PARSERS
+    with pytest.raises(ValueError, match=re.escape(f"'{name}' is not supported; it needs {MISSING[name]}")):
+        spec_from_hf_config({"model_type": name, "hidden_size": 8})
+
+
 def test_more_than_ninety_causal_model_types_are_read():
     assert len(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) == 189
     assert len(READ) >= 90, sorted(set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) - set(READ))
@@ -52,11 +69,23 @@ def test_class_defaults(name):
 STATES_OUTSIDE = ("recurrent_gemma",)  # which keeps its states in its modules, not in the cache
 
 
+KEEPS_ALL = ("gpt_neo",)  # whose windows are a mask over keys that are all kept
+
+
+def test_theirs_keeps_what_a_window_hides():
+    fields = tiny_config("gpt_neo", 1)
+    model, spec = theirs("gpt_neo", fields), spec_from_hf_config(fields)
+    output = model(input_ids=torch.ones((1, 13), dtype=torch.long), use_cache=True)
+    layers = [replace(layer, mixer=replace(layer.mixer, window=None)) for layer in spec.layers]
+    whole = replace(spec, layers=tuple(layers))
+    assert held_bytes(output) == cache_bytes(whole, batch=1, tokens=13, bytes_per_element=4)
+
+
 @pytest.mark.parametrize("tokens", [1, 4, 13])
-@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in STATES_OUTSIDE])
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in STATES_OUTSIDE + KEEPS_ALL])
 def test_cache_bytes(name, tokens):
     """Below and beyond a window of 5, and of the 5 keys that an indexer picks."""
-    fields = tiny_config(name, 1)
+    fields = alone(name)
     model, spec = theirs(name, fields), spec_from_hf_config(fields)
     ids = torch.randint(1, spec.vocab, (2, tokens), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -88,7 +117,7 @@ ATTENDING = [name for name in FAMILIES if attends_alone(spec_from_hf_config(tiny
 @pytest.mark.parametrize("name", ATTENDING)
 def test_flops_of_a_full_pass(name):
     """`skip_masked=False`: eager kernels compute every score, hidden or not picked."""
-    fields, tokens = tiny_config(name, 1), 13
+    fields, tokens = alone(name), 13
     model, spec = theirs(name, fields), spec_from_hf_config(fields)
     ids = torch.randint(1, spec.vocab, (1, tokens), generator=torch.Generator().manual_seed(1))
     expected = prefill_flops(spec, tokens, skip_masked=False, logit_positions=tokens)

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -57,6 +58,20 @@ CLASSES = {
     "rwkv": "RwkvForCausalLM",
     "smollm3": "SmolLM3ForCausalLM",
     "t5": "T5ForConditionalGeneration",
+    "xlm-roberta": "XLMRobertaModel",
+    "camembert": "CamembertModel",
+    "distilbert": "DistilBertModel",
+    "mpnet": "MPNetModel",
+    "nomic_bert": "NomicBertModel",
+    "electra": "ElectraModel",
+    "mt5": "MT5ForConditionalGeneration",
+    "umt5": "UMT5ForConditionalGeneration",
+    "mbart": "MBartForConditionalGeneration",
+    "pegasus": "PegasusForConditionalGeneration",
+    "qwen2_vl_text": "Qwen2VLTextModel",
+    "qwen2_5_vl_text": "Qwen2_5_VLTextModel",
+    "qwen3_vl_text": "Qwen3VLTextModel",
+    "qwen3_vl_moe_text": "Qwen3VLMoeTextModel",
     "vit": "ViTForImageClassification",
 }
 CLASSES |= {name: MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[name] for name in TINY if name not in CLASSES}
@@ -90,10 +105,16 @@ def hf_count(config: PreTrainedConfig) -> int:
     if untied:
         config.tie_word_embeddings = False
     with torch.device("meta"):
-        model = getattr(transformers, name)(config)
+        model = class_of(config, name)(config)
     if untied:  # that unties the two stacks' word tables as well, which the checkpoints share
         model.encoder.embed_tokens = model.decoder.embed_tokens = model.shared
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def class_of(config: PreTrainedConfig, name: str) -> type:
+    """A class by its name, from the module of its family where the package does not show it."""
+    package = type(config).__module__.replace("configuration", "modeling")
+    return getattr(transformers, name, None) or getattr(import_module(package), name)
 
 
 def test_t5_1_1_does_not_tie_its_head():

@@ -1,10 +1,12 @@
 """Small odd configs of every family: what `spec_from_hf_config` must count as `transformers` does."""
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from tests.parity import tiny_families
 from tests.parity.tiny_decoders import DECODERS, Fields, odd
+from tests.parity.tiny_kin import SEEING
 
 
 def gpt2(rng: Random) -> Fields:
@@ -97,6 +99,16 @@ def bart(rng: Random) -> Fields:
 def marian(rng: Random) -> Fields:
     """Marian: BART's fields, with sines for positions."""
     return bart(rng) | {"model_type": "marian", "decoder_start_token_id": 1}
+
+
+def kin_of_t5(model_type: str) -> Callable[[Random], Fields]:
+    """A family with T5's fields, whose head is tied whatever they say."""
+    return lambda rng: t5(rng) | {"model_type": model_type, "tie_word_embeddings": rng.random() < 0.5}
+
+
+def kin_of_bart(model_type: str) -> Callable[[Random], Fields]:
+    """A family with BART's fields."""
+    return lambda rng: bart(rng) | {"model_type": model_type, "scale_embedding": rng.random() < 0.5}
 
 
 def mamba(rng: Random) -> Fields:
@@ -193,8 +205,71 @@ def bloom(rng: Random) -> Fields:
     }
 
 
+def distilbert(rng: Random) -> Fields:
+    """DistilBERT, with its own field names."""
+    heads = odd(rng, 5)
+    fields = {
+        "model_type": "distilbert",
+        "dim": heads * 2 * odd(rng),
+        "n_heads": heads,
+        "n_layers": rng.randint(1, 4),
+        "hidden_dim": odd(rng, 31),
+        "vocab_size": odd(rng, 31),
+        "max_position_embeddings": odd(rng),
+        "sinusoidal_pos_embds": rng.random() < 0.5,
+    }
+    return masked(rng, fields, "DistilBert")
+
+
+def kin_of_bert(model_type: str, name: str, *without: str, **more: Any) -> Callable[[Random], Fields]:
+    """A family with BERT's fields, but for those `without`; a callable in `more` is drawn."""
+
+    def draw(rng: Random) -> Fields:
+        fields = (roberta if "pad_token_id" in more else bert)(rng) | {"model_type": model_type}
+        fields = {field: value for field, value in fields.items() if field not in (*without, "architectures")}
+        fields |= {field: one(rng) if callable(one) else one for field, one in more.items()}
+        if "max_position_embeddings" in fields and "pad_token_id" in fields:
+            fields["max_position_embeddings"] += 2
+        return masked(rng, fields, name)
+
+    return draw
+
+
+def electra(rng: Random) -> Fields:
+    """ELECTRA whose words are as wide as the model."""
+    fields = kin_of_bert("electra", "Electra")(rng)
+    return fields | {"embedding_size": fields["hidden_size"]}
+
+
+def nomic_bert(rng: Random) -> Fields:
+    """Nomic BERT, whose heads turn pairs."""
+    fields = kin_of_bert("nomic_bert", "NomicBert")(rng)
+    return fields | {"hidden_size": 2 * fields["hidden_size"], "rope_theta": 5e2}
+
+
+ENCODERS = {
+    "camembert": kin_of_bert("camembert", "Camembert", pad_token_id=1),
+    "distilbert": distilbert,
+    "electra": electra,
+    "mpnet": kin_of_bert(
+        "mpnet", "MPNet", "type_vocab_size", pad_token_id=1, relative_attention_num_buckets=odd
+    ),
+    "nomic_bert": nomic_bert,
+    "xlm-roberta": kin_of_bert("xlm-roberta", "XLMRoberta", pad_token_id=1),
+}
+
+PAIRS = {
+    "mbart": kin_of_bart("mbart"),
+    "mt5": kin_of_t5("mt5"),
+    "pegasus": kin_of_bart("pegasus"),
+    "umt5": kin_of_t5("umt5"),
+}
+
 TINY = (
     DECODERS
+    | ENCODERS
+    | PAIRS
+    | SEEING
     | tiny_families.FAMILIES
     | {
         "bart": bart,

@@ -194,8 +194,13 @@ FAMILIES["qwen3.5-moe"] = ("qwen3_5_moe_text", {**_DELTA, **_SHARED})
 FAMILIES["qwen3.5"] = ("qwen3_5_text", {**_DELTA, "linear_num_key_heads": 3})
 FAMILIES["t5-gated"] = ("t5", FAMILIES["t5"][1] | {"feed_forward_proj": "gated-gelu"})
 FAMILIES["marian"] = ("marian", FAMILIES["bart"][1] | {"pad_token_id": 1, "decoder_start_token_id": 1})
+FAMILIES |= {name: (name, FAMILIES["t5"][1]) for name in ("mt5", "umt5")}
+FAMILIES |= {
+    name: (name, FAMILIES["bart"][1] | {"pad_token_id": 1, "decoder_start_token_id": 1})
+    for name in ("mbart", "pegasus")
+}
 
-ENCODER_DECODERS = ("t5", "t5-gated", "bart", "marian")
+ENCODER_DECODERS = ("t5", "t5-gated", "bart", "marian", "mt5", "umt5", "mbart", "pegasus")
 
 
 def build(family: str, dtype: torch.dtype):

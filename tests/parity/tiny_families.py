@@ -5,6 +5,7 @@ from random import Random
 
 from tests.parity import tiny_decoders
 from tests.parity.tiny_decoders import Fields, decoder, odd
+from tests.parity.tiny_kin import KIN
 
 BIAS = ("attention_bias",)
 BOTH = ("attention_bias", "mlp_bias")
@@ -492,4 +493,4 @@ LATER = {
     "vaultgemma": of_line("vaultgemma", "attention_bias", **HEAD, **WINDOW, tie_word_embeddings=True),
 }
 
-FAMILIES = LATER | LINES | MIXTURES | HYBRIDS | LATENT
+FAMILIES = LATER | LINES | MIXTURES | HYBRIDS | LATENT | KIN

@@ -151,7 +151,7 @@ MIXTURES = {
         shared_width="shared_expert_intermediate_size", shared_gate=True,
     ),
     "qwen3_vl_moe_text": Mixture(
-        line=Line(theta=5e6, **QK), dense="mlp_only_layers", listed=True,
+        line=Line(theta=5e5, **QK), dense="mlp_only_layers", listed=True,
     ),
     "solar_open": Mixture(
         line=Line(eps=1e-5, theta=1e6, out="", mlp_bias=""),

@@ -1,9 +1,11 @@
-"""Encoder-decoders: T5 (1.0 and 1.1), BART, Marian.
+"""Encoder-decoders: T5 (1.0 and 1.1), mT5, umT5, BART, mBART, Marian, Pegasus.
 
-They stand for `T5ForConditionalGeneration`, `BartForConditionalGeneration` and
-`MarianMTModel` of `transformers`, or for what `architectures` name: an encoder or a
-decoder alone, both without a head, a classifier.
+They stand for `T5ForConditionalGeneration`, `BartForConditionalGeneration`,
+`MarianMTModel` and their kin of `transformers`, or for what `architectures` name: an
+encoder or a decoder alone, both without a head, a classifier.
 """
+
+from dataclasses import replace
 
 from course_lib.specs.classes import BACKBONE, LABELS, LM, SPANS, TOKENS, Ends
 from course_lib.specs.families.gpt import full_attention, layer_norm, mlp, model
@@ -47,37 +49,80 @@ def t5(config: Config) -> ModelSpec:
     `transformers` turns that into `scale_decoder_outputs` and writes
     `tie_word_embeddings` true for both.
     """
-    width, depth = config.count("d_model"), config.layers("num_layers")
-    norm = NormSpec(kind="rmsnorm", eps=config.number("layer_norm_epsilon", 1e-6))
     tied = config.flag(
         "scale_decoder_outputs", config.flag("tie_word_embeddings", True)
     )
+    return t5_pair(config, tied=tied, scaled=tied)
+
+
+def mt5(config: Config) -> ModelSpec:
+    """T5 1.1 on words of many languages. `transformers` ties its head, whatever the
+    config says, and scales nothing.
+    """
+    return t5_pair(config, tied=True, scaled=False, proj="gated-gelu")
+
+
+def umt5(config: Config) -> ModelSpec:
+    """mT5 in which every layer owns a table of position biases. `transformers` ties its
+    head and scales what it reads.
+    """
+    return t5_pair(config, tied=True, scaled=True, proj="gated-gelu", tables="all")
+
+
+def t5_pair(
+    config: Config,
+    *,
+    tied: bool,
+    scaled: bool,
+    proj: str = "relu",
+    tables: str = "first",
+) -> ModelSpec:
+    """Return T5's two stacks around one word table; `proj` is the default of its FFN,
+    and `tables` says which layers own position biases.
+    """
+    width, depth = config.count("d_model"), config.layers("num_layers")
+    norm = NormSpec(kind="rmsnorm", eps=config.number("layer_norm_epsilon", 1e-6))
+    options = {"ffn": t5_ffn(config, proj), "tables": tables}
     return model(
         config,
         width,
-        encoder=t5_stack(config, depth, norm, causal=False),
+        encoder=t5_stack(config, depth, norm, causal=False, **options),
         layers=t5_stack(
-            config, config.layers("num_decoder_layers", depth), norm, causal=True
+            config,
+            config.layers("num_decoder_layers", depth),
+            norm,
+            causal=True,
+            **options,
         ),
         embeddings=EmbeddingSpec(tied=tied),
         final_norm=norm,
-        logit_scale=width**-0.5 if tied else 1.0,
+        logit_scale=width**-0.5 if scaled else 1.0,
         context=config.count("n_positions", None),
     )
 
 
 def t5_stack(
-    config: Config, depth: int, norm: NormSpec, *, causal: bool
+    config: Config,
+    depth: int,
+    norm: NormSpec,
+    *,
+    causal: bool,
+    ffn: FFNSpec,
+    tables: str,
 ) -> tuple[LayerSpec, ...]:
     """Return T5's encoder, or its decoder (`causal`); the first layer owns the table of
-    position biases.
+    position biases, or each its own.
     """
     buckets = config.count("relative_attention_num_buckets", 32)
     furthest = config.count("relative_attention_max_distance", 128)
-    ffn, cross = t5_ffn(config), t5_attention(config, causal=False) if causal else None
+    cross = t5_attention(config, causal=False) if causal else None
     options = {"causal": causal, "relative_max_distance": furthest}
     mixers = (
-        t5_attention(config, relative_buckets=0 if i else buckets, **options)
+        t5_attention(
+            config,
+            relative_buckets=buckets if i == 0 or tables == "all" else 0,
+            **options,
+        )
         for i in range(depth)
     )
     return tuple(
@@ -98,9 +143,9 @@ def t5_attention(config: Config, **options) -> AttentionSpec:
     )
 
 
-def t5_ffn(config: Config) -> FFNSpec:
+def t5_ffn(config: Config, proj: str) -> FFNSpec:
     """Return T5's FFN: "relu", or "gated-gelu" in T5 1.1."""
-    gate, _, activation = config.word("feed_forward_proj", "relu").rpartition("-")
+    gate, _, activation = config.word("feed_forward_proj", proj).rpartition("-")
     if gate not in ("", "gated"):
         raise ValueError(
             f"config field 'feed_forward_proj': {gate}-{activation} is neither an "
@@ -122,6 +167,48 @@ def bart(config: Config) -> ModelSpec:
         "norm": layer_norm(1e-5),
     }
     return post_norm_pair(config, context=context, **positions)
+
+
+def mbart(config: Config) -> ModelSpec:
+    """BART with its norms before each part, and one more behind each stack."""
+    context, offset = config.count("max_position_embeddings"), 2
+    positions = {
+        "learned_positions": context + offset,
+        "position_offset": offset,
+        "norm": layer_norm(1e-5),
+    }
+    return norm_first_pair(config, context=context, **positions)
+
+
+def pegasus(config: Config) -> ModelSpec:
+    """mBART with sines for positions and no norm on the words."""
+    context = config.count("max_position_embeddings")
+    return norm_first_pair(config, context=context, sinusoidal="halves")
+
+
+def norm_first_pair(config: Config, *, context: int, **positions) -> ModelSpec:
+    """Return BART's two stacks with their norms first.
+
+    Raises:
+        ValueError: encoder, decoder and head have word tables of their own.
+    """
+    if not config.flag("tie_word_embeddings", True):
+        raise ValueError(
+            "config field 'tie_word_embeddings': only one word table, true, is "
+            f"supported for {config.model_type}"
+        )
+    pair = post_norm_pair(config, context=context, **positions)
+    return replace(
+        pair,
+        encoder=norm_first(pair.encoder),
+        layers=norm_first(pair.layers),
+        final_norm=layer_norm(1e-5),
+    )
+
+
+def norm_first(stack: tuple[LayerSpec, ...]) -> tuple[LayerSpec, ...]:
+    """Return a stack of post-norm layers as pre-norm ones."""
+    return (replace(stack[0], norm_layout="pre"),) * len(stack)
 
 
 def marian(config: Config) -> ModelSpec:
