@@ -25,7 +25,6 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +45,7 @@ from course_lib.train.experiment import (
 )
 from course_lib.train.kept import digest, halved, packed, slug, with_weights
 from course_lib.train.loop import AnyBatch
+from course_lib.train.spec_words import said
 
 ENGINE = 1  # raise it when the same statement would train to other numbers
 EXPERIMENTS = ROOT / "experiments"
@@ -115,32 +115,6 @@ def key_of(name: str, experiment: Experiment, trial: Trial) -> str:
         f"{trial.updates} {trial.seed} {variant.lr * trial.rate!r}",
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
-
-
-NOTES = ("counted",)
-"""Fields that say how a spec came about, and nothing of the model."""
-
-
-def said(value: object) -> str:
-    """A spec in words, without the fields that are as they are by default: a field that
-    a record gains later leaves the keys of finished runs as they are. `NOTES` are left
-    out too.
-
-    >>> from course_lib.specs.records import NormSpec
-    >>> said((NormSpec(kind="rmsnorm", eps=1e-6, bias=False), None))
-    "(NormSpec(kind='rmsnorm', eps=1e-06), None)"
-    """
-    if isinstance(value, tuple):
-        return f"({', '.join(map(said, value))})"
-    if not is_dataclass(value):
-        return repr(value)
-    parts = [
-        f"{part.name}={said(getattr(value, part.name))}"
-        for part in fields(value)
-        if part.name not in NOTES
-        and (part.default is MISSING or getattr(value, part.name) != part.default)
-    ]
-    return f"{type(value).__name__}({', '.join(parts)})"
 
 
 def finish(name: str, trial: Trial) -> dict:
