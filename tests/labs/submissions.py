@@ -85,7 +85,7 @@ def cheat(notebook: NotebookNode) -> None:
 def patched_check(notebook: NotebookNode) -> None:
     """Answer exercise 1 wrongly, and have no check fail any more."""
     wrong_scale(notebook)
-    silence = "from course_lib.course.labs.checking import Checker\nChecker.fail = lambda *said: None"
+    silence = "from course_lib.course.labs.checking import Checker\nChecker.fail = lambda *said, **more: None"
     notebook.cells.insert(2, new_code_cell(silence))
 
 

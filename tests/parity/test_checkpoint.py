@@ -1,5 +1,7 @@
 """Checkpoint folders both ways: what they save we load, and what we save they load."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import (
@@ -62,7 +64,7 @@ def test_we_load_what_they_save(pair, tmp_path, shard):
     assert (tmp_path / INDEX).exists() == (shard is not None)
     loaded, tokens = load_checkpoint(tmp_path), pair.tokens(2, 9)
     assert loaded.head.weight.dtype == torch.float64
-    assert loaded.spec == pair.spec
+    assert replace(loaded.spec, counted="") == replace(pair.spec, counted="")
     with torch.no_grad():
         assert torch.equal(loaded(tokens), pair.our_logits(tokens))
 

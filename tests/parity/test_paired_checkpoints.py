@@ -1,5 +1,7 @@
 """Checkpoint folders of encoders and encoder-decoders, both ways."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import transformers
@@ -24,7 +26,7 @@ def test_we_load_what_they_save(pair, tmp_path, options):
     pair.theirs.save_pretrained(tmp_path, **options)
     loaded = load_checkpoint(tmp_path)
     assert type(loaded) is type(pair.ours)
-    assert loaded.spec == pair.spec
+    assert replace(loaded.spec, counted="") == replace(pair.spec, counted="")
     theirs = pair.ours.state_dict()
     assert loaded.state_dict().keys() == theirs.keys()
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in loaded.state_dict().items())

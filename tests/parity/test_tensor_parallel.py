@@ -47,7 +47,7 @@ def test_forward_gradients_and_cached_decode_equal_one_process(reports, case):
 @pytest.mark.parametrize("case", CASES)
 def test_bytes_sent_are_those_of_the_formula(reports, case):
     """A stack of one such layer, in float64: as many bytes forward as backward."""
-    spec = replace(small_llama(WIDTH, 1, HEADS), layers=(CASES[case],))
+    spec = replace(small_llama(2 * HEADS, 1, HEADS), width=WIDTH, layers=(CASES[case],))
     traffic = tensor_parallel_traffic(spec, BATCH * TOKENS, devices=len(reports), bytes_per_element=8)
     for report in reports:
         facts = report[case]

@@ -151,7 +151,7 @@ def line_mixers(config: Config, kind: Line) -> list[AttentionSpec]:
 def line_windows(config: Config, kind: Line) -> tuple[int | None, ...]:
     """Return each layer's window."""
     depth = config.layers()
-    late = kind.windows == "late"
+    late = kind.windows in ("late", "even")
     if kind.windows == "none" or (late and not uses_windows(config)):
         return (None,) * depth
     window = config.count(
@@ -161,7 +161,11 @@ def line_windows(config: Config, kind: Line) -> tuple[int | None, ...]:
         return (window,) * depth
     if late:
         first = config.count("max_window_layers", kind.period, least=0)
-        return tuple(window if i >= first else None for i in range(depth))
+        if kind.windows == "even":
+            seen = [i % 2 == 0 and i < first for i in range(depth)]
+        else:
+            seen = [i >= first for i in range(depth)]
+        return tuple(window if one else None for one in seen)
     types = config.words("layer_types", depth, allowed=LAYER_TYPES)
     windowed = (
         [is_windowed(config, kind, i) for i in range(depth)]

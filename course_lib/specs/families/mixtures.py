@@ -145,7 +145,7 @@ MIXTURES = {
         **LOCAL, renormalise=False,
     ),
     "qwen2_moe": Mixture(
-        line=Line(bias="qkv_bias", biased=True, out="", mlp_bias="", windows="late",
+        line=Line(bias="qkv_bias", biased=True, out="", mlp_bias="", windows="even",
                   window=4096, period=28),
         dense="mlp_only_layers", listed=True, renormalise=False,
         shared_width="shared_expert_intermediate_size", shared_gate=True,
