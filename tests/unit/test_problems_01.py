@@ -74,8 +74,7 @@ def layer_weights(spec) -> int:
 
 def costs(spec, tokens: int, **source: int) -> tuple[float, float, float, float]:
     """Weights, FLOPs of matrices, pairs and kept numbers, in the units of the page's cost table."""
-    spec = replace(spec, head="none")
-    flops = prefill_flops_split(spec, tokens, **source)
+    flops = prefill_flops_split(replace(spec, head="none"), tokens, **source)
     kept = cache_bytes(spec, batch=1, tokens=tokens, bytes_per_element=1, **source)
     square = LAYERS * WIDTH**2
     return layer_weights(spec) / square, flops.linear / square, flops.attention / (4 * WIDTH), kept / WIDTH
@@ -129,7 +128,7 @@ def test_the_cost_table_is_what_its_picture_draws():
     stopped = shared_kv_prefill_flops(spec, s + 1).linear
     assert every == 2 * s * answer * square == 2 * s * whole * square
     assert stopped == last + 2 * s * prompt * square
-    assert shared_kv_cache_bytes(spec, batch=1, tokens=s, bytes_per_element=1) == cached * WIDTH * s
+    assert shared_kv_cache_bytes(replace(spec, head="lm"), batch=1, tokens=s, bytes_per_element=1) == cached * WIDTH * s
 
 
 def test_the_cost_table_from_half_the_depth():
@@ -146,7 +145,7 @@ def test_the_cost_table_from_half_the_depth():
     lower, whole = n // 2 * reads(CAUSAL, s + t), shared_kv_prefill_flops(spec, s + t, skip_upper=False)
     prompt_above = n // 2 * reads(CAUSAL, s)
     assert whole.attention / (4 * WIDTH) - prompt_above == lower + n // 2 * (s * t + reads(CAUSAL, t))
-    kept = shared_kv_cache_bytes(spec, batch=1, tokens=s + t, bytes_per_element=1)
+    kept = shared_kv_cache_bytes(replace(spec, head="lm"), batch=1, tokens=s + t, bytes_per_element=1)
     assert kept == 2 * (n // 2 + 1) * WIDTH * (s + t)
     table = cost_table()
     assert r"| $11 L d^2 + 2 d^2$ | $\bigl(12 L + 4\bigr) d^2 s + (22 L + 4) d^2 t$ |" in table

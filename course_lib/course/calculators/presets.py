@@ -40,6 +40,11 @@ MACHINE = {
 
 
 @cache
+TWO_KINDS = ("mimo-v2-flash",)
+"""Its windowed layers have other head counts than its full ones, and the controls set
+one count for both."""
+
+
 def list_models() -> tuple[str, ...]:
     """Names of the models that calculators offer: language models that are one stack of
     layers.
@@ -47,7 +52,7 @@ def list_models() -> tuple[str, ...]:
     >>> tuple(name in list_models() for name in ("llama-3-8b", "t5-base", "bert-base"))
     (True, False, False)
     """
-    specs = [load_spec(name) for name in list_specs()]
+    specs = [load_spec(name) for name in list_specs() if name not in TWO_KINDS]
     return tuple(
         spec.name
         for spec in specs

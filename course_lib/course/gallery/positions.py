@@ -58,7 +58,7 @@ def option_text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        return number_text(value)
+        return number_text(value if value == int(value) else float(f"{value:.4g}"))
     if isinstance(value, list | tuple):
         return " ".join(option_text(one) for one in value)
     return f"{value}"

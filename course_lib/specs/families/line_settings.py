@@ -15,7 +15,8 @@ class Line:
     layer; "pattern", by `layer_types` or in all but every `period`-th layer, counted
     from the first (`full_first`) or the last of a period; `period` 0 windows none.
     "late": where `use_sliding_window`, from layer `max_window_layers` (else `period`)
-    on; "even": there, in every second layer before it. `pattern` names the period. `nope`: layers without a window turn nothing, if
+    on; "even": there, in every second layer before it. `pattern` names the period.
+    `nope`: layers without a window turn nothing, if
     others have one. `plain_local`: windowed layers turn at `theta`, whatever the config
     says of the others. `scaled`: Granite's four multipliers are read. `logit_scale`:
     Cohere's default. `rotary_dim`:
