@@ -128,7 +128,8 @@ def test_the_cost_table_is_what_its_picture_draws():
     stopped = shared_kv_prefill_flops(spec, s + 1).linear
     assert every == 2 * s * answer * square == 2 * s * whole * square
     assert stopped == last + 2 * s * prompt * square
-    assert shared_kv_cache_bytes(replace(spec, head="lm"), batch=1, tokens=s, bytes_per_element=1) == cached * WIDTH * s
+    writes = replace(spec, head="lm")
+    assert shared_kv_cache_bytes(writes, batch=1, tokens=s, bytes_per_element=1) == cached * WIDTH * s
 
 
 def test_the_cost_table_from_half_the_depth():

@@ -39,12 +39,12 @@ MACHINE = {
 }
 
 
-@cache
 TWO_KINDS = ("mimo-v2-flash",)
 """Its windowed layers have other head counts than its full ones, and the controls set
 one count for both."""
 
 
+@cache
 def list_models() -> tuple[str, ...]:
     """Names of the models that calculators offer: language models that are one stack of
     layers.

@@ -8,8 +8,8 @@ from course_lib.specs.unions import of_word
 
 PAIRINGS = {"rotate_half": "", "interleaved": "RoPE turns neighbours (interleaved)"}
 SHORT = {
-    "attention_factor": "attention",
-    "beta_fast": "beta fast",
+    "attention_factor": "scale",
+    "beta_fast": "fast",
     "beta_slow": "slow",
     "high_freq_factor": "high factor",
     "low_freq_factor": "low factor",
@@ -58,7 +58,7 @@ def option_text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        return number_text(value if value == int(value) else float(f"{value:.4g}"))
+        return number_text(value)
     if isinstance(value, list | tuple):
         return " ".join(option_text(one) for one in value)
     return f"{value}"
