@@ -23,7 +23,7 @@ from course_lib.kit.units import (
     usd_text,
 )
 from course_lib.specs.loader import list_specs, load_spec
-from course_lib.specs.records import ModelSpec
+from course_lib.specs.records import AttentionSpec, ModelSpec
 
 TEXT = {
     "bytes": bytes_text,
@@ -39,20 +39,21 @@ MACHINE = {
 }
 
 
-TWO_KINDS = ("mimo-v2-flash",)
-"""Its windowed layers have other head counts than its full ones, and the controls set
-one count for both."""
+def _one_kind_of_heads(spec: ModelSpec) -> bool:
+    mixers = (layer.mixer for layer in spec.layers)
+    heads = {(m.heads, m.kv_heads) for m in mixers if isinstance(m, AttentionSpec)}
+    return len(heads) <= 1
 
 
 @cache
 def list_models() -> tuple[str, ...]:
     """Names of the models that calculators offer: language models that are one stack of
-    layers.
+    layers, all with the same counts of heads, for which there is one control.
 
     >>> tuple(name in list_models() for name in ("llama-3-8b", "t5-base", "bert-base"))
     (True, False, False)
     """
-    specs = [load_spec(name) for name in list_specs() if name not in TWO_KINDS]
+    specs = [load_spec(name) for name in list_specs()]
     return tuple(
         spec.name
         for spec in specs
@@ -60,6 +61,7 @@ def list_models() -> tuple[str, ...]:
         and not spec.encoder
         and spec.vision is None
         and spec.patches is None
+        and _one_kind_of_heads(spec)
     )
 
 
