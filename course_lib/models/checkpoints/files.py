@@ -212,7 +212,9 @@ def _shard_name(index: int, count: int) -> str:
 
 def _bare(spec: ModelSpec) -> ModelSpec:
     """The spec without its name and its sources."""
-    return replace(spec, name=spec.family, published=NOTHING_PUBLISHED, sources=())
+    return replace(
+        spec, counted="", name=spec.family, published=NOTHING_PUBLISHED, sources=()
+    )
 
 
 def _differences(described: ModelSpec, model: nn.Module) -> str:
