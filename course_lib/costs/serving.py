@@ -166,7 +166,7 @@ def tokens_in_all(
     >>> from course_lib.costs.hardware import load_hardware
     >>> from course_lib.specs.loader import load_spec
     >>> tokens_in_all(load_spec("llama-3.1-8b"), load_hardware("RTX-3090"), 8192)
-    42256
+    42262
     """
     check_count(context=context, devices=devices)
     check_share(reserve=reserve)

@@ -44,7 +44,7 @@ def told(expected: float, got: float) -> tuple[str, str]:
     """Write two numbers with six digits, or with as many as tell them apart.
 
     >>> told(-20.8311120, -20.8311129)
-    ('-20.831112', '-20.8311129')
+    ('-20.831112', '-20.831113')
     """
     for digits in range(6, 18):
         texts = f"{expected:.{digits}g}", f"{got:.{digits}g}"
