@@ -14,6 +14,7 @@ def day_of(at: datetime) -> int:
     """Return the number of the day that holds a moment: days since 1970-01-01, by this
     machine's calendar.
 
+    >>> from datetime import timedelta
     >>> night = datetime(2026, 11, 30, 3, 59).astimezone()
     >>> day_of(night + timedelta(minutes=2)) - day_of(night)
     1
@@ -26,6 +27,7 @@ def day_of(at: datetime) -> int:
 def day_start(day: int) -> datetime:
     """Return the moment at which a day begins, in UTC.
 
+    >>> from datetime import timedelta
     >>> day_of(day_start(20000)), day_of(day_start(20000) - timedelta(seconds=1))
     (20000, 19999)
     """
