@@ -19,9 +19,10 @@ def joint_part(joint: JointSpec, width: int, key: str, elsewhere: str) -> Part:
     kind = Row("kind", "Token mixer", "Attention beside a state space")
     own = Row("attention", "Attention", part.rows[0].text)
     params = Amount("params", "Parameters", mixer_params(joint, width), "parameters")
+    # Sums, for no star is translated.
     return replace(
         part,
-        rows=(kind, own) + part.rows[1:] + beside,  # noqa: RUF005 (no star is translated)
+        rows=(kind, own) + part.rows[1:] + beside,  # noqa: RUF005
         amounts=(params,) + part.amounts[1:],  # noqa: RUF005
         record=joint,
     )
