@@ -83,8 +83,8 @@ DEVICES = (H100, Hardware("slow sums", 1e12, 1e12, 1), Hardware("between", 1.067
 
 
 @pytest.mark.parametrize("hardware", DEVICES, ids=lambda device: device.name)
-@pytest.mark.parametrize("lengths", [(5, 1), (5, 2), (100, 37), (4000, 300)])
-@pytest.mark.parametrize("spec", [LLAMA_70B, MISTRAL_V01], ids=["70b", "window"])
+@pytest.mark.parametrize("lengths", [(5, 1), (5, 2), (100, 37), (2000, 100), (4000, 300)])
+@pytest.mark.parametrize("spec", [LLAMA_70B, MISTRAL_V01, load_spec("deepseek-v3.2")], ids=lambda s: s.name)
 def test_a_request_is_the_sum_of_its_steps(spec, lengths, hardware):
     """To rounding: 300 additions of like numbers stay well within 1e-12."""
     found = request_latency(spec, hardware, tokens_in=lengths[0], tokens_out=lengths[1])
