@@ -95,8 +95,8 @@ def router_rows(moe: MoESpec) -> Iterator[Row]:
     if moe.sparse_mixer:
         among = f"weights among experts within {moe.sparse_mixer:g} of the best"
         yield Row("sparse_mixer", "SparseMixer", among)
-    if moe.scale_input:
-        yield Row("scale_input", "Weights act on", "weights on what an expert reads")
+    if moe.weigh_input:
+        yield Row("weigh_input", "Weights act on", "weights on what an expert reads")
     if moe.router_bias:
         yield Row("router_bias", "Router bias", "router with bias")
     if moe.selection_bias:

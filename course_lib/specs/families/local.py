@@ -107,7 +107,7 @@ def llama4_ffns(config: Config, depth: int) -> list[FFNSpec | MoESpec]:
         shared_width=expert.width,
         scoring="sigmoid",
         renormalise=False,
-        scale_input=True,
+        weigh_input=True,
     )
     dense = FFNSpec(
         kind="glu",
