@@ -189,6 +189,14 @@ DBRX = (
     ),
 )
 
+MTP_ROWS: Table = (
+    ("model.layers.{i}.enorm", "embed_norms.{i}"),
+    ("model.layers.{i}.hnorm", "hidden_norms.{i}"),
+    ("model.layers.{i}.eh_proj", "project.{i}"),
+    ("model.layers.{i}.shared_head.norm", "norms.{i}"),
+)
+"""Of the modules of multi-token prediction, whose blocks have the names of a layer."""
+
 MOE_TABLES: Mapping[str, Table] = {
     "afmoe": AFMOE,
     "dbrx": DBRX,
