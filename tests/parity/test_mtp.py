@@ -1,7 +1,7 @@
 """Drafts of multi-token prediction equal those of `MtpModel` of `transformers`, weights through file names.
 
-Its training loss cannot be compared: in 5.23 `labels=` raises a TypeError. `tests/unit/test_mtp.py` has the loss
-by hand.
+Its training loss cannot be compared: in 5.23 `labels=` raises a TypeError. `tests/unit/test_mtp.py` has the
+loss by hand.
 """
 
 from copy import deepcopy
