@@ -13,8 +13,8 @@ A pass gives 1 to D + 1 tokens and reads the weights once, which is what a decod
 at batch 1 waits for.
 
 Terms:
-    speculative decoding, speculative sampling: drafts are accepted with a probability
-        that leaves the output's distribution as it is -> verify
+    speculative decoding, speculative sampling, draft and verify: drafts are accepted
+        with a probability that leaves the output's distribution as it is -> verify
     self-speculation, MTP drafts: the drafts come from the model's own modules ->
         self_speculate
     acceptance rate: accepted drafts over all drafts -> Speculated
