@@ -8,6 +8,7 @@ Terms:
 
 from course_lib.costs.feed_forward.moe import shared_network
 from course_lib.layers.feed_forward.experts import Experts, SharedExpert
+from course_lib.layers.feed_forward.limited import LimitedMoE
 from course_lib.layers.feed_forward.mlp import MLP, GatedMLP
 from course_lib.layers.feed_forward.moe import MoE
 from course_lib.layers.feed_forward.router import Router
@@ -47,13 +48,11 @@ def build_moe(width: int, spec: MoESpec) -> MoE:
     if spec.shared:
         network = build_network(width, shared_network(spec))
         shared = SharedExpert(network, width, gate=spec.shared_gate)
-    return MoE(
-        build_router(width, spec),
-        experts,
-        shared,
-        latent=spec.latent,
-        weigh_input=spec.weigh_input,
-    )
+    options = {"latent": spec.latent, "weigh_input": spec.weigh_input}
+    parts = build_router(width, spec), experts, shared
+    if spec.capacity:
+        return LimitedMoE(*parts, capacity=spec.capacity, **options)
+    return MoE(*parts, **options)
 
 
 def build_router(width: int, spec: MoESpec) -> Router:

@@ -95,6 +95,9 @@ def router_rows(moe: MoESpec) -> Iterator[Row]:
     if moe.sparse_mixer:
         among = f"weights among experts within {moe.sparse_mixer:g} of the best"
         yield Row("sparse_mixer", "SparseMixer", among)
+    if moe.capacity:
+        most = f"an expert takes {plural(moe.capacity, 'token')} of a row"
+        yield Row("capacity", "Expert capacity", most)
     if moe.weigh_input:
         yield Row("weigh_input", "Weights act on", "weights on what an expert reads")
     if moe.router_bias:

@@ -108,8 +108,13 @@ class MoE(nn.Module):
             routing = _without(routing, ~counted)
         if per_forward is not None:
             self._leave(per_forward, routing, counted, x.shape[:-1])
+        routing = self.limited(routing, x.shape[:-1])
         y = self._routed(flat, routing).view(x.shape)
         return y if self.shared is None else y + self.shared(x)
+
+    def limited(self, routing: Routing, axes: torch.Size) -> Routing:
+        """The routing within a capacity, for tokens with these axes; here without."""
+        return routing
 
     def _routed(self, x: Float[Tensor, "n d"], routing: Routing) -> Tensor:
         inputs = x if self.into_latent is None else self.into_latent(x)

@@ -27,11 +27,21 @@ class FileNames:
     """How a family's files name what is in memory.
 
     `renames`: (in memory, in the file), parts of a name, the first that fits. `each`:
-    gate, up and down of one expert; () where files keep them stacked.
+    gate, up and down of one expert, or up and down; () where files keep them stacked.
+    `number`: what stands before an expert's number.
     """
 
     renames: tuple[tuple[str, str], ...] = ()
     each: tuple[str, ...] = GATE_UP_DOWN
+    number: str = ""
+
+    @property
+    def stacks(self) -> dict[str, tuple[str, ...]]:
+        """What is stacked in memory, and of which matrices of each expert."""
+        if not self.each:
+            return {}
+        first = "gate_up_proj" if len(self.each) == 3 else "up_proj"
+        return {first: self.each[:-1], "down_proj": self.each[-1:]}
 
 
 MIXTRAL = FileNames(((".mlp.", ".block_sparse_moe."),), ("w1", "w3", "w2"))
@@ -90,6 +100,7 @@ FILES: Mapping[str, FileNames] = {
     "qwen2_moe": PLAIN,
     "qwen3_moe": PLAIN,
     "solar_open": PLAIN,
+    "switch_transformers": FileNames((), ("wi", "wo"), "expert_"),
 }
 """The families whose files differ from what `transformers` holds in memory."""
 
@@ -106,14 +117,12 @@ def experts_apart(tensors: Mapping[str, Tensor], family: str) -> dict[str, Tenso
     names, apart = FILES[family], {}
     for name, tensor in tensors.items():
         prefix, _, last = _renamed(name, names.renames).rpartition(".")
-        stacked = names.each and prefix.endswith(".experts")
-        if stacked and last in ("gate_up_proj", "down_proj"):
-            gate_up = last == "gate_up_proj"
-            parts = tensor.chunk(2, 1) if gate_up else (tensor,)
-            kinds = names.each[:2] if gate_up else names.each[2:]
-            for kind, part in zip(kinds, parts, strict=True):
+        kinds = names.stacks.get(last) if prefix.endswith(".experts") else None
+        if kinds is not None:
+            for kind, part in zip(kinds, tensor.chunk(len(kinds), 1), strict=True):
                 for index, one in enumerate(part):
-                    apart[f"{prefix}.{index}.{kind}.weight"] = one.contiguous()
+                    own = f"{prefix}.{names.number}{index}.{kind}.weight"
+                    apart[own] = one.contiguous()
         else:
             apart[f"{prefix}.{last}"] = tensor
     return apart
@@ -139,22 +148,24 @@ class _Stacked(Mapping[str, Tensor]):
         )
         self._plain: dict[str, str] = {}
         back = [(theirs, ours) for ours, theirs in names.renames]
-        self._kinds = names.each
-        pattern = rf"(.*\.experts)\.(\d+)\.({'|'.join(names.each) or 'none'})\.weight"
+        self._kinds = names.stacks
+        each = "|".join(names.each) or "none"
+        pattern = rf"(.*\.experts)\.{names.number}(\d+)\.({each})\.weight"
         for name in tensors:
             found = re.fullmatch(pattern, name)
             if found is None:
                 self._plain[_renamed(name, back)] = name
             else:
-                place = "down_proj" if found[3] == names.each[2] else "gate_up_proj"
+                place = next(
+                    stack for stack, kinds in self._kinds.items() if found[3] in kinds
+                )
                 stack = f"{_renamed(found[1] + '.', back)}{place}"
                 self._stacks[stack][found[3]][int(found[2])] = name
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._stacks:
             return self._tensors[self._plain[name]]
-        down = name.endswith("down_proj")
-        kinds = self._kinds[2:] if down else self._kinds[:2]
+        kinds = self._kinds[name.rpartition(".")[2]]
         return torch.cat([self._stack(name, kind) for kind in kinds], 1)
 
     def _stack(self, name: str, kind: str) -> Tensor:

@@ -23,6 +23,7 @@ from course_lib.models.checkpoints.decoder_names import (
     TWO_NORMS,
     Table,
 )
+from course_lib.models.checkpoints.encoder_names import PAIRED_TABLES
 
 
 def experts_at(theirs: str) -> Table:
@@ -221,6 +222,22 @@ MTP_ROWS: Table = (
 )
 """Of the modules of multi-token prediction, whose blocks have the names of a layer."""
 
+
+def _switch_rows(side: str) -> Table:
+    """The feed-forward parts of one stack of Switch, dense ones and mixtures."""
+    at = f"{side}.block.{{i}}.layer.{1 if side == 'encoder' else 2}.mlp"
+    ours = f"{side}.{{i}}.ffn"
+    return (
+        (f"{at}.wi", f"{ours}.up"),
+        (f"{at}.wo", f"{ours}.down"),
+        (f"{at}.router.classifier", f"{ours}.router.gate"),
+        (f"{at}.experts.up_proj", f"{ours}.experts.up"),
+        (f"{at}.experts.down_proj", f"{ours}.experts.down"),
+    )
+
+
+SWITCH = (*_switch_rows("encoder"), *_switch_rows("decoder"), *PAIRED_TABLES["t5"])
+
 MOE_TABLES: Mapping[str, Table] = {
     "afmoe": AFMOE,
     "aria_text": ARIA,
@@ -250,4 +267,5 @@ MOE_TABLES: Mapping[str, Table] = {
     "qwen2_moe": QWEN2,
     "qwen3_moe": PLAIN,
     "solar_open": DEEP,
+    "switch_transformers": SWITCH,
 }

@@ -28,6 +28,7 @@ from course_lib.specs.families import (
     qwen_vl,
     sparse_latent,
     ssm,
+    switch,
     t5,
     vision,
 )
@@ -156,6 +157,7 @@ PARSERS = {
     "solar_open": mixtures.mixture,
     "stablelm": phi.stablelm,
     "starcoder2": lines.line,
+    "switch_transformers": switch.switch_transformers,
     "t5": t5.t5,
     "umt5": t5.umt5,
     "vaultgemma": gemma4.vaultgemma,
@@ -188,6 +190,7 @@ CLASSES = {
     "phi": gpt_kin.LABELLED,
     "roberta": bert.BERT,
     "stablelm": gpt_kin.LABELLED,
+    "switch_transformers": switch.SWITCH,
     "t5": t5.T5,
     "umt5": t5.T5,
     "vit": vision.VIT,
