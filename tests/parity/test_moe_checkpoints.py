@@ -25,7 +25,8 @@ def pair(request):
 
 
 def test_every_family_with_names_goes_both_ways():
-    assert set(ONE_EACH) == set(MOE_TABLES) >= set(FILES)
+    elsewhere = {"switch_transformers"}  # in test_switch
+    assert set(ONE_EACH) | elsewhere == set(MOE_TABLES) >= set(FILES)
 
 
 def test_our_files_have_their_names(pair, tmp_path):

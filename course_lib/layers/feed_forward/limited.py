@@ -1,8 +1,8 @@
 """A mixture whose experts take a limited number of tokens of each row, as Switch does:
 what is beyond the capacity is dropped.
 
-Symbols: e experts, k picks, t tokens of a row, c the capacity. A pick is kept if at most
-c picks of its row, itself among them, have gone to its expert, earlier tokens first.
+Symbols: e experts, k picks, t tokens of a row, c the capacity. A pick is kept if at
+most c picks of its row, itself among them, went to its expert, earlier tokens first.
 
 With a cache a call sees one token of a row, whose expert has room: a step may differ
 from the same token in a full pass. A capacity for the whole batch would also let a
