@@ -23,6 +23,7 @@ from course_lib.specs.families.missing import MISSING
 from course_lib.specs.families.table import CLASSES, PARSERS
 from course_lib.specs.files import read_document
 from course_lib.specs.layer_types import with_windows
+from course_lib.specs.quantisation import quantisation_of
 from course_lib.specs.reader import Config
 from course_lib.specs.records import ModelSpec, PartSpec
 from course_lib.specs.wrappers import (
@@ -33,6 +34,8 @@ from course_lib.specs.wrappers import (
     projectors,
     unfolded,
 )
+
+QUANTISED = "quantization_config"
 
 
 def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
@@ -57,11 +60,7 @@ def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
     >>> len(spec.layers), spec.layers[0].mixer.head_dim
     (3, 4)
     """
-    from course_lib.specs.quantisation import quantisation_of  # no part of the page's
-
-    mapping = _read(config) if isinstance(config, str | Path) else config
-    spec = spec_from_fields(mapping)
-    return replace(spec, quantisation=quantisation_of(mapping))
+    return spec_from_fields(_read(config) if isinstance(config, str | Path) else config)
 
 
 def spec_from_fields(document: Any) -> ModelSpec:
@@ -70,6 +69,13 @@ def spec_from_fields(document: Any) -> ModelSpec:
     """
     mapping = unfolded(fields_of(document))
     config = Config(mapping)
+    spec = whole_of(mapping, config)
+    named = {QUANTISED: config.get(QUANTISED)}
+    return replace(spec, quantisation=quantisation_of(named))
+
+
+def whole_of(mapping: Mapping[str, Any], config: Config) -> ModelSpec:
+    """Return the model of a config's fields, without its weights' precision."""
     family = family_of(config)
     if family is not None:
         spec = read_as(config, Config(mapping, family))
