@@ -1,7 +1,7 @@
 """What engines measured in public lies on the right side of every bound that the functions give.
 
 The rows are typed here from the threads and pages that are named; `measured` is what they report. The L4 rows
-were read in `docs/features/quantization/quantized_kvcache.md` of vllm-project/vllm at commit 0609ba1, which has
+were read in `docs/features/quantization/quantized_kvcache.md` of vllm-project/vllm at 0609ba1, which has
 the text of pull request 49050 (vLLM 0.25.1); released pages of version 0.25 have no such table.
 """
 
