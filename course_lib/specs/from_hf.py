@@ -20,7 +20,7 @@ from course_lib.specs.classes import (
 from course_lib.specs.defaults import SAME_CLASS, TABLE, filled_in
 from course_lib.specs.documents import fields_of
 from course_lib.specs.families.missing import MISSING
-from course_lib.specs.families.table import CLASSES, PARSERS
+from course_lib.specs.families.table import CLASSES, PARSERS, parsed
 from course_lib.specs.files import read_document
 from course_lib.specs.layer_types import with_windows
 from course_lib.specs.quantisation import quantisation_of
@@ -91,7 +91,7 @@ def read_as(named: Config, config: Config) -> ModelSpec:
     as the same.
     """
     classes = CLASSES.get(config.model_type, DECODER)
-    whole = with_windows(config, PARSERS[config.model_type](config))
+    whole = with_windows(config, parsed(config))
     spec = counted_as(config, whole, classes)
     if named.model_type == config.model_type:
         return spec
@@ -136,7 +136,7 @@ def wrapper(config: Config, field: str) -> ModelSpec:
     if family is None:
         raise unknown(text)
     text = Config(filled_in(family, config.table(field)), family)
-    read = with_windows(text, PARSERS[family](text))
+    read = with_windows(text, parsed(text))
     tied = config.flag("tie_word_embeddings", tied_by_default(config, text, read))
     read = replace(read, embeddings=replace(read.embeddings, tied=tied))
     spec = counted_as(config, read, CLASSES.get(family, DECODER))
@@ -169,7 +169,7 @@ def beside(config: Config, language: ModelSpec | None = None) -> tuple[PartSpec,
 def tower(config: Config) -> ModelSpec:
     """Return a part's model without a head, as a wrapper builds it."""
     classes = CLASSES.get(config.model_type, DECODER)
-    whole = PARSERS[config.model_type](config)
+    whole = parsed(config)
     return with_ends(config, whole, classes.get("Model", BACKBONE))
 
 
