@@ -189,7 +189,7 @@ def test_heads_that_do_not_divide_the_width_are_refused_where_transformers_refus
         hf_config({name: value for name, value in fields.items() if value is not None})
     except Exception as error:
         if "multiple" in str(error) or "divis" in str(error):  # else it is about something else
-            with pytest.raises(ValueError, match="divisor|divide"):
+            with pytest.raises(ValueError, match=r"divisor|divide"):
                 spec_from_hf_config(fields)
     else:
         assert model_type not in DIVIDED
