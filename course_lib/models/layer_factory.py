@@ -42,6 +42,7 @@ from course_lib.specs.records import (
     NormSpec,
     RopeSpec,
 )
+from course_lib.specs.rotary import GROWTH, ORIGINAL
 
 InitialScale = float | str | Callable[[str], float]
 
@@ -103,9 +104,11 @@ def build_rope(spec: RopeSpec | None) -> Rope | None:
     """
     if spec is None:
         return None
-    return Rope(
-        dim=spec.dim, theta=spec.theta, pairing=spec.pairing, scaling=spec.scaling
-    )
+    scaling, growth = dict(spec.scaling or {}), None
+    if beta := scaling.pop(GROWTH, None):
+        growth = (beta, scaling[ORIGINAL])
+    options = {"scaling": scaling or None, "growth": growth}
+    return Rope(dim=spec.dim, theta=spec.theta, pairing=spec.pairing, **options)
 
 
 def build_ffn(width: int, spec: FFNSpec | MoESpec | None) -> nn.Module:

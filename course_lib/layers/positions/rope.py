@@ -16,6 +16,8 @@ Terms:
         apply_rope
     rotate-half pairing, NeoX pairing, interleaved pairing: which two coordinates turn
         together: i with i + k/2, or 2i with 2i + 1 -> apply_rope_naive
+    attention temperature by position: queries that grow with their position ->
+        Rope.query_scale
     RoPE base, rope theta: the base whose powers are the speeds; a larger one turns more
         slowly -> Rope.frequencies
 """
@@ -47,10 +49,13 @@ class Rope:
         pairing: "rotate_half" or "interleaved".
         scaling: a context extension: its `rope_type` and that type's options, under the
             names of a config (see `rope_scaling`); None for plain RoPE.
+        growth: (beta, L) where queries grow with their position (Ministral 3, Llama 4),
+            see `query_scale`; None for not at all.
 
     Raises:
         ValueError: `dim` is odd or below 2, `theta` is not positive, `pairing` is
-            neither word, or `scaling` has an unknown type or a wrong option.
+            neither word, `scaling` has an unknown type or a wrong option, or `growth`
+            is not two positive numbers.
 
     *Source*: Su et al. 2021, eq. 15 and 34, arXiv:2104.09864.
 
@@ -62,16 +67,39 @@ class Rope:
     theta: float = 10_000.0
     pairing: str = "rotate_half"
     scaling: Mapping[str, Any] | None = None
+    growth: tuple[float, int] | None = None
 
     def __post_init__(self) -> None:
         if self.dim < 2 or self.dim % 2:
             raise ValueError(f"dim={self.dim}: allowed are even numbers from 2")
         if self.theta <= 0:
             raise ValueError(f"theta={self.theta}: allowed are positive numbers")
+        if self.growth is not None and not all(part > 0 for part in self.growth):
+            raise ValueError(f"growth={self.growth}: allowed are two positive numbers")
         _check_pairing(self.pairing)
         checked = checked_scaling(self.scaling, self.dim, self.theta)
         # A frozen mapping has a hash, by which the layers of one kind share tables.
         object.__setattr__(self, "scaling", checked)
+
+    def query_scale(
+        self, positions: Int[Tensor, "b t"], dtype: torch.dtype = torch.float32
+    ) -> Float[Tensor, "b t 1 1"]:
+        """What turned queries are multiplied with, past L positions and again past each
+        further L.
+
+        *Equation*: 1 + beta ln(1 + floor(p / L)); 1 without `growth`, and for padding.
+        *Source*: Llama 4 and Ministral 3 in `transformers`
+            (`get_llama_4_attn_scale`).
+
+        >>> rope = Rope(dim=2, growth=(1.0, 4))
+        >>> rope.query_scale(torch.tensor([[-1, 3, 4]])).flatten().tolist()
+        [1.0, 1.0, 1.6931471824645996]
+        """
+        beta, trained = self.growth or (0.0, 1)
+        past = positions.clamp(min=0).div(trained, rounding_mode="floor")
+        return (1 + beta * torch.log1p(past.to(_wide(dtype)))).to(dtype)[
+            ..., None, None
+        ]
 
     def frequencies(
         self,

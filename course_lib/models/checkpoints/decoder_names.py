@@ -144,6 +144,7 @@ TABLES: Mapping[str, Table] = {
     "gpt_neox": GPT_NEOX,
     "gptj": GPTJ,
     "llama": LLAMA,
+    "ministral3": LLAMA,
     "mistral": LLAMA,
     "qwen2": LLAMA,
     "qwen3": LLAMA,
