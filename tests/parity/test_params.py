@@ -66,6 +66,7 @@ CLASSES = {
     "nomic_bert": "NomicBertModel",
     "electra": "ElectraModel",
     "mt5": "MT5ForConditionalGeneration",
+    "switch_transformers": "SwitchTransformersForConditionalGeneration",
     "umt5": "UMT5ForConditionalGeneration",
     "mbart": "MBartForConditionalGeneration",
     "pegasus": "PegasusForConditionalGeneration",
