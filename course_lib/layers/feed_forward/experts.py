@@ -129,6 +129,10 @@ class Experts(nn.Module):
         gate = None if gate is None else _linear(x, gate, weights.gate_bias)
         return _linear(self.bend(gate, up), weights.down, weights.down_bias)
 
+    def each(self) -> list[ExpertWeights]:
+        """The weights of every expert, as in `of`."""
+        return self.of(range(self.e))
+
     def bend(
         self, gate: Float[Tensor, "*c f"] | None, up: Float[Tensor, "*c f"]
     ) -> Float[Tensor, "*c f"]:
