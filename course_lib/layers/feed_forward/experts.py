@@ -52,7 +52,8 @@ def clamped_swiglu(
     *Equation*: (up + 1) * gate sigmoid(alpha gate), with gate at most `limit` and up
         between -limit and limit.
 
-    *Source*: OpenAI 2025, model card of gpt-oss, section 2.1, arXiv:2508.10925.
+    *Source*: OpenAI 2025, model card of gpt-oss, arXiv:2508.10925; limit and alpha as
+        `transformers` 5.23 has them.
     """
     gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
     return (up + 1) * gate * torch.sigmoid(alpha * gate)

@@ -190,7 +190,7 @@ def zero_experts(
     Returns: the sum of their weights times x, or None if there are none; the routing
         without them.
 
-    *Source*: Meituan 2025, section 2.1, arXiv:2509.01322 (LongCat-Flash).
+    *Source*: Meituan 2025, arXiv:2509.01322 (LongCat-Flash).
     """
     if routing.scores.shape[-1] == e:
         return None, routing
