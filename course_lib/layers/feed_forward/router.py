@@ -177,7 +177,7 @@ class Router(nn.Module):
 
     *Cost*: d e parameters, 2 d e FLOPs a token.
     *Source*: Shazeer et al. 2017, section 2.1, arXiv:1701.06538 (noisy top-k); Fedus et
-        al. 2021, section 2.1, arXiv:2101.03961 (k = 1, jitter).
+        al. 2021, section 2.1, arXiv:2101.03961 (k = 1).
     """
 
     def __init__(
