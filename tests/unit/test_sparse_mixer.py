@@ -36,7 +36,7 @@ def test_with_a_wide_tolerance_the_first_weight_is_a_softmax():
     picks, weights = picks_in_turn(logits, 2, tolerance=1e9)
     torch.testing.assert_close(weights[:, :1], logits.softmax(-1).gather(-1, picks[:, :1]))
     assert torch.equal(picks, logits.topk(2, -1).indices)
-    assert (weights.sum(-1) > 1).any()
+    assert not torch.isclose(weights.sum(-1), torch.ones(5).double()).any()
 
 
 def test_the_gradient_goes_through_near_experts_alone():
