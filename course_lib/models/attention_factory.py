@@ -22,6 +22,7 @@ from course_lib.specs.records import (
     NormSpec,
     RopeSpec,
 )
+from course_lib.specs.rotary import GROWTH, ORIGINAL
 
 
 def build_rope(spec: RopeSpec | None) -> Rope | None:
@@ -30,9 +31,11 @@ def build_rope(spec: RopeSpec | None) -> Rope | None:
     """
     if spec is None:
         return None
-    return Rope(
-        dim=spec.dim, theta=spec.theta, pairing=spec.pairing, scaling=spec.scaling
-    )
+    scaling, growth = dict(spec.scaling or {}), None
+    if beta := scaling.pop(GROWTH, None):
+        growth = (beta, scaling[ORIGINAL])
+    options = {"scaling": scaling or None, "growth": growth}
+    return Rope(dim=spec.dim, theta=spec.theta, pairing=spec.pairing, **options)
 
 
 def mask_mod_of(spec: AttentionSpec) -> MaskMod:

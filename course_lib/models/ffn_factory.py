@@ -7,8 +7,8 @@ Terms:
 """
 
 from course_lib.costs.feed_forward.moe import shared_network
+from course_lib.layers.feed_forward.capacity import Capacity
 from course_lib.layers.feed_forward.experts import Experts, SharedExpert
-from course_lib.layers.feed_forward.limited import LimitedMoE
 from course_lib.layers.feed_forward.mlp import MLP, GatedMLP
 from course_lib.layers.feed_forward.moe import MoE
 from course_lib.layers.feed_forward.router import Router
@@ -48,11 +48,14 @@ def build_moe(width: int, spec: MoESpec) -> MoE:
     if spec.shared:
         network = build_network(width, shared_network(spec))
         shared = SharedExpert(network, width, gate=spec.shared_gate)
-    options = {"latent": spec.latent, "weigh_input": spec.weigh_input}
-    parts = build_router(width, spec), experts, shared
-    if spec.capacity:
-        return LimitedMoE(*parts, capacity=spec.capacity, **options)
-    return MoE(*parts, **options)
+    return MoE(
+        build_router(width, spec),
+        experts,
+        shared,
+        latent=spec.latent,
+        weigh_input=spec.weigh_input,
+        capacity=Capacity(slots=spec.capacity) if spec.capacity else None,
+    )
 
 
 def build_router(width: int, spec: MoESpec) -> Router:

@@ -9,7 +9,6 @@ import torch
 from transformers import SwitchTransformersConfig, SwitchTransformersForConditionalGeneration
 
 from course_lib.layers.feed_forward.balance import switch_loss, z_loss
-from course_lib.layers.feed_forward.limited import LimitedMoE
 from course_lib.models.checkpoints.expert_files import experts_apart
 from course_lib.models.checkpoints.files import load_checkpoint, save_checkpoint
 from course_lib.models.checkpoints.weights import hf_tensors
@@ -131,9 +130,3 @@ def test_which_layers_are_sparse():
     spec = pair_of().spec
     sparse = [[hasattr(layer.ffn, "experts") for layer in stack] for stack in (spec.encoder, spec.layers)]
     assert sparse == [[False, True, False, True], [False, True, False, False]]
-
-
-def test_a_capacity_below_one_is_refused():
-    parts = pair_of().ours.encoder[1].ffn
-    with pytest.raises(ValueError, match="capacity=0"):
-        LimitedMoE(parts.router, parts.experts, capacity=0)

@@ -121,9 +121,9 @@ def test_a_spec_is_built():
     assert latent.experts.up.shape == (5, F, 3) and latent.into_latent.weight.shape == (3, D)
 
 
-@pytest.mark.parametrize("group_score", ["max", "top2"])
-def test_groups_are_scored_as_v2_and_v3_do(group_score):
-    router = built(experts=6, groups=3, top_groups=2, group_score=group_score).router
+@pytest.mark.parametrize(("scoring", "group_score"), [("softmax", "max"), ("sigmoid", "top2")])
+def test_groups_are_scored_as_v2_and_v3_do(scoring, group_score):
+    router = built(experts=6, groups=3, top_groups=2, scoring=scoring, group_score=group_score).router
     assert (router.groups, router.top_groups, router.group_score) == (3, 2, group_score)
 
 

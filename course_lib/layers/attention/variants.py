@@ -13,13 +13,10 @@ Terms:
         own chunk of c tokens that stand before it -> chunk
     clipped QKV, clip_qkv: queries, keys and values kept within a bound ->
         VariantAttention
-    attention temperature tuning: a factor on the queries that grows with the logarithm
-        of the position -> stretch
 """
 
 from functools import lru_cache
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -29,6 +26,7 @@ from course_lib.layers.caches.contract import LayerCache
 from course_lib.layers.masks import MaskMod
 from course_lib.layers.norms import RMSNorm
 from course_lib.layers.per_forward import PerForward
+from course_lib.layers.positions.stretch import stretch
 
 NORMS = ("turned", "length")
 
@@ -43,22 +41,6 @@ def chunk(mask_mod: MaskMod, size: int) -> MaskMod:
     [[[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]]
     """
     return mask_mod & MaskMod(lambda query, key: query // size == key // size)
-
-
-def stretch(
-    positions: Int[Tensor, "b t"], every: int, by: float, dtype: torch.dtype
-) -> Float[Tensor, "b t"]:
-    """The factor on each query, which grows by a logarithm every `every` tokens.
-
-    *Equation*: 1 + by ln(1 + floor((p + 1) / every)).
-    *Source*: Nakanishi 2025, arXiv:2501.19399, as `Llama4TextAttention` of
-        transformers 5.23 has it.
-
-    >>> stretch(torch.tensor([[0, 6, 7]]), 8, 1.0, torch.float32).tolist()
-    [[1.0, 1.0, 1.6931471824645996]]
-    """
-    steps = torch.floor((positions.to(dtype) + 1) / every)
-    return 1 + by * torch.log1p(steps)
 
 
 class VariantAttention(Attention):
@@ -122,7 +104,7 @@ class VariantAttention(Attention):
         elif self.normed_after == "length":
             q, k = (F.rms_norm(y, y.shape[-1:], eps=self.norm_eps) for y in (q, k))
         if self.temperature is not None:
-            q = q * stretch(positions, *self.temperature, q.dtype)[..., None, None]
+            q = q * stretch(positions, *self.temperature, q.dtype)
         return q, k, v
 
     def forward(

@@ -156,6 +156,7 @@ TABLES: Mapping[str, Table] = {
     "granite": LLAMA,
     "hunyuan_v1_dense": TURNED_NORMS + LLAMA,
     "llama": LLAMA,
+    "ministral3": LLAMA,
     "mistral": LLAMA,
     "olmo2": OLMO2,
     "olmo3": OLMO2,

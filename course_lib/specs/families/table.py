@@ -32,6 +32,8 @@ from course_lib.specs.families import (
     t5,
     vision,
 )
+from course_lib.specs.reader import Config
+from course_lib.specs.records import ModelSpec
 
 PARSERS = {
     "afmoe": mixtures.mixture,
@@ -166,6 +168,35 @@ PARSERS = {
     "xlm-roberta": bert.roberta,
     "youtu": sparse_latent.youtu,
 }
+DIVIDED = (
+    "arcee",
+    "aria_text",
+    "cwm",
+    "deepseek_v2",
+    "gemma2",
+    "gemma3_text",
+    "internlm3",
+    "iquestcoder",
+    "jais2",
+    "llama",
+    "minicpm3",
+    "vaultgemma",
+)
+"""Families whose config `transformers` refuses where the heads do not divide the width,
+`head_dim` or not.
+"""
+
+
+def parsed(config: Config) -> ModelSpec:
+    """Return what a family's parser reads.
+
+    Raises: ValueError where the parser or the family's config class refuses it.
+    """
+    read = PARSERS[config.model_type](config)
+    if config.model_type in DIVIDED:
+        gpt.share_of(read.width, read.layers[0].mixer.heads)
+    return read
+
 
 CLASSES = {
     "bart": t5.BART,
