@@ -7,11 +7,12 @@ import torch
 
 from course_lib.layers.attention.forms import attend
 from course_lib.layers.attention.layer import Attention
-from course_lib.layers.attention.variants import VariantAttention, chunk, is_variant, stretch
+from course_lib.layers.attention.variants import VariantAttention, chunk, is_variant
 from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.window import RingCache
 from course_lib.layers.masks import CAUSAL, prefix
 from course_lib.layers.positions.rope import Rope, apply_rope
+from course_lib.layers.positions.stretch import stretch
 from course_lib.models.attention_factory import build_attention
 from course_lib.models.layer_factory import build_cross
 from course_lib.parallel.split import split_block
@@ -72,7 +73,7 @@ def test_queries_grow_with_the_position(x):
     factor = torch.tensor([1 + 0.5 * log(1 + (p + 1) // 4) for p in range(TOKENS)]).double()
     q = q * factor[None, :, None, None]
     torch.testing.assert_close(layer(x, PLACES), by_hand(layer, q, k, v, CAUSAL.mask(PLACES, PLACES)))
-    assert stretch(PLACES[:1, :3], 4, 0.5, torch.float64).tolist() == [[1.0, 1.0, 1.0]]
+    assert stretch(PLACES[:1, :3], 4, 0.5, torch.float64).flatten().tolist() == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("size", [1, 4, TOKENS])

@@ -10,8 +10,8 @@ from course_lib.layers.caches.latent import LatentCache
 from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.caches.roll_back import roll_back
 from course_lib.layers.caches.window import RingCache
+from course_lib.layers.feed_forward.capacity import Capacity
 from course_lib.layers.feed_forward.experts import Experts
-from course_lib.layers.feed_forward.limited import LimitedMoE
 from course_lib.layers.feed_forward.moe import MoE
 from course_lib.layers.feed_forward.router import Router
 from course_lib.layers.feed_forward.sparse_mixer import SparseMixer, picks_in_turn
@@ -66,10 +66,10 @@ def test_later_tokens_of_a_row_are_dropped_and_rows_do_not_meet():
     with torch.no_grad():
         router.gate.weight.copy_(torch.tensor([[1.0] * 4, [-1.0] * 4]))
     x = torch.rand(2, 3, 4) + 0.1
-    whole, limited = MoE(router, experts)(x), LimitedMoE(router, experts, capacity=2)(x)
+    whole, limited = MoE(router, experts)(x), MoE(router, experts, capacity=Capacity(slots=2))(x)
     torch.testing.assert_close(limited[:, :2], whole[:, :2])
     assert limited[:, 2].abs().max() == 0 < whole[:, 2].abs().max()
-    torch.testing.assert_close(LimitedMoE(router, experts, capacity=3)(x), whole)
+    torch.testing.assert_close(MoE(router, experts, capacity=Capacity(slots=3))(x), whole)
 
 
 def test_a_cache_forgets_its_newest_tokens():
