@@ -1,7 +1,7 @@
 """What each rank does in the tests of expert parallelism: a whole layer and its own part of it, side by side.
 
-Every process builds the same layer from the same seed and knows the tokens of all ranks, so that it can hold its
-part against one process with all tokens.
+Every process builds the same layer from the same seed and knows the tokens of all ranks, so that it can hold
+its part against one process with all tokens.
 """
 
 import torch
@@ -52,10 +52,8 @@ def whole_layer(case: str) -> MoE:
     torch.manual_seed(sorted(CASES).index(case))
     given = CASES[case]
     latent, zero = given.get("latent", 0), given.get("zero", 0)
-    if given.get("even"):
-        router = Even(WIDTH, EXPERTS)
-    else:
-        router = Router(WIDTH, EXPERTS + zero, **given["router"])
+    even = given.get("even")
+    router = Even(WIDTH, EXPERTS) if even else Router(WIDTH, EXPERTS + zero, **given["router"])
     layer = MoE(
         router,
         Experts(EXPERTS, latent or WIDTH, INNER, **given.get("experts", {})),
@@ -128,14 +126,16 @@ def one_case(ranks: Ranks, case: str) -> dict[str, float]:
 
 
 def formula(case: str, layer: ExpertParallel, every: list[torch.Tensor], ranks: Ranks) -> dict[str, float]:
-    """What this rank's own picks say that it sends and gets, counted pick by pick; and the shape of the case."""
+    """What this rank's own picks say that it sends and gets, one by one; and the shape of the case."""
     holder = [rank for rank, own in enumerate(layer.placement.slots) for _ in own]
     picked = []
     with torch.no_grad():
         for own in every:
             experts = layer.router(own).experts
             experts = experts.masked_fill(experts >= layer.placement.e, -1)
-            picked.append([holder[slot] for slot in layer.placement.slot_of(experts).flatten().tolist() if slot >= 0])
+            picked.append(
+                [holder[slot] for slot in layer.placement.slot_of(experts).flatten().tolist() if slot >= 0]
+            )
     mine = picked[ranks.rank]
     gets = sum(homes.count(ranks.rank) for homes in picked)
     returned = sum(homes.count(ranks.rank) for rank, homes in enumerate(picked) if rank != ranks.rank)

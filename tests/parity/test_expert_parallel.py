@@ -32,11 +32,15 @@ def test_outputs_and_gradients_equal_one_process(reports, case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_bytes_sent_are_those_of_the_formula(reports, case):
-    """By each rank's own picks: what leaves it on the way out, and what it returns to others; backward as much."""
+    """By each rank's picks: what leaves it on the way out, what it returns to others; backward as much."""
     for report in reports:
         facts = report[case]
         row = facts["width"] * NUMBER
-        out = all_to_all(facts["picks"] * row, local=1 - facts["away"] / facts["picks"]) if facts["picks"] else None
+        out = (
+            all_to_all(facts["picks"] * row, local=1 - facts["away"] / facts["picks"])
+            if facts["picks"]
+            else None
+        )
         sent = (out.sent_bytes if out else 0) + facts["returned"] * row
         assert facts["sent"] == pytest.approx(sent, abs=1e-6)
         assert facts["sent backward"] == facts["sent"]
@@ -65,7 +69,9 @@ def test_a_token_of_a_limited_router_visits_few_ranks(reports):
 
 def test_a_skewed_router_fills_one_rank(reports):
     arrived = [report["all to one rank"]["arrived"] for report in reports]
-    assert arrived[0] == sum(arrived) and all(report["all to one rank"]["forward"] < 1e-12 for report in reports)
+    assert arrived[0] == sum(arrived) and all(
+        report["all to one rank"]["forward"] < 1e-12 for report in reports
+    )
 
 
 def test_replicas_take_turns():

@@ -272,7 +272,8 @@ def script(names: Iterable[str] = tuple(CALCULATORS)) -> str:
         "/* Made by course_lib.course.calculators.emit from the functions of "
         "course_lib.costs. */\n(() => {\n"
         '  "use strict";\n  const {expectedExcess, floorDivide, leastWithin, '
-        "roundUp, sumOfSteps, zipfHottest, zipfReplicas} = globalThis.calculatorMaths;\n"
+        "roundUp, sumOfSteps, zipfHottest, zipfReplicas} = "
+        "globalThis.calculatorMaths;\n"
         f"  const data = {data};\n  const functions = {{}};\n{''.join(functions)}"
         "  globalThis.calculatorData = {...data, functions};\n})();\n"
     )
