@@ -29,7 +29,7 @@ Inputs = Annotated[
     Path | None,
     typer.Option(
         exists=True,
-        help="Safetensors with `tokens` [b t] for a folder, or `x` [b t d] for a layer. "
+        help="Safetensors: `tokens` [b t] for a folder, `x` [b t d] for a layer. "
         "Default: drawn at random.",
         show_default=False,
     ),
