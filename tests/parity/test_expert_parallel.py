@@ -23,7 +23,7 @@ def reports(request):
     return run_ranks(all_cases, request.param, limit_s=300)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *(f"{case}, once per rank" for case in CASES)])
 def test_outputs_and_gradients_equal_one_process(reports, case):
     for report in reports:
         facts = report[case]
@@ -45,6 +45,20 @@ def test_bytes_sent_are_those_of_the_formula(reports, case):
         assert facts["sent"] == pytest.approx(sent, abs=1e-6)
         assert facts["sent backward"] == facts["sent"]
         assert (facts["exchanges"], facts["arrived"]) == (2, facts["gets"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_once_per_rank_a_token_is_sent_to_each_of_its_ranks(reports, case):
+    """Out, a token and a weight for each slot; back, one vector, however many of its experts were there."""
+    fewer = 0
+    for report in reports:
+        facts, plain = report[f"{case}, once per rank"], report[case]
+        out, back = (facts["width"] + facts["slots"]) * NUMBER, facts["width"] * NUMBER
+        assert facts["sent"] == facts["away once"] * out + facts["returned once"] * back
+        assert facts["sent backward"] == facts["away once"] * back + facts["returned once"] * out
+        assert facts["arrived"] == facts["gets once"] <= plain["arrived"]
+        fewer += plain["away"] - facts["away once"]
+    assert fewer > 0 or CASES[case]["router"]["k"] == 1
 
 
 def test_even_picks_send_what_the_formula_expects(reports):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from course_lib.costs.expert_exchange import places_met
 from course_lib.costs.experts import capacity, expected_drops, replicas_needed, zipf_loads
 from course_lib.costs.feed_forward.moe import expected_active_experts
 from course_lib.simulate.expert_placement import contiguous_slots, copies_by_load, packed_slots
@@ -26,6 +27,7 @@ def test_a_limited_router_stays_in_its_groups():
     picks = route(popularity(32), 200, 6, rng(), groups=8, top_groups=3)
     nodes = [len({expert // 4 for expert in row}) for row in picks.tolist()]
     assert max(nodes) == 3
+    assert np.mean(nodes) == pytest.approx(places_met(8, 6, top_places=3), rel=0.04)
     free = [len({expert // 4 for expert in row}) for row in route(popularity(32), 200, 6, rng()).tolist()]
     assert np.mean(free) > 4
     with pytest.raises(ValueError, match="k=6"):

@@ -20,7 +20,6 @@ from course_lib.course.calculators.entry import (
 )
 from course_lib.course.calculators.expert_inputs import EXPERT_INPUTS, FAR
 
-
 _TABLE = (
     request_input("batch", "B", "Requests at once", 100_000, 1),
     request_input("tokens", "n", "Context", FAR, 32_768, "tokens"),
