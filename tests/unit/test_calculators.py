@@ -283,7 +283,7 @@ def test_calls_that_a_trace_leaves_do_in_the_page_what_they_do_in_python():
     cases += [[5, 0, 1], [5, 1, 1], [5, 0.5, 5], [1, 0.5, 0]]
     found = run("return data.map((v) => globalThis.calculatorMaths.expectedExcess(...v));", cases, MATHS)
     assert found == pytest.approx([expected_excess(*case) for case in cases], rel=1e-12, abs=1e-15)
-    near = [1.1 * 50, 55.01, 3, 2.9999999999, 1e15 + 0.5, 0.2]
+    near = [1.1 * 50, 55.01, 3, 2.999999999999, 3.0000001, 1e9 + 0.2, 0.2]
     assert run("return data.map(globalThis.calculatorMaths.roundUp);", near, MATHS) == list(
         map(round_up, near)
     )

@@ -83,13 +83,13 @@ def test_capacity_rounds_up_and_padding_is_what_is_left():
 
 
 def test_round_up_of_what_is_whole_but_for_rounding():
-    assert [round_up(x) for x in (3, 3.0, 2.9999999999, 3.0000000001, 3.001, 1e15 + 0.5)] == [
+    assert [round_up(x) for x in (3, 3.0, 2.999999999999, 3.000000000001, 3.0000001, 1e9 + 0.2)] == [
         3,
         3,
         3,
         3,
         4,
-        10**15,
+        10**9 + 1,
     ]
 
 
