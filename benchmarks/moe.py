@@ -8,8 +8,8 @@ against `transformers` with its weights?
     eager, grouped, batched   the block of `transformers` (Qwen3-MoE's), by its three
                               ways to run experts
     sorted, padded            ours: `dispatch_sorted`, `dispatch_batched`
-    router, sort, unbind      parts of ours: the router, sorting the picks, taking the
-                              weights of each expert out of the stack
+    router, sort, weights     parts of ours: the router, sorting the picks, taking the
+                              weights of each visited expert out of the stack
 
 All in float32 without gradients, with the router. They take turns in one run; the
 numbers to read are ratios of a round's times, as medians over rounds. With one thread
@@ -36,9 +36,9 @@ from torch import Tensor
 from benchmarks import report
 from course_lib.kit.timing import compare
 from course_lib.layers.feed_forward.dispatch import (
-    by_expert,
     dispatch_batched,
     dispatch_sorted,
+    sort_picks,
 )
 from course_lib.layers.feed_forward.experts import Experts
 from course_lib.layers.feed_forward.mlp import GatedMLP
@@ -51,7 +51,7 @@ PREFILL, DECODE = 4096, (1, 4, 16, 64)
 COPIES = 2 * 2**30
 TOLERANCE = 1e-4  # of outputs near 1: sums in another order
 EAGER_GOAL, DENSE_GOAL = 1.05, 1.05
-PARTS = ("router", "sort", "unbind")
+PARTS = ("router", "sort", "weights")
 """What of ours is timed by itself: the reason where a goal is missed."""
 
 
@@ -109,10 +109,11 @@ def sides(e: int, k: int, tokens: int) -> dict[str, Callable[[], Tensor]]:
     found["sorted"] = mixture(dispatch_sorted)
     found["padded"] = mixture(dispatch_batched)
     with torch.no_grad():
-        picks = ours.router(x).experts
+        routing = ours.router(x)
+    visited = routing.experts.unique().tolist()
     found["router"] = lambda: ours.router(x).weights
-    found["sort"] = lambda: by_expert(picks, e)
-    found["unbind"] = ours.experts.each
+    found["sort"] = lambda: sort_picks(routing, e)
+    found["weights"] = lambda: ours.experts.of(visited)
     return {name: torch.no_grad()(side) for name, side in found.items()}
 
 
