@@ -20,7 +20,7 @@ LOSSES = Checker(
         "scalar": "A loss is one number: a tensor without axes.",
         "k": "f_i is a share of all k * n slots, so that the shares sum to 1 and an "
         "even load gives 1: divide by k too.",
-        "experts": "Times e: then an even load gives 1, whatever the number of experts.",
+        "experts": "Times e: then an even load gives 1, for any number of experts.",
         "padding": "Padded tokens count neither in f nor in P, and not in a mean.",
         "top_only": "P_i is the mean over all tokens of the whole softmax, with the "
         "experts that were not picked: they are where the gradient pushes.",
@@ -96,7 +96,12 @@ def check_balance_loss(balance_loss: Callable, seed: int = 0) -> str:
 def check_z_loss(z_loss: Callable, seed: int = 0) -> str:
     """Check `z_loss(logits, real)`."""
     rng, size = random_sizes(seed, n=(7, 11), e=(5, 8))
-    for n, padded, loud in ((size["n"], 0, 1), (size["n"], 3, 1), (1, 0, 1), (5, 0, 900)):
+    for n, padded, loud in (
+        (size["n"], 0, 1),
+        (size["n"], 3, 1),
+        (1, 0, 1),
+        (5, 0, 900),
+    ):
         logits, _, real = _routed(n, size["e"], 1, padded, loud, rng)
         told = f"z_loss of {n} tokens, {padded} padded" + ", large" * (loud > 1)
         _check_loss(
@@ -212,8 +217,10 @@ def check_balance(balance: Callable, seed: int = 0) -> str:
             }
             wrong["steps"] = reference.balanced(scores, k, 1 / 64, max(steps - 1, 0))
             more = reference.balanced(scores, k, 1 / 64, steps + 1)
-            if isinstance(got, Tensor) and got.shape == (e,) and torch.allclose(
-                got.double(), more
+            if (
+                isinstance(got, Tensor)
+                and got.shape == (e,)
+                and torch.allclose(got.double(), more)
             ):
                 wrong["steps"] = more
             named = {s: w for s, w in wrong.items() if not torch.allclose(w, right)}

@@ -102,7 +102,9 @@ def check_combine(combine: Callable, seed: int = 0) -> str:
         told = f"combine of {n} tokens, k = {k}"
         got = CHECK.call(combine, strided(rows), slots, strided(weights), what=told)
         right = reference.combine(rows, slots, weights)
-        CHECK.close(got, right, "compare", told, _slips(rows, slots, weights, right), "output")
+        CHECK.close(
+            got, right, "compare", told, _slips(rows, slots, weights, right), "output"
+        )
         low = CHECK.call(combine, rows.float(), slots, weights.float(), what=told)
         same = isinstance(low, Tensor) and low.dtype == torch.float32
         seen = str(getattr(low, "dtype", type(low).__name__))
@@ -237,7 +239,10 @@ def _moe_slips(
     slots, _ = reference.by_expert(picks, len(experts))
     flat = picks.reshape(-1)[slots]
     strangers = torch.stack(
-        [experts[int(i)](x[int(s) % n][None])[0] for i, s in zip(flat, slots, strict=True)]
+        [
+            experts[int(i)](x[int(s) % n][None])[0]
+            for i, s in zip(flat, slots, strict=True)
+        ]
     )
     before = torch.stack(
         [
@@ -268,7 +273,11 @@ def _gradients(answer: Callable, truth: Callable, given: tuple, told: str) -> No
             probe = torch.linspace(1.0, 2.0, y.numel()).double().view_as(y)
             found = (y * probe).sum()
         CHECK.true(
-            found.requires_grad, "gradient", f"the output of {told}", "a gradient", "none"
+            found.requires_grad,
+            "gradient",
+            f"the output of {told}",
+            "a gradient",
+            "none",
         )
         grads.append(torch.autograd.grad(found, leaves, allow_unused=True))
     for right, got, leaf in zip(*grads, given, strict=True):
@@ -276,9 +285,7 @@ def _gradients(answer: Callable, truth: Callable, given: tuple, told: str) -> No
         CHECK.close(got, right, "gradient", f"a gradient of {told}")
 
 
-def _picks(
-    n: int, e: int, k: int, rng: torch.Generator, idle: bool = False
-) -> Tensor:
+def _picks(n: int, e: int, k: int, rng: torch.Generator, idle: bool = False) -> Tensor:
     """Random picks [n k], k different experts a token; `idle`: nobody picks the last
     expert, so that one has no tokens.
     """

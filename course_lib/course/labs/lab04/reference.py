@@ -85,9 +85,7 @@ def combine(rows: Tensor, slots: Tensor, weights: Tensor) -> Tensor:
     return (back.unflatten(0, weights.shape) * weights[..., None]).sum(1)
 
 
-def moe(
-    x: Tensor, picks: Tensor, weights: Tensor, experts: Sequence[Expert]
-) -> Tensor:
+def moe(x: Tensor, picks: Tensor, weights: Tensor, experts: Sequence[Expert]) -> Tensor:
     """Each expert on its own tokens, weighted and summed: expert by expert."""
     slots, counts = by_expert(picks, len(experts))
     given = x[slots // picks.shape[1]].split(counts.tolist())
@@ -165,9 +163,7 @@ def update_bias(bias: Tensor, counts: Tensor, rate: float, slip: str = "") -> Te
     return new if slip == "centre" else new - new.mean()
 
 
-def balanced(
-    scores: Tensor, k: int, rate: float, steps: int, slip: str = ""
-) -> Tensor:
+def balanced(scores: Tensor, k: int, rate: float, steps: int, slip: str = "") -> Tensor:
     """The bias after `steps` updates from zero, each by the load it gives."""
     bias = scores.new_zeros(scores.shape[1])
     for _ in range(steps):
@@ -181,7 +177,9 @@ def balanced(
 def skip(weights: Tensor, threshold: float, slip: str = "") -> Tensor:
     """Weights without those below a share of the token's largest; sums stay."""
     top = 1.0 if slip == "absolute" else weights.amax(1, keepdim=True)
-    lasting = weights > threshold * top if slip == "edge" else weights >= threshold * top
+    lasting = (
+        weights > threshold * top if slip == "edge" else weights >= threshold * top
+    )
     left = weights * lasting
     if slip == "sum":
         return left
@@ -195,8 +193,10 @@ def keep_experts(counts: Tensor, share: float, slip: str = "") -> Tensor:
     served = counts[order].cumsum(0)
     if slip == "number":
         return order[: round(share * len(counts))].sort().values
-    enough = served > share * counts.sum() if slip == "edge" else (
-        served >= share * counts.sum()
+    enough = (
+        served > share * counts.sum()
+        if slip == "edge"
+        else (served >= share * counts.sum())
     )
     needed = int((~enough).sum()) + (0 if slip == "one_less" else 1)
     return order[:needed] if slip == "order" else order[:needed].sort().values

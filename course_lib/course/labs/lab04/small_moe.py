@@ -18,6 +18,8 @@ from course_lib.tasks.corpora import Corpus, stdlib_source
 CONTEXT, WIDTH, INNER, EXPERTS, PICKS = 8, 64, 64, 8, 2
 BYTES, HELD_OUT, BATCH = 500_000, 12_000, 512
 RATE, ALPHA, GAMMA = 4e-3, 0.01, 0.002
+EVERYTHING = slice(None)
+TO_CHOOSE, TO_REPORT = slice(HELD_OUT // 2), slice(HELD_OUT // 2, None)
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,10 @@ def trained(answers: Answers, balancing: str, steps: int) -> ByteMoE:
 
 
 @torch.no_grad()
-def scored(model: ByteMoE, change: Callable | None = None) -> tuple[float, Tensor, Tensor]:
+def scored(
+    model: ByteMoE, change: Callable | None = None, part: slice = EVERYTHING
+) -> tuple[float, Tensor, Tensor]:
     """Held-out nats a byte, picks, and the weights that were used."""
-    context, following = held_out()
+    context, following = (side[part] for side in held_out())
     told, picks, weights, _ = model(context, change)
     return float(cross_entropy(told, following)), picks, weights

@@ -59,10 +59,10 @@ def check(expert_choice: Callable, changed_past: Callable, seed: int = 0) -> str
             "softmax ": (right > 0).double(),
         }
         ones = right / right.sum(1, keepdim=True).clamp(min=1e-300)
+        formed = isinstance(got, Tensor) and got.shape == right.shape
         for other in (wrong.pop("softmax "), ones):
-            if isinstance(got, Tensor) and got.shape == right.shape:
-                if torch.allclose(got.double(), other):
-                    wrong["softmax"] = other
+            if formed and torch.allclose(got.double(), other):
+                wrong["softmax"] = other
         named = {h: w for h, w in wrong.items() if not torch.allclose(w, right)}
         CHECK.close(got, right, "compare", told, named, "table")
     _check_changed(changed_past, rng, n, e)
@@ -81,12 +81,19 @@ def _check_changed(
     def whole(logits: Tensor) -> Tensor:
         return (logits - logits.mean(0)).softmax(1)
 
+    def following(logits: Tensor) -> Tensor:
+        return (logits + logits.roll(-1, 0)).softmax(1)
+
     def last(logits: Tensor) -> Tensor:
         p = logits.softmax(1)
         return torch.cat([p[:, :-1], p[:, -1:] + (p[-1, -1] * (p[:, -1:] > 0.3))], 1)
 
     routes = {"a token's own": alone, "the past's": before, "all tokens'": whole}
-    routes |= {"the last's": last, "expert choice": lambda x: chosen(x, 2)}
+    routes |= {
+        "the next": following,
+        "the last's": last,
+        "expert choice": lambda x: chosen(x, 2),
+    }
     for name, route in routes.items():
         for t in (0, 1, n // 2, n - 1, n):
             logits, other = torch.randn(2, n, e, generator=rng).double()
@@ -110,6 +117,7 @@ def _check_changed(
             }
             named = {h: w for h, w in mistakes.items() if abs(w - right) > 1e-9}
             default = "share" if t else "start"
-            CHECK.near(got, right, default, told, named) if right else CHECK.equal(
-                got, 0.0, default, told, named
-            )
+            if right:
+                CHECK.near(got, right, default, told, named)
+            else:
+                CHECK.equal(got, 0.0, default, told, named)

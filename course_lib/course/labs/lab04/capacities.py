@@ -66,9 +66,13 @@ def check_capacity(capacity: Callable, seed: int = 0) -> str:
             "experts": math.ceil(factor * k * n),
             "factor": math.ceil(k * n / e),
         }
-        rounded = {round(exact), math.ceil(factor * (k * n // e)), k * math.ceil(factor * n // e)}
+        rounded = {
+            round(exact),
+            math.ceil(factor * (k * n // e)),
+            k * math.ceil(factor * n // e),
+        }
         mistakes = {h: w for h, w in others.items() if w != right}
-        if got in rounded:
+        if type(got) is int and got in rounded:
             mistakes.setdefault("ceil", got)
         CHECK.equal(got, right, "compare", told, mistakes)
     return "Exercise 3: an even share, times the factor, rounded up."
@@ -100,7 +104,10 @@ def check_within_capacity(within_capacity: Callable, seed: int = 0) -> str:
             and got.shape == right.shape
             and got.dtype == torch.bool
         )
-        seen = getattr(got, "dtype", type(got).__name__), tuple(getattr(got, "shape", ()))
+        seen = (
+            getattr(got, "dtype", type(got).__name__),
+            tuple(getattr(got, "shape", ())),
+        )
         CHECK.true(formed, "mask", told, f"bool {tuple(right.shape)}", seen)
         others = {
             slip: reference.within_capacity(picks, real, e, C, slip)
@@ -151,8 +158,9 @@ def _shares(got: Any, kept: Tensor, real: Tensor, e: int, C: int, told: str) -> 
     mistakes = {
         "real_only": 1 - used / kept.numel(),
         "order": empty,
-        "dropped": used / slots if slots else 1.0,
+        "dropped": used / max(slots, 1),
     }
+    mistakes = mistakes if slots else {}
     default = "dropped" if slots else "none"
     _near(got[0], dropped, default, f"dropped, {told}", mistakes)
     mistakes = {"order": dropped}
