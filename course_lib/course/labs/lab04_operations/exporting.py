@@ -149,6 +149,8 @@ def check_quantile(quantile: Callable, seed: int = 0) -> str:
         (2, 0.99, 40),
         (1, 0.03125, 0),
         (2, 0.75, 0),
+        (1, 1.0, 0),
+        (1, 0.25, 0),
     ):
         found = []
         for number in range(servers):

@@ -64,14 +64,14 @@ def _is_tensor(got: object, e: int, told: str) -> None:
     CHECK.true(formed, "numbers", told, f"int64 ({e},)", seen)
 
 
-def _held(load: Tensor, rank_of: Tensor, ranks: int) -> list[int]:
+def held(load: Tensor, rank_of: Tensor, ranks: int) -> list[int]:
     """The loads of the ranks, sorted."""
     held = torch.zeros(ranks, dtype=torch.int64).index_add(0, rank_of, load.long())
     return held.sort().values.tolist()
 
 
 def _largest(load: Tensor, rank_of: Tensor, ranks: int) -> int:
-    return _held(load, rank_of, ranks)[-1]
+    return held(load, rank_of, ranks)[-1]
 
 
 def _as_even(got: Tensor, load: Tensor, ranks: int, told: str) -> None:
@@ -83,8 +83,8 @@ def _as_even(got: Tensor, load: Tensor, ranks: int, told: str) -> None:
     order = load.argsort(descending=True, stable=True)
     dealt = torch.empty_like(order)
     dealt[order] = torch.arange(len(load)) % ranks
-    hint, seen = "greedy", _held(load, got, ranks)
-    if seen == _held(load, dealt, ranks):
+    hint, seen = "greedy", held(load, got, ranks)
+    if seen == held(load, dealt, ranks):
         hint = "dealt"
     what = f"the largest load of a rank, {told}"
     CHECK.fail(hint, what, f"at most {right}", found)
