@@ -6,6 +6,7 @@ would read it.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from prometheus_client import CollectorRegistry, generate_latest
@@ -187,7 +188,7 @@ def _others(found: Sequence[Mapping[float, int]], q: float) -> list[tuple[str, f
     """Further results of mistakes that have a hint already."""
     alone = [reference.quantile([one], q) for one in found]
     bounds = [0.0, *sorted(found[0])]
-    middles = [(a + b) / 2 for a, b in zip(bounds, bounds[1:], strict=False)]
+    middles = [(a + b) / 2 for a, b in pairwise(bounds)]
     peaks = [("servers", max(alone)), ("servers", min(alone))] if len(alone) > 1 else []
     return [("line", middle) for middle in middles] + peaks
 

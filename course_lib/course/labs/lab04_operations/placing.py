@@ -15,15 +15,15 @@ from course_lib.course.labs.lending import strided
 HINTS = {
     "numbers": "Return an int64 tensor [e].",
     "ranks": "Every expert lies on a rank from 0 to ranks - 1.",
-    "room": "Each rank holds exactly e / ranks experts: that is what its memory allows.",
+    "room": "Each rank holds exactly e / ranks experts: its memory allows no more.",
     "greedy": "Heaviest expert first, each onto the rank with the least load that has "
     "a place left.",
     "dealt": "Dealt out in turn, or from the lightest up, the heavy experts meet by "
     "chance: begin with the heaviest and look at the loads so far.",
     "one": "Every expert keeps one copy at least.",
     "budget": "The copies together are e + spare.",
-    "copies": "Give one copy at a time, each to the expert whose copies now carry most: "
-    "load / copies.",
+    "copies": "Give one copy at a time, each to the expert whose copies now carry "
+    "most: load / copies.",
     "top": "A second copy halves a load; the hottest expert may need a third before "
     "another needs its second.",
 }

@@ -77,7 +77,10 @@ def check_load_by_slice(load_by_slice: Callable, seed: int = 0) -> str:
     rng, size = random_sizes(seed, c=(3, 5), each=(2, 3), ranks=(3, 4))
     e = size["each"] * size["ranks"]
     for c in (size["c"], 1):
-        for placed in (torch.arange(e) % size["ranks"], torch.arange(e) // size["each"]):
+        for placed in (
+            torch.arange(e) % size["ranks"],
+            torch.arange(e) // size["each"],
+        ):
             slots = torch.randint(1, 50, (c, e), generator=rng)
             slots[0] *= 9  # the largest slice
             slots[-1, -1] += 200  # a small one with a favourite of its own
@@ -141,7 +144,15 @@ def _slots(likes: Tensor, sizes: Tensor) -> Tensor:
     return (likes / likes.sum(1, keepdim=True) * sizes[:, None] * 8).round().long() + 1
 
 
-KINDS = ("hot topic", "router", "swap", "small slice", "grown slice", "placement", "two causes")
+KINDS = (
+    "hot topic",
+    "router",
+    "swap",
+    "small slice",
+    "grown slice",
+    "placement",
+    "two causes",
+)
 
 
 def check_post_mortem(post_mortem: Callable, seed: int = 0) -> str:
