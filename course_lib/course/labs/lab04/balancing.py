@@ -25,6 +25,8 @@ LOSSES = Checker(
         "top_only": "P_i is the mean over all tokens of the whole softmax, with the "
         "experts that were not picked: they are where the gradient pushes.",
         "first": "f counts every pick, not only the first of each token.",
+        "recounted": "Count the picks that were made, not the largest logits: noise, a "
+        "bias and groups make them differ.",
         "soft": "f counts picks: it is made of whole numbers and has no gradient. The "
         "mean probability twice pushes to another place.",
         "tokens": "P is a mean over tokens, not a sum.",
@@ -59,7 +61,16 @@ BIAS = Checker(
         "vector": "Return a float tensor [e].",
     },
 )
-LOSS_SLIPS = ("k", "experts", "padding", "top_only", "first", "soft", "tokens")
+LOSS_SLIPS = (
+    "k",
+    "experts",
+    "padding",
+    "top_only",
+    "first",
+    "recounted",
+    "soft",
+    "tokens",
+)
 Z_SLIPS = ("square", "square_late", "mean", "padding")
 
 

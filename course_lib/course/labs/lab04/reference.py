@@ -129,6 +129,7 @@ def balance_loss(logits: Tensor, picks: Tensor, real: Tensor, slip: str = "") ->
         chosen = torch.zeros_like(p).scatter(1, picks, 1.0)
         mean = (p * chosen / (p * chosen).sum(1, keepdim=True)).mean(0)
     first = picks[:, :1] if slip == "first" else picks
+    first = logits.topk(k, dim=1).indices if slip == "recounted" else first
     f = torch.bincount(first.reshape(-1), minlength=e).to(p) / first.numel()
     f = p.mean(0) if slip == "soft" else f
     f = f * k if slip == "k" else f
