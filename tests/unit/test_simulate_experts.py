@@ -60,9 +60,7 @@ def test_replicas_help_where_one_expert_is_more_than_a_rank_can_carry():
             "packed": packed_slots(shares.tolist(), ranks),
             "replicas": packed_slots(shares.tolist(), ranks, 16),
         }.items():
-            run = simulate_experts(
-                steady(shares, 40), Cluster(slots=slots), tokens=1024, k=4, rng=rng(5)
-            )
+            run = simulate_experts(steady(shares, 40), Cluster(slots=slots), tokens=1024, k=4, rng=rng(5))
             rows[skew, name] = np.mean(run.rank_imbalance())
     assert rows[1.0, "replicas"] < 0.75 * rows[1.0, "packed"]
     assert abs(rows[0.0, "replicas"] - rows[0.0, "packed"]) < 0.15
@@ -145,7 +143,9 @@ def test_traffic_keeps_its_skew_and_turns_hot_at_its_step():
 
 
 def test_percentiles_are_steps_that_were():
-    steps = tuple(one_step(np.array([n, 1]), Cluster(slots=((0,), (1,))), None, n + 1, 1) for n in range(1, 101))
+    steps = tuple(
+        one_step(np.array([n, 1]), Cluster(slots=((0,), (1,))), None, n + 1, 1) for n in range(1, 101)
+    )
     report = StepReport(steps)
     assert (report.percentile_s(0.99), report.percentile_s(1), report.mean_s) == (99, 100, 50.5)
     with pytest.raises(ValueError, match="share=0"):
