@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_lib.layers.feed_forward.capacity import Capacity
 from course_lib.layers.feed_forward.dispatch import (
     capacity_of,
     dispatch_batched,
@@ -14,14 +15,16 @@ from course_lib.layers.feed_forward.dispatch import (
     reroute,
     within_capacity,
 )
+from course_lib.layers.feed_forward.expert_choice import ExpertChoice
 from course_lib.layers.feed_forward.experts import Experts, SharedExpert
+from course_lib.layers.feed_forward.grouped import dispatch_grouped, grouped_loop, grouped_matmul
 from course_lib.layers.feed_forward.mlp import GatedMLP
 from course_lib.layers.feed_forward.moe import MoE
 from course_lib.layers.feed_forward.router import NO_EXPERT, Router
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 D, F = 5, 3
-FAST = {"sorted": dispatch_sorted, "batched": dispatch_batched}
+FAST = {"sorted": dispatch_sorted, "batched": dispatch_batched, "grouped": dispatch_grouped}
 
 
 def parts(e, k, n, seed=0, **options):
@@ -251,3 +254,83 @@ def test_shared_expert_is_added():
     moe, x = MoE(Router(D, 3, 2), Experts(3, D, F)).double(), torch.randn(4, D).double()
     with_shared = MoE(moe.router, moe.experts, SharedExpert(GatedMLP(D, F), D)).double()
     torch.testing.assert_close(with_shared(x), moe(x) + with_shared.shared(x), **CLOSE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("d", [8, 6])  # rows of 6 are no multiple of 16 bytes
+def test_the_grouped_kernel_is_the_loop_with_gradients(dtype, d):
+    torch.manual_seed(0)
+    offsets = torch.tensor([3, 3, 5, 9])  # the second expert has no token
+    x, weight = torch.randn(9, d, dtype=dtype), torch.randn(4, 16, d, dtype=dtype)
+    found = []
+    for function in (grouped_matmul, grouped_loop):
+        one, other = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        y = function(one, other, offsets)
+        found.append((y, *torch.autograd.grad(y.float().square().sum(), (one, other))))
+    loose = {"rtol": 0.05, "atol": 0.5} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-4}
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, **loose)
+
+
+def test_grouped_experts_in_float32_through_the_kernel():
+    torch.manual_seed(0)
+    router, experts = Router(8, 5, 2), Experts(5, 8, 4, bias=True)
+    experts.up_bias.data.normal_()
+    x = torch.randn(11, 8)
+    plain, fast = (d(x, router(x), experts) for d in (dispatch_loop, dispatch_grouped))
+    torch.testing.assert_close(plain, fast, rtol=1e-5, atol=1e-6)
+
+
+# Causality and strangers, through the layer
+
+
+def changed_rows(moe, x, other):
+    """Which outputs differ."""
+    return ((moe(x) - moe(other)).abs() > 1e-12).any(-1)
+
+
+LAYERS = {
+    "dropless": lambda: MoE(Router(D, 4, 2), Experts(4, D, F)),
+    "own capacity": lambda: MoE(Router(D, 4, 2), Experts(4, D, F), capacity=Capacity(0.8)),
+    "rerouted": lambda: MoE(Router(D, 4, 2), Experts(4, D, F), capacity=Capacity(0.8, policy="reroute")),
+    "pooled": lambda: MoE(Router(D, 4, 2), Experts(4, D, F), capacity=Capacity(0.8, pooled=True)),
+    "first choices": lambda: MoE(
+        Router(D, 4, 2), Experts(4, D, F), capacity=Capacity(0.8, first_choices=True)
+    ),
+    "expert choice": lambda: MoE(ExpertChoice(D, 4, 1.0), Experts(4, D, F)),
+}
+LEAKS = {"first choices", "expert choice"}
+STRANGERS = {"pooled", "expert choice"}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_whether_the_future_and_strangers_change_a_token(name):
+    future, strangers = 0, 0
+    for seed in range(12):
+        torch.manual_seed(seed)
+        moe, x = LAYERS[name]().double(), torch.randn(3, 8, D).double()
+        row, later, mates = x[:1], x[:1].clone(), x.clone()
+        later[:, 5:] = torch.randn(1, 3, D).double()
+        mates[1:] = torch.randn(2, 8, D).double()
+        future += changed_rows(moe, row, later)[:, :5].sum().item()
+        strangers += changed_rows(moe, x, mates)[0].sum().item()
+    assert (future > 0) == (name in LEAKS) and (strangers > 0) == (name in STRANGERS)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_batch_of_one_token_is_served(name):
+    moe = LAYERS[name]()
+    for shape in ((1, 1, D), (1, D), (D,)):
+        assert moe(torch.randn(shape)).shape == shape
+
+
+@given(temperature=st.floats(0.1, 10.0), seed=st.integers(0, 99))
+@settings(max_examples=20)
+def test_temperature_changes_no_pick_of_plain_top_k(temperature, seed):
+    torch.manual_seed(seed)
+    for scoring in ("softmax", "sigmoid", "sqrt_softplus"):
+        cold = Router(D, 7, 3, scoring=scoring).double()
+        warm = Router(D, 7, 3, scoring=scoring, temperature=temperature).double()
+        warm.load_state_dict(cold.state_dict())
+        x = torch.randn(13, D).double()
+        assert torch.equal(cold(x).experts, warm(x).experts)
