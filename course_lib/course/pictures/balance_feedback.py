@@ -27,9 +27,7 @@ LEFT, STEP, BASE, UNIT = 12, 38, 116, 8
 
 def loads(bias) -> list[int]:
     """Tokens that pick each expert by score plus bias."""
-    picks = [
-        max(range(4), key=lambda e, row=row: row[e] + bias[e]) for row in SCORES
-    ]
+    picks = [max(range(4), key=lambda e, row=row: row[e] + bias[e]) for row in SCORES]
     return [picks.count(e) for e in range(4)]
 
 

@@ -38,9 +38,7 @@ def _panel(title: str, experts: int, picks: int, cut: int, shared: int) -> Panel
         cls = "k ffn" if number in picked else "b ffn"
         if place < shared:
             cls = "k emb"
-        pen.rect(
-            LEFT + column * step, TOP + row * high, step - 3, high - 3, cls, 1
-        )
+        pen.rect(LEFT + column * step, TOP + row * high, step - 3, high - 3, cls, 1)
     y = TOP + TALL + 16
     teams = comb(experts, picks)
     pen.text(6, y, f"{teams:,} teams", "B")

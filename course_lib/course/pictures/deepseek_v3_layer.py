@@ -1,4 +1,6 @@
-"""DeepSeek-V3's layer with experts, from its `ModelSpec`, and where its parameters are."""
+"""DeepSeek-V3's layer with experts, from its `ModelSpec`, and where its parameters
+are.
+"""
 
 from course_lib.costs.params import param_count
 from course_lib.course.gallery.blocks import draw_kind, echoed

@@ -32,7 +32,9 @@ def draw() -> Figure:
         pen.rect(x, 40, RANK, 42, "o", 6, under=True)
         pen.text(x + 6, 54, f"rank {rank}", "s B")
         for cell, target in enumerate(row):
-            pen.rect(x + 3 + cell * CELL, TOP, CELL - 2, 14, f"k {ROLES[int(target)]}", 1)
+            pen.rect(
+                x + 3 + cell * CELL, TOP, CELL - 2, 14, f"k {ROLES[int(target)]}", 1
+            )
     longest = max(map(len, arriving))
     for rank, cells in enumerate(arriving):
         x = LEFT + rank * GAP
@@ -45,8 +47,8 @@ def draw() -> Figure:
     pen.text(4, y, "Then every vector goes back along its line: combine.", "s")
     counts = ", ".join(str(len(cells)) for cells in arriving)
     said = (
-        f"Each rank sends five vectors; {counts} arrive at ranks 0 to 3. The step lasts "
-        "as long as the rank with most, and the others wait."
+        f"Each rank sends five vectors; {counts} arrive at ranks 0 to 3. The step "
+        "lasts as long as the rank with most, and the others wait."
     )
     return Figure(Panel("All-to-all", said, pen, y + 8))
 
@@ -54,7 +56,9 @@ def draw() -> Figure:
 def _work(pen: Pen, x: float, rank: int, count: int, longest: int) -> None:
     role = ROLES[rank]
     pen.rect(x, MIDDLE, RANK, 18, f"b {role}", 3)
-    pen.text(x + RANK / 2, MIDDLE + 13, f"experts {2 * rank}, {2 * rank + 1}", "s", "middle")
+    pen.text(
+        x + RANK / 2, MIDDLE + 13, f"experts {2 * rank}, {2 * rank + 1}", "s", "middle"
+    )
     top = MIDDLE + 24
     for i in range(longest):
         cls = f"k {role}" if i < count else "e"

@@ -37,7 +37,9 @@ def routed(
     choice = [s + b for s, b in zip(scores, bias or [0.0] * len(scores), strict=True)]
     size = len(scores) // groups
     best = max(range(groups), key=lambda g: max(choice[g * size : (g + 1) * size]))
-    allowed = range(best * size, (best + 1) * size) if groups > 1 else range(len(scores))
+    allowed = (
+        range(best * size, (best + 1) * size) if groups > 1 else range(len(scores))
+    )
     picked = sorted(sorted(allowed, key=lambda e: -choice[e])[:k])
     weights = [scores[e] for e in picked]
     if renormalise:
@@ -84,10 +86,11 @@ def _panel(title: str, model: str, given: dict) -> Panel:
     total = f"{sum(weights):.2f}".rstrip("0").rstrip(".")
     sums = f"sum {total}" + (", renormalised" if given.get("renormalise", True) else "")
     pen.text(6, BASE + 62, sums, "s m")
+    shown = ", ".join(f"{w:.2f}" for w in weights)
     chosen = " and ".join(str(e + 1) for e in picked)
     return Panel(
         title,
-        f"{scored}; picked: {chosen}; weights {', '.join(f'{w:.2f}' for w in weights)}.",
+        f"{scored}; picked: {chosen}; weights {shown}.",
         pen,
         BASE + 70,
     )

@@ -72,8 +72,8 @@ def _checked() -> Panel:
     pen.text(8, 214, "green: certain.  purple: guessed by the module", "s m")
     return Panel(
         "Use",
-        "A pass runs over the last certain token and the guess. If the model would have "
-        "written the guess itself, two tokens are won; if not, one.",
+        "A pass runs over the last certain token and the guess. If the model would "
+        "have written the guess itself, two tokens are won; if not, one.",
         pen,
         224,
     )
