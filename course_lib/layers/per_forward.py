@@ -76,6 +76,11 @@ class Auxiliary:
 class PerForward:
     """The tables and masks of one forward pass, each made once.
 
+    Args:
+        tokens, positions: of this pass, for layers that are given neither: hashed
+            routing and memories look tokens up, and a router leaves out padding, which
+            stands at position -1.
+
     Attributes:
         layer: the number of the layer that is running; a model counts it up.
         rope_tables: cosines and sines, by `Rope`.
@@ -91,8 +96,12 @@ class PerForward:
     ([[[1, 0, 0], [1, 1, 0], [0, 1, 1]]], True)
     """
 
-    def __init__(self) -> None:
-        self.layer = 0
+    def __init__(
+        self,
+        tokens: Int[Tensor, "b t"] | None = None,
+        positions: Int[Tensor, "b t"] | None = None,
+    ) -> None:
+        self.layer, self.tokens, self.positions = 0, tokens, positions
         self.rope_tables: dict[Rope, Tables] = {}
         self.masks: dict[MaskKind, Bool[Tensor, "b t s"]] = {}
         self.for_sdpa: dict[MaskKind, ForSDPA] = {}

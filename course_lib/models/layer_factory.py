@@ -25,12 +25,12 @@ from course_lib.layers.caches.contract import Cache
 from course_lib.layers.caches.latent import LatentCache
 from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.caches.window import RingCache
-from course_lib.layers.feed_forward.mlp import MLP, GatedMLP
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, MaskMod, local_window
 from course_lib.layers.norms import LayerNorm, RMSNorm
 from course_lib.layers.positions.bias import AlibiBias, RelativeBias
 from course_lib.layers.positions.rope import Rope
 from course_lib.models.fan_in import fan_in
+from course_lib.models.ffn_factory import NETWORKS, build_moe, build_network
 from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
@@ -75,7 +75,9 @@ def initialise(
         )
     scale = fan_in(model) if std == "fan_in" else std
     for name, matrix in model.named_parameters():
-        if matrix.ndim >= 2:
+        if name.endswith("_bias"):  # of stacked experts
+            nn.init.zeros_(matrix)
+        elif matrix.ndim >= 2:
             own = scale(name) if callable(scale) else scale
             nn.init.normal_(matrix, std=own, generator=generator)
     for module in model.modules():
@@ -109,14 +111,17 @@ def build_rope(spec: RopeSpec | None) -> Rope | None:
 
 
 def build_ffn(width: int, spec: FFNSpec | MoESpec | None) -> nn.Module:
-    """The feed-forward part that `spec` describes; a ValueError for experts and other
-    kinds.
+    """The feed-forward part that `spec` describes; a ValueError for a kind that is not
+    built.
     """
-    kinds = {"mlp": MLP, "glu": GatedMLP}
-    kind = spec.kind if isinstance(spec, FFNSpec) else type(spec).__name__
-    if kind not in kinds:
-        raise ValueError(f"ffn={kind}: supported are {', '.join(kinds)}")
-    return kinds[kind](width, spec.width, activation=spec.activation, bias=spec.bias)
+    if isinstance(spec, FFNSpec):
+        return build_network(width, spec)
+    if isinstance(spec, MoESpec):
+        return build_moe(width, spec)
+    raise ValueError(
+        f"ffn={type(spec).__name__}: supported are FFNSpec ({', '.join(NETWORKS)}) "
+        "and MoESpec"
+    )
 
 
 def build_mixer(

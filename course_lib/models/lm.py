@@ -107,7 +107,7 @@ class CausalLM(nn.Module):
                 beyond a learned table.
         """
         positions = self._positions(tokens, positions, cache)
-        per_forward = PerForward()
+        per_forward = PerForward(tokens, positions)
         logits = self.run(
             self.embed(tokens, positions),
             positions,

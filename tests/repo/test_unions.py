@@ -331,11 +331,13 @@ def test_a_part_that_is_not_built_is_refused_by_its_name():
     for kind in set(MIXERS) - {AttentionSpec}:
         with pytest.raises(ValueError, match=f"mixer={kind.__name__}: "):
             unwrap(mask_mod_of)(MIXERS[kind])
-    for ffn, named in ((None, "NoneType"), (FFNS[MoESpec], "MoESpec"), (foreign(FFN), "Foreign")):
+    for ffn, named in ((None, "NoneType"), (foreign(FFNS[MoESpec]), "Foreign"), (foreign(FFN), "Foreign")):
         with pytest.raises(ValueError, match=f"ffn={named}: "):
             unwrap(build_ffn)(D, ffn)
     with pytest.raises(ValueError, match="ffn=channel_mix: "):
         build_ffn(D, replace(FFN, kind="channel_mix"))
+    with pytest.raises(ValueError, match="ffn=channel_mix: "):
+        build_ffn(D, replace(FFNS[MoESpec], expert=replace(FFN, kind="channel_mix")))
 
 
 def words(record: type, field: str) -> tuple[str, ...]:

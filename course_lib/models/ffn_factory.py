@@ -1,0 +1,65 @@
+"""Feed-forward factory: from a specification to an MLP, a gated MLP, or a mixture of
+experts (MoE).
+
+Terms:
+    feed-forward factory: builds an MLP or a mixture of experts from its record ->
+        build_network, build_moe
+"""
+
+from course_lib.costs.feed_forward.moe import shared_network
+from course_lib.layers.feed_forward.experts import Experts, SharedExpert
+from course_lib.layers.feed_forward.mlp import MLP, GatedMLP
+from course_lib.layers.feed_forward.moe import MoE
+from course_lib.layers.feed_forward.router import Router
+from course_lib.specs.records import FFNSpec, MoESpec
+
+NETWORKS = {"mlp": MLP, "glu": GatedMLP}
+
+
+def build_network(width: int, spec: FFNSpec) -> MLP | GatedMLP:
+    """The MLP that `spec` describes; a ValueError for a kind that is not built."""
+    if spec.kind not in NETWORKS:
+        raise ValueError(f"ffn={spec.kind}: supported are {', '.join(NETWORKS)}")
+    return NETWORKS[spec.kind](
+        width, spec.width, activation=spec.activation, bias=spec.bias
+    )
+
+
+def build_moe(width: int, spec: MoESpec) -> MoE:
+    """The mixture of experts that `spec` describes, which sorts tokens by expert and
+    leaves no losses: set its `losses` to have them.
+
+    A group of experts is as good as its best one with softmax (DeepSeek-V2), as its two
+    best ones with other scores (V3).
+
+    Raises:
+        ValueError: the experts are of a kind that is not built.
+    """
+    if spec.expert.kind not in NETWORKS:
+        raise ValueError(f"ffn={spec.expert.kind}: supported are {', '.join(NETWORKS)}")
+    router = Router(
+        width,
+        spec.experts,
+        spec.top_k,
+        scoring=spec.scoring,
+        renormalise=spec.renormalise,
+        scale=spec.scale,
+        groups=spec.groups,
+        top_groups=spec.top_groups,
+        group_score="max" if spec.scoring == "softmax" else "top2",
+        selection_bias=spec.selection_bias,
+        bias=spec.router_bias,
+    )
+    experts = Experts(
+        spec.experts,
+        spec.latent or width,
+        spec.expert.width,
+        activation=spec.expert.activation,
+        gated=spec.expert.kind == "glu",
+        bias=spec.expert.bias,
+    )
+    shared = None
+    if spec.shared:
+        network = build_network(width, shared_network(spec))
+        shared = SharedExpert(network, width, gate=spec.shared_gate)
+    return MoE(router, experts, shared, latent=spec.latent)

@@ -1,0 +1,253 @@
+"""Properties of mixtures of experts: every dispatch computes the same, and what depends on what."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_lib.layers.feed_forward.dispatch import (
+    capacity_of,
+    dispatch_batched,
+    dispatch_loop,
+    dispatch_sorted,
+    drop,
+    reroute,
+    within_capacity,
+)
+from course_lib.layers.feed_forward.experts import Experts, SharedExpert
+from course_lib.layers.feed_forward.mlp import GatedMLP
+from course_lib.layers.feed_forward.moe import MoE
+from course_lib.layers.feed_forward.router import NO_EXPERT, Router
+
+CLOSE = {"rtol": 1e-10, "atol": 1e-12}
+D, F = 5, 3
+FAST = {"sorted": dispatch_sorted, "batched": dispatch_batched}
+
+
+def parts(e, k, n, seed=0, **options):
+    torch.manual_seed(seed)
+    router, experts = Router(D, e, k).double(), Experts(e, D, F, **options).double()
+    return router, experts, torch.randn(n, D).double()
+
+
+def through(dispatch, router, experts, x, *, lost=None, weigh_input=False):
+    """The output, and the gradients of x and of every parameter."""
+    x = x.clone().requires_grad_()
+    routing = router(x)
+    routing = routing if lost is None else drop(routing, ~lost)
+    y = dispatch(x, routing, experts, weigh_input=weigh_input)
+    wanted = [x, *experts.parameters(), *router.parameters()]
+    grads = torch.autograd.grad((y * torch.arange(1.0, D + 1)).square().sum(), wanted, allow_unused=True)
+    return [y, *(torch.zeros_like(p) if g is None else g for p, g in zip(wanted, grads, strict=True))]
+
+
+@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("weigh_input", [False, True])
+@pytest.mark.parametrize("options", [{}, {"bias": True}, {"gated": False}, {"activation": "swiglu_clamped"}])
+@given(e=st.integers(1, 9), k=st.integers(1, 4), n=st.integers(1, 17), seed=st.integers(0, 99))
+@settings(max_examples=8)
+def test_every_dispatch_is_the_loop(name, weigh_input, options, e, k, n, seed):
+    router, experts, x = parts(e, min(k, e), n, seed, **options)
+    with torch.no_grad():
+        for bias in (p for name, p in experts.named_parameters() if name.endswith("bias")):
+            bias.normal_()
+    lost = torch.rand(n, min(k, e)) < 0.2  # and picks of no expert
+    plain = through(dispatch_loop, router, experts, x, lost=lost, weigh_input=weigh_input)
+    fast = through(FAST[name], router, experts, x, lost=lost, weigh_input=weigh_input)
+    for one, other in zip(plain, fast, strict=True):
+        torch.testing.assert_close(one, other, **CLOSE)
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_experts_that_no_token_visits(name):
+    router, experts, x = parts(7, 3, 13)
+    with torch.no_grad():
+        router.gate.weight[4:] = 0.0
+        x = x.abs()
+        router.gate.weight[:4] = router.gate.weight[:4].abs() + 0.1  # experts 4 to 6 lose everywhere
+    assert router(x).experts.max() < 4
+    plain, fast = through(dispatch_loop, router, experts, x), through(FAST[name], router, experts, x)
+    for one, other in zip(plain, fast, strict=True):
+        torch.testing.assert_close(one, other, **CLOSE)
+    assert fast[2][4:].abs().max() == 0.0  # no gradient reaches them
+
+
+@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("n", [0, 4])
+def test_tokens_without_any_expert_get_nothing(name, n):
+    router, experts, x = parts(3, 2, n)
+    routing = drop(router(x), torch.zeros(n, 2, dtype=torch.bool))
+    assert torch.equal(FAST[name](x, routing, experts), torch.zeros_like(x))
+    assert torch.equal(dispatch_loop(x, routing, experts), torch.zeros_like(x))
+
+
+@pytest.mark.parametrize("dispatch", [dispatch_loop, *FAST.values()])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_dtype_is_kept_and_inputs_unchanged(dispatch, dtype):
+    moe = MoE(Router(D, 4, 2), Experts(4, D, F), dispatch=dispatch).to(dtype)
+    x = torch.randn(D, 3, 2).to(dtype).permute(2, 1, 0)  # not contiguous
+    kept = x.clone()
+    y = moe(x)
+    assert y.dtype == dtype and y.shape == x.shape and torch.equal(x, kept)
+    if dtype == torch.float64:
+        torch.testing.assert_close(y, moe(x.contiguous()), **CLOSE)
+
+
+def dense_moe(dispatch=dispatch_sorted, **options):
+    """A mixture of one expert, and the dense network that has its weights."""
+    moe, dense = MoE(Router(D, 1, 1), Experts(1, D, F), dispatch=dispatch, **options), GatedMLP(D, F)
+    for name, matrix in dense.named_children():
+        matrix.weight.data = getattr(moe.experts, name).data[0]
+    return moe.double(), dense.double()
+
+
+@pytest.mark.parametrize("dispatch", [dispatch_loop, *FAST.values()])
+def test_one_expert_is_a_dense_network(dispatch):
+    moe, dense = dense_moe(dispatch)
+    x = torch.randn(2, 7, D).double()
+    torch.testing.assert_close(moe(x), dense(x), **CLOSE)
+
+
+def test_equal_experts_are_one_dense_network():
+    moe, dense = MoE(Router(D, 6, 3), Experts(6, D, F)).double(), GatedMLP(D, F).double()
+    for name, matrix in dense.named_children():
+        getattr(moe.experts, name).data[:] = matrix.weight.data
+    x = torch.randn(2, 7, D).double()
+    torch.testing.assert_close(moe(x), dense(x), **CLOSE)
+
+
+def test_tokens_in_another_order_give_outputs_in_that_order():
+    moe, x = MoE(Router(D, 6, 2), Experts(6, D, F)).double(), torch.randn(11, D).double()
+    order = torch.randperm(11)
+    torch.testing.assert_close(moe(x)[order], moe(x[order]), **CLOSE)
+
+
+def test_a_row_does_not_hang_on_its_batch_mates_without_capacity():
+    moe, x = MoE(Router(D, 6, 2), Experts(6, D, F)).double(), torch.randn(3, 4, D).double()
+    torch.testing.assert_close(moe(x)[:1], moe(x[:1]), **CLOSE)
+
+
+# Capacity
+
+
+def kept_by_hand(experts, e, capacity, rows, positions, first_choices):
+    """Places given out one by one."""
+    n, k = experts.shape
+    picks = [(positions[t], c, t) for t in range(n) for c in range(k)]
+    picks.sort(key=(lambda p: (p[1], p[0], p[2])) if first_choices else None)
+    taken, kept = {}, torch.zeros(n, k, dtype=torch.bool)
+    for _, choice, token in picks:
+        place = (rows[token], expert := experts[token, choice].item())
+        if expert != NO_EXPERT:
+            taken[place] = taken.get(place, 0) + 1
+            kept[token, choice] = taken[place] <= capacity
+    return kept
+
+
+@given(
+    e=st.integers(1, 5),
+    k=st.integers(1, 3),
+    n=st.integers(0, 20),
+    capacity=st.integers(0, 6),
+    first_choices=st.booleans(),
+    by_row=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=60)
+def test_capacity_is_given_out_in_order(e, k, n, capacity, first_choices, by_row, seed):
+    torch.manual_seed(seed)
+    experts = torch.randint(-1, e, (n, k))
+    rows, positions = torch.arange(n) // 5 * by_row, torch.arange(n) % 5
+    found = within_capacity(experts, e, capacity, rows=rows, positions=positions, first_choices=first_choices)
+    expected = kept_by_hand(experts, e, capacity, rows.tolist(), positions.tolist(), first_choices)
+    assert torch.equal(found, expected)
+
+
+def test_enough_capacity_drops_nothing():
+    router, _, x = parts(7, 3, 13)
+    routing = router(x)
+    kept = within_capacity(routing.experts, 7, 13)
+    assert kept.all() and torch.equal(drop(routing, kept).weights, routing.weights)
+    sent = reroute(routing, 13)
+    assert torch.equal(sent.experts, routing.experts) and torch.equal(sent.weights, routing.weights)
+
+
+def test_a_dropped_token_gets_nothing_and_a_half_dropped_one_the_rest():
+    router, experts, x = parts(4, 2, 12)
+    routing = router(x)
+    kept = within_capacity(routing.experts, 4, 3)
+    y = dispatch_sorted(x, drop(routing, kept), experts)
+    assert not kept.all() and (y[~kept.any(-1)] == 0).all()
+    halves = (kept.sum(-1) == 1).nonzero().flatten().tolist()
+    assert halves
+    for token in halves:
+        choice = kept[token].nonzero().item()
+        alone = experts(x[token : token + 1], routing.experts[token, choice].item())[0]
+        torch.testing.assert_close(y[token], routing.weights[token, choice] * alone, **CLOSE)
+
+
+@pytest.mark.parametrize("policy", ["drop", "reroute"])
+def test_later_tokens_never_change_earlier_ones(policy):
+    for seed in range(20):
+        router, experts, x = parts(4, 2, 12, seed)
+        changed = torch.cat([x[:7], torch.randn(5, D).double()])
+        one, other = (limited(policy, router(tokens), 4, 4) for tokens in (x, changed))
+        assert torch.equal(one.experts[:7], other.experts[:7])
+        assert torch.equal(one.weights[:7], other.weights[:7]) and not torch.equal(one.weights, other.weights)
+
+
+def limited(policy, routing, e, capacity, **options):
+    if policy == "reroute":
+        return reroute(routing, capacity, **options)
+    return drop(routing, within_capacity(routing.experts, e, capacity, **options))
+
+
+def test_first_choices_first_is_not_causal():
+    leaks = 0
+    for seed in range(20):
+        router, _, x = parts(4, 2, 12, seed)
+        changed = torch.cat([x[:7], torch.randn(5, D).double()])
+        one, other = (limited("drop", router(t), 4, 4, first_choices=True) for t in (x, changed))
+        leaks += not torch.equal(one.experts[:7], other.experts[:7])
+    assert leaks > 5
+
+
+@pytest.mark.parametrize("policy", ["drop", "reroute"])
+def test_batch_mates_matter_if_the_capacity_is_pooled_and_not_if_each_row_has_its_own(policy):
+    rows, positions = torch.arange(24) // 8, torch.arange(24) % 8
+    touched = {"pooled": 0, "own": 0}
+    for seed in range(10):
+        router, _, x = parts(4, 2, 24, seed)
+        strangers = torch.cat([x[:8], torch.randn(16, D).double()])
+        for name, own, capacity in (("pooled", None, 12), ("own", rows, 4)):
+            one, other = (
+                limited(policy, router(t), 4, capacity, rows=own, positions=positions) for t in (x, strangers)
+            )
+            touched[name] += not torch.equal(one.experts[:8], other.experts[:8])
+    assert touched["own"] == 0 and touched["pooled"] > 3
+
+
+def test_rerouted_picks_find_room_differ_and_are_weighed_by_their_scores():
+    router, _, x = parts(5, 2, 20)
+    routing, capacity = router(x), capacity_of(20, 5, 2, 1.0)
+    assert not within_capacity(routing.experts, 5, capacity).all()
+    sent = reroute(routing, capacity)
+    assert torch.bincount(sent.experts.flatten() + 1, minlength=6)[1:].max() <= capacity
+    assert all(len(set(row)) == 2 for row in sent.experts.tolist() if NO_EXPERT not in row)
+    kept = sent.experts == routing.experts
+    assert torch.equal(sent.weights[kept], routing.weights[kept])
+    moved = ~kept & (sent.experts != NO_EXPERT)
+    total = routing.scores.gather(1, routing.experts).sum(-1, keepdim=True)
+    shares = routing.scores.gather(1, sent.experts.clamp_min(0)) / total
+    torch.testing.assert_close(sent.weights[moved], shares[moved], **CLOSE)
+
+
+def test_padding_takes_no_room():
+    experts = torch.tensor([[NO_EXPERT], [0], [0], [0]])
+    assert within_capacity(experts, 1, 2).flatten().tolist() == [False, True, True, False]
+
+
+def test_shared_expert_is_added():
+    moe, x = MoE(Router(D, 3, 2), Experts(3, D, F)).double(), torch.randn(4, D).double()
+    with_shared = MoE(moe.router, moe.experts, SharedExpert(GatedMLP(D, F), D)).double()
+    torch.testing.assert_close(with_shared(x), moe(x) + with_shared.shared(x), **CLOSE)
