@@ -1,5 +1,5 @@
 """Balancing by a bias: loads are counted, and the bias of each expert moves against
-its load. Four updates of a small example, computed here.
+its load. Five updates of a small example, computed here.
 """
 
 from course_lib.kit.diagrams.figure import Figure, Panel
@@ -21,7 +21,7 @@ SCORES = (
     (0.7, 0.6, 0.5, 0.1),
     (0.6, 0.2, 0.3, 0.55),
 )
-SPEED, UPDATES = 0.05, (0, 1, 2, 4)
+SPEED, UPDATES = 0.04, (0, 1, 2, 5)
 LEFT, STEP, BASE, UNIT = 12, 38, 116, 8
 
 
@@ -44,7 +44,7 @@ def after(updates: int) -> tuple[list[int], list[float]]:
 
 
 def draw() -> Figure:
-    """Loads before the first update and after one, two and four."""
+    """Loads before the first update and after one, two and five."""
     return Figure(*(_panel(updates) for updates in UPDATES))
 
 
