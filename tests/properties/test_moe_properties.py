@@ -189,7 +189,7 @@ def test_a_dropped_token_gets_nothing_and_a_half_dropped_one_the_rest():
 @pytest.mark.parametrize("policy", ["drop", "reroute"])
 def test_later_tokens_never_change_earlier_ones(policy):
     for seed in range(20):
-        router, experts, x = parts(4, 2, 12, seed)
+        router, _, x = parts(4, 2, 12, seed)
         changed = torch.cat([x[:7], torch.randn(5, D).double()])
         one, other = (limited(policy, router(tokens), 4, 4) for tokens in (x, changed))
         assert torch.equal(one.experts[:7], other.experts[:7])

@@ -241,12 +241,13 @@ def changed_layer(**changes):
 
 def test_an_unsupported_layer_is_refused_by_field():
     layer = spec_of().layers[0]
-    experts = MoESpec(experts=4, top_k=2, expert=layer.ffn)
+    mixing = dataclasses.replace(layer.ffn, kind="channel_mix")
+    experts = MoESpec(experts=4, top_k=2, expert=mixing)
     one_sided = dataclasses.replace(layer.mixer, causal=False)
     for changes, named in (
         ({"norm_layout": "around"}, "norm_layout='around'"),
         ({"cross": layer.mixer}, "cross is set"),
-        ({"ffn": experts}, "ffn=MoESpec"),
+        ({"ffn": experts}, "ffn=channel_mix"),
         ({"ffn": None}, "ffn=NoneType"),
         ({"mixer": one_sided}, "causal=False"),
     ):

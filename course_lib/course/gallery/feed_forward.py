@@ -89,7 +89,14 @@ def router_rows(moe: MoESpec) -> Iterator[Row]:
         yield Row("scale", "Scale of the weights", f"weights × {moe.scale:g}")
     if moe.groups > 1:
         best = f"from the best {moe.top_groups} of {moe.groups} groups"
-        yield Row("groups", "Expert groups", best)
+        scores = {"top2": "", "max": ", each by its best expert"}
+        by = of_word("group_score", moe.group_score, scores)
+        yield Row("groups", "Expert groups", f"{best}{by}")
+    if moe.sparse_mixer:
+        among = f"weights among experts within {moe.sparse_mixer:g} of the best"
+        yield Row("sparse_mixer", "SparseMixer", among)
+    if moe.weigh_input:
+        yield Row("weigh_input", "Weights act on", "weights on what an expert reads")
     if moe.router_bias:
         yield Row("router_bias", "Router bias", "router with bias")
     if moe.selection_bias:
