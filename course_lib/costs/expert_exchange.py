@@ -21,10 +21,10 @@ Source: DeepSeek-AI 2024, arXiv 2412.19437, section 3.2.2 (at most 4 nodes a tok
     the forwarding inside a node).
 
 Terms:
-    node-limited routing, device-limited routing: a token's experts lie on at most so
-        many nodes -> places_met, exchange
+    nodes of a token, distinct places: how many nodes or devices hold some of a token's
+        experts, on average -> places_met
     dispatch bytes, combine bytes: what a device sends to the experts of its tokens, and
-        what comes back -> Exchange
+        what comes back -> Exchange, exchange
 """
 
 from dataclasses import dataclass

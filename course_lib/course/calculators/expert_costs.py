@@ -21,7 +21,7 @@ from course_lib.course.calculators.definition import (
 )
 
 SIZES = ("top_k", "nodes", "per_node", "top_nodes", "dispatch_bytes", "combine_bytes")
-GB_HOUR = 1e9
+GB_HOUR = 10**9
 """The page's price is that of a GB for an hour."""
 
 
