@@ -7,8 +7,8 @@ Symbols: n tokens, e experts, z logits [n e], eps the tolerance.
     near_i = (z_m - z_i) / max(|z_i|, z_m) <= eps
     w = softmax of z over the near ones, at m
 
-The second weight comes from a softmax of its own, without the first pick. So the weights
-of a token do not sum to one, and a pick that no other comes near has the weight 1.
+The second weight comes from a softmax of its own, without the first pick. So the
+weights of a token do not sum to one, and a pick that no other comes near has weight 1.
 
 Terms:
     SparseMixer: picks in turn, each weighed among the experts near to the best one left

@@ -37,9 +37,9 @@ class FileNames:
 MIXTRAL = FileNames(((".mlp.", ".block_sparse_moe."),), ("w1", "w3", "w2"))
 GRANITE = FileNames(
     (
-        (".experts.gate_up_proj", ".input_linear.weight"),
-        (".experts.down_proj", ".output_linear.weight"),
-        (".block_sparse_moe.router.", ".block_sparse_moe.router.layer."),
+        ("_moe.experts.gate_up_proj", "_moe.input_linear.weight"),
+        ("_moe.experts.down_proj", "_moe.output_linear.weight"),
+        ("_moe.router.", "_moe.router.layer."),
     ),
     (),
 )

@@ -152,12 +152,12 @@ AFMOE = (
     ("model.layers.{i}.post_mlp_layernorm", "blocks.{i}.ffn_post_norm"),
 )
 HUNYUAN = (
+    ("model.layers.{i}.self_attn.query_layernorm", "blocks.{i}.mixer.q_norm"),
+    ("model.layers.{i}.self_attn.key_layernorm", "blocks.{i}.mixer.k_norm"),
     *LLAMA,
     *EXPERTS,
     *router_at("mlp.gate.wg"),
     *shared_at("mlp.shared_mlp"),
-    ("model.layers.{i}.self_attn.query_layernorm", "blocks.{i}.mixer.q_norm"),
-    ("model.layers.{i}.self_attn.key_layernorm", "blocks.{i}.mixer.k_norm"),
 )
 DBRX = (
     ("transformer.wte", "embed.tokens"),
