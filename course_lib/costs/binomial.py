@@ -120,9 +120,7 @@ def _stirling_rest(n: int) -> float:
     if n < len(STIRLING):
         return STIRLING[n]
     square = n * n
-    return (
-        1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680) / square) / square) / square
-    ) / n
+    return (1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680) / square) / square) / square) / n
 
 
 def _deviance(x: float, mean: float) -> float:

@@ -152,9 +152,7 @@ class ExpertParallel(nn.Module):
         y = y if self.out_of_latent is None else self.out_of_latent(y)
         return y if self.shared is None else y + self.shared(x)
 
-    def routed(
-        self, x: Float[Tensor, "n d"], routing: Routing
-    ) -> Float[Tensor, "n d"]:
+    def routed(self, x: Float[Tensor, "n d"], routing: Routing) -> Float[Tensor, "n d"]:
         """Dispatch, the experts here, combine."""
         slots = self.placement.slot_of(routing.experts)
         own = len(self.placement.slots[0])
@@ -230,4 +228,3 @@ def experts_of(whole: Experts, numbers: Sequence[int]) -> Experts:
         kept = weight.detach()[list(numbers)].clone()
         setattr(some, name, nn.Parameter(kept))
     return some
-

@@ -66,7 +66,9 @@ class Cluster:
 
     def rank_rows(self, loads: Loads) -> list[list[float]]:
         """Rows of every slot [rank][slot]: an expert's copies share its load."""
-        copies = np.bincount([i for own in self.slots for i in own], minlength=len(loads))
+        copies = np.bincount(
+            [i for own in self.slots for i in own], minlength=len(loads)
+        )
         if len(copies) != len(loads) or copies.min() < 1:
             raise ValueError(f"slots: each of {len(loads)} experts in one or more")
         return [[float(loads[i] / copies[i]) for i in own] for own in self.slots]
@@ -134,7 +136,9 @@ class StepReport:
 
     def rank_imbalance(self) -> list[float]:
         """Max/mean of the ranks' rows, for each step."""
-        return [max(s.rank_rows) * len(s.rank_rows) / sum(s.rank_rows) for s in self.steps]
+        return [
+            max(s.rank_rows) * len(s.rank_rows) / sum(s.rank_rows) for s in self.steps
+        ]
 
     def expert_imbalance(self) -> list[float]:
         """Max/mean of the experts' loads, for each step."""

@@ -1,7 +1,7 @@
 """What each rank does in the tests of expert parallelism: a whole layer and its own part of it, side by side.
 
-Every process builds the same layer from the same seed and knows the tokens of all ranks, so that it can hold its
-part against one process with all tokens.
+Every process builds the same layer from the same seed and knows the tokens of all ranks, so that it can hold
+its part against one process with all tokens.
 """
 
 import torch
@@ -13,6 +13,7 @@ from course_lib.layers.feed_forward.mlp import GatedMLP
 from course_lib.layers.feed_forward.moe import MoE
 from course_lib.layers.feed_forward.router import Router, Routing
 from course_lib.parallel.experts import ExpertParallel
+from course_lib.parallel.once_per_rank import OncePerRank
 from course_lib.parallel.placement import Placement
 from course_lib.parallel.ranks import Ranks
 from course_lib.simulate.expert_placement import packed_slots
@@ -52,10 +53,8 @@ def whole_layer(case: str) -> MoE:
     torch.manual_seed(sorted(CASES).index(case))
     given = CASES[case]
     latent, zero = given.get("latent", 0), given.get("zero", 0)
-    if given.get("even"):
-        router = Even(WIDTH, EXPERTS)
-    else:
-        router = Router(WIDTH, EXPERTS + zero, **given["router"])
+    even = given.get("even")
+    router = Even(WIDTH, EXPERTS) if even else Router(WIDTH, EXPERTS + zero, **given["router"])
     layer = MoE(
         router,
         Experts(EXPERTS, latent or WIDTH, INNER, **given.get("experts", {})),
@@ -93,7 +92,7 @@ def gap(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     return (ours - theirs).abs().max().item() if ours.numel() else 0.0
 
 
-def one_case(ranks: Ranks, case: str) -> dict[str, float]:
+def one_case(ranks: Ranks, case: str, kind: type = ExpertParallel) -> dict[str, float]:
     """Gaps between the layer over the ranks and the whole layer, and what was sent."""
     every = tokens_of_all(case, ranks.count)
     whole = whole_layer(case)
@@ -105,7 +104,7 @@ def one_case(ranks: Ranks, case: str) -> dict[str, float]:
     placement = None
     if replicas := CASES[case].get("replicas"):
         placement = Placement(packed_slots(range(EXPERTS, 0, -1), ranks.count, replicas))
-    layer = ExpertParallel(whole_layer(case), ranks, placement)
+    layer = kind(whole_layer(case), ranks, placement)
     first = sum(map(len, every[: ranks.rank]))
     here = slice(first, first + len(every[ranks.rank]))
     own = every[ranks.rank].clone().requires_grad_()
@@ -128,36 +127,35 @@ def one_case(ranks: Ranks, case: str) -> dict[str, float]:
 
 
 def formula(case: str, layer: ExpertParallel, every: list[torch.Tensor], ranks: Ranks) -> dict[str, float]:
-    """What this rank's own picks say that it sends and gets, counted pick by pick; and the shape of the case."""
-    holder = [rank for rank, own in enumerate(layer.placement.slots) for _ in own]
-    picked = []
-    with torch.no_grad():
-        for own in every:
-            experts = layer.router(own).experts
-            experts = experts.masked_fill(experts >= layer.placement.e, -1)
-            picked.append([holder[slot] for slot in layer.placement.slot_of(experts).flatten().tolist() if slot >= 0])
-    mine = picked[ranks.rank]
-    gets = sum(homes.count(ranks.rank) for homes in picked)
-    returned = sum(homes.count(ranks.rank) for rank, homes in enumerate(picked) if rank != ranks.rank)
-    width = CASES[case].get("latent", 0) or WIDTH
-    nodes = [len({holder[i] for i in row if i >= 0}) for row in _slots(layer, every[ranks.rank])]
+    """What this rank's own picks say that it sends and gets, one by one; and the shape of the case."""
+    visits = [ranks_of_tokens(layer, own) for own in every]  # [rank][token][pick]: the rank that holds it
+    me, mine = ranks.rank, visits[ranks.rank]
+    back = [token for rank, own in enumerate(visits) if rank != me for token in own]
     return {
-        "away": sum(home != ranks.rank for home in mine),
-        "returned": returned,
-        "picks": len(mine),
+        "picks": sum(map(len, mine)),
+        "away": sum(home != me for token in mine for home in token),
+        "returned": sum(token.count(me) for token in back),
+        "away once": sum(len(set(token) - {me}) for token in mine),
+        "returned once": sum(me in token for token in back),
+        "gets": sum(token.count(me) for own in visits for token in own),
+        "gets once": sum(me in token for own in visits for token in own),
         "arrived": layer.arrived,
-        "gets": gets,
-        "width": width,
+        "slots": len(layer.placement.slots[0]),
+        "width": CASES[case].get("latent", 0) or WIDTH,
         "tokens": sum(map(len, every)),
-        "most ranks of a token": max(nodes, default=0),
+        "most ranks of a token": max((len(set(token)) for token in mine), default=0),
     }
 
 
-def _slots(layer: ExpertParallel, tokens: torch.Tensor) -> list[list[int]]:
+def ranks_of_tokens(layer: ExpertParallel, tokens: torch.Tensor) -> list[list[int]]:
+    """For each token the ranks of its picks, without those of zero experts."""
+    holder = [rank for rank, own in enumerate(layer.placement.slots) for _ in own]
     experts = layer.router(tokens).experts
-    return layer.placement.slot_of(experts.masked_fill(experts >= layer.placement.e, -1)).tolist()
+    slots = layer.placement.slot_of(experts.masked_fill(experts >= layer.placement.e, -1))
+    return [[holder[slot] for slot in row if slot >= 0] for row in slots.tolist()]
 
 
 def all_cases(ranks: Ranks) -> dict[str, object]:
     """Everything that one world size is asked."""
-    return {case: one_case(ranks, case) for case in CASES}
+    once = {f"{case}, once per rank": one_case(ranks, case, OncePerRank) for case in CASES}
+    return once | {case: one_case(ranks, case) for case in CASES}

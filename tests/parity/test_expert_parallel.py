@@ -23,7 +23,7 @@ def reports(request):
     return run_ranks(all_cases, request.param, limit_s=300)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *(f"{case}, once per rank" for case in CASES)])
 def test_outputs_and_gradients_equal_one_process(reports, case):
     for report in reports:
         facts = report[case]
@@ -32,15 +32,33 @@ def test_outputs_and_gradients_equal_one_process(reports, case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_bytes_sent_are_those_of_the_formula(reports, case):
-    """By each rank's own picks: what leaves it on the way out, and what it returns to others; backward as much."""
+    """By each rank's picks: what leaves it on the way out, what it returns to others; backward as much."""
     for report in reports:
         facts = report[case]
         row = facts["width"] * NUMBER
-        out = all_to_all(facts["picks"] * row, local=1 - facts["away"] / facts["picks"]) if facts["picks"] else None
+        out = (
+            all_to_all(facts["picks"] * row, local=1 - facts["away"] / facts["picks"])
+            if facts["picks"]
+            else None
+        )
         sent = (out.sent_bytes if out else 0) + facts["returned"] * row
         assert facts["sent"] == pytest.approx(sent, abs=1e-6)
         assert facts["sent backward"] == facts["sent"]
         assert (facts["exchanges"], facts["arrived"]) == (2, facts["gets"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_once_per_rank_a_token_is_sent_to_each_of_its_ranks(reports, case):
+    """Out, a token and a weight for each slot; back, one vector, however many of its experts were there."""
+    fewer = 0
+    for report in reports:
+        facts, plain = report[f"{case}, once per rank"], report[case]
+        out, back = (facts["width"] + facts["slots"]) * NUMBER, facts["width"] * NUMBER
+        assert facts["sent"] == facts["away once"] * out + facts["returned once"] * back
+        assert facts["sent backward"] == facts["away once"] * back + facts["returned once"] * out
+        assert facts["arrived"] == facts["gets once"] <= plain["arrived"]
+        fewer += plain["away"] - facts["away once"]
+    assert fewer > 0 or CASES[case]["router"]["k"] == 1
 
 
 def test_even_picks_send_what_the_formula_expects(reports):
@@ -65,7 +83,9 @@ def test_a_token_of_a_limited_router_visits_few_ranks(reports):
 
 def test_a_skewed_router_fills_one_rank(reports):
     arrived = [report["all to one rank"]["arrived"] for report in reports]
-    assert arrived[0] == sum(arrived) and all(report["all to one rank"]["forward"] < 1e-12 for report in reports)
+    assert arrived[0] == sum(arrived) and all(
+        report["all to one rank"]["forward"] < 1e-12 for report in reports
+    )
 
 
 def test_replicas_take_turns():

@@ -96,9 +96,7 @@ def test_copies_bring_every_load_to_the_target():
     for target in (0.5, 1.0, 1.5, 2.25, 10):
         copies = copies_needed(loads, target)
         assert all(load / n <= target * 4 * (1 + 1e-12) for load, n in zip(loads, copies, strict=True))
-        assert all(
-            n == 1 or load / (n - 1) > target * 4 for load, n in zip(loads, copies, strict=True)
-        )
+        assert all(n == 1 or load / (n - 1) > target * 4 for load, n in zip(loads, copies, strict=True))
     assert replicas_needed(loads, 2.25) == 0
     assert zipf_replicas(8, 0, 1) == 0 and zipf_hottest(8, 0) == pytest.approx(1)
     assert sum(zipf_loads(100, 0.7)) == pytest.approx(1)

@@ -1,8 +1,9 @@
-"""Routed batches in simulation: against the formulas where traffic is even, and where a placement can and cannot help."""
+"""Routed batches in simulation: formulas where traffic is even, and where a placement can and cannot help."""
 
 import numpy as np
 import pytest
 
+from course_lib.costs.expert_exchange import places_met
 from course_lib.costs.experts import capacity, expected_drops, replicas_needed, zipf_loads
 from course_lib.costs.feed_forward.moe import expected_active_experts
 from course_lib.simulate.expert_placement import contiguous_slots, copies_by_load, packed_slots
@@ -26,6 +27,7 @@ def test_a_limited_router_stays_in_its_groups():
     picks = route(popularity(32), 200, 6, rng(), groups=8, top_groups=3)
     nodes = [len({expert // 4 for expert in row}) for row in picks.tolist()]
     assert max(nodes) == 3
+    assert np.mean(nodes) == pytest.approx(places_met(8, 6, top_places=3), rel=0.04)
     free = [len({expert // 4 for expert in row}) for row in route(popularity(32), 200, 6, rng()).tolist()]
     assert np.mean(free) > 4
     with pytest.raises(ValueError, match="k=6"):
@@ -44,11 +46,11 @@ def test_even_traffic_drops_and_touches_what_the_formulas_expect():
 
 
 def test_even_routing_is_not_even_in_a_batch():
-    """256 experts, 8 of them a token, 1,024 tokens: 1.5 an expert, 1.1 a rank of 32 experts, from chance alone."""
-    cluster = Cluster(slots=contiguous_slots(256, 8))
+    """256 experts, 8 of them a token, 1,024 tokens: 1.52 an expert, 1.13 a rank of eight, by chance alone."""
+    cluster = Cluster(slots=contiguous_slots(256, 32))
     run = simulate_experts(steady(popularity(256), 60), cluster, tokens=1024, k=8, rng=rng())
     assert np.mean(run.expert_imbalance()) == pytest.approx(1.52, abs=0.06)
-    assert np.mean(run.rank_imbalance()) == pytest.approx(1.05, abs=0.04)
+    assert np.mean(run.rank_imbalance()) == pytest.approx(1.13, abs=0.03)
 
 
 def test_replicas_help_where_one_expert_is_more_than_a_rank_can_carry():
@@ -60,9 +62,7 @@ def test_replicas_help_where_one_expert_is_more_than_a_rank_can_carry():
             "packed": packed_slots(shares.tolist(), ranks),
             "replicas": packed_slots(shares.tolist(), ranks, 16),
         }.items():
-            run = simulate_experts(
-                steady(shares, 40), Cluster(slots=slots), tokens=1024, k=4, rng=rng(5)
-            )
+            run = simulate_experts(steady(shares, 40), Cluster(slots=slots), tokens=1024, k=4, rng=rng(5))
             rows[skew, name] = np.mean(run.rank_imbalance())
     assert rows[1.0, "replicas"] < 0.75 * rows[1.0, "packed"]
     assert abs(rows[0.0, "replicas"] - rows[0.0, "packed"]) < 0.15
@@ -145,7 +145,9 @@ def test_traffic_keeps_its_skew_and_turns_hot_at_its_step():
 
 
 def test_percentiles_are_steps_that_were():
-    steps = tuple(one_step(np.array([n, 1]), Cluster(slots=((0,), (1,))), None, n + 1, 1) for n in range(1, 101))
+    steps = tuple(
+        one_step(np.array([n, 1]), Cluster(slots=((0,), (1,))), None, n + 1, 1) for n in range(1, 101)
+    )
     report = StepReport(steps)
     assert (report.percentile_s(0.99), report.percentile_s(1), report.mean_s) == (99, 100, 50.5)
     with pytest.raises(ValueError, match="share=0"):

@@ -26,7 +26,6 @@ from course_lib.course.calculators.expert_costs import EXPERT_ALL_TO_ALL, MEMORY
 from course_lib.course.calculators.experts import (
     ACTIVE_PARAMETERS,
     EXPERT_CAPACITY,
-    EXPERT_REPLICAS,
     EXPERTS_TOUCHED,
 )
 from course_lib.course.calculators.inputs import Input
@@ -41,6 +40,7 @@ from course_lib.course.calculators.presets import (
     structure,
 )
 from course_lib.course.calculators.printing import function_body, latex, shortest
+from course_lib.course.calculators.replicas import EXPERT_REPLICAS
 from course_lib.course.calculators.request import REQUEST
 from course_lib.course.calculators.seconds import DECODE_STEP
 from course_lib.course.calculators.symbolic import symbolic_model
@@ -272,7 +272,8 @@ def script(names: Iterable[str] = tuple(CALCULATORS)) -> str:
         "/* Made by course_lib.course.calculators.emit from the functions of "
         "course_lib.costs. */\n(() => {\n"
         '  "use strict";\n  const {expectedExcess, floorDivide, leastWithin, '
-        "roundUp, sumOfSteps, zipfHottest, zipfReplicas} = globalThis.calculatorMaths;\n"
+        "roundUp, sumOfSteps, zipfHottest, zipfReplicas} = "
+        "globalThis.calculatorMaths;\n"
         f"  const data = {data};\n  const functions = {{}};\n{''.join(functions)}"
         "  globalThis.calculatorData = {...data, functions};\n})();\n"
     )

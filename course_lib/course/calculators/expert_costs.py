@@ -27,9 +27,7 @@ GB_HOUR = 10**9
 
 def exchanged(v: Mapping) -> Exchange:
     """What a device sends, as symbols or numbers."""
-    return exchange(
-        v["batch_tokens"], v["width"], **{name: v[name] for name in SIZES}
-    )
+    return exchange(v["batch_tokens"], v["width"], **{name: v[name] for name in SIZES})
 
 
 def exchange_lines(model: None, s: Symbols) -> tuple[Line, ...]:

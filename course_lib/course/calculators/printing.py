@@ -14,7 +14,6 @@ import sympy
 from sympy.printing.jscode import JavascriptCodePrinter
 from sympy.printing.latex import LatexPrinter
 
-
 CALLED = {
     "expected_excess": "expectedExcess",
     "zipf_hottest": "zipfHottest",
@@ -37,7 +36,9 @@ def shortest(expression: sympy.Expr) -> sympy.Expr:
     >>> shortest(x * y + x * z)
     x*(y + z)
     """
-    if expression.has(sympy.Sum, sympy.floor, sympy.ceiling):  # the order of their operations is kept
+    if expression.has(
+        sympy.Sum, sympy.floor, sympy.ceiling
+    ):  # the order of their operations is kept
         return expression
     forms = [expression, sympy.factor_terms(expression)]
     if not any(power.exp.free_symbols for power in expression.atoms(sympy.Pow)):
@@ -60,7 +61,6 @@ class _LaTeX(LatexPrinter):
     def _print_Min(self, expression, exp=None):
         arguments = sorted(expression.args, key=lambda argument: argument.sort_key())
         return rf"\min\left({', '.join(map(self._print, arguments))}\right)"
-
 
     def _print_AppliedUndef(self, expression, exp=None):
         return getattr(self, f"_{expression.func.__name__}")(expression)
