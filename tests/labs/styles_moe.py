@@ -257,3 +257,282 @@ def changed_past(route, logits, other, t):
     return float((gap > 0).sum()) / t if t else 0.0
 """),
 ]  # fmt: skip
+OPERATIONS = {
+    "exercise-1": """
+class StepMetrics:
+    def __init__(self, registry, experts, buckets):
+        self.tokens = Counter("moe_expert_tokens_total", "slots", labelnames=("expert",), registry=registry)
+        for i in range(experts):
+            self.tokens.labels(str(i))
+        self.lost = Counter("moe_dropped_tokens_total", "dropped", registry=registry)
+        self.time = Histogram("moe_step_seconds", "seconds", buckets=list(buckets) + [float("inf")], registry=registry)
+
+    def observe(self, counts, dropped, seconds):
+        for i, n in enumerate(counts):
+            if n:
+                self.tokens.labels(expert=i).inc(n)
+        if dropped:
+            self.lost.inc(dropped)
+        self.time.observe(seconds)
+
+def quantile(histograms, q):
+    total = {}
+    for one in histograms:
+        for bound, count in one.items():
+            total[bound] = total.get(bound, 0) + count
+    below, under = 0.0, 0
+    wanted = q * total[math.inf]
+    for bound in sorted(total):
+        if total[bound] >= wanted:
+            if math.isinf(bound):
+                return below
+            return below + (bound - below) / (total[bound] - under) * (wanted - under)
+        below, under = bound, total[bound]
+""",
+    "exercise-2": """
+def rank_ratio(counts, rank_of):
+    hot = torch.nn.functional.one_hot(rank_of).double()
+    loads = counts.double() @ hot
+    return loads.max(1).values * loads.shape[1] / loads.sum(1)
+
+def balance(counts, rank_of):
+    r = sorted(rank_ratio(counts, rank_of).tolist())
+    at = 0.99 * (len(r) - 1)
+    low = int(at)
+    high = min(low + 1, len(r) - 1)
+    return sum(r) / len(r), r[low] + (r[high] - r[low]) * (at - low)
+
+def places(counts, drop):
+    low, high = 0, int(counts.max())
+    while low < high:
+        middle = (low + high) // 2
+        if torch.relu(counts - middle).sum() <= drop * counts.sum():
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+def stability(counts, window):
+    worst, last = 0.0, None
+    for start in range(0, len(counts) - window + 1, window):
+        part = counts[start : start + window].sum(0).double()
+        share = part / part.sum()
+        if last is not None:
+            worst = max(worst, 1 - torch.minimum(share, last).sum().item())
+        last = share
+    return worst
+
+def ranks_needed(experts, expert_bytes, other_bytes, memory_bytes):
+    each = int((0.9 * memory_bytes - other_bytes) // expert_bytes)
+    if each < 1:
+        raise ValueError("too little memory")
+    return -(-experts // each)
+""",
+    "exercise-3": """
+def null_ratios(scores, k, rank_of):
+    rows = []
+    for draw in scores:
+        picks = draw.argsort(dim=1, descending=True)[:, :k]
+        rows.append(torch.bincount(picks.reshape(-1), minlength=draw.shape[1]))
+    return rank_ratio(torch.stack(rows), rank_of)
+
+def alarms(ratios, mean, sd, slack, limit):
+    steps, total, low = [], 0.0, 0.0
+    for i in range(len(ratios)):
+        total += (float(ratios[i]) - mean) / sd - slack
+        low = min(low, total)
+        if total - low > limit:
+            steps.append(i)
+            total = low = 0.0
+    return steps
+
+def choose_limit(calm, mean, sd, slack, limits, most):
+    quiet = [l for l in limits if sum(len(alarms(t, mean, sd, slack, l)) for t in calm) <= most]
+    if not quiet:
+        raise ValueError("all of them ring")
+    return min(quiet)
+""",
+    "exercise-4": """
+import heapq
+
+def place(load, ranks):
+    size = len(load) // ranks
+    heap = [(0, rank, 0) for rank in range(ranks)]
+    out = torch.full((len(load),), -1)
+    for expert in sorted(range(len(load)), key=lambda i: -int(load[i])):
+        held, rank, many = heapq.heappop(heap)
+        out[expert] = rank
+        if many + 1 < size:
+            heapq.heappush(heap, (held + int(load[expert]), rank, many + 1))
+    return out
+
+def copies(load, spare):
+    number = [1] * len(load)
+    heap = [(-float(x), i) for i, x in enumerate(load)]
+    heapq.heapify(heap)
+    for _ in range(spare):
+        _, i = heapq.heappop(heap)
+        number[i] += 1
+        heapq.heappush(heap, (-float(load[i]) / number[i], i))
+    return torch.tensor(number)
+""",
+    "exercise-5": """
+def quality(loss_sums, tokens):
+    share = tokens.sum(0) / tokens.sum().double()
+    each = torch.stack([loss_sums[:, c].sum() / tokens[:, c].sum() for c in range(tokens.shape[1])])
+    return each, (each * share).sum().item()
+
+def load_by_slice(slots, rank_of):
+    hot = torch.nn.functional.one_hot(rank_of)
+    busiest = (slots @ hot).sum(0).argmax()
+    return slots[:, rank_of == busiest].sum(1).double() / slots.sum(1)
+
+def post_mortem(before, after, limit):
+    worse = any(b > a + limit for a, b in zip(before["loss"].tolist(), after["loss"].tolist()))
+    def mix(period):
+        return period["slots"].sum(1) / period["slots"].sum().double()
+    def within(period):
+        return torch.nn.functional.normalize(period["slots"].double(), p=1, dim=1)
+    traffic = 1 - torch.minimum(mix(before), mix(after)).sum().item()
+    router = torch.dot(mix(after), 1 - torch.minimum(within(before), within(after)).sum(1)).item()
+    placement = (before["rank_of"] != after["rank_of"]).float().mean().item()
+    _, cause = max((traffic, "traffic"), (router, "router"), (placement, "placement"))
+    return ["latency", "quality"][worse], cause, MITIGATIONS[cause]
+""",
+}
+OPERATIONS_MORE = [
+    ("exercise-1", """
+from prometheus_client import Gauge
+import bisect
+
+class StepMetrics:
+    def __init__(self, registry, experts, buckets):
+        common = {"registry": registry}
+        self._all = (
+            Counter("moe_expert_tokens", "a", ("expert",), **common),
+            Counter("moe_dropped_tokens", "b", **common),
+            Histogram("moe_step_seconds", "c", buckets=buckets, **common),
+        )
+        self._last = Gauge("moe_last_step", "an extra metric", **common)
+        for name in map(str, range(experts)):
+            self._all[0].labels(expert=name).inc(0)
+
+    def observe(self, counts, dropped, seconds):
+        tokens, lost, took = self._all
+        for name, n in zip(map(str, range(len(counts))), counts):
+            tokens.labels(expert=name).inc(float(n))
+        lost.inc(dropped)
+        took.observe(seconds)
+        self._last.set(sum(counts))
+
+def quantile(histograms, q):
+    bounds = sorted({b for one in histograms for b in one})
+    heights = torch.tensor([[one[b] for b in bounds] for one in histograms]).sum(0).tolist()
+    i = bisect.bisect_left(heights, q * heights[-1])
+    if i == len(bounds) - 1:
+        return bounds[-2]
+    bounds, heights = [0.0, *bounds], [0, *heights]
+    part = (q * heights[-1] - heights[i]) / (heights[i + 1] - heights[i])
+    return (1 - part) * bounds[i] + part * bounds[i + 1]
+"""),
+    ("exercise-2", """
+def rank_ratio(counts, rank_of):
+    loads = torch.stack([counts[:, rank_of == r].sum(1) for r in sorted(set(rank_of.tolist()))], 1).double()
+    return (loads / loads.mean(1, keepdim=True)).amax(1)
+
+def balance(counts, rank_of):
+    import numpy
+    ratios = rank_ratio(counts, rank_of).numpy()
+    return ratios.mean().item(), numpy.quantile(ratios, 0.99).item()
+
+def places(counts, drop):
+    total, room = counts.sum().item(), counts.max().item()
+    while room > 0 and (counts - (room - 1)).clamp_min(0).sum().item() <= total * drop:
+        room -= 1
+    return room
+
+def stability(counts, window):
+    parts = [p.sum(0) for p in counts.double().split(window) if len(p) == window]
+    parts = [p / p.sum() for p in parts]
+    return max([torch.dist(a, b, p=1).item() / 2 for a, b in zip(parts, parts[1:])], default=0.0)
+
+def ranks_needed(experts, expert_bytes, other_bytes, memory_bytes):
+    fits = [r for r in range(1, experts + 1)
+            if -(-experts // r) * expert_bytes + other_bytes <= 0.9 * memory_bytes]
+    if fits:
+        return min(fits)
+    raise ValueError(memory_bytes)
+"""),
+    ("exercise-3", """
+def null_ratios(scores, k, rank_of):
+    limit = scores.sort(-1, descending=True).values[..., k - 1 : k]
+    return rank_ratio((scores >= limit).sum(1), rank_of)
+
+def alarms(ratios, mean, sd, slack, limit):
+    import itertools
+    z = [(r - mean) / sd - slack for r in ratios.double().tolist()]
+    after = lambda level, gap: max(0.0, (0.0 if level > limit else level) + gap)
+    levels = list(itertools.accumulate(z, after, initial=0.0))[1:]
+    return [step for step, level in enumerate(levels) if level > limit]
+
+def choose_limit(calm, mean, sd, slack, limits, most):
+    best = math.inf
+    for limit in limits:
+        rings = 0
+        for row in range(calm.shape[0]):
+            rings += len(alarms(calm[row], mean, sd, slack, limit))
+        if rings <= most and limit < best:
+            best = limit
+    if best == math.inf:
+        raise ValueError("none")
+    return best
+"""),
+    ("exercise-4", """
+def place(load, ranks):
+    held, full = torch.zeros(ranks).double(), torch.zeros(ranks)
+    out = torch.empty(len(load), dtype=torch.long)
+    for expert in torch.sort(load, descending=True, stable=True).indices:
+        open_to = torch.where(full < len(load) // ranks, held, torch.inf)
+        rank = open_to.argmin()
+        held[rank] += load[expert]
+        full[rank] += 1
+        out[expert] = rank
+    return out
+
+def copies(load, spare):
+    low = load.double().max().item()
+    values = sorted({x / n for x in load.tolist() for n in range(1, spare + 2)}, reverse=True)
+    number = torch.ones_like(load)
+    for value in values:
+        needed = (load / max(value, 1e-12) - 1e-9).ceil().clamp(min=1).long()
+        if needed.sum() > len(load) + spare:
+            break
+        number = needed
+    number[0] += len(load) + spare - number.sum()
+    return number
+"""),
+    ("exercise-5", """
+def quality(loss_sums, tokens):
+    sums, many = loss_sums.sum(0), tokens.sum(0)
+    return torch.true_divide(sums, many), (sums.sum() / many.sum()).item()
+
+def load_by_slice(slots, rank_of):
+    table = torch.zeros(int(rank_of.max()) + 1, len(slots)).double()
+    for expert, rank in enumerate(rank_of.tolist()):
+        table[rank] += slots[:, expert]
+    row = max(range(len(table)), key=lambda r: float(table[r].sum()))
+    return table[row] / table.sum(0)
+
+def post_mortem(before, after, limit):
+    a, b = before["slots"] / before["slots"].sum().double(), after["slots"] / after["slots"].sum().double()
+    ma, mb = a.sum(1, keepdim=True), b.sum(1, keepdim=True)
+    found = [
+        ((ma - mb).abs().sum() / 2, "traffic"),
+        ((b - a / ma * mb).abs().sum() / 2, "router"),
+        ((before["rank_of"] - after["rank_of"]).ne(0).double().mean(), "placement"),
+    ]
+    cause = sorted(found, key=lambda pair: float(pair[0]))[-1][1]
+    symptom = "quality" if bool(((after["loss"] - before["loss"]) > limit).any()) else "latency"
+    return symptom, cause, MITIGATIONS[cause]
+"""),
+]  # fmt: skip
