@@ -25,8 +25,6 @@ import time
 from collections.abc import Iterator
 from datetime import date
 
-os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported; a lab needs it
-
 import yaml
 
 from course_lib.course.labs.allocation import Products
@@ -165,6 +163,7 @@ def results(lab: str, chosen: list[Mutant], seconds: float, jobs: int) -> dict:
 
 
 def main() -> int:
+    os.environ["TRITON_INTERPRET"] = "1"  # before a lab imports Triton
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -19,7 +19,7 @@ from course_lib.costs.arithmetic import (
 from course_lib.costs.hardware import Hardware
 from course_lib.costs.roofline import decode_roofline, prefill_time
 from course_lib.costs.work import RooflineTime
-from course_lib.specs.records import ModelSpec, window_of
+from course_lib.specs.records import ModelSpec, reach_of
 
 
 def request_seconds(
@@ -83,25 +83,35 @@ def request_latency(
     def step(context: int) -> RooflineTime:
         return decode_roofline(spec, hardware, context=context, **options)
 
-    windows = {window_of(layer.mixer) for layer in spec.layers} - {None}
-    steps_s = sum_of_steps(step, prompt + 1, prompt + tokens_out - 1, windows)
+    steps_s = sum_of_steps(step, prompt + 1, prompt + tokens_out - 1, bends_of(spec))
     return prefill_time(spec, hardware, prompt, **options) + steps_s
+
+
+def bends_of(spec: ModelSpec) -> set[int]:
+    """Contexts from which on a layer attends to no more keys: its window, or what its
+    indexer picks. Between them a step's costs are straight lines in the context.
+
+    >>> from course_lib.specs.loader import load_spec
+    >>> [bends_of(load_spec(name)) for name in ("gemma-3-27b", "deepseek-v3.2")]
+    [{1024}, {2048}]
+    """
+    return {reach_of(layer.mixer) for layer in spec.layers} - {None}
 
 
 def sum_of_steps(
     step: Callable[[Number], RooflineTime],
     first: Number,
     last: Number,
-    windows: set[Number] = frozenset(),
+    bends: set[Number] = frozenset(),
 ) -> Number:
     """Sum of step times over the contexts first .. last, by straight pieces.
 
-    Both times of a step are straight lines in the context between windows, so a stretch
+    Both times of a step are straight lines in the context between bends, so a stretch
     costs its length times its mean. Where compute and memory change places inside a
     stretch, the stretch is cut there.
 
     Args: `step` from a context to a `RooflineTime`; `first`, `last` contexts (none if
-        last < first); `windows` at which a layer stops growing.
+        last < first); `bends` at which a layer attends to no more keys.
     Returns: seconds, equal to the sum taken one by one; for symbols that sum, over t.
     """
     if is_symbol(first) or is_symbol(last):
@@ -111,15 +121,15 @@ def sum_of_steps(
         return Sum(step(context).time_s, (context, first, last))
     if last < first:
         return 0.0
-    cut = next((w for w in sorted(windows) if first <= w < last), None)
+    cut = next((w for w in sorted(bends) if first <= w < last), None)
     if cut is not None:
-        return sum_of_steps(step, first, cut, windows) + sum_of_steps(
-            step, cut + 1, last, windows
+        return sum_of_steps(step, first, cut, bends) + sum_of_steps(
+            step, cut + 1, last, bends
         )
     start, end = step(first), step(last)
     if start.bound == end.bound or last - first < 2:
         return (last - first + 1) * (start.time_s + end.time_s) / 2
     middle = (first + last) // 2
-    return sum_of_steps(step, first, middle, windows) + sum_of_steps(
-        step, middle + 1, last, windows
+    return sum_of_steps(step, first, middle, bends) + sum_of_steps(
+        step, middle + 1, last, bends
     )

@@ -28,7 +28,7 @@ from course_lib.costs.hardware import (
     list_hardware,
     load_hardware,
 )
-from course_lib.costs.latency import request_latency, sum_of_steps
+from course_lib.costs.latency import bends_of, request_latency, sum_of_steps
 from course_lib.costs.roofline import decode_roofline, prefill_roofline
 from course_lib.costs.serving import tokens_in_all
 from course_lib.costs.work import RooflineTime
@@ -203,9 +203,9 @@ def rate_bound(
     def traffic(context: int) -> RooflineTime:
         return RooflineTime(compute_s=0.0, memory_s=step(context=context).memory_s)
 
-    first, last = tokens_in + 1, tokens_in + tokens_out - 1
-    compute = batch * prefill.compute_s + sum_of_steps(arithmetic, first, last)
-    return batch * tokens_out / max(compute, sum_of_steps(traffic, first, last))
+    steps = tokens_in + 1, tokens_in + tokens_out - 1, bends_of(spec)
+    compute = batch * prefill.compute_s + sum_of_steps(arithmetic, *steps)
+    return batch * tokens_out / max(compute, sum_of_steps(traffic, *steps))
 
 
 @cache

@@ -71,5 +71,6 @@ def build_router(width: int, spec: MoESpec) -> Router:
         top_groups=spec.top_groups,
         group_score=spec.group_score,
         selection_bias=spec.selection_bias,
+        bias_on=spec.bias_on,
         bias=spec.router_bias,
     )

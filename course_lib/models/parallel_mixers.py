@@ -4,8 +4,7 @@ space heads, or windowed heads beside full ones.
 Symbols: b batch, t tokens, d model width.
 
 Terms:
-    parallel mixers, hybrid heads: several mixers side by side in one block ->
-        ParallelMixers
+    parallel mixers: several mixers of the same input, combined -> ParallelMixers
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,9 @@
-"""A spec in words that stay the same while records gain fields: part of a run's key."""
+"""A spec in words that stay the same while records gain fields: part of a run's key.
+
+Terms:
+    key of a run: a spec, seeds and rates in words, by which finished runs are found
+        again -> said
+"""
 
 from dataclasses import MISSING, fields, is_dataclass
 

@@ -1,4 +1,4 @@
-"""Mixtures of experts: 24 classes of `transformers` with the same weights, in float64.
+"""Mixtures of experts: 29 classes of `transformers` with the same weights, in float64.
 
 Their experts run as "eager", the plain loop; "batched_mm" is a second path of theirs. The bias on the pick
 is random: zero, as it starts, would leave its path untested.

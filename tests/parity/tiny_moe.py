@@ -56,6 +56,10 @@ MODELS: dict[str, tuple[str, Fields]] = {
         | {"num_dense_layers": 1, "num_shared_experts": 2, "route_scale": 1.3, "mup_enabled": True}
         | {"sliding_window": 5, "global_attn_every_n_layers": 3},
     ),
+    "aria": (
+        "aria_text",
+        SHARED_OUT | {"moe_num_experts": 5, "moe_topk": 2, "moe_num_shared_experts": 2},
+    ),
     "dbrx": (
         "dbrx",
         {
@@ -93,16 +97,35 @@ MODELS: dict[str, tuple[str, Fields]] = {
         | {"num_experts": 6, "n_group": 3, "topk_group": 2, "num_shared_experts": 2}
         | {"first_k_dense_replace": 1, "sliding_window": 5, "sliding_window_pattern": 3},
     ),
+    "flint": (
+        "flint",
+        SIZES
+        | OWN_WIDTH
+        | {"shared_expert_intermediate_size": 11, "mlp_only_layers": [1], "sliding_window": 5}
+        | {"num_hidden_layers": 4},
+    ),
     "flex-olmo": ("flex_olmo", SHARED_OUT | {"num_experts": 5, "num_experts_per_tok": 2}),
     "glm-4.5": ("glm4_moe", SIZES | DEEP | {"head_dim": 8, "attention_bias": True, "use_qk_norm": True}),
+    "glm-4.7-flash": ("glm4_moe_lite", SIZES | DEEP | LATENT),
     "gpt-oss": (
         "gpt_oss",
         SIZES | LOCAL | PLAIN_ROPE | {"sliding_window": 5, "num_hidden_layers": 4},
     ),
     "granite": ("granitemoe", SHARED_OUT | LOCAL | GRANITE),
     "granite-shared": ("granitemoeshared", SHARED_OUT | LOCAL | GRANITE | {"shared_intermediate_size": 11}),
+    "granite-windows": (
+        "granitemoe_swa",
+        SHARED_OUT | LOCAL | GRANITE | {"shared_intermediate_size": 11, "sliding_window": 5},
+    ),
     "hunyuan": ("hunyuan_v1_moe", SIZES | {"num_experts": 5, "moe_topk": 2}),
     "hy-v3": ("hy_v3", SIZES | OWN_WIDTH | {"num_shared_experts": 2, "router_scaling_factor": 1.4}),
+    "kolibri": (
+        "kolibri1",
+        SIZES
+        | LOCAL
+        | {"moe_intermediate_size": 7, "shared_expert_intermediate_size": 11, "sliding_window": 5}
+        | {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]},
+    ),
     "llama-4": (
         "llama4_text",
         SIZES

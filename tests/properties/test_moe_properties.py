@@ -15,13 +15,14 @@ from course_lib.layers.feed_forward.dispatch import (
     within_capacity,
 )
 from course_lib.layers.feed_forward.experts import Experts, SharedExpert
+from course_lib.layers.feed_forward.grouped import dispatch_grouped, grouped_loop, grouped_matmul
 from course_lib.layers.feed_forward.mlp import GatedMLP
 from course_lib.layers.feed_forward.moe import MoE
 from course_lib.layers.feed_forward.router import NO_EXPERT, Router
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 D, F = 5, 3
-FAST = {"sorted": dispatch_sorted, "batched": dispatch_batched}
+FAST = {"sorted": dispatch_sorted, "batched": dispatch_batched, "grouped": dispatch_grouped}
 
 
 def parts(e, k, n, seed=0, **options):
@@ -251,3 +252,28 @@ def test_shared_expert_is_added():
     moe, x = MoE(Router(D, 3, 2), Experts(3, D, F)).double(), torch.randn(4, D).double()
     with_shared = MoE(moe.router, moe.experts, SharedExpert(GatedMLP(D, F), D)).double()
     torch.testing.assert_close(with_shared(x), moe(x) + with_shared.shared(x), **CLOSE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("d", [8, 6])  # rows of 6 are no multiple of 16 bytes
+def test_the_grouped_kernel_is_the_loop_with_gradients(dtype, d):
+    torch.manual_seed(0)
+    offsets = torch.tensor([3, 3, 5, 9])  # the second expert has no token
+    x, weight = torch.randn(9, d, dtype=dtype), torch.randn(4, 16, d, dtype=dtype)
+    found = []
+    for function in (grouped_matmul, grouped_loop):
+        one, other = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        y = function(one, other, offsets)
+        found.append((y, *torch.autograd.grad(y.float().square().sum(), (one, other))))
+    loose = {"rtol": 0.05, "atol": 0.5} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-4}
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, **loose)
+
+
+def test_grouped_experts_in_float32_through_the_kernel():
+    torch.manual_seed(0)
+    router, experts = Router(8, 5, 2), Experts(5, 8, 4, bias=True)
+    experts.up_bias.data.normal_()
+    x = torch.randn(11, 8)
+    plain, fast = (d(x, router(x), experts) for d in (dispatch_loop, dispatch_grouped))
+    torch.testing.assert_close(plain, fast, rtol=1e-5, atol=1e-6)

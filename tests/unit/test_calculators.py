@@ -112,6 +112,11 @@ def test_javascript_gives_what_python_gives(name, data):
     assert errors[worst] <= limit, (cases[worst], found[worst], expected[worst], errors[worst])
 
 
+def test_a_layer_that_borrows_keys_needs_one_that_holds_them():
+    gemma = next(variant for variant in variants("kv-budget") if "gemma-4-e2b" in variant.models)
+    assert ("some", "layers_attn", "layers_win") in gemma.rules
+
+
 def test_whole_requests_are_whole_where_division_rounds(data):
     """M / C rounds up to a whole number that the true quotient does not reach."""
     pairs = [(1.0, 0.1), (3 * 0.1, 0.1), (0.7, 0.1), (6.0, 0.2), (-1.0, 0.3), (7.0, 7.0), (1e300, 3e-5)]

@@ -16,9 +16,11 @@ from course_lib.costs.serving import (
     max_concurrency,
     weight_bytes,
 )
+from course_lib.specs.loader import load_spec
 from tests.unit.costs_models import BERT, DEEPSEEK_V3, LLAMA_70B, LLAMA_70B_MHA, MISTRAL_V01, T5
 
 K, GIB = 1024, 2**30
+DEEPSEEK_V32 = load_spec("deepseek-v3.2")
 H100, H200 = load_hardware("H100-SXM"), load_hardware("H200-SXM")
 
 
@@ -83,8 +85,8 @@ DEVICES = (H100, Hardware("slow sums", 1e12, 1e12, 1), Hardware("between", 1.067
 
 
 @pytest.mark.parametrize("hardware", DEVICES, ids=lambda device: device.name)
-@pytest.mark.parametrize("lengths", [(5, 1), (5, 2), (100, 37), (4000, 300)])
-@pytest.mark.parametrize("spec", [LLAMA_70B, MISTRAL_V01], ids=["70b", "window"])
+@pytest.mark.parametrize("lengths", [(5, 1), (5, 2), (100, 37), (2000, 100), (4000, 300)])
+@pytest.mark.parametrize("spec", [LLAMA_70B, MISTRAL_V01, DEEPSEEK_V32], ids=["70b", "window", "indexer"])
 def test_a_request_is_the_sum_of_its_steps(spec, lengths, hardware):
     """To rounding: 300 additions of like numbers stay well within 1e-12."""
     found = request_latency(spec, hardware, tokens_in=lengths[0], tokens_out=lengths[1])

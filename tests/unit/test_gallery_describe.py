@@ -177,6 +177,8 @@ def idle(record: object, name: str) -> bool:
             return True
         case MoESpec(shared=0) if name in ("shared", "shared_width"):
             return True
+        case MoESpec(selection_bias=False) if name == "bias_on":
+            return True
         case MoESpec(groups=1) if name in ("top_groups", "group_score"):
             return True
         case SSMSpec(heads=None) if name == "head_dim":

@@ -43,7 +43,7 @@ from course_lib.course.calculators.printing import function_body, latex, shortes
 from course_lib.course.calculators.replicas import EXPERT_REPLICAS
 from course_lib.course.calculators.request import REQUEST
 from course_lib.course.calculators.seconds import DECODE_STEP
-from course_lib.course.calculators.symbolic import symbolic_model
+from course_lib.course.calculators.symbolic import BORROWING, symbolic_model
 from course_lib.specs.loader import load_spec
 
 CALCULATORS: Mapping[str, Calculator] = {
@@ -161,8 +161,14 @@ def rules_of(names: Iterable[str], split: str = "") -> tuple[tuple[str, ...], ..
     if split == "heads" and "devices" in names:
         groups = sorted(name for name in names if name.startswith("kv_heads"))
         rules += [("divides", "devices", name) for name in groups]
-    counts = tuple(sorted(name for name in names if name.startswith("layers_")))
+    counts = tuple(sorted(filter(_holds_its_own, names)))
     return (*rules, *([("some", *counts)] if counts else []))
+
+
+def _holds_its_own(name: str) -> bool:
+    """Whether this counts layers that borrow no keys: there has to be one."""
+    head, *tags = name.split("_")
+    return head == "layers" and bool(tags) and BORROWING.isdisjoint(tags)
 
 
 def mark(letter: str) -> list[str]:

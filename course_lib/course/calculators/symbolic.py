@@ -59,6 +59,7 @@ MIXERS = {
     "shortconv": "a short convolution",
     "joint": "attention beside a state space",
 }
+BORROWING = {"attnkv", "winkv"}
 FFNS = {"dense": "a dense FFN", "moe": "experts", "none": "no FFN"}
 
 

@@ -100,4 +100,6 @@ def router_rows(moe: MoESpec) -> Iterator[Row]:
     if moe.router_bias:
         yield Row("router_bias", "Router bias", "router with bias")
     if moe.selection_bias:
-        yield Row("balance", "Balancing", "a balancing bias on the pick alone")
+        places = {"scores": "", "logits": ", added to logits"}
+        where = of_word("bias_on", moe.bias_on, places)
+        yield Row("balance", "Balancing", f"a balancing bias on the pick alone{where}")

@@ -25,6 +25,7 @@ import psutil
 MARK = "COURSE_WORKER"
 NAMESPACE = ["--pid", "--fork", "--kill-child", "--mount-proc", "--net"]
 LONGEST_LINE = 64 * 2**20
+PASSES = 10  # over what a worker left: a stray may have started another meanwhile
 
 
 @functools.cache
@@ -99,9 +100,13 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         await self.process.wait()
-        for stray in strays(self.mark):
-            with contextlib.suppress(psutil.Error):
-                stray.kill()
+        for _ in range(PASSES):
+            if not (found := strays(self.mark)):
+                break
+            for stray in found:
+                with contextlib.suppress(psutil.Error):
+                    stray.kill()
+            psutil.wait_procs(found, timeout=1)  # a killed process takes a while to go
 
 
 def strays(mark: str) -> list[psutil.Process]:

@@ -74,13 +74,13 @@ def dispatch_sorted(
         added k times.
     """
     picks, counts = by_expert(routing.experts, experts.e)
+    visited = [index for index, count in enumerate(counts) if count]
+    sizes = [counts[index] for index in visited]
     tokens = picks // routing.experts.shape[-1]
     weights = routing.weights.reshape(-1)[picks][:, None]
-    slices = x[tokens].split(counts), tokens.split(counts), weights.split(counts)
+    slices = x[tokens].split(sizes), tokens.split(sizes), weights.split(sizes)
     y = torch.zeros_like(x)
-    for inputs, places, weight, one in zip(*slices, experts.each(), strict=True):
-        if len(places) == 0:
-            continue
+    for inputs, places, weight, one in zip(*slices, experts.of(visited), strict=True):
         if weigh_input:
             y.index_add_(0, places, experts.run(inputs * weight, one))
         else:

@@ -14,6 +14,7 @@ Terms:
         multiplied -> SharedExpert
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -115,8 +116,7 @@ class Experts(nn.Module):
 
     def forward(self, x: Float[Tensor, "c d"], index: int) -> Float[Tensor, "c d"]:
         """What expert `index` makes of its tokens."""
-        one = [None if w is None else w[index] for w in self.stacked()]
-        return self.run(x, ExpertWeights(*one))
+        return self.run(x, self.of([index])[0])
 
     def run(
         self, x: Float[Tensor, "*e c d"], weights: ExpertWeights
@@ -124,33 +124,42 @@ class Experts(nn.Module):
         """One expert on its tokens [c d], or all of them at once, stacked, on as many
         tokens each [e c d].
         """
-        inner = _linear(x, weights.up, weights.up_bias)
-        if weights.gate is None:
-            inner = self.act(inner)
-        else:
-            inner = self._gated(_linear(x, weights.gate, weights.gate_bias), inner)
-        return _linear(inner, weights.down, weights.down_bias)
+        up = _linear(x, weights.up, weights.up_bias)
+        gate = weights.gate
+        gate = None if gate is None else _linear(x, gate, weights.gate_bias)
+        return _linear(self.bend(gate, up), weights.down, weights.down_bias)
+
+    def bend(
+        self, gate: Float[Tensor, "*c f"] | None, up: Float[Tensor, "*c f"]
+    ) -> Float[Tensor, "*c f"]:
+        """The inner vector, from gate and up."""
+        if gate is None:
+            return self.act(up)
+        if self.activation == CLAMPED:
+            return clamped_swiglu(gate, up, self.limit)
+        if self.limit is not None:
+            gate, up = gate.clamp(max=self.limit), up.clamp(-self.limit, self.limit)
+        return self.act(gate) * up
 
     def stacked(self) -> ExpertWeights:
         """The weights of all experts."""
         biases = self.up_bias, self.down_bias, self.gate_bias
         return ExpertWeights(self.up, self.down, self.gate, *biases)
 
-    def each(self) -> list[ExpertWeights]:
-        """The weights of each expert, for a loop over all of them.
+    def of(self, indices: Sequence[int]) -> list[ExpertWeights]:
+        """The weights of some experts, for a loop over them.
 
-        The gradient of `unbind` stacks what the experts return, once. That of `w[i]` is
-        a tensor as large as all experts together, for each of them.
+        With gradients they come from `unbind`, whose gradient stacks what the experts
+        return, once. That of `w[i]` is a tensor as large as all experts together, for
+        each of them.
         """
-        parts = [[None] * self.e if w is None else w.unbind() for w in self.stacked()]
-        return [ExpertWeights(*one) for one in zip(*parts, strict=True)]
-
-    def _gated(self, gate: Tensor, up: Tensor) -> Tensor:
-        if self.activation == CLAMPED:
-            return clamped_swiglu(gate, up, self.limit)
-        if self.limit is not None:
-            gate, up = gate.clamp(max=self.limit), up.clamp(-self.limit, self.limit)
-        return self.act(gate) * up
+        whole = self.stacked()
+        if torch.is_grad_enabled():
+            whole = [None if w is None else w.unbind() for w in whole]
+        return [
+            ExpertWeights(*[None if w is None else w[i] for w in whole])
+            for i in indices
+        ]
 
 
 class SharedExpert(nn.Module):

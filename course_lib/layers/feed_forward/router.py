@@ -159,6 +159,7 @@ class Router(nn.Module):
         groups, top_groups, group_score: as in `limit_groups`.
         selection_bias: whether there is a buffer of that name, zero at the start;
             `balance.update_bias` changes it, never the optimiser.
+        bias_on: what it is added to for the pick: scores, or logits (Kolibri).
         bias: whether W has a bias.
         temperature: above 1 it evens the weights out. It changes no pick of plain
             top-k, and may change picks where scores meet a bias or groups.
@@ -194,6 +195,7 @@ class Router(nn.Module):
         top_groups: int = 1,
         group_score: Literal["max", "top2"] = "top2",
         selection_bias: bool = False,
+        bias_on: Literal["scores", "logits"] = "scores",
         bias: bool = False,
         temperature: float = 1.0,
         noise: float | Literal["learned"] = 0.0,
@@ -208,7 +210,7 @@ class Router(nn.Module):
             scale,
         )
         self.groups, self.top_groups, self.group_score = groups, top_groups, group_score
-        self.temperature, self.noise = temperature, noise
+        self.temperature, self.noise, self.bias_on = temperature, noise, bias_on
         self.gate = nn.Linear(d, e, bias=bias)
         self.noise_gate = nn.Linear(d, e, bias=False) if noise == "learned" else None
         self.register_buffer(
@@ -220,7 +222,9 @@ class Router(nn.Module):
         logits = self.logits(x)
         cooled = logits / self.temperature
         scores = score(cooled, self.scoring)
-        biased = scores if self.selection_bias is None else scores + self.selection_bias
+        biased = scores if self.bias_on == "scores" else cooled
+        if self.selection_bias is not None:
+            biased = biased + self.selection_bias
         allowed = limit_groups(biased, self.groups, self.top_groups, self.group_score)
         experts = pick(allowed.detach(), self.k)
         if self.softmax_after:

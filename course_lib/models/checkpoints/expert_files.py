@@ -47,13 +47,22 @@ PLAIN = FileNames()
 BIAS = "e_score_correction_bias"
 FILES: Mapping[str, FileNames] = {
     "afmoe": PLAIN,
+    "aria_text": FileNames(
+        (
+            (".experts.gate_up_proj", ".experts.fc1.weight"),
+            (".experts.down_proj", ".experts.fc2.weight"),
+        ),
+        (),
+    ),
     "deepseek_v2": PLAIN,
     "deepseek_v3": PLAIN,
     "dots1": PLAIN,
     "ernie4_5_moe": FileNames(((".gate.moe_statics.", ".moe_statics."),)),
     "exaone_moe": FileNames(((f".gate.{BIAS}", f".{BIAS}"),)),
     "flex_olmo": PLAIN,
+    "flint": FileNames(((".self_attn.sinks", ".self_attn.softmax_offset"),)),
     "glm4_moe": PLAIN,
+    "glm4_moe_lite": PLAIN,
     "granitemoe": GRANITE,
     "granitemoeshared": GRANITE,
     "hunyuan_v1_moe": PLAIN,
@@ -62,6 +71,13 @@ FILES: Mapping[str, FileNames] = {
             (f".mlp.{BIAS}", ".mlp.expert_bias"),
             (".mlp.gate.", ".mlp.router.gate."),
             (".shared_experts.", ".shared_mlp."),
+        )
+    ),
+    "kolibri1": FileNames(
+        (
+            (f".mlp.gate.{BIAS}", ".moe.router.expert_bias"),
+            (".post_self_attn_layernorm.", ".post_attn_norm."),
+            (".post_mlp_layernorm.", ".post_ffn_norm."),
         )
     ),
     "mellum": PLAIN,

@@ -18,6 +18,8 @@ from course_lib.models.checkpoints.decoder_names import (
     DEEPSEEK,
     ENDS,
     LLAMA,
+    OUTPUT_NORMS,
+    TURNED_NORMS,
     TWO_NORMS,
     Table,
 )
@@ -137,8 +139,7 @@ FLEX_OLMO = (
     *ATTENTION,
     *EXPERTS,
     *ROUTER,
-    ("model.layers.{i}.post_attention_layernorm", "blocks.{i}.mixer_norm"),
-    ("model.layers.{i}.post_feedforward_layernorm", "blocks.{i}.ffn_norm"),
+    *OUTPUT_NORMS,
 )
 AFMOE = (
     *LLAMA[: -len(TWO_NORMS)],
@@ -152,8 +153,7 @@ AFMOE = (
     ("model.layers.{i}.post_mlp_layernorm", "blocks.{i}.ffn_post_norm"),
 )
 HUNYUAN = (
-    ("model.layers.{i}.self_attn.query_layernorm", "blocks.{i}.mixer.q_norm"),
-    ("model.layers.{i}.self_attn.key_layernorm", "blocks.{i}.mixer.k_norm"),
+    *TURNED_NORMS,
     *LLAMA,
     *EXPERTS,
     *router_at("mlp.gate.wg"),
@@ -189,8 +189,41 @@ DBRX = (
     ),
 )
 
+KOLIBRI = (
+    *LLAMA,
+    *EXPERTS,
+    *BIASED,
+    *SHARED,
+    ("model.layers.{i}.post_self_attn_layernorm", "blocks.{i}.mixer_post_norm"),
+    ("model.layers.{i}.post_mlp_layernorm", "blocks.{i}.ffn_post_norm"),
+)
+ARIA = (
+    *LLAMA,
+    *router_at("mlp.router"),
+    *SHARED,
+    (
+        "model.layers.{i}.mlp.experts.gate_up_proj",
+        "blocks.{i}.ffn.experts.{gate,up}",
+        "gate_then_up_transposed",
+    ),
+    (
+        "model.layers.{i}.mlp.experts.down_proj",
+        "blocks.{i}.ffn.experts.down",
+        "transposed",
+    ),
+)
+
+MTP_ROWS: Table = (
+    ("model.layers.{i}.enorm", "embed_norms.{i}"),
+    ("model.layers.{i}.hnorm", "hidden_norms.{i}"),
+    ("model.layers.{i}.eh_proj", "project.{i}"),
+    ("model.layers.{i}.shared_head.norm", "norms.{i}"),
+)
+"""Of the modules of multi-token prediction, whose blocks have the names of a layer."""
+
 MOE_TABLES: Mapping[str, Table] = {
     "afmoe": AFMOE,
+    "aria_text": ARIA,
     "dbrx": DBRX,
     "deepseek_v2": DEEPSEEK + EXPERTS + ROUTER + SHARED,
     "deepseek_v3": DEEPSEEK + EXPERTS + BIASED + SHARED,
@@ -198,12 +231,16 @@ MOE_TABLES: Mapping[str, Table] = {
     "ernie4_5_moe": ERNIE,
     "exaone_moe": DEEP,
     "flex_olmo": FLEX_OLMO,
+    "flint": LLAMA + EXPERTS + ROUTER + shared_at("mlp.shared_expert"),
     "glm4_moe": DEEP,
+    "glm4_moe_lite": DEEPSEEK + EXPERTS + BIASED + SHARED,
     "gpt_oss": GPT_OSS,
     "granitemoe": GRANITE,
+    "granitemoe_swa": GRANITE,
     "granitemoeshared": GRANITE,
     "hunyuan_v1_moe": HUNYUAN,
     "hy_v3": LLAMA + EXPERTS + BESIDE + SHARED,
+    "kolibri1": KOLIBRI,
     "llama4_text": LLAMA4,
     "mellum": PLAIN,
     "minimax_m2": LLAMA + EXPERTS + BESIDE,

@@ -27,7 +27,7 @@ from course_lib.models.checkpoints.decoder_names import (
 from course_lib.models.checkpoints.encoder_names import PAIRED_TABLES, PAIRED_VARIANTS
 from course_lib.models.checkpoints.expert_files import stacked_experts
 from course_lib.models.checkpoints.expert_packing import EXPERT_PACKINGS
-from course_lib.models.checkpoints.moe_names import MOE_TABLES
+from course_lib.models.checkpoints.moe_names import MOE_TABLES, MTP_ROWS
 from course_lib.models.checkpoints.qkv_packing import PACKINGS, Packing
 from course_lib.specs.records import FFNSpec
 
@@ -210,7 +210,7 @@ def table_of(model: nn.Module) -> Table:
     ffns = (layer.ffn for layer in model.spec.layers)
     kinds |= {ffn.kind for ffn in ffns if isinstance(ffn, FFNSpec)}
     first = (row for kind in sorted(kinds) for row in variants.get((family, kind), ()))
-    return (*first, *tables[family])
+    return (*first, *tables[family], *MTP_ROWS)
 
 
 def _depths(names: set[str]) -> list[int]:

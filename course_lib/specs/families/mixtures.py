@@ -33,7 +33,7 @@ class Mixture:
     first layers, or a list of them where `listed`; `mlp_layer_types` goes before it.
     `sigmoid`, `renormalise` and `scale` are the router's; `factor` names the field of
     the scale. `balance`: whether a bias on the pick, which is no parameter,
-    balances the load.
+    balances the load; `on_logits`: whether it is added to logits.
     """
 
     line: Line
@@ -53,6 +53,7 @@ class Mixture:
     scale: float = 1.0
     grouped: tuple[int, int] | None = None
     balance: bool = False
+    on_logits: bool = False
 
 
 DEEP = {  # DeepSeek's names
@@ -131,7 +132,7 @@ MIXTURES = {
         line=Line(layout="sandwich", bias="", out="", **QK, windows="pattern",
                   window=513, period=5, nope=True),
         experts="num_local_experts", renormalise=False, sigmoid=True,
-        shared_width="shared_expert_intermediate_size",
+        shared_width="shared_expert_intermediate_size", balance=True, on_logits=True,
     ),
     "mellum": Mixture(
         line=Line(**QK, windows="pattern", window=1024, period=0, theta=5e5,
@@ -226,6 +227,7 @@ def experts_of(config: Config, kind: Mixture) -> MoESpec:
         top_groups=config.count("topk_group", groups[1]) if kind.grouped else 1,
         selection_bias=kind.balance,
         sparse_mixer=sparse_mixer(config),
+        bias_on="logits" if kind.on_logits else "scores",
     )
 
 

@@ -39,6 +39,7 @@ class MoESpec(Sized):
     width, between two projections that they share. `group_score`: a group counts by the
     sum of its two best experts (DeepSeek-V3) or by its best one (V2). `weigh_input`:
     a pick's weight multiplies what its expert reads, not what it returns (Llama 4).
+    `bias_on`: what the balancing bias is added to, scores or logits (Kolibri).
     `sparse_mixer`: SparseMixer's tolerance, 0 without it: each pick in turn has the
     softmax over the experts within that share of the best one left (PhiMoE).
     """
@@ -60,6 +61,7 @@ class MoESpec(Sized):
     group_score: Literal["top2", "max"] = "top2"
     weigh_input: bool = False
     sparse_mixer: float = 0.0
+    bias_on: Literal["scores", "logits"] = "scores"
 
     def __post_init__(self) -> None:
         super().__post_init__()
