@@ -1,11 +1,11 @@
-"""Training loss of a language model with mixtures of experts: cross-entropy, and the
-balance losses that its layers leave beside the stream.
+"""Training loss of a language model with mixtures of experts (MoE): cross-entropy, and
+the balance loss of Switch for each layer with experts.
 
-    loss = cross-entropy + sum over the MoE layers of weight * balance loss
+    loss = cross-entropy + weight * sum over the MoE layers of e sum_i f_i P_i
 
-In evaluation the cross-entropy stands alone, so that models are compared by what they
-predict. A selection bias belongs to no loss: it is moved after the pass, by the load of
-that batch.
+It is made from the scores and picks that the layers leave beside the stream. In
+evaluation the cross-entropy stands alone, so that models are compared by what they
+predict.
 
 Terms:
     total training loss of a mixture: cross-entropy plus weighted balance losses ->
@@ -15,8 +15,7 @@ Terms:
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.layers.feed_forward.balance import switch_loss, update_bias
-from course_lib.layers.feed_forward.moe import MoE
+from course_lib.layers.feed_forward.balance import switch_loss
 from course_lib.train.loop import next_token_loss
 
 WEIGHT = 0.01
@@ -43,15 +42,3 @@ def balanced_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     )
     loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
     return loss + WEIGHT * sum(losses)
-
-
-def biases_updated(model: nn.Module, statistics: dict, rate: float = 0.001) -> None:
-    """Move the selection bias of each MoE layer by the load that it left in the last
-    pass: `Auxiliary.statistics` of that pass.
-    """
-    for layer, block in enumerate(model.blocks):
-        ffn = block.ffn
-        if isinstance(ffn, MoE) and ffn.router.selection_bias is not None:
-            load = statistics[layer, "load"]
-            moved = update_bias(ffn.router.selection_bias, load, rate)
-            ffn.router.selection_bias.copy_(moved)

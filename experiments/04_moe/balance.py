@@ -1,12 +1,12 @@
 """Who balances experts: nobody, a loss, a z-loss or a bias; and what happens to each
 when the traffic changes.
 
-The task needs experts: tokens [16] come from clusters, and each cluster has a linear
-map of its own that gives the target. Eight clusters are met first, and the eight others
-after the shift, so that the experts have to be dealt out anew. The layer is one MoE of
-the library, 8 SwiGLU experts of width 16, one a token (Switch: not renormalised), 256
-tokens an update, Adam at 3e-3. Errors are shares of the target's mean square: 1 is what
-predicting zero gives.
+The task needs experts (`tasks.clusters`): tokens [16] come from clusters, and each
+cluster has a linear map of its own that gives the target. Eight clusters are met first,
+and the eight others after the shift, so that the experts have to be dealt out anew. The
+layer is one MoE of the library, 8 SwiGLU experts of width 16, one a token (Switch: not
+renormalised), 256 tokens an update, Adam at 3e-3. Errors are shares of the target's
+mean square: 1 is what predicting zero gives.
 
     nothing      the task's loss alone
     loss         + 0.01 times Switch's balance loss
@@ -26,8 +26,7 @@ of the stretches.
 from collections.abc import Iterator, Mapping
 
 import torch
-import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from course_lib.layers.feed_forward.balance import (
     churn,
@@ -43,6 +42,7 @@ from course_lib.layers.feed_forward.mlp import GatedMLP
 from course_lib.layers.feed_forward.moe import MoE
 from course_lib.layers.feed_forward.router import Router
 from course_lib.layers.per_forward import PerForward
+from course_lib.tasks.clusters import Clusters, relative_error
 from course_lib.train.experiment import Measurement
 
 D, CLUSTERS, EXPERTS, WIDTH, TOKENS = 16, 16, 8, 16, 256
@@ -59,23 +59,6 @@ LOSSES = {
 }
 
 
-class Clusters:
-    """Clusters of tokens, each with a linear map that gives its targets."""
-
-    def __init__(self, seed: int) -> None:
-        self.draw = Generator().manual_seed(seed)
-        start = torch.randn(CLUSTERS, D, generator=self.draw)
-        self.centres = 4 * F.normalize(start, dim=-1)
-        self.maps = torch.randn(CLUSTERS, D, D, generator=self.draw) / D**0.5
-
-    def batch(self, popularity: Tensor, tokens: int = TOKENS) -> tuple[Tensor, Tensor]:
-        """Tokens [n D] and their targets."""
-        own = torch.multinomial(popularity, tokens, True, generator=self.draw)
-        apart = torch.randn(tokens, D, generator=self.draw)
-        target = torch.einsum("nij,nj->ni", self.maps[own], apart)
-        return self.centres[own] + apart, target
-
-
 def layer(variant: str, seed: int) -> nn.Module:
     """The layer of a variant; experts and router start alike under one seed."""
     torch.manual_seed(seed)
@@ -90,7 +73,7 @@ def step(moe: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, PerForwa
     """Error, the loss that is trained on, and what the layer left."""
     left = PerForward()
     made = moe(x, left) if isinstance(moe, MoE) else moe(x)
-    error = (made - y).square().mean() / y.square().mean()
+    error = relative_error(made, y)
     return error, error + left.auxiliary.loss, left
 
 
@@ -101,11 +84,11 @@ def trained(
     every `EVERY` updates and at the last one, on tokens before they are learned from.
     Churn is that of 256 tokens of all clusters since the measurement before.
     """
-    world, moe = Clusters(seed), layer(variant, seed)
+    world, moe = Clusters(seed, CLUSTERS, D), layer(variant, seed)
     optimiser = torch.optim.Adam(moe.parameters(), lr=RATE * rate)
-    probe, before = world.batch(torch.ones(CLUSTERS))[0], None
+    probe, before = world.batch(torch.ones(CLUSTERS), TOKENS)[0], None
     for number in range(updates * len(traffic)):
-        x, y = world.batch(traffic[number // updates])
+        x, y = world.batch(traffic[number // updates], TOKENS)
         error, loss, left = step(moe, x, y)
         if number % EVERY == 0 or number == updates * len(traffic) - 1:
             row = {"update": number, "error": error.item()}

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_lib.layers.feed_forward.capacity import Capacity
 from course_lib.layers.feed_forward.dispatch import (
     capacity_of,
     dispatch_batched,
@@ -14,6 +15,7 @@ from course_lib.layers.feed_forward.dispatch import (
     reroute,
     within_capacity,
 )
+from course_lib.layers.feed_forward.expert_choice import ExpertChoice
 from course_lib.layers.feed_forward.experts import Experts, SharedExpert
 from course_lib.layers.feed_forward.grouped import dispatch_grouped, grouped_loop, grouped_matmul
 from course_lib.layers.feed_forward.mlp import GatedMLP
@@ -277,3 +279,58 @@ def test_grouped_experts_in_float32_through_the_kernel():
     x = torch.randn(11, 8)
     plain, fast = (d(x, router(x), experts) for d in (dispatch_loop, dispatch_grouped))
     torch.testing.assert_close(plain, fast, rtol=1e-5, atol=1e-6)
+
+
+# Causality and strangers, through the layer
+
+
+def changed_rows(moe, x, other):
+    """Which outputs differ."""
+    return ((moe(x) - moe(other)).abs() > 1e-12).any(-1)
+
+
+LAYERS = {
+    "dropless": lambda: MoE(Router(D, 4, 2), Experts(4, D, F)),
+    "own capacity": lambda: MoE(Router(D, 4, 2), Experts(4, D, F), capacity=Capacity(0.8)),
+    "rerouted": lambda: MoE(Router(D, 4, 2), Experts(4, D, F), capacity=Capacity(0.8, policy="reroute")),
+    "pooled": lambda: MoE(Router(D, 4, 2), Experts(4, D, F), capacity=Capacity(0.8, pooled=True)),
+    "first choices": lambda: MoE(
+        Router(D, 4, 2), Experts(4, D, F), capacity=Capacity(0.8, first_choices=True)
+    ),
+    "expert choice": lambda: MoE(ExpertChoice(D, 4, 1.0), Experts(4, D, F)),
+}
+LEAKS = {"first choices", "expert choice"}
+STRANGERS = {"pooled", "expert choice"}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_whether_the_future_and_strangers_change_a_token(name):
+    future, strangers = 0, 0
+    for seed in range(12):
+        torch.manual_seed(seed)
+        moe, x = LAYERS[name]().double(), torch.randn(3, 8, D).double()
+        row, later, mates = x[:1], x[:1].clone(), x.clone()
+        later[:, 5:] = torch.randn(1, 3, D).double()
+        mates[1:] = torch.randn(2, 8, D).double()
+        future += changed_rows(moe, row, later)[:, :5].sum().item()
+        strangers += changed_rows(moe, x, mates)[0].sum().item()
+    assert (future > 0) == (name in LEAKS) and (strangers > 0) == (name in STRANGERS)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_batch_of_one_token_is_served(name):
+    moe = LAYERS[name]()
+    for shape in ((1, 1, D), (1, D), (D,)):
+        assert moe(torch.randn(shape)).shape == shape
+
+
+@given(temperature=st.floats(0.1, 10.0), seed=st.integers(0, 99))
+@settings(max_examples=20)
+def test_temperature_changes_no_pick_of_plain_top_k(temperature, seed):
+    torch.manual_seed(seed)
+    for scoring in ("softmax", "sigmoid", "sqrt_softplus"):
+        cold = Router(D, 7, 3, scoring=scoring).double()
+        warm = Router(D, 7, 3, scoring=scoring, temperature=temperature).double()
+        warm.load_state_dict(cold.state_dict())
+        x = torch.randn(13, D).double()
+        assert torch.equal(cold(x).experts, warm(x).experts)

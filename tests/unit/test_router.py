@@ -186,6 +186,9 @@ def test_no_token_and_one(n):
         ({"e": 8, "k": 5, "groups": 4, "top_groups": 2}, "k=5: allowed are 1 to 4"),
         ({"e": 8, "k": 1, "groups": 8, "top_groups": 2}, "top2"),
         ({"temperature": 0.0}, "temperature=0.0"),
+        ({"noise": "pink"}, "noise='pink'"),
+        ({"group_score": "mean"}, "group_score='mean'"),
+        ({"scoring": "cosine"}, "scoring='cosine'"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, named):

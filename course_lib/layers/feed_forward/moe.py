@@ -26,9 +26,10 @@ from course_lib.layers.feed_forward.balance import (
     switch_loss,
     z_loss,
 )
+from course_lib.layers.feed_forward.capacity import Capacity
 from course_lib.layers.feed_forward.dispatch import dispatch_sorted
 from course_lib.layers.feed_forward.experts import Experts
-from course_lib.layers.feed_forward.router import NO_EXPERT, Router, Routing
+from course_lib.layers.feed_forward.router import NO_EXPERT, Routing
 from course_lib.layers.per_forward import PerForward
 
 LOSSES = ("switch", "sequence", "z")
@@ -41,7 +42,8 @@ class MoE(nn.Module):
         with a latent W_out (sum_i w_i expert_i(W_in x)) + shared(x).
 
     Args:
-        router: from tokens [n d] to a `Routing`; of e + `zero` experts.
+        router: from tokens [n d] to a `Routing`; of e + `zero` experts. A `Router`, an
+            `ExpertChoice`, or a `HashRouter`, which takes tokens from the `PerForward`.
         experts: the e routed experts; as wide as the latent where there is one.
         shared: a network that every token visits, such as a `SharedExpert`.
         latent: l, the width at which routed experts work; 0 for none.
@@ -49,13 +51,15 @@ class MoE(nn.Module):
             is (LongCat).
         weigh_input: weights multiply what experts are given, not what they return
             (Llama 4).
+        capacity: how many picks an expert takes; None for all (dropless).
         dispatch: how tokens are brought to experts, such as `dispatch_sorted`.
         losses: the weights of the losses that it leaves, by name: "switch", "sequence",
             "z" (see `balance`). None of them by default.
 
     With a `PerForward` it leaves these losses and, as statistics, "logits", "scores"
-    [n e], "picks", "weights" [n k] (without padding's picks) and "load" [e]. Tokens at
-    position -1 are padding: they visit no routed expert and do not count.
+    [n e], "picks", "weights" [n k] (without padding's picks) and "load" [e], all before
+    a capacity, and with one "served" [n k], the picks within it. Tokens at position -1
+    are padding: they visit no routed expert and do not count.
 
     Raises:
         ValueError: a loss has another name, or router, experts and `zero` do not fit.
@@ -64,6 +68,7 @@ class MoE(nn.Module):
     *Source*: Shazeer et al. 2017, eq. 1, arXiv:1701.06538; shared: Dai et al. 2024,
         eq. 9, arXiv:2401.06066.
 
+    >>> from course_lib.layers.feed_forward.router import Router
     >>> moe = MoE(Router(4, 3, 2), Experts(3, 4, 8))
     >>> moe(torch.randn(2, 5, 4)).shape
     torch.Size([2, 5, 4])
@@ -73,13 +78,14 @@ class MoE(nn.Module):
 
     def __init__(
         self,
-        router: Router,
+        router: nn.Module,
         experts: Experts,
         shared: nn.Module | None = None,
         *,
         latent: int = 0,
         zero: int = 0,
         weigh_input: bool = False,
+        capacity: Capacity | None = None,
         dispatch: Callable = dispatch_sorted,
         losses: Mapping[str, float] | None = None,
     ) -> None:
@@ -93,6 +99,7 @@ class MoE(nn.Module):
             )
         self.router, self.experts, self.shared = router, experts, shared
         self.zero, self.weigh_input, self.dispatch = zero, weigh_input, dispatch
+        self.capacity = capacity
         d = router.d
         self.into_latent = nn.Linear(d, latent, bias=False) if latent else None
         self.out_of_latent = nn.Linear(latent, d, bias=False) if latent else None
@@ -102,14 +109,26 @@ class MoE(nn.Module):
     ) -> Float[Tensor, "*axes d"]:
         """Send each token to its experts and sum what they return."""
         flat = x.reshape(-1, x.shape[-1])
-        routing = self.router(flat)
+        routing = self.router(flat, *self._looked_up(per_forward))
         counted = _counted(per_forward, x)
         if counted is not None:
             routing = _without(routing, ~counted)
         if per_forward is not None:
             self._leave(per_forward, routing, counted, x.shape[:-1])
+        if self.capacity is not None:
+            routing = self.capacity.apply(routing, row=(1, *x.shape)[-2])
+        if self.capacity is not None and per_forward is not None:
+            per_forward.add_statistic("served", routing.experts != NO_EXPERT)
         y = self._routed(flat, routing).view(x.shape)
         return y if self.shared is None else y + self.shared(x)
+
+    def _looked_up(self, per_forward: PerForward | None) -> tuple[Tensor, ...]:
+        """The tokens, for a router that looks them up."""
+        if not getattr(type(self.router), "needs_tokens", False):
+            return ()
+        if per_forward is None or per_forward.tokens is None:
+            raise ValueError("per_forward.tokens=None: hash routing needs the tokens")
+        return (per_forward.tokens.reshape(-1),)
 
     def _routed(self, x: Float[Tensor, "n d"], routing: Routing) -> Tensor:
         inputs = x if self.into_latent is None else self.into_latent(x)

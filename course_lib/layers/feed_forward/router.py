@@ -27,7 +27,6 @@ Terms:
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -187,28 +186,27 @@ class Router(nn.Module):
         e: int,
         k: int,
         *,
-        scoring: Literal["softmax", "sigmoid", "sqrt_softplus"] = "softmax",
+        scoring: str = "softmax",
         renormalise: bool = True,
         softmax_after: bool = False,
         scale: float = 1.0,
         groups: int = 1,
         top_groups: int = 1,
-        group_score: Literal["max", "top2"] = "top2",
+        group_score: str = "top2",
         selection_bias: bool = False,
         bias_on: Literal["scores", "logits"] = "scores",
         bias: bool = False,
         temperature: float = 1.0,
-        noise: float | Literal["learned"] = 0.0,
+        noise: float | str = 0.0,
     ) -> None:
         super().__init__()
         _check(e, k, groups, top_groups, group_score, temperature)
         score(torch.zeros(1, e), scoring)
+        if isinstance(noise, str) and noise != "learned":
+            raise ValueError(f"noise={noise!r}: allowed are a number and 'learned'")
         self.d, self.e, self.k, self.scoring = d, e, k, scoring
-        self.renormalise, self.softmax_after, self.scale = (
-            renormalise,
-            softmax_after,
-            scale,
-        )
+        self.renormalise, self.softmax_after = renormalise, softmax_after
+        self.scale = scale
         self.groups, self.top_groups, self.group_score = groups, top_groups, group_score
         self.temperature, self.noise, self.bias_on = temperature, noise, bias_on
         self.gate = nn.Linear(d, e, bias=bias)
