@@ -8,6 +8,8 @@ against `transformers` with its weights?
     eager, grouped, batched   the block of `transformers` (Qwen3-MoE's), by its three
                               ways to run experts
     sorted, padded            ours: `dispatch_sorted`, `dispatch_batched`
+    router, sort, unbind      parts of ours: the router, sorting the picks, taking the
+                              weights of each expert out of the stack
 
 All in float32 without gradients, with the router. They take turns in one run; the
 numbers to read are ratios of a round's times, as medians over rounds. With one thread
@@ -33,7 +35,11 @@ from torch import Tensor
 
 from benchmarks import report
 from course_lib.kit.timing import compare
-from course_lib.layers.feed_forward.dispatch import dispatch_batched, dispatch_sorted
+from course_lib.layers.feed_forward.dispatch import (
+    by_expert,
+    dispatch_batched,
+    dispatch_sorted,
+)
 from course_lib.layers.feed_forward.experts import Experts
 from course_lib.layers.feed_forward.mlp import GatedMLP
 from course_lib.layers.feed_forward.moe import MoE
@@ -45,6 +51,8 @@ PREFILL, DECODE = 4096, (1, 4, 16, 64)
 COPIES = 2 * 2**30
 TOLERANCE = 1e-4  # of outputs near 1: sums in another order
 EAGER_GOAL, DENSE_GOAL = 1.05, 1.05
+PARTS = ("router", "sort", "unbind")
+"""What of ours is timed by itself: the reason where a goal is missed."""
 
 
 def build(e: int, k: int) -> tuple[MoE, torch.nn.Module]:
@@ -100,7 +108,11 @@ def sides(e: int, k: int, tokens: int) -> dict[str, Callable[[], Tensor]]:
         found["batched"] = hugging_face("batched_mm")
     found["sorted"] = mixture(dispatch_sorted)
     found["padded"] = mixture(dispatch_batched)
+    with torch.no_grad():
+        picks = ours.router(x).experts
     found["router"] = lambda: ours.router(x).weights
+    found["sort"] = lambda: by_expert(picks, e)
+    found["unbind"] = ours.experts.each
     return {name: torch.no_grad()(side) for name, side in found.items()}
 
 
@@ -109,7 +121,7 @@ def benchmark(name: str, tokens: int, rounds: int, clock: Callable | None) -> di
     e, k = LAYERS[name]
     calls = sides(e, k, tokens)
     wanted = calls["eager"]()
-    for other in set(calls) - {"dense", "eager", "router"}:
+    for other in set(calls) - {"dense", "eager", *PARTS}:
         gap = (calls[other]() - wanted).abs().max().item()
         if gap > TOLERANCE:
             raise SystemExit(f"{name}, {tokens} tokens: {other} differs by {gap}")
@@ -163,6 +175,10 @@ def main() -> None:
                 f"{side} {ratio:.2f}" for side, ratio in row["over_dense"].items()
             )
             missed = [goal for goal, met in row["goals_met"].items() if not met]
+            if missed:
+                ms = row["ms"]
+                shares = (f"{part} {ms[part] / ms['sorted']:.0%}" for part in PARTS)
+                missed.append(f"of ours {', '.join(shares)}")
             print(f"{name:10} {tokens:5} tokens, over dense: {times}")
             print(
                 f"{'':10} sorted over eager {row['sorted_over_eager']:.2f}; missed: "

@@ -33,10 +33,10 @@ globalThis.calculatorMaths = (() => {
   const leastWithin = (limit, pairs) =>
     Math.min(...pairs.filter(([, kept]) => kept <= limit).map(([value]) => value));
 
-  /* The next whole number from below; within 1e-9 of one, that one: course_lib.costs.arithmetic.round_up. */
+  /* The next whole number from below; within a part in 1e11 of one, that one: course_lib.costs.arithmetic.round_up. */
   function roundUp(value) {
     const near = Math.round(value);
-    return Math.abs(value - near) <= 1e-9 * Math.max(1, Math.abs(value)) ? near : Math.ceil(value);
+    return Math.abs(value - near) <= 1e-11 * Math.max(1, Math.abs(value)) ? near : Math.ceil(value);
   }
 
   /* course_lib.costs.binomial, step by step. */

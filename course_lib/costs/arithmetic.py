@@ -56,9 +56,9 @@ def larger(a: Number, b: Number) -> Number:
 
 
 def round_up(a: Number) -> Number:
-    """The next whole number from below, `ceiling(a)` where it is a symbol. What lies
-    within 1e-9 of a whole number is taken for it: 1.1 times 50 is 55, though the
-    product of the two floats is a little more.
+    """The least whole number that is not below a, `ceiling(a)` where it is a symbol.
+    What lies within a part in 1e11 of a whole number is taken for it: 1.1 times 50 is
+    55, though the product of the two floats is a little more.
 
     >>> math.ceil(1.1 * 50), round_up(1.1 * 50), round_up(55.01)
     (56, 55, 56)
@@ -68,7 +68,7 @@ def round_up(a: Number) -> Number:
 
         return ceiling(a)
     near = round(a)
-    return near if abs(a - near) <= 1e-9 * max(1, abs(a)) else math.ceil(a)
+    return near if abs(a - near) <= 1e-11 * max(1, abs(a)) else math.ceil(a)
 
 
 def check_at_most(limit_name: str, limit: Number, **named: Number) -> None:

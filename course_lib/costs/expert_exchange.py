@@ -11,11 +11,12 @@ layers of a model on one level of links.
 
                      once per node                      each pick by itself
     between nodes    m (1 - 1/N),                       k (1 - 1/N)
-                     m = M (1 - (1 - 1/M)^k)
+                     m = min(M, N (1 - (1 - 1/N)^k))
     inside a node    k (1 - N/D)                        k (1/N - 1/D)
 
 The copies of a token, on average, if its picks fall on all places alike and each by
-itself. Distinct experts meet a few more nodes.
+itself. Distinct experts meet a few more nodes. A limit cuts m off: a router that keeps
+the groups with the best experts picks from nearly all that it keeps.
 
 Source: DeepSeek-AI 2024, arXiv 2412.19437, section 3.2.2 (at most 4 nodes a token, and
     the forwarding inside a node).
@@ -35,6 +36,7 @@ from course_lib.costs.arithmetic import (
     check_count,
     check_positive,
     larger,
+    smaller,
 )
 from course_lib.costs.collectives import Link, Traffic
 
@@ -61,18 +63,21 @@ def places_met(
     """Expected number of distinct places (nodes, devices) on which a token's experts
     lie.
 
-    *Equation*: M (1 - (1 - 1/M)^k), M the places to which it is limited, or all.
+    *Equation*: min(M, P (1 - (1 - 1/P)^k)), P places, M those to which it is limited.
 
     Raises: ValueError if a count is no whole number of at least 1, or `top_places` is
         above `places`.
 
-    >>> round(places_met(8, top_k=8), 3), round(places_met(8, 8, top_places=4), 3)
-    (5.251, 3.6)
+    >>> round(places_met(8, top_k=8), 3), places_met(8, 8, top_places=4)
+    (5.251, 4)
     """
-    top_places = places if top_places is None else top_places
-    check_count(places=places, top_k=top_k, top_places=top_places)
+    check_count(places=places, top_k=top_k)
+    free = places * (1 - (1 - 1 / places) ** top_k)
+    if top_places is None:
+        return free
+    check_count(top_places=top_places)
     check_at_most("places", places, top_places=top_places)
-    return top_places * (1 - (1 - 1 / top_places) ** top_k)
+    return smaller(top_places, free)
 
 
 def copies_sent(

@@ -15,7 +15,8 @@ contention on links.
 
 Terms:
     straggler, slowest rank: the rank that all the others wait for -> Cluster, Step
-    step time of experts, P99 of steps: -> StepReport
+    step time of a mixture, P99 of steps: mean and tail of the steps' seconds ->
+        StepReport
     re-planning, rebalancing: a new placement from the loads of the last steps ->
         simulate_experts
 """

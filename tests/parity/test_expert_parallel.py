@@ -50,15 +50,12 @@ def test_bytes_sent_are_those_of_the_formula(reports, case):
 @pytest.mark.parametrize("case", CASES)
 def test_once_per_rank_a_token_is_sent_to_each_of_its_ranks(reports, case):
     """Out, a token and a weight for each slot; back, one vector, however many of its experts were there."""
-    fewer = 0
     for report in reports:
         facts, plain = report[f"{case}, once per rank"], report[case]
         out, back = (facts["width"] + facts["slots"]) * NUMBER, facts["width"] * NUMBER
         assert facts["sent"] == facts["away once"] * out + facts["returned once"] * back
         assert facts["sent backward"] == facts["away once"] * back + facts["returned once"] * out
         assert facts["arrived"] == facts["gets once"] <= plain["arrived"]
-        fewer += plain["away"] - facts["away once"]
-    assert fewer > 0 or CASES[case]["router"]["k"] == 1
 
 
 def test_even_picks_send_what_the_formula_expects(reports):
@@ -75,10 +72,9 @@ def test_even_picks_send_what_the_formula_expects(reports):
 
 def test_a_token_of_a_limited_router_visits_few_ranks(reports):
     """Four groups on 2 or 4 ranks, of which a token may pick two."""
-    most = [report["sigmoid, bias, groups"]["most ranks of a token"] for report in reports]
-    assert max(most) <= 2
-    if len(reports) == 4:
-        assert max(report["shared, latent, zero experts"]["tokens"] for report in reports) > 0
+    limited = [report["sigmoid, bias, groups"] for report in reports]
+    assert max(facts["most ranks of a token"] for facts in limited) == 2
+    assert sum(facts["away once"] for facts in limited) < 0.9 * sum(facts["away"] for facts in limited)
 
 
 def test_a_skewed_router_fills_one_rank(reports):

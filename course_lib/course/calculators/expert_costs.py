@@ -166,22 +166,16 @@ EXPERT_ALL_TO_ALL = Calculator(
 
 
 def price_lines(model: None, s: Symbols) -> tuple[Line, ...]:
-    """The price of an operation, what the mixture saves and holds more, and the price
-    of memory at which the two are equal.
+    """The device's price by its memory, and the price of memory at which the mixture
+    and the dense model cost the same.
     """
-    flop = Line(
-        name="flop",
-        letter=r"c",
-        value=usd_per_flop(s["usd_per_hour"], s["peak_flops"], s["utilisation"]),
-        unit="USD",
-        printed=True,
-    )
+    flop = usd_per_flop(s["usd_per_hour"], s["peak_flops"], s["utilisation"])
     price = memory_price(
         total=s["total_params"],
         active=s["active_params"],
         dense=s["dense_params"],
         tokens_per_hour=3600 * s["tokens_per_second"],
-        flop_usd=flop.symbol,
+        flop_usd=flop,
         bytes_per_weight=s["bytes_per_weight"],
     )
     whole = Line(
@@ -200,7 +194,7 @@ def price_lines(model: None, s: Symbols) -> tuple[Line, ...]:
         label="A GB-hour at which both cost the same",
         may_be_none=True,
     )
-    return flop, whole, tie
+    return whole, tie
 
 
 def tie_price(spec: None, v: Mapping[str, float]) -> float:

@@ -91,8 +91,8 @@ ACTIVE_PARAMETERS = Calculator(
     ),
     findings=(
         Finding(
-            text="A token uses {active} of {total} parameters; a step of {batch} "
-            "tokens reads {met}."
+            text="A token uses {active} of {total} parameters; with {batch} at once, a "
+            "step reads {met}."
         ),
     ),
     worked=(
@@ -144,14 +144,14 @@ EXPERT_CAPACITY = Calculator(
     title="Capacity of an expert",
     question="How much room does each expert need, and what is dropped or left empty?",
     inputs=("batch_tokens", "experts", "top_k", "capacity_factor"),
-    defaults={"batch_tokens": 1024, "experts": 64, "top_k": 8},
+    defaults={"batch_tokens": 512, "experts": 256, "top_k": 8},
     lines=capacity_lines,
     by_function=dropped_share,
     answer="drops",
     plot=Plot(
         x="capacity_factor",
         low=0.5,
-        high=1.5,
+        high=2,
         series=(Series("drops", "picks dropped"), Series("padding", "slots empty")),
         caption="Dropped picks and empty slots against the capacity factor, if the "
         "router picks evenly",
@@ -165,9 +165,10 @@ EXPERT_CAPACITY = Calculator(
     worked=(
         {},
         {"capacity_factor": 1},
-        {"capacity_factor": 1, "batch_tokens": 64},
-        {"experts": 8, "top_k": 2, "batch_tokens": 4096},
-        {"experts": 256, "batch_tokens": 128},
+        {"capacity_factor": 2},
+        {"batch_tokens": 4096},
+        {"experts": 8, "top_k": 2},
+        {"experts": 8, "top_k": 2, "capacity_factor": 1},
     ),
 )
 

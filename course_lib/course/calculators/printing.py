@@ -47,6 +47,19 @@ def shortest(expression: sympy.Expr) -> sympy.Expr:
 
 
 class _LaTeX(LatexPrinter):
+    def _as_ordered_terms(self, expr, order=None):
+        terms = super()._as_ordered_terms(expr, order=order)  # 1 - x, and not -x + 1
+        return sorted(terms, key=lambda term: term.could_extract_minus_sign())
+
+    def _print_Integer(self, expression):
+        digits = str(int(expression))
+        zeros = len(digits) - len(digits.rstrip("0"))
+        if zeros < 6:
+            return digits
+        power = f"10^{{{zeros}}}"
+        first = digits[:-zeros]
+        return power if first == "1" else rf"{first} \cdot {power}"
+
     def _print_floor(self, expression, exp=None):
         return rf"\left\lfloor {self._print(expression.args[0])} \right\rfloor"
 
@@ -76,8 +89,7 @@ class _LaTeX(LatexPrinter):
 
     def _zipf_replicas(self, expression):
         experts, skew, target = map(self._print, expression.args)
-        hottest = self._zipf_hottest(expression.func(*expression.args[:2]))
-        share = rf"\frac{{{hottest}}}{{{target} \, i^{{{skew}}}}}"
+        share = rf"\frac{{h}}{{{target} \, i^{{{skew}}}}}"  # h: the line before it
         copies = rf"\left\lceil {share} \right\rceil"
         return rf"\sum_{{i=1}}^{{{experts}}} \left({copies} - 1\right)"
 

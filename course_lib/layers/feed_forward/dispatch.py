@@ -73,18 +73,17 @@ def dispatch_sorted(
     *Cost*: a stable sort of n k picks, and each token's vector gathered k times and
         added k times.
     """
-    picks, counts = by_expert(routing.experts, experts.e)
+    tokens, weights, counts = sort_picks(routing, experts.e)  # permute
     visited = [index for index, count in enumerate(counts) if count]
     sizes = [counts[index] for index in visited]
-    tokens = picks // routing.experts.shape[-1]
-    weights = routing.weights.reshape(-1)[picks][:, None]
     slices = x[tokens].split(sizes), tokens.split(sizes), weights.split(sizes)
     y = torch.zeros_like(x)
     for inputs, places, weight, one in zip(*slices, experts.of(visited), strict=True):
         if weigh_input:
-            y.index_add_(0, places, experts.run(inputs * weight, one))
+            outputs = experts.run(inputs * weight, one)
         else:
-            y.index_add_(0, places, experts.run(inputs, one) * weight)
+            outputs = experts.run(inputs, one) * weight
+        y.index_add_(0, places, outputs)  # combine, and un-permute
     return y
 
 
@@ -96,18 +95,28 @@ def dispatch_batched(
     *Cost*: e c rows where n k would do; if all tokens are on one expert, e times as
         many.
     """
-    picks, counts = by_expert(routing.experts, experts.e)
-    tokens = picks // routing.experts.shape[-1]
-    weights = routing.weights.reshape(-1)[picks][:, None]
+    tokens, weights, counts = sort_picks(routing, experts.e)
     load = torch.tensor(counts, device=x.device)
-    expert = torch.repeat_interleave(load)
-    rank = torch.arange(len(picks), device=x.device) - (load.cumsum(0) - load)[expert]
+    expert, starts = torch.repeat_interleave(load), load.cumsum(0) - load
+    rank = torch.arange(len(tokens), device=x.device) - starts[expert]
     inputs = x[tokens] * weights if weigh_input else x[tokens]
     padded = x.new_zeros(experts.e, max(counts), x.shape[-1])
     padded = padded.index_put((expert, rank), inputs)
     outputs = experts.run(padded, experts.stacked())[expert, rank]
     outputs = outputs if weigh_input else outputs * weights
     return torch.zeros_like(x).index_add(0, tokens, outputs)
+
+
+def sort_picks(
+    routing: Routing, e: int
+) -> tuple[Int[Tensor, " picks"], Float[Tensor, "picks 1"], list[int]]:
+    """Sort the picks by expert.
+
+    Returns: the token and the weight of each, and how many picks each expert has.
+    """
+    picks, counts = by_expert(routing.experts, e)
+    weights = routing.weights.reshape(-1)[picks][:, None]
+    return picks // routing.experts.shape[-1], weights, counts
 
 
 def by_expert(experts: Picks, e: int) -> tuple[Int[Tensor, " picks"], list[int]]:
@@ -126,12 +135,12 @@ def by_expert(experts: Picks, e: int) -> tuple[Int[Tensor, " picks"], list[int]]
 
 def capacity_of(tokens: int, e: int, k: int, factor: float) -> int:
     """The places that each expert has: its even share of the picks, times a factor,
-    rounded up.
+    rounded up. 1.1 times 10 are 11, although floats make it 11.000000000000002.
 
-    >>> capacity_of(4096, 8, 2, 1.25)
-    1280
+    >>> capacity_of(4096, 8, 2, 1.25), capacity_of(100, 10, 1, 1.1)
+    (1280, 11)
     """
-    return ceil(factor * tokens * k / e)
+    return ceil(round(factor * tokens * k / e, 9))
 
 
 def within_capacity(

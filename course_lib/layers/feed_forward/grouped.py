@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from course_lib.layers.feed_forward.dispatch import Tokens, by_expert
+from course_lib.layers.feed_forward.dispatch import Tokens, sort_picks
 from course_lib.layers.feed_forward.experts import Experts, ExpertWeights
 from course_lib.layers.feed_forward.router import Routing
 
@@ -61,9 +61,7 @@ def dispatch_grouped(
     *Source*: Gale et al. 2022, section 3, arXiv:2211.15841 (MegaBlocks: experts without
         dropping or padding).
     """
-    picks, counts = by_expert(routing.experts, experts.e)
-    tokens = picks // routing.experts.shape[-1]
-    weights = routing.weights.reshape(-1)[picks][:, None]
+    tokens, weights, counts = sort_picks(routing, experts.e)
     load = torch.tensor(counts, device=x.device)
     expert, offsets = torch.repeat_interleave(load), load.cumsum(0)
     inputs = x[tokens] * weights if weigh_input else x[tokens]
