@@ -265,7 +265,8 @@ class StepMetrics:
         for i in range(experts):
             self.tokens.labels(str(i))
         self.lost = Counter("moe_dropped_tokens_total", "dropped", registry=registry)
-        self.time = Histogram("moe_step_seconds", "seconds", buckets=list(buckets) + [float("inf")], registry=registry)
+        bounds = list(buckets) + [float("inf")]
+        self.time = Histogram("moe_step_seconds", "seconds", buckets=bounds, registry=registry)
 
     def observe(self, counts, dropped, seconds):
         for i, n in enumerate(counts):

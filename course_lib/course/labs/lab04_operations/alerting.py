@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.course.labs.lab04_operations import reference, traffic
@@ -114,9 +113,9 @@ def _kind(got: Any) -> str:
 
 
 def check_choose_limit(choose_limit: Callable, seed: int = 0) -> str:
-    """Check `choose_limit(calm, mean, sd, slack, limits, most) -> limit`, with the lab's
-    own `alarms` beside it, or else with the student's; then its alarms on traces that
-    it has not seen.
+    """Check `choose_limit(calm, mean, sd, slack, limits, most) -> limit`, with the
+    lab's own `alarms` beside it, or else with the student's; then its alarms on traces
+    that it has not seen.
     """
 
     def trial() -> None:
@@ -181,5 +180,3 @@ def held_out(
         told = "the median delay on traces with a drift"
         CHECK.true(delay <= 12, "late", told, "at most 12 steps", delay)
     return false, delay
-
-

@@ -111,9 +111,7 @@ def _exported(answers: Answers, day: Day, placed: Tensor) -> Iterator[str]:
         yield f"  {name}: step time P50 {1e3 * p50:.2f} ms, P99 {1e3 * p99:.2f} ms"
 
 
-def _alerted(
-    answers: Answers, quiet: Day, day: Day, placed: Tensor
-) -> Iterator[str]:
+def _alerted(answers: Answers, quiet: Day, day: Day, placed: Tensor) -> Iterator[str]:
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(60, TOKENS, EXPERTS, generator=generator)
     null = answers.null_ratios(scores, PICKS, placed)
@@ -136,13 +134,12 @@ def _alerted(
     )
 
 
-def _placed(
-    answers: Answers, quiet: Day, day: Day, placed: Tensor
-) -> Iterator[str]:
+def _placed(answers: Answers, quiet: Day, day: Day, placed: Tensor) -> Iterator[str]:
     hot = day.counts[HOT_FROM:]
     for name, counts in (("quiet", quiet.counts), ("hot", hot)):
-        load = counts[: len(counts) // 2].sum(0)  # placed by one half, judged by the other
-        later = counts[len(counts) // 2 :]
+        # Placed by one half, judged by the other.
+        half = len(counts) // 2
+        load, later = counts[:half].sum(0), counts[half:]
         packed = answers.place(load, RANKS)
         number = answers.copies(load, RANKS)
         owner = torch.arange(EXPERTS).repeat_interleave(number)

@@ -6,6 +6,7 @@ would read it.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from prometheus_client import CollectorRegistry, generate_latest
@@ -149,6 +150,8 @@ def check_quantile(quantile: Callable, seed: int = 0) -> str:
         (2, 0.99, 40),
         (1, 0.03125, 0),
         (2, 0.75, 0),
+        (1, 1.0, 0),
+        (1, 0.25, 0),
     ):
         found = []
         for number in range(servers):
@@ -185,7 +188,7 @@ def _others(found: Sequence[Mapping[float, int]], q: float) -> list[tuple[str, f
     """Further results of mistakes that have a hint already."""
     alone = [reference.quantile([one], q) for one in found]
     bounds = [0.0, *sorted(found[0])]
-    middles = [(a + b) / 2 for a, b in zip(bounds, bounds[1:], strict=False)]
+    middles = [(a + b) / 2 for a, b in pairwise(bounds)]
     peaks = [("servers", max(alone)), ("servers", min(alone))] if len(alone) > 1 else []
     return [("line", middle) for middle in middles] + peaks
 

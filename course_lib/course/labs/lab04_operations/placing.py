@@ -15,15 +15,15 @@ from course_lib.course.labs.lending import strided
 HINTS = {
     "numbers": "Return an int64 tensor [e].",
     "ranks": "Every expert lies on a rank from 0 to ranks - 1.",
-    "room": "Each rank holds exactly e / ranks experts: that is what its memory allows.",
+    "room": "Each rank holds exactly e / ranks experts: its memory allows no more.",
     "greedy": "Heaviest expert first, each onto the rank with the least load that has "
     "a place left.",
     "dealt": "Dealt out in turn, or from the lightest up, the heavy experts meet by "
     "chance: begin with the heaviest and look at the loads so far.",
     "one": "Every expert keeps one copy at least.",
     "budget": "The copies together are e + spare.",
-    "copies": "Give one copy at a time, each to the expert whose copies now carry most: "
-    "load / copies.",
+    "copies": "Give one copy at a time, each to the expert whose copies now carry "
+    "most: load / copies.",
     "top": "A second copy halves a load; the hottest expert may need a third before "
     "another needs its second.",
 }
@@ -64,14 +64,14 @@ def _is_tensor(got: object, e: int, told: str) -> None:
     CHECK.true(formed, "numbers", told, f"int64 ({e},)", seen)
 
 
-def _held(load: Tensor, rank_of: Tensor, ranks: int) -> list[int]:
+def held(load: Tensor, rank_of: Tensor, ranks: int) -> list[int]:
     """The loads of the ranks, sorted."""
     held = torch.zeros(ranks, dtype=torch.int64).index_add(0, rank_of, load.long())
     return held.sort().values.tolist()
 
 
 def _largest(load: Tensor, rank_of: Tensor, ranks: int) -> int:
-    return _held(load, rank_of, ranks)[-1]
+    return held(load, rank_of, ranks)[-1]
 
 
 def _as_even(got: Tensor, load: Tensor, ranks: int, told: str) -> None:
@@ -83,8 +83,8 @@ def _as_even(got: Tensor, load: Tensor, ranks: int, told: str) -> None:
     order = load.argsort(descending=True, stable=True)
     dealt = torch.empty_like(order)
     dealt[order] = torch.arange(len(load)) % ranks
-    hint, seen = "greedy", _held(load, got, ranks)
-    if seen == _held(load, dealt, ranks):
+    hint, seen = "greedy", held(load, got, ranks)
+    if seen == held(load, dealt, ranks):
         hint = "dealt"
     what = f"the largest load of a rank, {told}"
     CHECK.fail(hint, what, f"at most {right}", found)

@@ -52,9 +52,7 @@ HINTS = {
 CHECK = Checker("Exercise 2", HINTS)
 
 
-def day(
-    rng: torch.Generator, s: int, e: int, peak: bool = True
-) -> Tensor:
+def day(rng: torch.Generator, s: int, e: int, peak: bool = True) -> Tensor:
     """Counts [s e] of steps of unlike size, some of them with one crowded expert."""
     size = torch.randint(1, 6, (s, 1), generator=rng)
     counts = torch.randint(0, 12, (s, e), generator=rng) * size
@@ -105,7 +103,7 @@ def check_balance(balance: Callable, seed: int = 0) -> str:
             _both(got, counts, placed, told)
 
     helped(trial, balance, rank_ratio=reference.rank_ratio)
-    return "Exercise 2: the mean looks fine, the 99th percentile is what users wait for."
+    return "Exercise 2: the mean looks fine, and users wait for the P99."
 
 
 def _both(got: tuple, counts: Tensor, placed: Tensor, told: str) -> None:
@@ -127,7 +125,7 @@ def _both(got: tuple, counts: Tensor, placed: Tensor, told: str) -> None:
 def check_places(places: Callable, seed: int = 0) -> str:
     """Check `places(counts, drop) -> int`."""
     rng, size = random_sizes(seed, s=(7, 11), e=(4, 7))
-    exact = torch.tensor([[8, 4, 2, 2], [5, 5, 3, 3]])  # 32 slots; 2 beyond 6 of an eighth
+    exact = torch.tensor([[8, 4, 2, 2], [5, 5, 3, 3]])  # 32 slots, 2 of them beyond 6
     for counts, drop in (
         (day(rng, size["s"], size["e"]), 0.0),
         (day(rng, size["s"], size["e"]), 0.03125),

@@ -6,6 +6,7 @@ Symbols: s steps, e experts, c slices of the traffic, n tokens, k picks. `rank_o
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -90,7 +91,7 @@ def stability(counts: Tensor, window: int, slip: str = "") -> float:
     shares = [one / one.sum() for one in sums]
     if slip == "counts":
         shares = sums
-    pairs = zip(shares, shares[1:], strict=False)
+    pairs = pairwise(shares)
     if slip == "first":
         pairs = ((shares[0], other) for other in shares[1:])
     found = [float((a - b).abs().sum()) / 2 for a, b in pairs]
@@ -218,7 +219,7 @@ def load_by_slice(slots: Tensor, rank_of: Tensor, slip: str = "") -> Tensor:
 
 
 def distances(before: Period, after: Period, slip: str = "") -> dict[str, float]:
-    """How far the traffic, the router and the placement have moved, each from 0 to 1."""
+    """How far traffic, router and placement have moved, each from 0 to 1."""
 
     def shares(slots: Tensor, axis: int | None) -> Tensor:
         slots = slots.double()

@@ -77,7 +77,10 @@ def check_load_by_slice(load_by_slice: Callable, seed: int = 0) -> str:
     rng, size = random_sizes(seed, c=(3, 5), each=(2, 3), ranks=(3, 4))
     e = size["each"] * size["ranks"]
     for c in (size["c"], 1):
-        for placed in (torch.arange(e) % size["ranks"], torch.arange(e) // size["each"]):
+        for placed in (
+            torch.arange(e) % size["ranks"],
+            torch.arange(e) // size["each"],
+        ):
             slots = torch.randint(1, 50, (c, e), generator=rng)
             slots[0] *= 9  # the largest slice
             slots[-1, -1] += 200  # a small one with a favourite of its own
@@ -124,9 +127,15 @@ def periods(kind: str, rng: torch.Generator) -> tuple[dict, dict]:
         after[0], after[1] = likes[1], likes[0]
         moved = placed.clone()
         moved[[0, 1]] = placed[[1, 0]]
-    if kind == "placement":
-        moved = placed.roll(1)
-        risen = loss
+    if kind == "placement":  # and the mix has moved a little
+        moved, risen = placed.roll(1), loss
+        later = torch.tensor([880.0, 520.0, 330.0, 70.0]).double()
+    if kind == "two causes":  # the traffic by 0.3, the router by a little less
+        sizes = torch.tensor([400.0, 300.0, 200.0, 100.0]).double()
+        later = torch.tensor([100.0, 300.0, 200.0, 400.0]).double()
+        likes[3] = torch.tensor([1.0] * 6 + [0.25] * 6)
+        after = likes.clone()
+        after[3] = likes[3].flip(0)
     before = {"slots": _slots(likes, sizes), "rank_of": placed, "loss": loss}
     return before, {"slots": _slots(after, later), "rank_of": moved, "loss": risen}
 
@@ -135,7 +144,15 @@ def _slots(likes: Tensor, sizes: Tensor) -> Tensor:
     return (likes / likes.sum(1, keepdim=True) * sizes[:, None] * 8).round().long() + 1
 
 
-KINDS = ("hot topic", "router", "swap", "small slice", "grown slice", "placement")
+KINDS = (
+    "hot topic",
+    "router",
+    "swap",
+    "small slice",
+    "grown slice",
+    "placement",
+    "two causes",
+)
 
 
 def check_post_mortem(post_mortem: Callable, seed: int = 0) -> str:

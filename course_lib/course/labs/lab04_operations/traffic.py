@@ -1,5 +1,5 @@
-"""Lab 4b: a recorded day of a mixture of experts, made by a seed: slices of traffic with
-favourite experts of their own, a drift, and a hot topic.
+"""Lab 4b: a recorded day of a mixture of experts, made by a seed: slices of traffic
+with favourite experts of their own, a drift, and a hot topic.
 
 Symbols: s steps, c slices, e experts.
 """
@@ -100,8 +100,8 @@ def traces(
     hot_from: int | None = None,
     skew: float = 0.5,
 ) -> Tensor:
-    """Load ratios [number s] of steps whose experts are equally popular, until `hot_from`,
-    when some become more so.
+    """Load ratios [number s] of steps whose experts are equally popular, until some
+    become more so, at `hot_from`.
     """
     ranks, cut = int(rank_of.max()) + 1, steps if hot_from is None else hot_from
     even = torch.full((experts,), 1 / experts, dtype=torch.float64)
