@@ -31,7 +31,7 @@ def test_each_expert_is_a_dense_network(gated, bias):
     x = torch.randn(E, C, D).double()
     expected = torch.stack([network(own) for network, own in zip(dense, x, strict=True)])
     called = torch.stack([experts(own, index) for index, own in enumerate(x)])
-    looped = torch.stack([experts.run(own, one) for own, one in zip(x, experts.of(range(E)), strict=True)])
+    looped = torch.stack([experts.run(own, one) for own, one in zip(x, experts.each(), strict=True)])
     for found in (called, looped, experts.run(x, experts.stacked())):
         torch.testing.assert_close(found, expected, **TIGHT)
     assert sum(p.numel() for p in experts.parameters()) == sum(

@@ -72,6 +72,16 @@ def test_a_bias_picks_and_does_not_weigh():
     assert "selection_bias" in layer.state_dict() and "selection_bias" not in dict(layer.named_parameters())
 
 
+def test_a_bias_may_be_added_to_the_logits():
+    layer, x = router(scoring="sigmoid", selection_bias=True, bias_on="logits"), tokens()
+    layer.selection_bias += torch.linspace(-3, 3, E)
+    routing = layer(x)
+    best = (routing.logits + layer.selection_bias).topk(K, -1).indices
+    assert torch.equal(routing.experts, best)
+    layer.bias_on = "scores"
+    assert not torch.equal(layer(x).experts, best)
+
+
 def test_a_bias_common_to_all_changes_nothing():
     layer = router(e=8, scoring="sigmoid", selection_bias=True, groups=4, top_groups=2)
     x = tokens()
@@ -187,6 +197,7 @@ def test_no_token_and_one(n):
         ({"e": 8, "k": 1, "groups": 8, "top_groups": 2}, "top2"),
         ({"temperature": 0.0}, "temperature=0.0"),
         ({"noise": "pink"}, "noise='pink'"),
+        ({"bias_on": "weights"}, "bias_on='weights'"),
         ({"group_score": "mean"}, "group_score='mean'"),
         ({"scoring": "cosine"}, "scoring='cosine'"),
     ],

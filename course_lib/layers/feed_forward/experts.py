@@ -52,7 +52,8 @@ def clamped_swiglu(
     *Equation*: (up + 1) * gate sigmoid(alpha gate), with gate at most `limit` and up
         between -limit and limit.
 
-    *Source*: OpenAI 2025, model card of gpt-oss, section 2.1, arXiv:2508.10925.
+    *Source*: OpenAI 2025, model card of gpt-oss, arXiv:2508.10925; limit and alpha as
+        `transformers` 5.23 has them.
     """
     gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
     return (up + 1) * gate * torch.sigmoid(alpha * gate)
@@ -128,6 +129,10 @@ class Experts(nn.Module):
         gate = weights.gate
         gate = None if gate is None else _linear(x, gate, weights.gate_bias)
         return _linear(self.bend(gate, up), weights.down, weights.down_bias)
+
+    def each(self) -> list[ExpertWeights]:
+        """The weights of every expert, as in `of`."""
+        return self.of(range(self.e))
 
     def bend(
         self, gate: Float[Tensor, "*c f"] | None, up: Float[Tensor, "*c f"]

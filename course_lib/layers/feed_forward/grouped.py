@@ -58,8 +58,8 @@ def dispatch_grouped(
 ) -> Tokens:
     """What `dispatch_sorted` does, in three grouped matmuls.
 
-    *Source*: Gale et al. 2022, section 3, arXiv:2211.15841 (MegaBlocks: experts without
-        dropping or padding).
+    *Source*: Gale et al. 2022, arXiv:2211.15841 (MegaBlocks: experts without dropping
+        or padding).
     """
     tokens, weights, counts = sort_picks(routing, experts.e)
     load = torch.tensor(counts, device=x.device)

@@ -45,7 +45,7 @@ class HashRouter(nn.Module):
     Raises:
         ValueError: the table names an expert that is not there.
 
-    *Source*: Roller et al. 2021, section 3, arXiv:2106.04426.
+    *Source*: Roller et al. 2021, arXiv:2106.04426.
     """
 
     needs_tokens = True

@@ -115,12 +115,17 @@ class MoE(nn.Module):
             routing = _without(routing, ~counted)
         if per_forward is not None:
             self._leave(per_forward, routing, counted, x.shape[:-1])
-        if self.capacity is not None:
-            routing = self.capacity.apply(routing, row=(1, *x.shape)[-2])
+        routing = self.limited(routing, x.shape[:-1])
         if self.capacity is not None and per_forward is not None:
             per_forward.add_statistic("served", routing.experts != NO_EXPERT)
         y = self._routed(flat, routing).view(x.shape)
         return y if self.shared is None else y + self.shared(x)
+
+    def limited(self, routing: Routing, axes: torch.Size) -> Routing:
+        """The routing within the capacity, for tokens with these axes."""
+        if self.capacity is None:
+            return routing
+        return self.capacity.apply(routing, row=axes[-1] if axes else 1)
 
     def _looked_up(self, per_forward: PerForward | None) -> tuple[Tensor, ...]:
         """The tokens, for a router that looks them up."""
@@ -185,7 +190,7 @@ def zero_experts(
     Returns: the sum of their weights times x, or None if there are none; the routing
         without them.
 
-    *Source*: Meituan 2025, section 2.1, arXiv:2509.01322 (LongCat-Flash).
+    *Source*: Meituan 2025, arXiv:2509.01322 (LongCat-Flash).
     """
     if routing.scores.shape[-1] == e:
         return None, routing

@@ -177,7 +177,7 @@ class Router(nn.Module):
 
     *Cost*: d e parameters, 2 d e FLOPs a token.
     *Source*: Shazeer et al. 2017, section 2.1, arXiv:1701.06538 (noisy top-k); Fedus et
-        al. 2021, section 2.1, arXiv:2101.03961 (k = 1, jitter).
+        al. 2021, section 2.1, arXiv:2101.03961 (k = 1).
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class Router(nn.Module):
         top_groups: int = 1,
         group_score: str = "top2",
         selection_bias: bool = False,
-        bias_on: Literal["scores", "logits"] = "scores",
+        bias_on: str = "scores",
         bias: bool = False,
         temperature: float = 1.0,
         noise: float | str = 0.0,
@@ -204,6 +204,8 @@ class Router(nn.Module):
         score(torch.zeros(1, e), scoring)
         if isinstance(noise, str) and noise != "learned":
             raise ValueError(f"noise={noise!r}: allowed are a number and 'learned'")
+        if bias_on not in ("scores", "logits"):
+            raise ValueError(f"bias_on={bias_on!r}: allowed are 'scores' and 'logits'")
         self.d, self.e, self.k, self.scoring = d, e, k, scoring
         self.renormalise, self.softmax_after = renormalise, softmax_after
         self.scale = scale
