@@ -44,7 +44,10 @@ def read(page: str) -> str:
     """
     page = re.sub(r"^```\{(?:cards|ledger|calculator|pysource)\}.*?^```$", "", page, flags=re.S | re.M)
     page = re.sub(
-        r"^(?:```|:::)\{\w+\} ?(?:\d\S*|[a-z]\w*_\w*|(?:kv|why|proto|moe)-\S*|tip)?(.*)$", r"\1", page, flags=re.M
+        r"^(?:```|:::)\{\w+\} ?(?:\d\S*|[a-z]\w*_\w*|(?:kv|why|proto|moe)-\S*|tip)?(.*)$",
+        r"\1",
+        page,
+        flags=re.M,
     )
     page = re.sub(r"^(?:```|:::|:\w+:.*|\(\S+\)=)$", "", page, flags=re.M)
     page = re.sub(r"\$\$.*?\$\$(?: *\(\S+\))?|\$[^$]*\$|\{(?:cite|eq)\}`[^`]*`", "", page, flags=re.S)
