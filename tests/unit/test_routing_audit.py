@@ -20,7 +20,10 @@ from course_lib.evaluate.routing_audit import (
 from course_lib.layers.feed_forward.experts import Experts
 from course_lib.layers.feed_forward.moe import MoE
 from course_lib.layers.feed_forward.router import Router
+from course_lib.models.build import build_model
+from course_lib.models.checkpoints.files import save_checkpoint
 from course_lib.models.lm import CausalLM
+from course_lib.specs.from_hf import spec_from_fields
 from course_lib.specs.small import small_llama
 
 RUN = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
@@ -126,6 +129,19 @@ def test_a_checkpoints_layers_are_audited(tmp_path, monkeypatch):
     assert found["layers"][1]["load_picks"] == [64, 0, 0, 64]
     assert found["layers"][1]["dead_experts"] == [1, 2] and found["rows_alone_gap"] < 1e-5
     assert found["layers"][1]["dropped_share"]["1.0"] == 0.5
+
+
+def test_a_folder_is_read_and_its_rows_do_not_depend_on_each_other(tmp_path):
+    """A Qwen3-MoE with random weights, as `save_checkpoint` writes it."""
+    torch.manual_seed(3)
+    fields = {"model_type": "qwen3_moe", "hidden_size": 16, "intermediate_size": 24, "vocab_size": 40}
+    fields |= {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
+    fields |= {"moe_intermediate_size": 8, "num_experts": 4, "num_experts_per_tok": 2}
+    save_checkpoint(build_model(spec_from_fields(fields)), tmp_path, fields)
+    found = told(tmp_path, "--rows", 5, "--length", 12)
+    assert [(one["layer"], one["experts"]) for one in found["layers"]] == [(0, 4), (1, 4)]
+    assert all(sum(one["load_picks"]) == 5 * 12 * 2 for one in found["layers"])
+    assert found["rows_alone_gap"] < 1e-5  # dropless: strangers change nothing
 
 
 def test_what_cannot_be_audited_is_refused(tmp_path, monkeypatch):
