@@ -45,6 +45,13 @@
     return [...(known.length ? [sum] : []), ...(unknown.length ? [`Not counted: ${unknown.join(", ")}.`] : [])];
   }
 
+  /* How the weights lie in the file: bytes, bits of one on average, and the file's own words. */
+  function stored({ quantisation, weight_bytes: bytes, bits_per_weight: bits }) {
+    const average = `${text(bytes, "bytes")}, ${Number(bits.toPrecision(4))} bits a weight`;
+    if (!quantisation) return `${average}: the config names no quantisation`;
+    return `${average} on average: ${quantisation}`;
+  }
+
   class CourseConfig extends HTMLElement {
     connectedCallback() {
       if (this.pasted) return;
@@ -159,6 +166,7 @@
         entry("Active parameters", or(summary.active, "weights")),
         entry("Head", summary.tied ? "the word table (tied)" : "its own"),
         entry("Share of the embedding", or(summary.embedding_share, "share")),
+        entry("Weights as the file stores them", stored(summary)),
         entry(`FLOPs a token, prompt of ${count(tokens)}`, or(summary.prefill_flops, "flops")),
         entry("of these, attention over pairs", or(summary.prefill_attention_share, "share")),
         entry(`FLOPs a token, decoding at ${count(tokens)}`, or(summary.decode_flops, "flops")),

@@ -109,11 +109,38 @@ globalThis.calculatorPython = (() => {
     return null;
   }
 
+  /* Where a part stands, counted in characters as Python does, from a place on. */
+  function find(string, part, from = 0) {
+    if (!str.holds(part) || !isInt(from)) fail("TypeError", "find() of what is no string");
+    const whole = [...string];
+    const start = Number(from) < 0 ? Math.max(0, whole.length + Number(from)) : Number(from);
+    if (start > whole.length) return -1;
+    const before = whole.slice(0, start).join("").length;
+    const at = string.indexOf(part, before);
+    return at < 0 ? -1 : [...string.slice(0, at)].length;
+  }
+  /* What stands between white spaces, or between a separator's places. */
+  function split(string, by = null) {
+    if (by === null) return string.split(/[\s\x1c-\x1f\x85]+/u).filter((part) => part !== "");
+    if (!str.holds(by)) fail("TypeError", "a separator is a string");
+    if (by === "") throw new ValueError("empty separator");
+    return string.split(by);
+  }
+  const anyEnd = (string, given, which) => {
+    const all = given instanceof Tuple ? given : [given];
+    return all.every(str.holds) ? all.some((part) => string[which](part)) : fail("TypeError", "an end is a string");
+  };
+  const words = (given) => given.every(str.holds) || fail("TypeError", "a string is wanted");
   const STRING = {
-    endswith(string, ends) {
-      const all = ends instanceof Tuple ? ends : [ends];
-      return all.every(str.holds) ? all.some((end) => string.endsWith(end)) : fail("TypeError", "an end is a string");
-    },
+    find,
+    split,
+    startswith: (string, starts) => anyEnd(string, starts, "startsWith"),
+    endswith: (string, ends) => anyEnd(string, ends, "endsWith"),
+    lower: (string) => string.toLowerCase(),
+    upper: (string) => string.toUpperCase(),
+    replace: (string, old, by) => words([old, by]) && (old === "" ? [...string].reduce((all, c) => all + c + by, by) : string.replaceAll(old, () => by)),
+    removeprefix: (string, start) => words([start]) && (string.startsWith(start) ? string.slice(start.length) : string),
+    removesuffix: (string, end) => words([end]) && (end !== "" && string.endsWith(end) ? string.slice(0, -end.length) : string),
     join(string, given) {
       const parts = items(given);
       return parts.every(str.holds) ? parts.join(string) : fail("TypeError", "strings alone are joined");
@@ -130,7 +157,10 @@ globalThis.calculatorPython = (() => {
     values: (mapping) => [...mapping.values()],
     update,
   };
-  const ARGUMENTS = { endswith: [1], join: [1], rpartition: [1], get: [1, 2], items: [0], values: [0], update: [0, 1, 2] };
+  const ARGUMENTS = {
+    endswith: [1], find: [1, 2], join: [1], lower: [0], removeprefix: [1], removesuffix: [1], replace: [2], rpartition: [1],
+    split: [0, 1], startswith: [1], upper: [0], get: [1, 2], items: [0], values: [0], update: [0, 1, 2],
+  };
   function method(self, name, ...given) {
     const table = typeof self === "string" ? STRING : self instanceof Map ? MAPPING : {};
     if (!Object.hasOwn(table, name)) return self?.[name] ? self[name](...given) : fail("AttributeError", name);
@@ -268,6 +298,15 @@ globalThis.calculatorPython = (() => {
     if (typeof whole === "string") return values.simple(whole) ? whole.length : [...whole].length;
     return whole instanceof Map ? whole.size : Array.isArray(whole) ? whole.length : fail("TypeError", "this has no length");
   }
+  /* To the nearest whole number, and to the even one of two. */
+  function round(value) {
+    const number = isNumber(value) ? Number(value) : fail("TypeError", "round() of what is no number");
+    if (!Number.isFinite(number)) return int(value);
+    const below = Math.floor(number);
+    const past = number - below;
+    const up = past > 0.5 || (past === 0.5 && below % 2 !== 0);
+    return below + (up ? 1 : 0) + 0;
+  }
   function log(value, base = undefined) {
     if (!isNumber(value) || !(Number(value) > 0)) throw new ValueError("math domain error");
     const found = base === undefined ? Math.log(Number(value)) : plain(values.div(log(value), log(base)));
@@ -299,7 +338,7 @@ globalThis.calculatorPython = (() => {
     smaller: (a, b) => most(-1, [a, b]),
     is_symbol: () => false,
     builtins: {
-      str, bool, list, int, float, dict, tuple: tupleOf, object: () => ({}), isinstance, type: typeOf, sorted, sum, range, next, len, getattr,
+      str, bool, list, int, float, dict, tuple: tupleOf, object: () => ({}), isinstance, type: typeOf, round, sorted, sum, range, next, len, getattr,
       is_symbol: () => false,
       math: { isfinite: (value) => (isNumber(value) ? Number.isFinite(Number(value)) : fail("TypeError", "isfinite() of no number")) },
       ValueError: (message) => new ValueError(message),

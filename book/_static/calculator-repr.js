@@ -48,22 +48,22 @@ globalThis.calculatorRepr = (values) => {
   }
 
   /* The format g: six digits, half to even, with an exponent from 1e6 on and below 1e-4. */
-  function general(value) {
+  function general(value, digits = 6) {
     if (!isFloat(value) && !isInt(value)) fail("TypeError", "the format g of what is no number");
     const size = Math.abs(Number(value));
     const sign = Number(value) < 0 || (isFloat(value) && Object.is(Number(value), -0)) ? "-" : "";
     if (!Number.isFinite(size)) return number(Number(value));
-    const [shown, power] = rounded(size).split("e");
-    const trimmed = (digits) => (digits.includes(".") ? digits.replace(/\.?0+$/, "") : digits);
-    if (power < -4 || power >= 6) return `${sign}${trimmed(shown)}e${power[0]}${power.slice(1).padStart(2, "0")}`;
-    return sign + trimmed(Number(`${shown}e${power}`).toFixed(5 - power));
+    const [shown, power] = rounded(size, digits - 1).split("e");
+    const trimmed = (all) => (all.includes(".") ? all.replace(/\.?0+$/, "") : all);
+    if (power < -4 || power >= digits) return `${sign}${trimmed(shown)}e${power[0]}${power.slice(1).padStart(2, "0")}`;
+    return sign + trimmed(Number(`${shown}e${power}`).toFixed(digits - 1 - power));
   }
 
-  /* Six digits with their power. JavaScript rounds a tie up; Python rounds it to the even digit. */
-  function rounded(size) {
+  /* Six digits or as many as asked for, with their power. JavaScript rounds a tie up; Python rounds it to the even digit. */
+  function rounded(size, decimals) {
     const all = size.toExponential(60);
-    const tie = /^(\d\.\d{4}[02468])50*e/.exec(all);
-    return tie ? `${tie[1]}e${all.split("e")[1]}` : size.toExponential(5);
+    const tie = new RegExp(`^(\\d\\.\\d{${decimals - 1}}[02468])50*e`).exec(all);
+    return tie ? `${tie[1]}e${all.split("e")[1]}` : size.toExponential(decimals);
   }
 
   /* A whole number with its thousands separated. */

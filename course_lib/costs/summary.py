@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from course_lib.costs.cache import cache_bytes, cache_bytes_per_token
 from course_lib.costs.flops import flops_per_token_split, prefill_flops_split
 from course_lib.costs.params import param_count
+from course_lib.costs.stored import bits_per_weight, stored_weights
+from course_lib.specs.quantisation import quantisation_text
 from course_lib.specs.records import ModelSpec
 
 
@@ -20,6 +22,8 @@ class Summary:
     they are those of; `beside` and `whole` are a wrapper's other parts, and all of it.
 
     `embedding_share` of the total stands in tables of words and positions.
+    `weight_bytes` are those of the language part as its file stores it; `quantisation`
+    says how, in words, and is empty where the file names nothing (16 bits then).
     `decode_flops` and the cache are None where a model writes no text (an encoder, a
     model of images).
     """
@@ -31,6 +35,9 @@ class Summary:
     whole: int
     by_part: Mapping[str, int]
     embedding_share: float
+    quantisation: str
+    weight_bytes: int
+    bits_per_weight: float
     tied: bool
     layers: int
     context: int | None
@@ -71,6 +78,9 @@ def summary(spec: ModelSpec, tokens: int, bytes_per_element: float = 2) -> Summa
         whole=count.whole,
         by_part=count.by_part,
         embedding_share=count.by_part.get("embedding", 0) / count.total,
+        quantisation=quantisation_text(spec.quantisation) if spec.quantisation else "",
+        weight_bytes=sum(stored_weights(spec, spec.quantisation).values()),
+        bits_per_weight=bits_per_weight(spec),
         tied=spec.embeddings.tied,
         layers=len(spec.layers) + len(spec.encoder),
         context=spec.context,

@@ -18,11 +18,11 @@ Width = Number | Mapping[str, Number]
 def weight_bytes(spec: ModelSpec, bytes_per_weight: Width = 2) -> Number:
     """Bytes that all parameters occupy: param_count(spec).total * bytes_per_weight.
 
-    Args: `bytes_per_weight` for all parts alike, or by part (`costs.stored` gives a
-        file's own).
+    Args: `bytes_per_weight` for all parts alike, or by part (`costs.stored_reads`
+        gives a file's own).
     Raises: ValueError if a width is not above 0, or a part has none.
 
-    >>> from course_lib.costs.stored import bytes_by_part
+    >>> from course_lib.costs.stored_reads import bytes_by_part
     >>> from course_lib.specs.loader import load_spec
     >>> spec = load_spec("gpt-oss-120b")  # its file has experts in MXFP4
     >>> weight_bytes(spec, bytes_by_part(spec, spec.quantisation))

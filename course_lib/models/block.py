@@ -8,6 +8,7 @@ that works on each token alone. Where the norms stand:
     pre           x + part(norm(x))              GPT-2, BLOOM, Llama, T5
     post          norm(x + part(x))              the first transformer, BERT, BART
     sandwich      x + norm(part(norm(x)))        Gemma 2 and 3, GLM-4
+    output        x + norm(part(x))              OLMo 2 and 3, FlexOlmo
     parallel      x + mixer(norm(x)) + ffn(norm(x)), one norm for both: GPT-J, PaLM,
                   Falcon-7B, Cohere
     parallel_two  the same with a norm for each: GPT-NeoX, Falcon-40B
@@ -20,11 +21,13 @@ Terms:
     pre-norm: x + part(norm(x)), a norm before each sublayer -> Block
     post-norm: norm(x + part(x)), a norm after each addition -> Block
     sandwich norm: x + norm(part(norm(x))), a norm on both sides of a sublayer -> Block
+    norm on the output, reordered norm: x + norm(part(x)) -> Block
+    residual multiplier: a factor on what each part adds to the stream -> ScaledBlock
     parallel residual, parallel block: attention and feed-forward network of the same
         input, added together -> Block
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -42,7 +45,9 @@ from course_lib.models.layer_factory import (
 )
 from course_lib.specs.records import LayerSpec
 
-LAYOUTS = ("pre", "post", "sandwich", "parallel", "parallel_two")
+LAYOUTS = ("pre", "post", "sandwich", "output", "parallel", "parallel_two")
+
+NO_CROSS = ("output", "parallel", "parallel_two")
 
 
 class Block(nn.Module):
@@ -84,10 +89,12 @@ class Block(nn.Module):
             raise ValueError(
                 f"norm_layout={self.layout!r}: supported are {', '.join(LAYOUTS)}"
             )
-        if self.layout.startswith("parallel") and spec.cross is not None:
+        if self.layout in NO_CROSS and spec.cross is not None:
             raise ValueError(
                 f"cross is set: with norm_layout={self.layout!r} only None is supported"
             )
+        if spec.residual_scale != 1.0 and type(self) is Block:
+            raise ValueError(f"residual_scale={spec.residual_scale}: supported is 1.0")
         self.mixer = build_mixer(width, spec, position_bias) if mixer is None else mixer
         self.cross, self.ffn = build_cross(width, spec), build_ffn(width, spec.ffn)
         sandwich = self.layout == "sandwich"
@@ -149,6 +156,10 @@ class Block(nn.Module):
                 x = x + self.cross_post_norm(found)
             return x + self.ffn_post_norm(self.ffn(self.ffn_norm(x), *within))
 
+        if self.layout == "output":
+            x = x + self.mixer_norm(self.mixer(x, *across))
+            return x + self.ffn_norm(self.ffn(x, *within))
+
         if self.layout == "parallel":
             normed = self.mixer_norm(x)
             return x + self.mixer(normed, *across) + self.ffn(normed, *within)
@@ -157,49 +168,44 @@ class Block(nn.Module):
         return x + mixed + self.ffn(self.ffn_norm(x), *within)
 
 
-class ParallelMixers(nn.Module):
-    """Several mixers side by side in one block: each is given the same x, and what they
-    return is combined.
+class ScaledBlock(Block):
+    """A pre-norm block that adds a fraction of what each part returns.
 
-    Args:
-        mixers: each called as `Attention` is.
-        combine: from the list of their outputs to one, such as their sum or mean.
+    *Equation*: x + s mixer(norm(x)), then x + s ffn(norm(x)), s the layer's
+        `residual_scale`.
 
     Raises:
-        ValueError: later, a cache that does not hold one for each mixer (a `ModelCache`
-        of them does).
+        ValueError: as in `Block`; another layout than "pre", or cross-attention.
 
-    *Source*: Dong et al. 2024, section 2.1, arXiv:2411.13676 (Hymba: attention heads
-        beside state space heads).
+    *Source*: IBM Granite 3's `residual_multiplier`, as transformers 5.23 reads it.
     """
 
-    def __init__(
-        self,
-        mixers: Sequence[nn.Module],
-        combine: Callable[[list[Tensor]], Tensor] = sum,
-    ) -> None:
-        super().__init__()
-        self.mixers, self.combine = nn.ModuleList(mixers), combine
+    def __init__(self, width: int, spec: LayerSpec, *parts, **options) -> None:
+        super().__init__(width, spec, *parts, **options)
+        if self.layout != "pre" or self.cross is not None:
+            raise ValueError(
+                f"residual_scale={spec.residual_scale} in the layout {self.layout!r}: "
+                "supported is 'pre', without cross-attention"
+            )
+        self.scale = spec.residual_scale
 
     def forward(
         self,
         x: Float[Tensor, "b t d"],
         positions: Int[Tensor, "b t"],
-        cache: Sequence[Cache] | None = None,
+        cache: Cache | None = None,
         per_forward: PerForward | None = None,
+        *,
         mask_mod: MaskMod | None = None,
+        source: None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Mix the tokens of each row, once with each mixer."""
-        caches = [None] * len(self.mixers) if cache is None else cache
-        if len(caches) != len(self.mixers):
-            raise ValueError(
-                f"cache holds {len(caches)}: allowed is one for each of the "
-                f"{len(self.mixers)} mixers"
-            )
-        parts = zip(self.mixers, caches, strict=True)
-        return self.combine(
-            [mixer(x, positions, own, per_forward, mask_mod) for mixer, own in parts]
-        )
+        """As `Block.forward`, without a source."""
+        per_forward = PerForward() if per_forward is None else per_forward
+        leaves_auxiliary = getattr(type(self.ffn), "leaves_auxiliary", False)
+        within = (per_forward,) if leaves_auxiliary else ()
+        normed = self.mixer_norm(x)
+        x = x + self.scale * self.mixer(normed, positions, cache, per_forward, mask_mod)
+        return x + self.scale * self.ffn(self.ffn_norm(x), *within)
 
 
 class SharedBlock(nn.Module):
@@ -249,7 +255,8 @@ def build_blocks(
     for index, layer in enumerate(layers):
         earlier = shared.get(index)
         if earlier is None:
-            blocks.append(Block(width, layer, bias))
+            kind = Block if layer.residual_scale == 1.0 else ScaledBlock
+            blocks.append(kind(width, layer, bias))
         elif earlier in shared or not 0 <= earlier < index or layers[earlier] != layer:
             raise ValueError(
                 f"shared={dict(shared)}: allowed for layer {index} is an earlier one "

@@ -17,18 +17,20 @@ import torch
 from torch import nn
 
 from course_lib.layers.attention.cross import CrossAttention
-from course_lib.layers.attention.latent import LatentAttention
-from course_lib.layers.attention.layer import Attention
-from course_lib.layers.attention.shared_kv import SharedKVAttention
+from course_lib.layers.attention.variants import is_variant
 from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.contract import Cache
 from course_lib.layers.caches.latent import LatentCache
 from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.caches.window import RingCache
-from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, MaskMod, local_window
 from course_lib.layers.norms import LayerNorm, RMSNorm
 from course_lib.layers.positions.bias import AlibiBias, RelativeBias
-from course_lib.layers.positions.rope import Rope
+from course_lib.models.attention_factory import (
+    build_attention,
+    build_latent_attention,
+    head_options,
+    variant_options,
+)
 from course_lib.models.fan_in import fan_in
 from course_lib.models.ffn_factory import NETWORKS, build_moe, build_network
 from course_lib.specs.records import (
@@ -40,7 +42,6 @@ from course_lib.specs.records import (
     ModelSpec,
     MoESpec,
     NormSpec,
-    RopeSpec,
 )
 
 InitialScale = float | str | Callable[[str], float]
@@ -99,17 +100,6 @@ def build_norm(width: int, spec: NormSpec | None) -> nn.Module:
     raise ValueError(f"kind={spec.kind!r}: supported are rmsnorm and layernorm")
 
 
-def build_rope(spec: RopeSpec | None) -> Rope | None:
-    """The rotary positions that `spec` describes; a ValueError for a scaling that is
-    not supported.
-    """
-    if spec is None:
-        return None
-    return Rope(
-        dim=spec.dim, theta=spec.theta, pairing=spec.pairing, scaling=spec.scaling
-    )
-
-
 def build_ffn(width: int, spec: FFNSpec | MoESpec | None) -> nn.Module:
     """The feed-forward part that `spec` describes; a ValueError for a kind that is not
     built.
@@ -137,9 +127,9 @@ def build_mixer(
         words = ", ".join(side.words for side in layer.sides)
         raise ValueError(f"sides={words}: supported are layers without side parts")
     if isinstance(layer.mixer, AttentionSpec):
-        return _attention(width, layer.mixer, layer.norm, position_bias)
+        return build_attention(width, layer.mixer, layer.norm, position_bias)
     if isinstance(layer.mixer, LatentAttentionSpec):
-        return _latent_attention(width, layer.mixer)
+        return build_latent_attention(width, layer.mixer)
     raise _not_built(layer.mixer)
 
 
@@ -157,12 +147,16 @@ def build_cross(width: int, layer: LayerSpec) -> CrossAttention | None:
     spec = layer.cross
     if spec.shared_kv:
         raise ValueError("shared_kv=True: supported in cross-attention is False")
+    if is_variant(spec.qk_norm, **variant_options(spec)):
+        raise ValueError(
+            "cross: clip, temperature, chunks and norms behind RoPE are not built here"
+        )
     return CrossAttention(
         width,
         spec.heads,
         spec.kv_heads,
         spec.head_dim,
-        **_head_options(spec, layer.norm),
+        **head_options(spec, layer.norm),
     )
 
 
@@ -184,21 +178,6 @@ def build_position_bias(spec: Mixer) -> nn.Module | None:
         max_distance=spec.relative_max_distance,
         bidirectional=not spec.causal,
     )
-
-
-def mask_mod_of(spec: AttentionSpec) -> MaskMod:
-    """Which query attends to which key in such a layer, its causal window aside; a
-    ValueError for another mixer.
-
-    >>> widths = {"heads": 1, "kv_heads": 1, "head_dim": 2, "value_dim": 2}
-    >>> mask_mod_of(AttentionSpec(**widths, causal=False)) is BIDIRECTIONAL
-    True
-    """
-    if not isinstance(spec, AttentionSpec):
-        raise ValueError(f"mixer={type(spec).__name__}: no mask is known")
-    if spec.causal:
-        return CAUSAL
-    return BIDIRECTIONAL if spec.window is None else local_window(spec.window // 2)
 
 
 def build_layer_cache(layer: LayerSpec, batch: int, capacity: int, **like) -> Cache:
@@ -242,57 +221,3 @@ def check_fields(spec: ModelSpec, supported: Mapping[str, object]) -> None:
     for name, want in supported.items():
         if (got := getattr(spec, name)) != want:
             raise ValueError(f"{name}={got!r}: supported is {want!r}")
-
-
-def _attention(
-    width: int, spec: AttentionSpec, norm: NormSpec, position_bias: nn.Module | None
-) -> Attention:
-    for field in ("borrows_kv", "chunked", "kept_apart"):
-        if getattr(spec, field):
-            raise ValueError(f"{field}=True: supported is False")
-    kind = SharedKVAttention if spec.shared_kv else Attention
-    return kind(
-        width,
-        spec.heads,
-        spec.kv_heads,
-        spec.head_dim,
-        mask_mod=mask_mod_of(spec),
-        window=spec.window if spec.causal else None,
-        rope=build_rope(spec.rope),
-        position_bias=position_bias,
-        **_head_options(spec, norm),
-    )
-
-
-def _head_options(spec: AttentionSpec, norm: NormSpec) -> dict:
-    return {
-        "value_dim": spec.value_dim,
-        "bias_qkv": spec.bias_qkv,
-        "bias_out": spec.bias_out,
-        "qk_norm": spec.qk_norm,
-        "norm_eps": norm.eps,
-        "norm_offset": norm.offset,
-        "softcap": spec.softcap,
-        "scale": spec.scale,
-        "sinks": spec.sinks,
-        "output_gate": spec.output_gate,
-    }
-
-
-def _latent_attention(width: int, spec: LatentAttentionSpec) -> LatentAttention:
-    if spec.indexer is not None or spec.rope is None:
-        field = "rope" if spec.rope is None else "indexer"
-        raise ValueError(f"{field}={getattr(spec, field)!r}: not supported here")
-    return LatentAttention(
-        width,
-        spec.heads,
-        kv_rank=spec.kv_rank,
-        nope_dim=spec.nope_dim,
-        rope_dim=spec.rope_dim,
-        value_dim=spec.value_dim,
-        q_rank=spec.q_rank,
-        rope=build_rope(spec.rope),
-        scale=spec.scale,
-        bias=spec.bias,
-        norm_eps=spec.norm.eps,
-    )

@@ -129,12 +129,30 @@ class CausalLM(nn.Module):
         per_forward: PerForward | None = None,
     ) -> Logits:
         """The same from the vectors that enter the first layer."""
+        options = {"mask_mod": mask_mod, "per_forward": per_forward}
+        hidden = self.hidden(x, positions, cache, **options)
+        return self.score(hidden[:, -1:] if last_only else hidden)
+
+    def hidden(
+        self,
+        x: Float[Tensor, "b t d"],
+        positions: Int[Tensor, "b t"],
+        cache: ModelCache | None = None,
+        *,
+        mask_mod: MaskMod | None = None,
+        per_forward: PerForward | None = None,
+    ) -> Float[Tensor, "b t d"]:
+        """Run the blocks and the norm behind them: the vectors that are scored."""
         per_forward = PerForward() if per_forward is None else per_forward
         caches = [None] * len(self.blocks) if cache is None else cache
         for layer, (block, own) in enumerate(zip(self.blocks, caches, strict=True)):
             per_forward.layer = layer
             x = block(x, positions, own, per_forward, mask_mod=mask_mod)
-        logits = self.head(self.final_norm(x[:, -1:] if last_only else x))
+        return self.final_norm(x)
+
+    def score(self, hidden: Float[Tensor, "b t d"]) -> Logits:
+        """Logits of vectors from `hidden`."""
+        logits = self.head(hidden)
         if self.spec.logit_scale != 1.0:
             logits = logits * self.spec.logit_scale
         cap = self.spec.logit_softcap

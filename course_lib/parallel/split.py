@@ -119,7 +119,7 @@ def split_block(block: Block, rank: int, ranks: int) -> BlockPart:
             f"block.layout={block.layout!r}: allowed are {', '.join(LAYOUTS)}, "
             "without cross-attention"
         )
-    if not isinstance(mixer, Attention) or not isinstance(ffn, MLP | GatedMLP):
+    if type(mixer) is not Attention or not isinstance(ffn, MLP | GatedMLP):
         raise ValueError(
             f"block has {type(mixer).__name__} and {type(ffn).__name__}: allowed are "
             "Attention, and MLP or GatedMLP"

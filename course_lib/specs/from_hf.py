@@ -20,9 +20,10 @@ from course_lib.specs.classes import (
 from course_lib.specs.defaults import SAME_CLASS, TABLE, filled_in
 from course_lib.specs.documents import fields_of
 from course_lib.specs.families.missing import MISSING
-from course_lib.specs.families.table import CLASSES, PARSERS
+from course_lib.specs.families.table import CLASSES, PARSERS, parsed
 from course_lib.specs.files import read_document
 from course_lib.specs.layer_types import with_windows
+from course_lib.specs.quantisation import quantisation_of
 from course_lib.specs.reader import Config
 from course_lib.specs.records import ModelSpec, PartSpec
 from course_lib.specs.wrappers import (
@@ -33,6 +34,8 @@ from course_lib.specs.wrappers import (
     projectors,
     unfolded,
 )
+
+QUANTISED = "quantization_config"
 
 
 def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
@@ -57,11 +60,7 @@ def spec_from_hf_config(config: Mapping[str, Any] | str | Path) -> ModelSpec:
     >>> len(spec.layers), spec.layers[0].mixer.head_dim
     (3, 4)
     """
-    from course_lib.specs.quantisation import quantisation_of  # no part of the page's
-
-    mapping = _read(config) if isinstance(config, str | Path) else config
-    spec = spec_from_fields(mapping)
-    return replace(spec, quantisation=quantisation_of(mapping))
+    return spec_from_fields(_read(config) if isinstance(config, str | Path) else config)
 
 
 def spec_from_fields(document: Any) -> ModelSpec:
@@ -70,6 +69,13 @@ def spec_from_fields(document: Any) -> ModelSpec:
     """
     mapping = unfolded(fields_of(document))
     config = Config(mapping)
+    spec = whole_of(mapping, config)
+    named = {QUANTISED: config.get(QUANTISED)}
+    return replace(spec, quantisation=quantisation_of(named))
+
+
+def whole_of(mapping: Mapping[str, Any], config: Config) -> ModelSpec:
+    """Return the model of a config's fields, without its weights' precision."""
     family = family_of(config)
     if family is not None:
         spec = read_as(config, Config(mapping, family))
@@ -85,7 +91,7 @@ def read_as(named: Config, config: Config) -> ModelSpec:
     as the same.
     """
     classes = CLASSES.get(config.model_type, DECODER)
-    whole = with_windows(config, PARSERS[config.model_type](config))
+    whole = with_windows(config, parsed(config))
     spec = counted_as(config, whole, classes)
     if named.model_type == config.model_type:
         return spec
@@ -130,7 +136,7 @@ def wrapper(config: Config, field: str) -> ModelSpec:
     if family is None:
         raise unknown(text)
     text = Config(filled_in(family, config.table(field)), family)
-    read = with_windows(text, PARSERS[family](text))
+    read = with_windows(text, parsed(text))
     tied = config.flag("tie_word_embeddings", tied_by_default(config, text, read))
     read = replace(read, embeddings=replace(read.embeddings, tied=tied))
     spec = counted_as(config, read, CLASSES.get(family, DECODER))
@@ -163,7 +169,7 @@ def beside(config: Config, language: ModelSpec | None = None) -> tuple[PartSpec,
 def tower(config: Config) -> ModelSpec:
     """Return a part's model without a head, as a wrapper builds it."""
     classes = CLASSES.get(config.model_type, DECODER)
-    whole = PARSERS[config.model_type](config)
+    whole = parsed(config)
     return with_ends(config, whole, classes.get("Model", BACKBONE))
 
 

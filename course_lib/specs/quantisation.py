@@ -20,6 +20,7 @@ Terms:
 from collections.abc import Mapping
 from typing import Any
 
+from course_lib.specs.reader import shown
 from course_lib.specs.records.quantisation import Quantisation
 
 KEPT = (
@@ -92,17 +93,17 @@ def quantisation_of(config: Mapping[str, Any]) -> Quantisation | None:
     if fields is None:
         return None
     if not isinstance(fields, Mapping):
-        raise ValueError(f"quantization_config={fields!r}: a mapping is wanted")
+        raise ValueError(f"quantization_config={shown(fields)}: a mapping is wanted")
     nested = fields.get("quantization")  # the form of hf_quant_config.json
     fields = {"quant_method": "modelopt", **nested} if _is_map(nested) else fields
     method = fields.get("quant_method") or _unnamed(fields)
     if not isinstance(method, str):
-        raise ValueError(f"quant_method={method!r}: a word is wanted")
+        raise ValueError(f"quant_method={shown(method)}: a word is wanted")
     kept: list[str] = []
     for name in KEPT:
         listed = fields.get(name) or ()
         if not _are_words(listed):
-            raise ValueError(f"{name}={listed!r}: a list of names is wanted")
+            raise ValueError(f"{name}={shown(listed)}: a list of names is wanted")
         kept += listed
     named = "lm_head" in kept or "re:.*lm_head" in kept
     linear = method == "compressed-tensors" and not named
@@ -142,7 +143,7 @@ def _targets(groups: Any) -> tuple[str, ...]:
             continue
         targets = group.get("targets") or ["Linear"]
         if not _are_words(targets):
-            raise ValueError(f"targets={targets!r}: a list of names is wanted")
+            raise ValueError(f"targets={shown(targets)}: a list of names is wanted")
         if "Linear" in targets:
             return ()
         found += targets
@@ -179,21 +180,25 @@ def _groups(fields: Mapping[str, Any]) -> float | None:
     """
     groups = fields.get("config_groups")
     if not isinstance(groups, Mapping):
-        raise ValueError(f"config_groups={groups!r}: a mapping of groups is wanted")
+        raise ValueError(
+            f"config_groups={shown(groups)}: a mapping of groups is wanted"
+        )
     found = []
     for name, group in groups.items():
         if not _is_map(group):
-            raise ValueError(f"config_groups.{name}={group!r}: weights are wanted")
+            raise ValueError(f"config_groups.{name}={shown(group)}: weights are wanted")
         weights = group.get("weights")
         if weights is None:  # activations or the cache alone
             continue
         if not _is_map(weights):
-            raise ValueError(f"config_groups.{name}.weights={weights!r}: a mapping")
+            raise ValueError(
+                f"config_groups.{name}.weights={shown(weights)}: a mapping"
+            )
         bits = _number("num_bits", weights.get("num_bits", 8), most=16)
         scale = 8 if bits == 4 and weights.get("type") == "float" else 16
         zero = bits if weights.get("symmetric") is False else 0
         block = weights.get("block_structure") or [weights.get("group_size") or -1]
-        found.append(bits + _share(scale + zero, block))
+        found += [bits + _share(scale + zero, block)]
     return max(found, default=None)
 
 
@@ -203,7 +208,7 @@ def _share(bits: float, sizes: Any) -> float:
     """
     weights = 1
     if not isinstance(sizes or [], list | tuple):
-        raise ValueError(f"weight_block_size={sizes!r}: a list of sizes is wanted")
+        raise ValueError(f"weight_block_size={shown(sizes)}: a list of sizes is wanted")
     for size in sizes or [-1]:
         weights *= _number("group_size", size, least=-1)
     return bits / weights if weights > 0 else 0
@@ -212,7 +217,9 @@ def _share(bits: float, sizes: Any) -> float:
 def _number(name: str, value: Any, least: int = 1, most: int = 10**6) -> int:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole or not least <= value <= most or value == 0:
-        raise ValueError(f"{name}={value!r}: a whole number from 1 to {most} is wanted")
+        raise ValueError(
+            f"{name}={shown(value)}: a whole number from 1 to {most} is wanted"
+        )
     return value
 
 
@@ -236,7 +243,8 @@ def matches(pattern: str, module: str) -> bool:
 
 def _glob(pattern: str, text: str) -> bool:
     """Whether the text is the pattern with something in the place of each star."""
-    first, *rest = pattern.split("*")
+    parts = pattern.split("*")
+    first, rest = parts[0], parts[1:]
     if not text.startswith(first):
         return False
     at = len(first)

@@ -18,6 +18,10 @@ KEEPS_OLD_CONTEXT = ("llama3", "yarn", "longrope")
 GROWS_BY_RATIO = ("yarn", "longrope")
 NOT_OPTIONS = ("rope_theta", "partial_rotary_factor", "type", "rope_type")
 ORIGINAL = "original_max_position_embeddings"
+GROWTH = "llama_4_scaling_beta"
+"""Of a query's growth with its position, which a table may have beside any scaling, and
+beside none (Ministral 3).
+"""
 
 
 def rope_spec(
@@ -55,6 +59,8 @@ def rope_spec(
     kind = inner.word("rope_type", inner.word("type", "default"))
     kind = "default" if kind == "mrope" else kind  # positions of images, plain angles
     options = {} if kind == "default" else _options(kind, table, config)
+    if kind == "default" and table.get(GROWTH):
+        options = {name: _option(name, table.get(name)) for name in (GROWTH, ORIGINAL)}
     dim = max(1, int(head_dim * share))
     if dim == head_dim and dim % 2:
         raise ValueError(
@@ -71,9 +77,9 @@ def rope_spec(
         ),
         dim=dim,
         pairing=pairing,
-        scaling=None
-        if kind == "default"
-        else FrozenMapping({"rope_type": kind, **options}),
+        scaling=FrozenMapping({"rope_type": kind, **options})
+        if options or kind != "default"
+        else None,
     )
 
 

@@ -55,6 +55,7 @@ def test_a_published_config_chosen_or_pasted_is_counted_as_the_library_counts_it
             assert count_text(count) in text
         cache = found.cache_bytes_per_token
         assert ("it writes no text" if cache is None else bytes_text(cache)) in text
+        assert f"{bytes_text(found.weight_bytes)}, 16 bits a weight: the config names no quantisation" in text
     assert page.problems() == {}
 
 

@@ -170,6 +170,16 @@ from course_lib.course.labs.lab02_kernel.timing import against_sdpa
 run = against_sdpa(flash_causal, 48, width=16, block=16, dtype=torch.float32, device="cpu", rounds=1)
 assert run.speedup("yours") > 0 and run.baseline == "sdpa"
 """,
+    "the ending": """
+from course_lib.course.labs.lab02_kernel import ending
+found = ending.worked(flash, flash_causal)
+assert found.gap < 1e-9 and found.launches == 32, found
+for row in found.loads:
+    assert row.causal == row.formula < row.all_keys < row.stored, row
+blind = ending.worked(flash_causal, flash)  # every query sees the future
+assert blind.gap > 0.1, blind
+assert [row.causal for row in blind.loads] == [row.all_keys for row in found.loads]
+""",
 }
 LABS = {
     "01_prototypes": PROTOTYPES,

@@ -10,6 +10,7 @@ import pytest
 from course_lib.course.labs.kernel import Limits, Outcome
 from course_lib.course.labs.session import run_steps
 from course_lib.course.labs.submission import Step
+from course_lib.course.labs.worker import _read
 
 
 def run(*sources: str, **limits) -> list[Outcome]:
@@ -59,6 +60,25 @@ def test_a_flood_is_called_one_whatever_it_comes_in(cell):
     outcomes = run("x = 1", cell, "check = x", cell_s=60)
     assert statuses(outcomes) == ["ok", "flood", "ok"]
     assert outcomes[1].message == "more than 2 MiB of output"
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (r"raise ValueError('a\ud800b')", "ValueError: a?b"),
+        (r"raise KeyError('\udfff')", r"KeyError: '\udfff'"),
+        (r"raise ValueError({'\ud800': 1})", r"ValueError: {'\ud800': 1}"),
+    ],
+)
+def test_a_lone_surrogate_in_an_error_costs_no_time(cell, message):
+    outcomes = run("x = 1", cell, "check = x", cell_s=10)
+    assert statuses(outcomes) == ["ok", "error", "ok"]
+    assert outcomes[1].message == message
+
+
+def test_what_a_worker_tells_can_be_written():
+    line = '[{"status": "error", "message": "ValueError: \\ud800", "shown": "\\udc80"}]'
+    assert _read(line) == [Outcome("error", "ValueError: ?", "?")]
 
 
 def test_the_environment_is_bare_and_the_folder_temporary(monkeypatch):

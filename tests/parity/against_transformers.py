@@ -21,6 +21,7 @@ from course_lib.models.lm import CausalLM
 from course_lib.specs.from_hf import spec_from_hf_config
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
+BALANCE = ("e_score_correction_bias", "expert_bias")  # biases on the pick, which are buffers
 
 
 class _Float64Torch(ModuleType):
@@ -77,12 +78,15 @@ class Pair:
     ) -> None:
         torch.manual_seed(seed)
         self.tolerance, self.key_copies = {"rtol": tolerance, "atol": tolerance}, key_copies
-        config._attn_implementation = "eager"
+        config._attn_implementation = config._experts_implementation = "eager"
         self.modeling = sys.modules[model_class.__module__]
         with in_float64(self.modeling):
             self.theirs = model_class(config).double().eval()
         for parameter in self.theirs.parameters():
             parameter.data = torch.randn_like(parameter) * 0.3
+        for name, buffer in self.theirs.named_buffers():
+            if name.endswith(BALANCE):  # zero at the start, where it would change no pick
+                buffer.copy_(torch.randn_like(buffer) * 0.3)
         self.spec = spec_from_hf_config(config.to_dict())
         self.ours = CausalLM(self.spec).double().eval()
         load_hf_weights(self.ours, self.theirs.state_dict())

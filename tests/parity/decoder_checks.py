@@ -11,7 +11,8 @@ from tests.parity.against_transformers import Pair, in_float64, their_cache_byte
 
 def check_parameter_count(pair: Pair) -> None:
     ours = sum(parameter.numel() for parameter in pair.ours.parameters())
-    assert ours == sum(parameter.numel() for parameter in pair.theirs.parameters())
+    learned = [parameter for parameter in pair.theirs.parameters() if parameter.requires_grad]
+    assert ours == sum(parameter.numel() for parameter in learned)
     assert ours == param_count(pair.spec).total
 
 
@@ -67,7 +68,8 @@ def check_gradients(pair: Pair, batch: int = 2, length: int = 9) -> None:
     with in_float64(pair.modeling):
         (pair.theirs(tokens, use_cache=False).logits * direction).sum().backward()
     (pair.ours(tokens) * direction).sum().backward()
-    theirs = {name: parameter.grad for name, parameter in pair.theirs.named_parameters()}
+    learned = ((name, one) for name, one in pair.theirs.named_parameters() if one.requires_grad)
+    theirs = {name: parameter.grad for name, parameter in learned}
     ours = hf_tensors(pair.ours, {name: parameter.grad for name, parameter in pair.ours.named_parameters()})
     pair.theirs.zero_grad()
     pair.ours.zero_grad()

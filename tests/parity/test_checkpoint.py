@@ -76,11 +76,13 @@ def test_they_load_what_we_save(pair, tmp_path, shard):
     loaded, report = AutoModelForCausalLM.from_pretrained(
         tmp_path, dtype=torch.float64, attn_implementation="eager", output_loading_info=True
     )
+    loaded.config._experts_implementation = "eager"
     assert type(loaded) is type(pair.theirs)
     assert not any(report.values()), report
     theirs = dict(pair.theirs.named_parameters())
     for name, parameter in loaded.named_parameters():
-        assert torch.equal(parameter, theirs[name]), name
+        kept = theirs[name].to(parameter.dtype)  # some routers stay in float32, whatever is asked for
+        assert torch.equal(parameter, kept), name
     tokens = pair.tokens(2, 9)
     with torch.no_grad():
         # Loaded outside `in_float64`, their norms and angles are float32.
@@ -90,7 +92,7 @@ def test_they_load_what_we_save(pair, tmp_path, shard):
 def test_every_family_with_names_goes_both_ways():
     families = {config_class.model_type for _, config_class, _ in MODELS.values()}
     decoders = {family for family, table in TABLES.items() if any(row[1] == "head" for row in table)}
-    assert decoders - families <= {"deepseek_v2"}, "deepseek_v2 has deepseek_v3's names"
+    assert decoders - families <= {"deepseek_v2"}, "which stands in test_moe_checkpoints"
 
 
 def test_ours_to_ours(tmp_path):

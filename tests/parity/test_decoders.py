@@ -18,6 +18,14 @@ from transformers import (
     GPTJForCausalLM,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
+    HunYuanDenseV1Config,
+    HunYuanDenseV1ForCausalLM,
+    Olmo2Config,
+    Olmo2ForCausalLM,
+    Olmo3Config,
+    Olmo3ForCausalLM,
 )
 
 from tests.parity import decoder_checks as checks
@@ -33,6 +41,10 @@ NEOX = GPTNeoXForCausalLM, GPTNeoXConfig, SIZES | {"intermediate_size": 23}
 FALCON = FalconForCausalLM, FalconConfig, SIZES | {"ffn_hidden_size": 23}
 BLOOM = BloomForCausalLM, BloomConfig, {"n_layer": 3, "hidden_size": 20, **ENDS}
 COHERE = CohereForCausalLM, CohereConfig, SIZES | {"intermediate_size": 23, "logit_scale": 0.25}
+GRANITE = GraniteForCausalLM, GraniteConfig, SIZES | {"intermediate_size": 23}
+HUNYUAN = HunYuanDenseV1ForCausalLM, HunYuanDenseV1Config, SIZES | GROUPED
+OLMO2 = Olmo2ForCausalLM, Olmo2Config, SIZES | {"intermediate_size": 23, "num_key_value_heads": 1}
+OLMO3 = Olmo3ForCausalLM, Olmo3Config, SIZES | {"intermediate_size": 23}
 GLM = GlmForCausalLM, GlmConfig, SIZES | GROUPED
 GLM4 = Glm4ForCausalLM, Glm4Config, SIZES | GROUPED
 MODELS = {
@@ -53,6 +65,11 @@ MODELS = {
     "cohere": (*COHERE, {}),
     "cohere-grouped": (*COHERE, {"num_key_value_heads": 1, "attention_bias": True}),
     "cohere-untied": (*COHERE, {"tie_word_embeddings": False}),
+    "granite": (*GRANITE, {"residual_multiplier": 0.22, "logits_scaling": 4.0}),
+    "granite-multipliers": (*GRANITE, {"embedding_multiplier": 3.0, "attention_multiplier": 0.3}),
+    "hunyuan": (*HUNYUAN, {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}}),
+    "olmo2": (*OLMO2, {}),
+    "olmo3": (*OLMO3, {"sliding_window": 5, "sliding_window_pattern": 3}),
     "glm": (*GLM, {}),
     "glm4": (*GLM4, {}),
     "glm4-no-biases": (*GLM4, {"attention_bias": False, "tie_word_embeddings": True}),
@@ -81,5 +98,5 @@ def test_the_layouts_are_all_there():
         layer = Pair(config_class(**sizes | changes), model_class).spec.layers[0]
         layouts.add(layer.norm_layout)
         kinds.add("alibi" if layer.mixer.alibi else layer.mixer.rope and layer.mixer.rope.pairing)
-    assert layouts == {"pre", "parallel", "parallel_two", "sandwich"}
+    assert layouts == {"pre", "parallel", "parallel_two", "sandwich", "output"}
     assert kinds == {None, "alibi", "rotate_half", "interleaved"}

@@ -12,6 +12,7 @@ from transformers import CONFIG_MAPPING, PreTrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from course_lib.costs.params import param_count
+from course_lib.specs.families.table import DIVIDED
 from course_lib.specs.from_hf import PARSERS, spec_from_hf_config
 from course_lib.specs.loader import list_specs, load_spec, read_entry
 from course_lib.specs.records import ModelSpec
@@ -65,6 +66,7 @@ CLASSES = {
     "nomic_bert": "NomicBertModel",
     "electra": "ElectraModel",
     "mt5": "MT5ForConditionalGeneration",
+    "switch_transformers": "SwitchTransformersForConditionalGeneration",
     "umt5": "UMT5ForConditionalGeneration",
     "mbart": "MBartForConditionalGeneration",
     "pegasus": "PegasusForConditionalGeneration",
@@ -174,3 +176,21 @@ def test_what_a_config_leaves_out_is_filled_in_as_transformers_does_or_refused(m
         theirs = rewritten(fewer)
         # A context which is not given stays unknown: a default of the library says nothing of the model.
         assert replace(theirs, context=ours.context) == ours, left_out
+
+
+@pytest.mark.parametrize("model_type", sorted(TINY))
+@pytest.mark.parametrize("head_dim", [None, 8])
+def test_heads_that_do_not_divide_the_width_are_refused_where_transformers_refuses_them(model_type, head_dim):
+    """Three heads over 32: Llama's and Gemma's config classes refuse them even where `head_dim` is given."""
+    fields = tiny_config(model_type, seed=0)
+    if not {"hidden_size", "num_attention_heads"} <= set(fields):
+        return
+    fields |= {"hidden_size": 32, "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": head_dim}
+    try:
+        hf_config({name: value for name, value in fields.items() if value is not None})
+    except Exception as error:
+        if "multiple" in str(error) or "divis" in str(error):  # else it is about something else
+            with pytest.raises(ValueError, match=r"divisor|divide"):
+                spec_from_hf_config(fields)
+    else:
+        assert model_type not in DIVIDED

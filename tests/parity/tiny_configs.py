@@ -247,6 +247,19 @@ def nomic_bert(rng: Random) -> Fields:
     return fields | {"hidden_size": 2 * fields["hidden_size"], "rope_theta": 5e2}
 
 
+def switch(rng: Random) -> Fields:
+    """Switch, whose stacks have sparse layers of their own number."""
+    fields = {name: value for name, value in t5(rng).items() if name != "feed_forward_proj"}
+    return fields | {
+        "model_type": "switch_transformers",
+        "num_experts": rng.randint(2, 5),
+        "expert_capacity": rng.randint(1, 9),
+        "num_sparse_encoder_layers": rng.randint(1, fields["num_layers"]),
+        "num_sparse_decoder_layers": rng.randint(1, fields["num_decoder_layers"]),
+        "router_bias": rng.random() < 0.5,
+    }
+
+
 ENCODERS = {
     "camembert": kin_of_bert("camembert", "Camembert", pad_token_id=1),
     "distilbert": distilbert,
@@ -262,6 +275,7 @@ PAIRS = {
     "mbart": kin_of_bart("mbart"),
     "mt5": kin_of_t5("mt5"),
     "pegasus": kin_of_bart("pegasus"),
+    "switch_transformers": switch,
     "umt5": kin_of_t5("umt5"),
 }
 

@@ -110,6 +110,15 @@ DEEP = {
 }
 SHARED = {"shared_expert_intermediate_size": odd}
 
+PHIMOE = routed(
+    "phimoe",
+    *BIAS,
+    "lm_head_bias",
+    names=LOCAL,
+    sliding_window=lambda rng: rng.choice((None, 5)),
+    tie_word_embeddings=False,
+)
+
 MIXTURES = {
     "afmoe": routed(
         "afmoe",
@@ -154,6 +163,9 @@ MIXTURES = {
     "granitemoeshared": routed(
         "granitemoeshared", *BIAS, names=LOCAL, **GRANITE, shared_intermediate_size=parts_of
     ),
+    "hunyuan_v1_moe": routed(
+        "hunyuan_v1_moe", *BIAS, names=("num_experts", "moe_topk", "intermediate_size"), **HEAD
+    ),
     "hy_v3": routed("hy_v3", *BIAS, **HEAD, num_shared_experts=count_of),
     "kolibri1": routed("kolibri1", names=LOCAL_NARROW, **HEAD, **WINDOW, **SHARED),
     "mellum": routed(
@@ -168,14 +180,7 @@ MIXTURES = {
         },
     ),
     "minimax_m2": routed("minimax_m2", names=LOCAL, **HEAD),
-    "phimoe": routed(
-        "phimoe",
-        *BIAS,
-        "lm_head_bias",
-        names=LOCAL,
-        sliding_window=lambda rng: rng.choice((None, 5)),
-        tie_word_embeddings=False,
-    ),
+    "phimoe": lambda rng: PHIMOE(rng) | {"num_experts_per_tok": 2},  # whose router always picks two
     "qwen2_moe": routed(
         "qwen2_moe",
         "qkv_bias",
@@ -464,7 +469,26 @@ def gemma4_unified(rng: Random) -> Fields:
     }
 
 
+def dbrx(rng: Random) -> Fields:
+    """DBRX, whose attention and experts have configs of their own."""
+    groups = rng.choice((1, 2))
+    heads, experts = groups * rng.randint(1, 3), 2 * rng.randint(2, 3)
+    attention = {"kv_n_heads": groups, "clip_qkv": rng.choice((None, 1.0)), "rope_theta": 500.0}
+    ffn = {"ffn_hidden_size": odd(rng, 31), "moe_num_experts": experts, "moe_top_k": rng.randint(1, experts)}
+    return {
+        "model_type": "dbrx",
+        "d_model": heads * 2 * odd(rng, 7),
+        "n_heads": heads,
+        "n_layers": rng.randint(1, 4),
+        "max_seq_len": 64,
+        "vocab_size": rng.randint(11, 40),
+        "attn_config": attention,
+        "ffn_config": ffn,
+    }
+
+
 LATER = {
+    "dbrx": dbrx,
     "gemma": of_line("gemma", "attention_bias", **HEAD, tie_word_embeddings=True),
     "gemma4_text": gemma4,
     "gemma4_unified_text": gemma4_unified,

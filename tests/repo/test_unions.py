@@ -32,6 +32,7 @@ from course_lib.course.gallery.mixers import mixer_part_of
 from course_lib.course.gallery.norms import layout_row, norm_text
 from course_lib.course.gallery.recurrent import state_space_rows
 from course_lib.layers.positions.absolute import sinusoidal
+from course_lib.models.attention_factory import mask_mod_of
 from course_lib.models.build import build_model
 from course_lib.models.layer_factory import (
     build_cross,
@@ -40,7 +41,6 @@ from course_lib.models.layer_factory import (
     build_mixer,
     build_norm,
     build_position_bias,
-    mask_mod_of,
 )
 from course_lib.specs.records import (
     AttentionSpec,

@@ -12,8 +12,9 @@ from course_lib.layers.caches.contiguous import ContiguousCache
 from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.per_forward import PerForward
 from course_lib.layers.positions.numbering import next_positions
-from course_lib.models.block import Block, ParallelMixers, SharedBlock, build_blocks
+from course_lib.models.block import Block, SharedBlock, build_blocks
 from course_lib.models.lm import CausalLM
+from course_lib.models.parallel_mixers import ParallelMixers
 from course_lib.specs.from_hf import spec_from_hf_config
 
 SMALL = {

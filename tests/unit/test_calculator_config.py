@@ -9,6 +9,7 @@ import pytest
 from course_lib.costs.summary import summary
 from course_lib.course.calculators.config import formula, published, script
 from course_lib.course.calculators.statements import statement
+from course_lib.course.cli.lookup import precision_text
 from course_lib.specs.from_hf import spec_from_fields
 from tests.javascript import READER, run, static
 from tests.parity.tiny_configs import TINY, tiny_config
@@ -17,7 +18,7 @@ from tests.unit import test_faults_of_configs as faults
 
 SCRIPTS = (*map(static, READER), script(), static("calculator-reader.js"))
 COUNTS = ("counted", "total", "active", "by_part", "beside", "whole")
-EXACT = (*COUNTS, "tied", "layers", "context", "decode_flops")
+EXACT = (*COUNTS, "quantisation", "weight_bytes", "tied", "layers", "context", "decode_flops")
 READ = """const { Float } = globalThis.calculatorPython;
     const plain = (value) => value instanceof Float ? value.value
         : value instanceof Map ? Object.fromEntries([...value].map(([name, n]) => [name, plain(n)])) : value;
@@ -131,6 +132,70 @@ def test_faults_of_configs_get_the_librarys_answers_on_the_page():
             assert found.get("total"), (config, found)
             check_equal(found, config, 40, 2)
             assert found["counted"] == spec.counted
+
+
+WEIGHTS = {"num_bits": 4, "type": "float", "group_size": 16, "symmetric": True}
+ALL = {"targets": ["Linear"], "weights": WEIGHTS}
+SOME = {"targets": ["*up_proj"], "weights": WEIGHTS}
+QUANTISED = [
+    {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"]},
+    {
+        "quant_method": "fp8",
+        "weight_block_size": [128, 128],
+        "ignored_layers": ["re:^model\\.layers\\.0.*$"],
+    },
+    {"quant_method": "AWQ", "bits": 4, "group_size": 128},
+    {"quant_method": "gptq", "bits": 3, "group_size": 7, "lm_head": True},
+    {"load_in_4bit": True, "llm_int8_skip_modules": ["self_attn", "*down_proj"]},
+    {"quantization": {"quant_algo": "nvfp4", "exclude_modules": ["lm_head"]}},
+    {
+        "quant_method": "compressed-tensors",
+        "config_groups": {"a": {"targets": ["Linear"], "weights": WEIGHTS}},
+    },
+    {
+        "quant_method": "compressed-tensors",
+        "config_groups": {"a": {"targets": ["*up_proj"], "weights": WEIGHTS}},
+    },
+    {"quant_method": "aqlm"},
+    {"quant_method": 5},
+    {"quant_method": "awq", "bits": 0},
+    {"quant_method": "fp8", "ignore": [1] * 30},
+    {"quant_method": "fp8", "weight_block_size": "x" * 100},
+    {"quant_method": "compressed-tensors", "config_groups": [1]},
+    "fp8",
+    None,
+]
+
+
+def test_a_files_quantisation_is_read_on_the_page_as_in_the_terminal():
+    """Words, bytes and refusals; the average of no file is rounded otherwise in either language."""
+    models = [
+        tiny_config(family, 3) for family in ("llama", "mixtral", "deepseek_v3", "qwen3_5_moe", "mamba2")
+    ]
+    models += [published()["gpt-oss-120b"]]
+    configs = [model | {"quantization_config": one} for model in models for one in QUANTISED]
+    said, bits = set(), set()
+    for config, found in zip(configs, by_page(configs, 40), strict=True):
+        try:
+            spec = spec_from_fields(config)
+        except ValueError as error:
+            assert found["error"] == str(error)
+            assert len(found["error"]) < 200
+            continue
+        assert "summary" in found, found
+        assert "quantization_config" not in found["unread"]
+        check_equal(found, config, 40, 2)
+        told = precision_text(spec, None)
+        assert found["quantisation"] in told
+        said.add(found["quantisation"])
+        bits.add(found["bits_per_weight"])
+    assert len(said) == 9 and len(bits) > 30
+
+
+def test_the_release_weighs_on_the_page_what_its_files_do():
+    (found,) = by_page([published()["gpt-oss-120b"]])
+    assert found["weight_bytes"] == 65_248_815_744
+    assert found["quantisation"] == "mxfp4 (4.25 bits a weight, experts alone)"
 
 
 def test_a_field_named_as_a_part_of_javascript_is_a_field():

@@ -21,8 +21,9 @@ from course_lib.course.cards.progress import read_progress
 from course_lib.course.cards.quiz import choose, pick, shown_order
 from course_lib.course.cards.schedule import AGAIN, EASY, GOOD, HARD
 from course_lib.course.cards.schema import Choice, Computed, Match, Order, Predict
-from course_lib.course.cards.store import Store
+from course_lib.course.cards.store import Given, Store
 from course_lib.course.cards.variants import variants
+from course_lib.course.cli import decks
 from course_lib.course.cli.app import app
 from course_lib.course.cli.asking import LETTERS, Screen, ask, letters
 from course_lib.course.cli.decks import ROOT, find_cards
@@ -140,12 +141,12 @@ def test_what_is_due_comes_first_and_the_longest_due_before(state):
         store.review(CARDS[5].id, EASY, long_ago + timedelta(days=1))
         store.review(CARDS[7].id, EASY, long_ago)
         store.review(CARDS[9].id, EASY, datetime.now(UTC))
-    result = course("quiz", "--chapter", 3, "--new", 1, lines=[])
+    result = course("quiz", "--chapter", 3, "--new", 2, lines=[])
     assert result.stdout.startswith("2 due, 1 new of")
     reps = {CARDS[7].id: 1, CARDS[5].id: 1}
     expected = [CARDS[7], CARDS[5], CARDS[0]]
     ratings = ["" if card.kind != "recall" else "3" for card in expected]
-    told = facts("quiz", "--chapter", 3, "--new", 1, lines=session(expected, ratings, reps))
+    told = facts("quiz", "--chapter", 3, "--new", 2, lines=session(expected, ratings, reps))
     assert [one["card"] for one in told["reviews"]] == [card.id for card in expected]
     assert told["due_cards"] == 0
 
@@ -162,6 +163,78 @@ def test_q_or_the_end_of_the_input_ends_it_and_keeps_what_was_given(state, end):
     assert told["reviewed_cards"] == 2
     with Store(state) as store:
         assert len(store.progress().log) == 2
+
+
+def told_of(path):
+    """What a file of progress holds."""
+    with Store(path) as store:
+        return store.progress()
+
+
+def test_u_takes_the_last_rating_back_and_asks_its_card_again(state):
+    first, second = CARDS[:2]
+    lines = [*session([first], ["1"]), "u", *session([first], ["3"]), *session([second], ["4"])]
+    told = facts("quiz", "--chapter", 3, "--new", 2, lines=lines)
+    assert [(one["card"], one["rating"]) for one in told["reviews"]] == [
+        (first.id, "good"),
+        (second.id, "easy"),
+    ]
+    kept = told_of(state)
+    assert [(one.card, one.rating) for one in kept.log] == [(first.id, GOOD), (second.id, EASY)]
+    assert [kept.cards[card.id].reps for card in (first, second)] == [1, 1]
+
+
+def test_u_gives_back_one_rating_after_the_other_and_then_says_so(state):
+    lines = [*session(CARDS[:2], ["3", "3"]), "u", "u", "u", "q"]
+    result = course("quiz", "--chapter", 3, "--new", 5, lines=lines)
+    said = " ".join(result.stdout.split())
+    assert [said.count(f"rating of {card.id} was taken back") for card in CARDS[:2]] == [1, 1]
+    assert said.count("There is no rating to take back") == 1
+    assert (told_of(state).log, told_of(state).cards) == ((), {})
+
+
+def test_a_memory_is_as_before_when_a_rating_is_taken_back(state):
+    card, at = CARDS[0], datetime.now(UTC) - timedelta(days=9)
+    with Store(state) as store:
+        before = store.review(card.id, GOOD, at)
+    reps = {card.id: 1}
+    course("quiz", "--chapter", 3, "--new", 0, lines=[*session([card], ["1"], reps), "u", "q"])
+    assert told_of(state).cards == {card.id: before}
+    assert [one.rating for one in told_of(state).log] == [GOOD]
+
+
+def test_a_card_that_was_rated_elsewhere_since_is_left(state):
+    with Store(state) as store:
+        now = datetime.now(UTC)
+        given = Given("x", None, store.review("x", GOOD, now))
+        store.review("x", EASY, now + timedelta(minutes=1))
+        assert not store.undo(given)
+        assert len(store.progress().log) == 2
+
+
+def test_a_class_quiz_takes_nothing_back(state):
+    result = course("quiz", "--chapter", 3, "--seed", "a", "--count", 3, lines=["u", "q"])
+    assert "taken back" not in result.stdout and "takes" not in result.stdout
+
+
+def test_new_cards_are_counted_by_the_day_and_not_by_the_sitting(state):
+    lines = session(CARDS[:2], ["4", "4"])
+    assert facts("quiz", "--chapter", 3, "--new", 2, lines=lines)["reviewed_cards"] == 2
+    assert course("quiz", "--chapter", 3, "--new", 2).stdout.startswith("0 due, 0 new of")
+    third = session(CARDS[2:3], [""])
+    assert facts("quiz", "--chapter", 3, "--new", 3, lines=[*third, "u", *third])["reviewed_cards"] == 1
+    assert course("quiz", "--chapter", 3, "--new", 3).stdout.startswith("0 due, 0 new of")
+    assert course("quiz", "--chapter", 3).stdout.startswith("0 due, 17 new of")
+
+
+@pytest.mark.parametrize(("seconds", "cards"), [(1, 1), (20, 2)])
+def test_a_sitting_past_four_in_the_morning_has_the_next_days_cards(state, monkeypatch, seconds, cards):
+    """The clock goes on by so many seconds each time that it is looked at."""
+    late = datetime(2026, 11, 30, 3, 58).astimezone()
+    times = iter(late + timedelta(seconds=seconds * number) for number in range(1000))
+    monkeypatch.setattr(decks, "now", lambda: next(times))
+    told = facts("quiz", "--chapter", 3, "--new", 1, lines=session(CARDS[:2], ["4", "4"]))
+    assert [one["card"] for one in told["reviews"]] == [card.id for card in CARDS[:cards]]
 
 
 def test_a_right_answer_counts_though_its_rating_was_not_given(state):

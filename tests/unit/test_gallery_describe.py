@@ -66,6 +66,7 @@ FILLED = {
     "head_dim": 6, "groups": 2, "norm": NORM, "final_norm": NORM, "logit_softcap": 2.5, "context": 99,
     "scaling": {"rope_type": "linear", "factor": 2.0}, "sinusoidal": "halves", "ffn": FFN,
     "transform": TransformSpec(activation="gelu", norm=NORM), "patches": PatchSpec(image=8, patch=4),
+    "clip": 8.0, "temperature": (512, 0.3),
     "cross": AttentionSpec(heads=2, kv_heads=1, head_dim=4, value_dim=4),
 }  # fmt: skip
 """What a field that may be empty is filled with."""
@@ -176,7 +177,9 @@ def idle(record: object, name: str) -> bool:
             return True
         case MoESpec(shared=0) if name in ("shared", "shared_width"):
             return True
-        case MoESpec(groups=1) if name == "top_groups":
+        case MoESpec(selection_bias=False) if name == "bias_on":
+            return True
+        case MoESpec(groups=1) if name in ("top_groups", "group_score"):
             return True
         case SSMSpec(heads=None) if name == "head_dim":
             return True

@@ -123,7 +123,7 @@ def test_a_spec_is_built():
 
 @pytest.mark.parametrize(("scoring", "group_score"), [("softmax", "max"), ("sigmoid", "top2")])
 def test_groups_are_scored_as_v2_and_v3_do(scoring, group_score):
-    router = built(experts=6, groups=3, top_groups=2, scoring=scoring).router
+    router = built(experts=6, groups=3, top_groups=2, scoring=scoring, group_score=group_score).router
     assert (router.groups, router.top_groups, router.group_score) == (3, 2, group_score)
 
 

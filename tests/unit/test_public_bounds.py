@@ -1,6 +1,8 @@
 """What engines measured in public lies on the right side of every bound that the functions give.
 
-The rows are typed here from the threads and pages that are named; `measured` is what they report.
+The rows are typed here from the threads and pages that are named; `measured` is what they report. The L4 rows
+were read in `docs/features/quantization/quantized_kvcache.md` of vllm-project/vllm at 0609ba1, which has
+the text of pull request 49050 (vLLM 0.25.1); released pages of version 0.25 have no such table.
 """
 
 from dataclasses import replace
@@ -30,7 +32,7 @@ QWEN3_4B = spec_from_hf_config(
     }
 )
 LLAMA_8B, LLAMA_70B = load_spec("llama-3.1-8b"), load_spec("llama-3.1-70b")
-QWEN3_235B = load_spec("qwen3-235b-a22b")
+QWEN3_8B, QWEN3_235B = load_spec("qwen3-8b"), load_spec("qwen3-235b-a22b")
 TIMES = ("prefill", "step")
 
 
@@ -47,11 +49,11 @@ B200_FP4, ALONE = at_bits("B200", 4.5, bytes_per_element=1)
 
 # Source, what was measured in seconds, and the least time that the functions allow.
 SECONDS = {
-    "vLLM docs, Qwen3-4B on an L4, a step at 2K": (
+    "vLLM docs at 0609ba1, Qwen3-4B on an L4, a step at 2K": (
         1 / 29.1,
         lambda: decode_step_time(QWEN3_4B, L4, context=2 * K, **WHOLE),
     ),
-    "vLLM docs, Qwen3-4B on an L4, a step at 32K": (
+    "vLLM docs at 0609ba1, Qwen3-4B on an L4, a step at 32K": (
         1 / 19.4,
         lambda: decode_step_time(QWEN3_4B, L4, context=32 * K, **WHOLE),
     ),
@@ -100,7 +102,7 @@ def test_a_model_in_four_bits_is_not_bounded_by_sixteen_bit_arithmetic():
 
 
 def test_tokens_in_a_given_memory():
-    """vLLM docs, Qwen3-4B on an L4: 11.47 GiB of cache hold 83,488 tokens, in pages of 16."""
+    """vLLM docs at 0609ba1, Qwen3-4B on an L4: 11.47 GiB of cache hold 83,488 tokens, in pages of 16."""
     assert 83_488 <= 11.47 * GIB / cache_bytes_per_token(QWEN3_4B) < 83_488 + 64
 
 
@@ -108,6 +110,7 @@ def test_tokens_in_a_given_memory():
 TOKENS = {
     "vllm-project/vllm#10517, 8B on an RTX 3090": (31_232, LLAMA_8B, "RTX-3090", {}),
     "vllm-project/vllm#10517, the same with longer requests": (23_648, LLAMA_8B, "RTX-3090", {}),
+    "vllm-project/vllm#42058, Qwen3-8B on an A100": (389_872, QWEN3_8B, "A100-80GB-SXM", {}),
     "vllm-project/vllm#21348, Qwen3-235B in FP8 on 4 x H100": (
         178_880,
         QWEN3_235B,
@@ -125,12 +128,14 @@ TOKENS = {
 
 @pytest.mark.parametrize("row", TOKENS)
 def test_no_engine_held_more_tokens_than_the_whole_memory_does(row):
-    """The sheet's GB are read as 10^9 bytes, which is careful: drivers show about as many GiB."""
+    """The sheet's GB are read as 10^9 bytes, which is careful: drivers show about as many GiB. With a tenth
+    of them in reserve two engines held more.
+    """
     measured, spec, name, options = TOKENS[row]
     device = load_hardware(name)
     shown = replace(device, memory_bytes=device.memory_bytes / 1e9 * GIB)
     assert measured <= tokens_in_all(spec, shown, 8 * K, reserve=0, **options)
-    if "SGLang" not in row:
+    if "SGLang" not in row and "A100" not in row:
         assert measured <= tokens_in_all(spec, device, 8 * K, **options)
 
 

@@ -7,14 +7,8 @@ import pytest
 from course_lib.costs.hardware import load_hardware
 from course_lib.costs.params import param_count
 from course_lib.costs.serving import device_weight_bytes, weight_bytes
-from course_lib.costs.stored import (
-    bits_per_weight,
-    bits_per_weight_read,
-    bytes_by_part,
-    converted,
-    fewest_bits,
-    stored_weights,
-)
+from course_lib.costs.stored import bits_per_weight, converted, fewest_bits, stored_weights
+from course_lib.costs.stored_reads import bits_per_weight_read, bytes_by_part
 from course_lib.course.calculators.emit import page_data
 from course_lib.course.calculators.presets import multiplied_bits, own_bits
 from course_lib.course.cli.fit import fit_facts

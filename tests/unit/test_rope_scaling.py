@@ -61,7 +61,7 @@ def test_every_type_is_here():
         ("yarn", {"original_max_position_embeddings": 1}, r"embeddings=1: allowed are whole numbers from 2"),
         ("yarn", {"original_max_position_embeddings": 8.0}, r"embeddings=8.0: allowed are whole"),
         ("yarn", {"attention_factor": 0.0}, r"attention_factor=0.0: allowed are positive"),
-        ("yarn", {"beta_fast": 0.5}, r"beta_fast=0.5: allowed are numbers above beta_slow=1.0"),
+        ("yarn", {"beta_fast": 0.5}, r"beta_fast=0.5: allowed are numbers from beta_slow=1.0"),
         ("yarn", {"beta_slow": -1.0}, r"beta_slow=-1.0: allowed are positive"),
         ("yarn", {"mscale": -0.1}, r"mscale=-0.1: allowed are numbers from 0"),
         ("yarn", {"mscale_all_dim": "1"}, r"mscale_all_dim='1': allowed are numbers from 0"),

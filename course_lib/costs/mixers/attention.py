@@ -50,7 +50,13 @@ def vectors(mixer: AttentionSpec, width: Number) -> Number:
     norms = of_word(
         "qk_norm",
         mixer.qk_norm,
-        {"none": 0, "head": (1 + own) * mixer.head_dim, "width": queries + keys},
+        {
+            "none": 0,
+            "head": (1 + own) * mixer.head_dim,
+            "width": queries + keys,
+            "turned": (1 + own) * mixer.head_dim,
+            "length": 0,
+        },
     )
     biases = (queries + keys + values + gate if mixer.bias_qkv else 0) + (
         width if mixer.bias_out else 0

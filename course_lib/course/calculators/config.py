@@ -14,6 +14,7 @@ from course_lib.course.calculators.printing import latex, shortest
 from course_lib.course.calculators.symbolic import symbolic_model
 from course_lib.course.calculators.translate import imported, translated
 from course_lib.course.calculators.vocabulary import BUILTINS
+from course_lib.specs.from_hf import QUANTISED
 from course_lib.specs.loader import list_specs, read_entry
 
 ROOTS = ("course_lib.specs.from_hf", "course_lib.costs.summary")
@@ -30,8 +31,15 @@ LEFT_OUT = (
 
 
 def published() -> dict[str, dict]:
-    """The configs of the published models, by name."""
-    return {name: read_entry(name)["config"] for name in list_specs()}
+    """The configs of the published models, by name, with the quantisation that a
+    model's entry names beside its config.
+    """
+    configs = {}
+    for name in list_specs():
+        entry = read_entry(name)
+        stored = {QUANTISED: entry[QUANTISED]} if QUANTISED in entry else {}
+        configs[name] = entry["config"] | stored
+    return configs
 
 
 def formula(name: str) -> str:

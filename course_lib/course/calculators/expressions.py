@@ -22,8 +22,11 @@ from course_lib.course.calculators.vocabulary import (
     text,
 )
 
-FORMATS = {"f'g'": "general", "f','": "grouped"}
-"""The formats of an f-string, and what the page does each by."""
+FORMATS = {"f'g'": "general", "f'.4g'": "general", "f','": "grouped"}
+DIGITS = {"f'.4g'": ", 4"}
+"""The formats of an f-string, what the page does each by, and its digits where they are
+not six.
+"""
 
 
 def expression(node: ast.expr) -> str:
@@ -149,13 +152,15 @@ def _fstring(node: ast.JoinedStr) -> str:
             parts.append(text(part.value))
             continue
         how = {-1: "text", ord("s"): "text", ord("r"): "repr"}.get(part.conversion)
+        digits = ""
         if part.format_spec is not None:
-            how = FORMATS.get(ast.unparse(part.format_spec))
+            asked = ast.unparse(part.format_spec)
+            how, digits = FORMATS.get(asked), DIGITS.get(asked, "")
             if part.conversion != -1:
                 how = None
         if how is None:
             raise refused(part)
-        parts.append(f"py.{how}({expression(part.value)})")
+        parts.append(f"py.{how}({expression(part.value)}{digits})")
     return f"({' + '.join(parts)})"
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 BUILTINS = frozenset(
     """
     ValueError all any bool dict enumerate float getattr int is_symbol
-    isinstance len list map math max min next object range sorted str sum tuple
-    type zip
+    isinstance len list map math max min next object range round sorted str sum
+    tuple type zip
     """.split()  # noqa: SIM905
 )
 KEYWORDS = {
@@ -35,7 +35,10 @@ RESERVED = frozenset(
     """.split()  # noqa: SIM905
 )
 METHODS = frozenset(
-    ("endswith", "get", "items", "join", "rpartition", "update", "values")
+    """
+    endswith find get items join lower removeprefix removesuffix replace rpartition
+    split startswith update upper values
+    """.split()  # noqa: SIM905
 )
 """Methods of Python's strings and mappings, which `py.method` finds on what it is
 given.

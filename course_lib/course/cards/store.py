@@ -12,6 +12,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,6 +57,17 @@ def default_path(
     else:
         data = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
     return data / "architecture-measured" / "progress.sqlite3"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A review that was kept: the card's memory before it (None: it was new) and
+    after.
+    """
+
+    card: str
+    before: Memory | None
+    after: Memory
 
 
 class Store:
@@ -116,6 +128,22 @@ class Store:
             memory = after_review(self.memories().get(card), rating, at)
             self._put({card: memory}, (Review(to_millisecond(at), card, rating),))
         return memory
+
+    def undo(self, given: Given) -> bool:
+        """Take a review back, and say whether it was: not if the card was rated since.
+
+        Raises: ValueError if the file cannot be written.
+        """
+        with self._changing():
+            if self.memories().get(given.card) != given.after:
+                return False
+            at = time_text(given.after.last_review)
+            found = given.card, at
+            self._connection.execute("DELETE FROM cards WHERE card = ?", found[:1])
+            self._connection.execute("DELETE FROM log WHERE card = ? AND at = ?", found)
+            if given.before is not None:
+                self._put({given.card: given.before}, ())
+        return True
 
     def suspend(self, card: str, on: bool, at: datetime) -> None:
         """Suspend a card, or bring it back.

@@ -1,7 +1,8 @@
 """One card asked on a terminal, or over a pipe, line by line: question, answer, why.
 
 A line is an answer. `q` ends the quiz at any question, and so does the end of the
-input. What cannot be read is asked again and counts for nothing.
+input; `u` takes back the last rating of a review. What cannot be read is asked again
+and counts for nothing.
 """
 
 import re
@@ -37,13 +38,17 @@ class Ended(Exception):
     """The learner said q, or the input ended."""
 
 
+class TakenBack(Exception):
+    """The learner said u: the last rating does not count."""
+
+
 class Screen:
     """Where questions are written and answers read. Answers come from stdin when it is
-    asked, not before.
+    asked, not before. `takes_back`: u takes the last rating back.
     """
 
     def __init__(self, out: TextIO) -> None:
-        self.out = out
+        self.out, self.takes_back = out, False
         for stream in (out, sys.stdin):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(
@@ -66,7 +71,8 @@ class Screen:
         """Return what `read` makes of a line; it is asked for again while `read` raises
         ValueError.
 
-        Raises: Ended at `q` or the end of the input.
+        Raises: Ended at `q` or the end of the input; TakenBack at `u`, where a rating
+            can be taken back.
         """
         while True:
             self.out.write(prompt)
@@ -76,6 +82,8 @@ class Screen:
                 if not line:
                     self.out.write("\n")
                 raise Ended
+            if self.takes_back and line.strip().casefold() == "u":
+                raise TakenBack
             try:
                 return read(line.strip())
             except ValueError as error:

@@ -21,16 +21,18 @@ from course_lib.specs.safetensors_header import part_of
 MOST_LAYERS, CACHED_TOKENS = 400, 64
 
 
-def built_facts(path: str) -> dict[str, Any] | None:
+def built_facts(path: str, refused: str = "") -> dict[str, Any] | None:
     """Return the counts of a config's model as `transformers` builds it, or None where
     a family of ours reads it, `transformers` is not installed, or does not know it.
 
+    Args: `refused` why the family of ours that reads this type refuses the file; it is
+        built then all the same.
     Raises:
         ValueError: if `transformers` refuses the config, or it cannot be read.
     """
     try:
         fields = read_document(Path(path))
-        if is_read(fields) or too_deep(fields):
+        if (is_read(fields) and not refused) or too_deep(fields):
             return None
     except RecursionError:
         raise ValueError(f"config={path[-60:]!r}: nested too deeply") from None
@@ -51,10 +53,15 @@ def built_facts(path: str) -> dict[str, Any] | None:
     except Exception as error:  # whatever a family of any kind raises
         why = " ".join(str(error).split())[-160:]
         raise ValueError(
-            f"model_type={fields['model_type']!r}: no family here reads it, and "
-            f"transformers refuses the config ({why})"
+            f"{refused or unread(fields)}, and transformers refuses the config ({why})"
         ) from None
-    return facts_of(model, config, fields, transformers.__version__)
+    why = f"here: {refused}" if refused else "no family here reads this model type"
+    return facts_of(model, config, fields, transformers.__version__, why)
+
+
+def unread(fields: Mapping[str, Any]) -> str:
+    """Say that a type is not read."""
+    return f"model_type={fields['model_type']!r}: no family here reads it"
 
 
 def too_deep(fields: Mapping[str, Any]) -> bool:
@@ -89,7 +96,7 @@ def model_of(config: Any, fields: Mapping[str, Any]) -> Any:
 
 
 def facts_of(
-    model: Any, config: Any, fields: Mapping[str, Any], version: str
+    model: Any, config: Any, fields: Mapping[str, Any], version: str, why: str
 ) -> dict[str, Any]:
     """Return the counts of a built model."""
     parts: Counter[str] = Counter()
@@ -99,7 +106,7 @@ def facts_of(
     return {
         "model": fields["model_type"],
         "counted": f"{type(model).__name__}, as transformers {version} builds it on "
-        "the meta device; no family here reads this model type",
+        f"the meta device; {why}",
         "total_parameters": sum(parts.values()),
         "parameters_by_part": dict(parts.most_common()),
         **cache,

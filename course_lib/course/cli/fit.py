@@ -2,7 +2,7 @@
 fast, what binds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +16,12 @@ from course_lib.costs.roofline import decode_roofline, prefill_roofline
 from course_lib.costs.serving import cache_equals_weights, fewest_devices
 from course_lib.costs.work import RooflineTime
 from course_lib.course.beside import measured_facts, measured_lines
+from course_lib.course.cli.built import (
+    built_fit,
+    built_model,
+    one_device,
+    show_built_fit,
+)
 from course_lib.course.cli.console import JSON, answer, say, table
 from course_lib.course.cli.gpus import device_facts, peak_text, show_list
 from course_lib.course.cli.kv import context_notes
@@ -81,6 +87,11 @@ def fit(
             as_json,
             show_list,
         )
+    built = built_model(model)
+    if built is not None:
+        one_device(devices)
+        facts = built_fit(built, find_gpu(gpu), context, bits, weight_bits)
+        return ended(facts, as_json, show_built_fit)
     spec = find_model(model)
     device, tokens = find_gpu(gpu), context_of(spec, context)
     if spec.head != "lm" or not cache_bytes(spec, batch=1, tokens=tokens):
@@ -89,7 +100,11 @@ def fit(
         )
     node = node_of(spec, devices, split, bits, weight_bits)
     device = computing(device, arithmetic and arithmetic.value, node.multiplied_bits)
-    facts = fit_facts(spec, device, tokens, node)
+    return ended(fit_facts(spec, device, tokens, node), as_json, show)
+
+
+def ended(facts: Mapping[str, Any], as_json: bool, show: Callable) -> None:
+    """Print the answer; exit code 1 if not one request fits."""
     answer(facts, as_json, show)
     if not facts["max_concurrency_requests"]:
         raise typer.Exit(1)

@@ -16,6 +16,13 @@ from course_lib.costs.cache import (
 )
 from course_lib.costs.mixers.dispatch import token_elements
 from course_lib.costs.reserved import reserved_cache
+from course_lib.course.cli.built import (
+    built_fit,
+    built_kv,
+    built_model,
+    one_device,
+    show_built_kv,
+)
 from course_lib.course.cli.console import JSON, answer, say, table
 from course_lib.course.cli.describe import alike, mixer_kind, mixer_text
 from course_lib.course.cli.lookup import (
@@ -53,14 +60,24 @@ def kv(
     weight_bits: WeightBits = None,
     as_json: JSON = False,
 ) -> None:
-    """Bytes of a model's cache, by the formula of `course_lib.costs.cache`."""
+    """Bytes of a model's cache, by the formula of `course_lib.costs.cache`; of a model
+    that no family reads, as `transformers` builds it.
+    """
+    built = built_model(model)
+    if built is not None:
+        one_device(devices)
+        facts = built_kv(built, context, batch, bits)
+        facts["gpu"] = (
+            built_fit(built, find_gpu(gpu), context, bits, weight_bits) if gpu else None
+        )
+        return answer(facts, as_json, show_built_kv)
     spec, device = find_model(model), find_gpu(gpu) if gpu else None
     facts = kv_facts(spec, context_of(spec, context), batch, bits)
     node = node_of(spec, devices, split, bits, weight_bits)
     facts["gpu"] = (
         gpu_facts(spec, device, facts["context_tokens"], node) if device else None
     )
-    answer(facts, as_json, show)
+    return answer(facts, as_json, show)
 
 
 def kv_facts(spec: ModelSpec, context: int, batch: int, bits: float) -> dict[str, Any]:

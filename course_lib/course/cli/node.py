@@ -16,7 +16,8 @@ from course_lib.costs.serving import (
     tokens_in_all,
     weight_bytes,
 )
-from course_lib.costs.stored import bits_per_weight_read, bytes_by_part, fewest_bits
+from course_lib.costs.stored import fewest_bits
+from course_lib.costs.stored_reads import bits_per_weight_read, bytes_by_part
 from course_lib.course.cli.lookup import (
     SplitName,
     bytes_of,

@@ -8,19 +8,20 @@ page; a score at the end, and nothing kept.
 
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
 
 from course_lib.course.cards.day import day_of
 from course_lib.course.cards.entries import time_text
-from course_lib.course.cards.schedule import GOOD, RATINGS, REVIEW, Memory
+from course_lib.course.cards.schedule import GOOD, RATINGS, Memory
 from course_lib.course.cards.schema import Card
-from course_lib.course.cards.store import Store
+from course_lib.course.cards.store import Given, Store
 from course_lib.course.cards.today import NEW_A_DAY, introduced, next_card
 from course_lib.course.cli import decks
-from course_lib.course.cli.asking import Ended, Screen, asked, rate
+from course_lib.course.cli.asking import Ended, Screen, TakenBack, asked, rate
 from course_lib.course.cli.class_quiz import COUNT, check, class_quiz
 from course_lib.course.cli.console import (
     INTERRUPTED,
@@ -28,7 +29,6 @@ from course_lib.course.cli.console import (
     OUT,
     answer,
     plainly,
-    say,
 )
 from course_lib.course.cli.decks import Chapters, State, find_cards, open_store
 from course_lib.course.cli.progress import (
@@ -39,7 +39,7 @@ from course_lib.course.cli.progress import (
     stats,
     suspend,
 )
-from course_lib.kit.units import plural
+from course_lib.course.cli.reviewed import again_text, show_reviews
 
 app = typer.Typer(help="Review the cards that are due, then new ones.")
 
@@ -51,7 +51,7 @@ def quiz(
         int | None,
         typer.Option(
             min=0,
-            help=f"At most so many new cards (what is left of {NEW_A_DAY} a day).",
+            help=f"New cards a day ({NEW_A_DAY}); those met today count.",
             show_default=False,
         ),
     ] = None,
@@ -69,7 +69,8 @@ def quiz(
 ) -> None:
     """Review the cards that are due, then new ones.
 
-    q, Ctrl-D or Ctrl-C ends at any question; every review given before it is kept. With
+    q, Ctrl-D or Ctrl-C ends at any question; every review given before it is kept. u
+    takes back the last rating of this sitting, and asks its card again. With
     --seed or --count: a scored quiz, of which nothing is kept. With --json the
     questions go to stderr and the result to stdout.
     """
@@ -83,58 +84,102 @@ def quiz(
             _reviews(cards, store, new, screen, as_json)
 
 
+@dataclass
+class _Sitting:
+    """One sitting: what is asked next, how many new cards are left of the day, and what
+    can be taken back.
+    """
+
+    cards: Sequence[Card]
+    store: Store
+    limit: int
+    done: list[dict[str, Any]] = field(default_factory=list)
+    given: list[Given] = field(default_factory=list)
+    again: str | None = None
+    last: str | None = None
+
+    def __post_init__(self) -> None:
+        self.by_id = {card.id: card for card in self.cards}
+        self.suspended = self.store.progress().suspended_cards
+        self.count_day()
+
+    def count_day(self) -> None:
+        """Count what the day has left: `limit` less the cards met today."""
+        self.day = day_of(decks.now())
+        met = introduced(self.store.progress(), decks.now())
+        self.left = max(0, self.limit - met)
+
+    def next(self) -> Card | None:
+        """The card to ask: one whose rating was taken back, or that of the day."""
+        if day_of(decks.now()) != self.day:
+            self.count_day()
+        if self.again is None:
+            stands = self.store.memories(), self.suspended, decks.now(), self.left
+            self.last = next_card(list(self.by_id), *stands, self.last)
+        else:
+            self.again, self.last = None, self.again
+        return self.by_id.get(self.last)
+
+    def keep(self, card: Card, rating: int) -> Memory:
+        """Keep a rating; a new card is one less of the day's."""
+        before = self.store.memories().get(card.id)
+        kept = self.store.review(card.id, rating, decks.now())
+        self.given.append(Given(card.id, before, kept))
+        self.left -= before is None
+        shown = {"rating": RATINGS[rating], "due": time_text(kept.due)}
+        self.done.append({"card": card.id, **shown})
+        return kept
+
+    def take_back(self) -> str:
+        """Take back the last rating of this sitting, and say so."""
+        if not self.given:
+            self.again = self.last
+            return "There is no rating to take back in this sitting."
+        last = self.given.pop()
+        self.done.pop()
+        if not self.store.undo(last):
+            return f"{last.card} was rated elsewhere since: nothing was taken back."
+        self.count_day()
+        self.again = last.card
+        return f"The rating of {last.card} was taken back."
+
+
 def _reviews(
     cards: Sequence[Card], store: Store, new: int | None, screen: Screen, as_json: bool
 ) -> None:
-    done: list[dict[str, Any]] = []
-    by_id = {card.id: card for card in cards}
-    progress = store.progress()
-    if new is None:
-        new = max(0, NEW_A_DAY - introduced(progress, decks.now()))
-    counts = due_counts(cards, progress)
+    sitting = _Sitting(cards, store, NEW_A_DAY if new is None else new)
+    screen.takes_back = True
+    counts = due_counts(cards, store.progress())
     screen.say(
-        f"{counts['due']} due, {min(new, counts['new'])} new of {counts['new']}. "
-        "q ends; every review is kept at once."
+        f"{counts['due']} due, {min(sitting.left, counts['new'])} new of "
+        f"{counts['new']}. u takes the last rating back, q ends; every review is kept "
+        "at once."
     )
-    suspended = progress.suspended_cards
-    interrupted, last = False, None
+    interrupted = False
     try:
-        while card := by_id.get(
-            last := next_card(
-                list(by_id), store.memories(), suspended, decks.now(), new, last
-            )
-        ):
-            memory = store.memories().get(card.id)
-            screen.say(
-                f"\n[{len(done) + 1}] {card.chapter}, "
-                f"{'due' if memory else 'new'}: {card.id}"
-            )
-            seed = f"{card.id}:{memory.reps if memory else 0}"
-            kept, rating = _reviewed(card, seed, store, screen)
-            new -= memory is None
-            screen.say(f"Again {again_text(kept)}.")
-            done.append(
-                {"card": card.id, "rating": RATINGS[rating], "due": time_text(kept.due)}
-            )
+        while card := sitting.next():
+            try:
+                _ask_and_keep(card, sitting, screen)
+            except TakenBack:
+                screen.say(sitting.take_back())
     except (Ended, KeyboardInterrupt) as end:
         interrupted = isinstance(end, KeyboardInterrupt)
         screen.say()
     progress = store.progress()
-    memories = progress.cards
     facts = {
         "state_file": str(store.path),
-        "reviewed_cards": len(done),
-        "again_cards": sum(one["rating"] == "again" for one in done),
-        "reviews": done,
+        "reviewed_cards": len(sitting.done),
+        "again_cards": sum(one["rating"] == "again" for one in sitting.done),
+        "reviews": sitting.done,
         **{
             f"{name}_cards": number
             for name, number in due_counts(cards, progress).items()
         },
         "next_due": min(
             (
-                time_text(m.due)
-                for id, m in memories.items()
-                if id in {c.id for c in cards}
+                time_text(memory.due)
+                for id, memory in progress.cards.items()
+                if id in sitting.by_id
             ),
             default=None,
         ),
@@ -144,54 +189,21 @@ def _reviews(
         raise typer.Exit(INTERRUPTED)
 
 
-def _reviewed(
-    card: Card, seed: str, store: Store, screen: Screen
-) -> tuple[Memory, int]:
+def _ask_and_keep(card: Card, sitting: _Sitting, screen: Screen) -> None:
     """Ask, rate and keep; a right answer whose rating is cut off is kept as Good."""
-    right = asked(card, seed, screen)
+    memory = sitting.store.memories().get(card.id)
+    screen.say(
+        f"\n[{len(sitting.done) + 1}] {card.chapter}, "
+        f"{'due' if memory else 'new'}: {card.id}"
+    )
+    right = asked(card, f"{card.id}:{memory.reps if memory else 0}", screen)
     try:
         rating = rate(right, screen)
     except (Ended, KeyboardInterrupt):
         if right:
-            store.review(card.id, GOOD, decks.now())
+            sitting.store.review(card.id, GOOD, decks.now())
         raise
-    return store.review(card.id, rating, decks.now()), rating
-
-
-def again_text(memory: Memory) -> str:
-    """Say when a card is asked again: in minutes, or on another day."""
-    if memory.state != REVIEW:
-        return f"in {wait_text((memory.due - memory.last_review).total_seconds())}"
-    days = day_of(memory.due) - day_of(memory.last_review)
-    return f"in {wait_text(86400 * max(1, days))}"
-
-
-def wait_text(seconds: float) -> str:
-    """A waiting time as one says it.
-
-    >>> wait_text(60), wait_text(330), wait_text(86400), wait_text(8 * 86400)
-    ('1 minute', '6 minutes', '1 day', '8 days')
-    """
-    if seconds < 3600:
-        return plural(max(1, int(seconds / 60 + 0.5)), "minute")
-    return (
-        plural(round(seconds / 3600), "hour")
-        if seconds < 86400
-        else plural(round(seconds / 86400), "day")
-    )
-
-
-def show_reviews(facts: Mapping[str, Any]) -> None:
-    """Say what was done and what waits."""
-    again = f", {facts['again_cards']} of them again" if facts["again_cards"] else ""
-    say(
-        f"{plural(facts['reviewed_cards'], 'review')}{again}; kept in "
-        f"{facts['state_file']}"
-    )
-    say(
-        f"{facts['due_cards']} due, {facts['soon_cards']} in minutes, "
-        f"{facts['later_cards']} on later days, {facts['new_cards']} new."
-    )
+    screen.say(f"Again {again_text(sitting.keep(card, rating))}.")
 
 
 app.callback(invoke_without_command=True)(plainly(quiz))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from course_lib.costs.params import param_count
+from course_lib.course.cli.built import built_model
 from course_lib.course.cli.console import JSON, answer, say, table
 from course_lib.course.cli.describe import (
     alike,
@@ -16,8 +17,8 @@ from course_lib.course.cli.describe import (
     mixer_text,
     plain,
 )
-from course_lib.course.cli.fallback import built_facts, show_built
-from course_lib.course.cli.lookup import Model, file_of, find_model
+from course_lib.course.cli.fallback import show_built
+from course_lib.course.cli.lookup import Model, find_model
 from course_lib.kit.units import billions_text, count_text
 from course_lib.specs.from_hf import PARSERS
 from course_lib.specs.loader import list_specs, load_spec
@@ -48,12 +49,10 @@ def spec(
 
 
 def answer_of(model: str | None, as_json: bool) -> None:
-    """Answer with what is known of a model; one of a family that is not read is built
+    """Answer with what is known of a model; one that no family reads whole is built
     by `transformers` where that is installed.
     """
-    known = not model or model.lower() in list_specs()
-    file = None if known else file_of(model)
-    built = None if file is None else built_facts(file)
+    built = built_model(model)
     if built is None:
         answer(spec_facts(find_model(model)), as_json, show)
     else:

@@ -11,7 +11,13 @@ from course_lib.course.gallery.rows import Amount, Part, Row, number_text, plura
 from course_lib.specs.records import AttentionSpec
 from course_lib.specs.unions import of_word
 
-NORMED = {"none": "", "head": "per head", "width": "over all heads"}
+NORMED = {
+    "none": "",
+    "head": "RMSNorm per head",
+    "width": "RMSNorm over all heads",
+    "turned": "RMSNorm per head, behind RoPE",
+    "length": "behind RoPE, nothing learned",
+}
 BYTES = 2  # of a cached or stored number, bf16
 
 
@@ -103,7 +109,14 @@ def score_rows(attention: AttentionSpec) -> Iterator[Row]:
     """What is done to queries, keys, scores and outputs besides the softmax."""
     where = of_word("qk_norm", attention.qk_norm, NORMED)
     if where:
-        yield Row("qk_norm", "QK norm", f"QK norm: RMSNorm {where}")
+        yield Row("qk_norm", "QK norm", f"QK norm: {where}")
+    if attention.clip is not None:
+        most = number_text(attention.clip)
+        yield Row("clip", "Clip", f"queries, keys, values within ± {most}")
+    if attention.temperature is not None:
+        every, by = attention.temperature
+        grows = f"queries × 1 + {by:g} ln(1 + position / {every:,})"
+        yield Row("temperature", "Temperature", grows)
     if attention.scale is not None and unusual(attention.scale, attention.head_dim):
         yield Row("scale", "Scale of the scores", f"scores × {attention.scale:g}")
     if attention.softcap is not None:

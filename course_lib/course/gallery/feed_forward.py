@@ -89,8 +89,20 @@ def router_rows(moe: MoESpec) -> Iterator[Row]:
         yield Row("scale", "Scale of the weights", f"weights × {moe.scale:g}")
     if moe.groups > 1:
         best = f"from the best {moe.top_groups} of {moe.groups} groups"
-        yield Row("groups", "Expert groups", best)
+        scores = {"top2": "", "max": ", each by its best expert"}
+        by = of_word("group_score", moe.group_score, scores)
+        yield Row("groups", "Expert groups", f"{best}{by}")
+    if moe.sparse_mixer:
+        among = f"weights among experts within {moe.sparse_mixer:g} of the best"
+        yield Row("sparse_mixer", "SparseMixer", among)
+    if moe.capacity:
+        most = f"an expert takes {plural(moe.capacity, 'token')} of a row"
+        yield Row("capacity", "Expert capacity", most)
+    if moe.weigh_input:
+        yield Row("weigh_input", "Weights act on", "weights on what an expert reads")
     if moe.router_bias:
         yield Row("router_bias", "Router bias", "router with bias")
     if moe.selection_bias:
-        yield Row("balance", "Balancing", "a balancing bias on the pick alone")
+        places = {"scores": "", "logits": ", added to logits"}
+        where = of_word("bias_on", moe.bias_on, places)
+        yield Row("balance", "Balancing", f"a balancing bias on the pick alone{where}")

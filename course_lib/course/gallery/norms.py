@@ -36,7 +36,9 @@ def norm_row(norm: NormSpec, key: str, label: str) -> Row:
 def layout_row(layer: LayerSpec) -> Row:
     """Where the norms of a block stand."""
     words = of_word("norm_layout", layer.norm_layout, LAYOUTS)
-    return Row("layout", "Norms of the block", words)
+    factor = layer.residual_scale
+    scaled = f", each part × {factor:g} before it is added" if factor != 1 else ""
+    return Row("layout", "Norms of the block", f"{words}{scaled}")
 
 
 def before_row(layer: LayerSpec, key: str) -> Row | None:

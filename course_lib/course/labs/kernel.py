@@ -47,6 +47,20 @@ def _bound(shell, stream, most):
     shell.set_custom_exc((BaseException,), told)
 _bound(get_ipython(), type(sys.stdout), {output})
 del _bound
+def _sendable(session):
+    # UTF-8 has no lone surrogates: with one in it a reply was never sent.
+    import json
+    from jupyter_client.jsonutil import json_default
+    pack = session.pack
+    def packed(message):
+        try:
+            return pack(message)
+        except UnicodeError:
+            text = json.dumps(message, default=json_default, ensure_ascii=False)
+            return text.encode(errors="replace")
+    session.pack = packed
+_sendable(get_ipython().kernel.session)
+del _sendable
 try:
     import resource
     resource.setrlimit(resource.RLIMIT_DATA, ({memory}, {memory}))

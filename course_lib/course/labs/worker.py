@@ -51,11 +51,16 @@ def _read(line: str) -> list[Outcome]:
     try:
         told = json.loads(line)
         return [
-            Outcome(str(one["status"]), str(one["message"]), str(one["shown"]))
+            Outcome(*(_text(one[field]) for field in ("status", "message", "shown")))
             for one in told
         ]
     except (ValueError, TypeError, KeyError, RecursionError):
         return []
+
+
+def _text(value: object) -> str:
+    """`value` as text that every table and page can hold: no lone surrogates."""
+    return str(value).encode(errors="replace").decode()
 
 
 def main() -> int:

@@ -296,4 +296,7 @@ class Attention(AttentionHeads):
         per_forward = PerForward() if per_forward is None else per_forward
         found, pairing = per_forward.rope_tables.get(self.rope), self.rope.pairing
         cos, sin = found or per_forward.make_rope_tables(self.rope, positions, x.dtype)
-        return apply_rope(q, cos, sin, pairing), apply_rope(k, cos, sin, pairing), v
+        q, k = apply_rope(q, cos, sin, pairing), apply_rope(k, cos, sin, pairing)
+        if self.rope.growth is not None:
+            q = q * self.rope.query_scale(positions, q.dtype)
+        return q, k, v

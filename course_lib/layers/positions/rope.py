@@ -33,6 +33,7 @@ from course_lib.layers.positions.rope_scaling import (
     checked_scaling,
     scaled_speeds,
 )
+from course_lib.layers.positions.stretch import stretch
 
 PAIRINGS = ("rotate_half", "interleaved")
 
@@ -47,10 +48,13 @@ class Rope:
         pairing: "rotate_half" or "interleaved".
         scaling: a context extension: its `rope_type` and that type's options, under the
             names of a config (see `rope_scaling`); None for plain RoPE.
+        growth: (beta, L) where queries grow with their position (Ministral 3, Llama 4),
+            see `query_scale`; None for not at all.
 
     Raises:
         ValueError: `dim` is odd or below 2, `theta` is not positive, `pairing` is
-            neither word, or `scaling` has an unknown type or a wrong option.
+            neither word, `scaling` has an unknown type or a wrong option, or `growth`
+            is not two positive numbers.
 
     *Source*: Su et al. 2021, eq. 15 and 34, arXiv:2104.09864.
 
@@ -62,16 +66,34 @@ class Rope:
     theta: float = 10_000.0
     pairing: str = "rotate_half"
     scaling: Mapping[str, Any] | None = None
+    growth: tuple[float, int] | None = None
 
     def __post_init__(self) -> None:
         if self.dim < 2 or self.dim % 2:
             raise ValueError(f"dim={self.dim}: allowed are even numbers from 2")
         if self.theta <= 0:
             raise ValueError(f"theta={self.theta}: allowed are positive numbers")
+        if self.growth is not None and not all(part > 0 for part in self.growth):
+            raise ValueError(f"growth={self.growth}: allowed are two positive numbers")
         _check_pairing(self.pairing)
         checked = checked_scaling(self.scaling, self.dim, self.theta)
         # A frozen mapping has a hash, by which the layers of one kind share tables.
         object.__setattr__(self, "scaling", checked)
+
+    def query_scale(
+        self, positions: Int[Tensor, "b t"], dtype: torch.dtype = torch.float32
+    ) -> Float[Tensor, "b t 1 1"]:
+        """What turned queries are multiplied with, past L positions and again past each
+        further L.
+
+        *Equation*: that of `stretch`, not counted from one; 1 without `growth`.
+
+        >>> rope = Rope(dim=2, growth=(1.0, 4))
+        >>> rope.query_scale(torch.tensor([[-1, 3, 4]])).flatten().tolist()
+        [1.0, 1.0, 1.6931471824645996]
+        """
+        by, every = self.growth or (0.0, 1)
+        return stretch(positions, every, by, dtype, counted=False)
 
     def frequencies(
         self,

@@ -38,14 +38,15 @@ def check_scaling(
         allowed, words = RULES[name]
         if not allowed(value):
             raise ValueError(f"{name}={value!r}: allowed are {words}")
-    for low, high, default in (
-        ("low_freq_factor", "high_freq_factor", (0.0, math.inf)),
-        ("beta_slow", "beta_fast", (1.0, 32.0)),
+    for low, high, default, may_equal in (
+        ("low_freq_factor", "high_freq_factor", (0.0, math.inf), False),
+        ("beta_slow", "beta_fast", (1.0, 32.0), True),  # equal in Kimi K2: no ramp
     ):
         least, most = options.get(low, default[0]), options.get(high, default[1])
-        if not least < most:
+        if not least < most and not (may_equal and least == most):
+            word = "from" if may_equal else "above"
             raise ValueError(
-                f"{high}={most!r}: allowed are numbers above {low}={least!r}"
+                f"{high}={most!r}: allowed are numbers {word} {low}={least!r}"
             )
     for name in ("short_factor", "long_factor"):
         if name in options and len(options[name]) != dim // 2:

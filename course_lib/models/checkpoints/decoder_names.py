@@ -70,6 +70,16 @@ GEMMA = ENDS + ATTENTION + GATED + GEMMA_NORMS
 GLM = ENDS + ATTENTION + GATED_IN_ONE + TWO_NORMS
 GLM4 = ENDS + ATTENTION + GATED_IN_ONE + GLM4_NORMS
 
+OUTPUT_NORMS: Table = (
+    ("model.layers.{i}.post_attention_layernorm", "blocks.{i}.mixer_norm"),
+    ("model.layers.{i}.post_feedforward_layernorm", "blocks.{i}.ffn_norm"),
+)
+OLMO2 = ENDS + ATTENTION + GATED + OUTPUT_NORMS
+TURNED_NORMS: Table = (
+    ("model.layers.{i}.self_attn.query_layernorm", "blocks.{i}.mixer.q_norm"),
+    ("model.layers.{i}.self_attn.key_layernorm", "blocks.{i}.mixer.k_norm"),
+)
+
 GPT2: Table = (
     ("transformer.wte", "embed.tokens"),
     ("transformer.wpe", "embed.positions.table"),
@@ -143,8 +153,13 @@ TABLES: Mapping[str, Table] = {
     "gpt2": GPT2,
     "gpt_neox": GPT_NEOX,
     "gptj": GPTJ,
+    "granite": LLAMA,
+    "hunyuan_v1_dense": TURNED_NORMS + LLAMA,
     "llama": LLAMA,
+    "ministral3": LLAMA,
     "mistral": LLAMA,
+    "olmo2": OLMO2,
+    "olmo3": OLMO2,
     "qwen2": LLAMA,
     "qwen3": LLAMA,
     "smollm3": LLAMA,

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from course_lib.models.build import build_model
+from course_lib.models.checkpoints.expert_files import experts_apart
 from course_lib.models.checkpoints.weights import hf_tensors, load_hf_weights
 from course_lib.specs.from_hf import spec_from_hf_config
 from course_lib.specs.provenance import NOTHING_PUBLISHED
@@ -143,7 +144,7 @@ def save_checkpoint(
         )
     if any((folder / name).exists() for name in (CONFIG, SINGLE, INDEX)):
         raise ValueError(f"folder={str(folder)!r}: it holds a checkpoint already")
-    tensors = hf_tensors(model)
+    tensors = experts_apart(hf_tensors(model), model.spec.family)
     shards = _shards(tensors, shard_bytes)
     folder.mkdir(parents=True, exist_ok=True)
     names = (

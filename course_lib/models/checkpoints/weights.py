@@ -25,10 +25,14 @@ from course_lib.models.checkpoints.decoder_names import (
     Table,
 )
 from course_lib.models.checkpoints.encoder_names import PAIRED_TABLES, PAIRED_VARIANTS
+from course_lib.models.checkpoints.expert_files import stacked_experts
+from course_lib.models.checkpoints.expert_packing import EXPERT_PACKINGS
+from course_lib.models.checkpoints.moe_names import MOE_TABLES, MTP_ROWS
 from course_lib.models.checkpoints.qkv_packing import PACKINGS, Packing
 from course_lib.specs.records import FFNSpec
 
 SUFFIXES = (".weight", ".bias", "")
+LAYOUTS = PACKINGS | EXPERT_PACKINGS
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,9 @@ def load_hf_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
 
     Args:
         model: built from the checkpoint's config; its `spec` names the family.
-        state_dict: names and tensors, as `transformers` gives them. Read one at a time,
-            so it may be lazy.
+        state_dict: names and tensors, as `transformers` or its files give them. Read
+            one at a time, so it may be lazy; a stack of experts in a file is as large
+            as a layer's.
 
     Raises:
         ValueError: the family has no table of names; or a tensor is missing, is unknown
@@ -80,6 +85,7 @@ def load_hf_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
             tied to. The message names it.
     """
     pieces = {piece.theirs: piece for piece in packed_tensors(model)}
+    state_dict = stacked_experts(state_dict, model.spec.family)
     owned, every = _owned(model), _every(model)
     full = {_full_name(name, pieces): name for name in state_dict}
     given = {
@@ -177,7 +183,7 @@ def packed_tensors(model: nn.Module) -> list[PackedTensor]:
                     pieces[name] = PackedTensor(
                         name,
                         parts,
-                        PACKINGS["same" if copy or not layout else layout[0]],
+                        LAYOUTS["same" if copy or not layout else layout[0]],
                         owner,
                         copy,
                     )
@@ -194,7 +200,7 @@ def table_of(model: nn.Module) -> Table:
     first counts.
     """
     family = model.spec.family
-    tables = {**TABLES, **PAIRED_TABLES}
+    tables = {**TABLES, **PAIRED_TABLES, **MOE_TABLES}
     if family not in tables:
         raise ValueError(
             f"family={family!r}: names are known for {', '.join(sorted(tables))}"
@@ -204,7 +210,7 @@ def table_of(model: nn.Module) -> Table:
     ffns = (layer.ffn for layer in model.spec.layers)
     kinds |= {ffn.kind for ffn in ffns if isinstance(ffn, FFNSpec)}
     first = (row for kind in sorted(kinds) for row in variants.get((family, kind), ()))
-    return (*first, *tables[family])
+    return (*first, *tables[family], *MTP_ROWS)
 
 
 def _depths(names: set[str]) -> list[int]:

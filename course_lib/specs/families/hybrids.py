@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from course_lib.specs.families.gated_delta import gated_delta_net
 from course_lib.specs.families.line_settings import Line
-from course_lib.specs.families.lines import layer_sides, logit_scale
+from course_lib.specs.families.lines import logit_scale, residual_scale
 from course_lib.specs.families.llama import (
     attention,
     causal_lm,
@@ -153,9 +153,10 @@ def granitemoehybrid(config: Config) -> ModelSpec:
         if "linear_attention" in kinds
         else attend,
     }
-    ffn, sides = granite_ffn(config), layer_sides(config, SCALED)
+    ffn, factor = granite_ffn(config), residual_scale(config, SCALED)
     layers = tuple(
-        replace(decoder_layer(config, mixers[kind], ffn), sides=sides) for kind in kinds
+        replace(decoder_layer(config, mixers[kind], ffn), residual_scale=factor)
+        for kind in kinds
     )
     embeddings = EmbeddingSpec(
         tied=config.flag("tie_word_embeddings", False),

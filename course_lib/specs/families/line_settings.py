@@ -76,7 +76,7 @@ LINES = {
     "granite_swa": Line(eps=1e-5, tied=True, scaled=True, sinks=True,
                         windows="pattern", window=128, period=4, full_first=True),
     "helium": Line(eps=1e-8, theta=1e5, pairing="interleaved", out=""),
-    "hunyuan_v1_dense": Line(eps=1e-5, qk_norm="head", mlp_bias=""),
+    "hunyuan_v1_dense": Line(eps=1e-5, qk_norm="turned", mlp_bias=""),
     "internlm3": Line(eps=1e-5, bias="qkv_bias", out="qkv_bias", mlp_bias="qkv_bias"),
     "iquestcoder": Line(eps=1e-5),
     "jais2": Line(eps=1e-5, norm="layernorm", shift=True, biased=True, mlp_biased=True,

@@ -62,6 +62,7 @@ def line_lm(
             norm=norm,
             norm_layout=kind.layout,
             sides=beside,
+            residual_scale=residual_scale(config, kind),
         )
         for mixer, ffn in zip(line_mixers(config, kind), ffns, strict=True)
     )
@@ -132,6 +133,7 @@ def line_mixers(config: Config, kind: Line) -> list[AttentionSpec]:
         "sinks": kind.sinks,
         "scale": config.number("attention_multiplier", 1.0) if kind.scaled else None,
         "output_gate": kind.output_gate,
+        "clip": config.number("clip_qkv", None, above=0),
     }
     width, windows = head_dim_of(config), line_windows(config, kind)
     return [
@@ -221,16 +223,13 @@ def logit_scale(config: Config, kind: Line) -> float:
     return 1.0
 
 
+def residual_scale(config: Config, kind: Line) -> float:
+    """Return Granite's factor on what each part adds."""
+    return config.number("residual_multiplier", 1.0) if kind.scaled else 1.0
+
+
 def layer_sides(config: Config, kind: Line) -> tuple[SideSpec, ...]:
     """Return what stands in a layer beside attention and FFN."""
-    factor = config.number("residual_multiplier", 1.0) if kind.scaled else 1.0
-    clip = config.number("clip_qkv", None)
-    notes = (
-        (factor != 1, "block", f"each part × {factor:g} before it is added"),
-        (clip is not None, "mixer", f"queries, keys, values within ± {clip}"),
-    )
-    facts = tuple(SideSpec(words=words, of=of) for said, of, words in notes if said)
     if config.get("hidden_act", kind.activation) == "xielu":
-        slopes = SideSpec(words="two learned slopes of xIELU", of="ffn", vectors=2)
-        return facts + (slopes,)  # noqa: RUF005 (no star is translated)
-    return facts
+        return (SideSpec(words="two learned slopes of xIELU", of="ffn", vectors=2),)
+    return ()

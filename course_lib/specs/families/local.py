@@ -50,18 +50,7 @@ def llama4_text(config: Config) -> ModelSpec:
             strict=True,
         )
     )
-    notes = {True: note_of(config), False: ()}
-    return causal_lm(
-        config,
-        tuple(replace(one, sides=notes[one.mixer.rope is not None]) for one in layers),
-    )
-
-
-def note_of(config: Config) -> tuple[SideSpec, ...]:
-    """Return what is done to turned queries and keys, and learns nothing."""
-    if not config.flag("use_qk_norm", True):
-        return ()
-    return (SideSpec(words="queries, keys to length 1, nothing learned", of="mixer"),)
+    return causal_lm(config, tuple(layers))
 
 
 def llama4_attention(config: Config, kind: str, turned: bool) -> AttentionSpec:
@@ -79,8 +68,23 @@ def llama4_attention(config: Config, kind: str, turned: bool) -> AttentionSpec:
         bias_qkv=bias,
         bias_out=bias,
         chunked=local,
+        qk_norm="length" if config.flag("use_qk_norm", True) else "none",
     )
-    return mixer if turned else replace(mixer, rope=None)
+    if turned:
+        return mixer
+    stretched = config.flag("attn_temperature_tuning", True)
+    return replace(
+        mixer,
+        rope=None,
+        qk_norm="none",
+        temperature=temperature_of(config) if stretched else None,
+    )
+
+
+def temperature_of(config: Config) -> tuple[int, float]:
+    """Return how the queries of layers that turn nothing grow with the position."""
+    every = config.count("floor_scale", 8192)
+    return every, config.number("attn_scale", 0.1)
 
 
 def llama4_ffns(config: Config, depth: int) -> list[FFNSpec | MoESpec]:
@@ -103,6 +107,7 @@ def llama4_ffns(config: Config, depth: int) -> list[FFNSpec | MoESpec]:
         shared_width=expert.width,
         scoring="sigmoid",
         renormalise=False,
+        weigh_input=True,
     )
     dense = FFNSpec(
         kind="glu",

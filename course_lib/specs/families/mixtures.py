@@ -33,7 +33,7 @@ class Mixture:
     first layers, or a list of them where `listed`; `mlp_layer_types` goes before it.
     `sigmoid`, `renormalise` and `scale` are the router's; `factor` names the field of
     the scale. `balance`: whether a bias on the pick, which is no parameter,
-    balances the load.
+    balances the load; `on_logits`: whether it is added to logits.
     """
 
     line: Line
@@ -53,6 +53,7 @@ class Mixture:
     scale: float = 1.0
     grouped: tuple[int, int] | None = None
     balance: bool = False
+    on_logits: bool = False
 
 
 DEEP = {  # DeepSeek's names
@@ -118,6 +119,10 @@ MIXTURES = {
         line=Line(**GRANITE), **LOCAL, shared_width="shared_intermediate_size",
         optional=True,
     ),
+    "hunyuan_v1_moe": Mixture(
+        line=Line(eps=1e-5, qk_norm="turned", mlp_bias=""), top_k="moe_topk",
+        width="intermediate_size", shared_width="intermediate_size",
+    ),
     "hy_v3": Mixture(
         line=Line(eps=1e-5, qk_norm="head", theta=11_158_840.0),
         shared="num_shared_experts", dense_first=1, sigmoid=True,
@@ -127,7 +132,7 @@ MIXTURES = {
         line=Line(layout="sandwich", bias="", out="", **QK, windows="pattern",
                   window=513, period=5, nope=True),
         experts="num_local_experts", renormalise=False, sigmoid=True,
-        shared_width="shared_expert_intermediate_size",
+        shared_width="shared_expert_intermediate_size", balance=True, on_logits=True,
     ),
     "mellum": Mixture(
         line=Line(**QK, windows="pattern", window=1024, period=0, theta=5e5,
@@ -221,7 +226,20 @@ def experts_of(config: Config, kind: Mixture) -> MoESpec:
         groups=config.count("n_group", groups[0]) if kind.grouped else 1,
         top_groups=config.count("topk_group", groups[1]) if kind.grouped else 1,
         selection_bias=kind.balance,
+        sparse_mixer=sparse_mixer(config),
+        bias_on="logits" if kind.on_logits else "scores",
     )
+
+
+def sparse_mixer(config: Config) -> float:
+    """Return PhiMoE's tolerance: the share of the best score by which another may fall
+    short of it and still count in the softmax.
+    """
+    if config.model_type != "phimoe":
+        return 0.0
+    if config.count("num_experts_per_tok", 2) != 2:
+        raise ValueError("config field 'num_experts_per_tok': SparseMixer picks 2")
+    return 2 * config.number("router_jitter_noise", 0.01, above=0)
 
 
 def dense_layers(config: Config, kind: Mixture) -> list[bool]:

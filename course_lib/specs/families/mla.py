@@ -32,6 +32,8 @@ def deepseek_v2(config: Config) -> ModelSpec:
     moe = fine_grained_experts(config, scoring="softmax", renormalise=False)
     if method == "greedy":
         moe = replace(moe, groups=1, top_groups=1)
+    else:
+        moe = replace(moe, group_score="max")
     return latent_lm(config, moe, pairing="interleaved", dense=0)
 
 

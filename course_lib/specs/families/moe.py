@@ -1,12 +1,13 @@
 """Decoders with routed experts. Each stands for `<Family>ForCausalLM` of
 `transformers`.
 
-mixtral, qwen3_moe, olmoe, gpt_oss, glm4_moe (without its multi-token-prediction
+mixtral, qwen3_moe, olmoe, gpt_oss, dbrx, glm4_moe (without its multi-token-prediction
 layers).
 """
 
 from typing import Any
 
+from course_lib.specs.families.gpt import share_of
 from course_lib.specs.families.llama import (
     attention,
     causal_lm,
@@ -16,7 +17,15 @@ from course_lib.specs.families.llama import (
     windows_of,
 )
 from course_lib.specs.reader import REQUIRED, Config
-from course_lib.specs.records import FFNSpec, ModelSpec, MoESpec
+from course_lib.specs.records import (
+    AttentionSpec,
+    FFNSpec,
+    LayerSpec,
+    ModelSpec,
+    MoESpec,
+    NormSpec,
+    RopeSpec,
+)
 from course_lib.specs.rotary import rope_spec
 
 
@@ -57,7 +66,8 @@ def olmoe(config: Config) -> ModelSpec:
     moe = narrow_experts(
         config, "intermediate_size", renormalise=config.flag("norm_topk_prob", False)
     )
-    mixer = attention(config, bias_qkv=bias, bias_out=bias, qk_norm="width")
+    clip = config.number("clip_qkv", None, above=0)
+    mixer = attention(config, bias_qkv=bias, bias_out=bias, qk_norm="width", clip=clip)
     return causal_lm(
         config, (decoder_layer(config, mixer, moe, eps=1e-5),) * config.layers()
     )
@@ -74,6 +84,9 @@ def gpt_oss(config: Config) -> ModelSpec:
         raise ValueError(
             "config of model_type 'gpt_oss': the field 'rope_scaling' is missing"
         )
+    for field, built in (("swiglu_limit", 7.0), ("swiglu_alpha", 1.702)):
+        if config.number(field, built) != built:
+            raise ValueError(f"config field {field!r}: supported is {built}")
     bias = config.flag("attention_bias", True)
     rope = rope_spec(config, head_dim_of(config), theta=150_000.0)
     moe = MoESpec(
@@ -115,6 +128,50 @@ def glm4_moe(config: Config) -> ModelSpec:
     ffns = (gated_ffn(config) if i < dense else moe for i in range(config.layers()))
     return causal_lm(
         config, tuple(decoder_layer(config, mixer, ffn, eps=1e-5) for ffn in ffns)
+    )
+
+
+def dbrx(config: Config) -> ModelSpec:
+    """DBRX: LayerNorms without a shift, clipped queries, keys and values; the sizes of
+    attention and experts in parts of their own.
+
+    The base of RoPE is the part's: `transformers` 5 reads another field, 10,000 by
+    default.
+    """
+    inner = Config({**config.table("attn_config"), "model_type": config.model_type})
+    ffn = Config({**config.table("ffn_config"), "model_type": config.model_type})
+    heads, width = config.count("n_heads"), config.count("d_model")
+    head = share_of(width, heads)
+    if ffn.number("moe_normalize_expert_weights", 1.0) != 1:
+        raise ValueError("config field 'moe_normalize_expert_weights': supported is 1")
+    activation = Config({"model_type": "dbrx", **ffn.table("ffn_act_fn")})
+    mixer = AttentionSpec(
+        heads=heads,
+        kv_heads=inner.count("kv_n_heads", 1),
+        head_dim=head,
+        value_dim=head,
+        rope=RopeSpec(theta=inner.number("rope_theta", 1e4, above=0), dim=head),
+        clip=inner.number("clip_qkv", None, above=0),
+    )
+    moe = MoESpec(
+        experts=ffn.count("moe_num_experts", 4),
+        top_k=ffn.count("moe_top_k", 1),
+        expert=FFNSpec(
+            kind="glu",
+            activation=activation.word("name", "silu"),
+            width=ffn.count("ffn_hidden_size", 3584),
+        ),
+    )
+    norm = NormSpec(kind="layernorm", eps=1e-5)
+    depth = config.layers("n_layers")
+    return ModelSpec(
+        name=config.model_type,
+        family=config.model_type,
+        width=width,
+        vocab=config.count("vocab_size"),
+        layers=(LayerSpec(mixer=mixer, ffn=moe, norm=norm),) * depth,
+        final_norm=norm,
+        context=config.count("max_seq_len", None),
     )
 
 

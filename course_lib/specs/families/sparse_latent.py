@@ -107,8 +107,7 @@ def minicpm3(config: Config) -> ModelSpec:
     width, depth = config.count("hidden_size"), config.layers()
     mixer = latent_attention(config, "rotate_half", q_rank=768)
     factor = config.number("scale_depth", 1.4, above=0) / depth**0.5
-    note = (SideSpec(words=f"each part × {factor:g} before it is added"),)
-    layer = replace(decoder_layer(config, mixer, eps=1e-5), sides=note)
+    layer = replace(decoder_layer(config, mixer, eps=1e-5), residual_scale=factor)
     embeddings = EmbeddingSpec(
         tied=config.flag("tie_word_embeddings", True),
         scale=config.number("scale_emb", 12.0),

@@ -28,9 +28,12 @@ from course_lib.specs.families import (
     qwen_vl,
     sparse_latent,
     ssm,
+    switch,
     t5,
     vision,
 )
+from course_lib.specs.reader import Config
+from course_lib.specs.records import ModelSpec
 
 PARSERS = {
     "afmoe": mixtures.mixture,
@@ -51,6 +54,7 @@ PARSERS = {
     "cohere": parallel.cohere,
     "cohere2": lines.line,
     "cwm": lines.line,
+    "dbrx": moe.dbrx,
     "deepseek_v2": mla.deepseek_v2,
     "deepseek_v3": mla.deepseek_v3,
     "deepseek_v32": sparse_latent.deepseek_v32,
@@ -91,6 +95,7 @@ PARSERS = {
     "granitemoeshared": mixtures.mixture,
     "helium": lines.line,
     "hunyuan_v1_dense": lines.line,
+    "hunyuan_v1_moe": mixtures.mixture,
     "hy_v3": mixtures.mixture,
     "internlm3": lines.line,
     "iquestcoder": lines.line,
@@ -154,6 +159,7 @@ PARSERS = {
     "solar_open": mixtures.mixture,
     "stablelm": phi.stablelm,
     "starcoder2": lines.line,
+    "switch_transformers": switch.switch_transformers,
     "t5": t5.t5,
     "umt5": t5.umt5,
     "vaultgemma": gemma4.vaultgemma,
@@ -162,6 +168,35 @@ PARSERS = {
     "xlm-roberta": bert.roberta,
     "youtu": sparse_latent.youtu,
 }
+DIVIDED = (
+    "arcee",
+    "aria_text",
+    "cwm",
+    "deepseek_v2",
+    "gemma2",
+    "gemma3_text",
+    "internlm3",
+    "iquestcoder",
+    "jais2",
+    "llama",
+    "minicpm3",
+    "vaultgemma",
+)
+"""Families whose config `transformers` refuses where the heads do not divide the width,
+`head_dim` or not.
+"""
+
+
+def parsed(config: Config) -> ModelSpec:
+    """Return what a family's parser reads.
+
+    Raises: ValueError where the parser or the family's config class refuses it.
+    """
+    read = PARSERS[config.model_type](config)
+    if config.model_type in DIVIDED:
+        gpt.share_of(read.width, read.layers[0].mixer.heads)
+    return read
+
 
 CLASSES = {
     "bart": t5.BART,
@@ -186,6 +221,7 @@ CLASSES = {
     "phi": gpt_kin.LABELLED,
     "roberta": bert.BERT,
     "stablelm": gpt_kin.LABELLED,
+    "switch_transformers": switch.SWITCH,
     "t5": t5.T5,
     "umt5": t5.T5,
     "vit": vision.VIT,

@@ -35,7 +35,9 @@ class AttentionSpec(Sized):
     token.
 
     `window` w: a query at t sees keys t-w+1 .. t; without `causal`, those at most w //
-    2 away. `qk_norm`: over each head's k, or over all heads at once ("width"). `scale`
+    2 away. `qk_norm`: over each head's k, or over all heads at once ("width"); "turned"
+    is over each head's k behind RoPE (HunYuan), "length" the same with nothing learned
+    (Llama 4). `clip`: queries, keys and values are kept within +- clip (DBRX). `scale`
     None means k ** -0.5. `alibi`: scores fall with the distance. `relative_buckets`:
     rows of a learned bias table which this layer owns (T5 keeps one a stack, in its
     first layer, and the others read it); distances from `relative_max_distance` on
@@ -45,7 +47,8 @@ class AttentionSpec(Sized):
     are cached all the same, since keys alone are turned. `borrows_kv`: keys and values
     are those of an earlier layer, which alone projects and caches them
     (Gemma 3n). `chunked`: the window is a chunk, whose tokens see no earlier one (Llama
-    4).
+    4). `temperature` (n, a): queries are multiplied by 1 + a ln(1 + floor((t + 1) / n))
+    (Llama 4's layers without RoPE).
     """
 
     heads: int
@@ -55,7 +58,7 @@ class AttentionSpec(Sized):
     window: int | None = None
     bias_qkv: bool = False
     bias_out: bool = False
-    qk_norm: Literal["none", "head", "width"] = "none"
+    qk_norm: Literal["none", "head", "width", "turned", "length"] = "none"
     rope: RopeSpec | None = None
     softcap: float | None = None
     scale: float | None = None
@@ -69,6 +72,8 @@ class AttentionSpec(Sized):
     kept_apart: bool = False
     borrows_kv: bool = False
     chunked: bool = False
+    clip: float | None = None
+    temperature: tuple[int, float] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

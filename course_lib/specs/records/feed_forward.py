@@ -36,7 +36,13 @@ class MoESpec(Sized):
     a learned scalar where `shared_gate`. `groups` and `top_groups` limit the pick to
     the best groups. `selection_bias`: a balancing bias which changes the pick but not
     the weights (a buffer, not a parameter). `latent`: routed experts work at that
-    width, between two projections that they share.
+    width, between two projections that they share. `group_score`: a group counts by the
+    sum of its two best experts (DeepSeek-V3) or by its best one (V2). `weigh_input`:
+    a pick's weight multiplies what its expert reads, not what it returns (Llama 4).
+    `capacity`: how many tokens of a row an expert takes, 0 for all of them (Switch).
+    `bias_on`: what the balancing bias is added to, scores or logits (Kolibri).
+    `sparse_mixer`: SparseMixer's tolerance, 0 without it: each pick in turn has the
+    softmax over the experts within that share of the best one left (PhiMoE).
     """
 
     experts: int
@@ -53,6 +59,11 @@ class MoESpec(Sized):
     router_bias: bool = False
     selection_bias: bool = False
     latent: int = 0
+    group_score: Literal["top2", "max"] = "top2"
+    weigh_input: bool = False
+    sparse_mixer: float = 0.0
+    bias_on: Literal["scores", "logits"] = "scores"
+    capacity: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

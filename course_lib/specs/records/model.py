@@ -28,8 +28,9 @@ class LayerSpec:
 
     "output": on what a sublayer adds (OLMo 2); "parallel": all parts read one norm, and
     their outputs are added together; "parallel_two": each its own. `mixer_norm` False:
-    the mixer reads the stream as it is (ModernBERT's first layer). `sides`: further
-    parts, which are priced and drawn, but not built.
+    the mixer reads the stream as it is (ModernBERT's first layer). `residual_scale`: on
+    what each part adds (Granite). `sides`: further parts, which are priced and drawn,
+    but not built.
     """
 
     mixer: Mixer
@@ -41,6 +42,7 @@ class LayerSpec:
     ] = "pre"
     mixer_norm: bool = True
     sides: tuple[SideSpec, ...] = ()
+    residual_scale: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
