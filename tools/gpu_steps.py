@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import gpu_moe
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = (
     "02_attention_math/04_tiling",
@@ -425,9 +427,12 @@ STEPS = (
     Step("decode", True, 40, decode),
     Step("decode_against_transformers", True, 60, decode_against_transformers),
     Step("tensor_parallel", True, 60, tensor_parallel),
+    Step("experts", True, 40, gpu_moe.experts),
+    Step("expert_parallel", True, 60, gpu_moe.expert_parallel),
     Step("kernel_time", False, 50, kernel_time),
     Step("attention_forms", False, 50, attention_forms),
     Step("decode_time", False, 60, decode_time),
+    Step("experts_time", False, 60, gpu_moe.experts_time),
     *(
         Step(f"notebook:{name}", False, 60, lambda name=name: notebook(name))
         for name in NOTEBOOKS

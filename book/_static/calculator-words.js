@@ -25,6 +25,7 @@ globalThis.calculatorWords = (() => {
     seconds: (value) =>
       value >= 1 ? `${short(value)} s` : value >= 1e-3 ? `${short(value / 1e-3)} ms` : `${short(value / 1e-6)} µs`,
     count: whole,
+    number: short,
     times: (value) => (short(value) === "1" ? "1 copy" : `${short(value)} copies`),
     share: (value) => `${short(100 * value)} %`,
     "per second": (value) => `${short(value)} per second`,

@@ -10,7 +10,8 @@ twice), `stored` (a file's own precision), `reserved` (what an engine's pages ad
 (seconds of a request), `weights` and `serving` (requests that fit), `summary` (all of
 it in one record). `io` (bytes that attention moves) stands by itself; `collectives`
 and `links` say what devices send each other, `measured` what engines reached of the
-bounds.
+bounds; `binomial`, `experts` and `expert_exchange` are of mixtures: capacity, drops,
+replicas, the all-to-all over nodes, the price of memory.
 """
 
 from course_lib.costs.cache import (

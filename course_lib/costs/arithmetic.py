@@ -9,7 +9,7 @@ package needs none of it.
 
 Terms:
     symbolic cost, traced formula: a cost function called with symbols returns its
-        formula -> Number, smaller, larger
+        formula -> Number, smaller, larger, round_up
 """
 
 import math
@@ -53,6 +53,22 @@ def larger(a: Number, b: Number) -> Number:
 
         return Max(a, b)
     return max(a, b)
+
+
+def round_up(a: Number) -> Number:
+    """The least whole number that is not below a, `ceiling(a)` where it is a symbol.
+    What lies within a part in 1e11 of a whole number is taken for it: 1.1 times 50 is
+    55, though the product of the two floats is a little more.
+
+    >>> math.ceil(1.1 * 50), round_up(1.1 * 50), round_up(55.01)
+    (56, 55, 56)
+    """
+    if is_symbol(a):
+        from sympy import ceiling
+
+        return ceiling(a)
+    near = round(a)
+    return near if abs(a - near) <= 1e-11 * max(1, abs(a)) else math.ceil(a)
 
 
 def check_at_most(limit_name: str, limit: Number, **named: Number) -> None:

@@ -30,6 +30,7 @@ from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.masks import CAUSAL
 from course_lib.layers.per_forward import PerForward
 from course_lib.layers.positions.rope import apply_rope
+from course_lib.models.attention_factory import build_rope
 from course_lib.models.block import build_blocks
 from course_lib.models.embed import Embedding, checked_positions
 from course_lib.models.layer_factory import (
@@ -37,7 +38,6 @@ from course_lib.models.layer_factory import (
     build_cache,
     build_ffn,
     build_norm,
-    build_rope,
     check_fields,
     initialise,
 )

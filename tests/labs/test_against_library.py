@@ -4,6 +4,7 @@ import pytest
 
 from course_lib.course.labs.generate import read_source
 from tests.labs.answers import cell, ids
+from tests.labs.library_moe import MIXTURES, OPERATED
 
 ATTENTION = {
     "scaled": """
@@ -186,6 +187,8 @@ LABS = {
     "02_attention_math": ATTENTION,
     "02_flash_kernel": KERNELS,
     "03_kv_cache": CACHES,
+    "04_moe": MIXTURES,
+    "04_moe_operations": OPERATED,
 }
 
 

@@ -29,6 +29,7 @@ def lines(text):
 
 def test_there_is_a_lab():
     assert {"01_prototypes", "02_attention_math", "02_flash_kernel", "03_kv_cache"} <= set(LAB_NAMES)
+    assert {"04_moe", "04_moe_operations"} < set(LAB_NAMES)
     assert sorted(path.stem for path in LABS.glob("*.ipynb")) == list(LAB_NAMES)
 
 
@@ -104,6 +105,8 @@ def test_stubs_are_typed_and_documented(lab):
         ("02_attention_math", 6, 75),
         ("02_flash_kernel", 3, 55),
         ("03_kv_cache", 6, 88),
+        ("04_moe", 6, 80),
+        ("04_moe_operations", 5, 60),
     ],
 )
 def test_a_lab_takes_the_minutes_it_says_and_gives_100_points(lab, exercises, minutes):

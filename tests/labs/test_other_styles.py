@@ -4,6 +4,7 @@ import pytest
 
 from course_lib.course.labs.generate import lab_names, read_source
 from tests.labs.answers import cell, checks, ids
+from tests.labs.styles_moe import MOE, MOE_MORE, OPERATIONS, OPERATIONS_MORE
 
 ATTENTION = {
     "exercise-1": """
@@ -504,6 +505,8 @@ LABS = {
     "02_attention_math": ATTENTION,
     "02_flash_kernel": KERNELS,
     "03_kv_cache": CACHES,
+    "04_moe": MOE,
+    "04_moe_operations": OPERATIONS,
 }
 CASES = [(lab, exercise, code) for lab, answers in LABS.items() for exercise, code in answers.items()]
 
@@ -579,6 +582,8 @@ class SourceMemory:
         y = F.scaled_dot_product_attention(q, self.keys, self.values, attn_mask=self.real[:, None, None])
         return y.transpose(1, 2).flatten(2) @ self.back.t()
 """),
+    *(("04_moe", exercise, code) for exercise, code in MOE_MORE),
+    *(("04_moe_operations", exercise, code) for exercise, code in OPERATIONS_MORE),
 ]  # fmt: skip
 
 

@@ -24,8 +24,8 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.llama import modeling_llama
 
 from course_lib.layers.positions.rope_scaling import SCALINGS
+from course_lib.models.attention_factory import build_rope
 from course_lib.models.checkpoints.weights import load_hf_weights
-from course_lib.models.layer_factory import build_rope
 from course_lib.models.lm import CausalLM
 from course_lib.specs import loader
 from course_lib.specs.from_hf import spec_from_hf_config

@@ -25,6 +25,7 @@ SEEDS, MINUTES, CHAPTER_MINUTES = 5, 5, 90
 NOT_REPEATED = {
     ("heads", "1 head minus 4 heads"),
     ("objectives", "'continues': masked minus causal"),
+    ("sparse", "8 experts, 2 a token minus dense"),
 }
 
 each_name = pytest.mark.parametrize("name", NAMES)

@@ -14,6 +14,7 @@ CHAPTERS = {
     "00_why_architecture": ["00_why_architecture"],
     "01_prototypes": ["01_prototypes", "01_families_and_blocks"],
     "03_kv_cache": ["03_kv_cache"],
+    "04_moe": ["04_moe"],
 }
 PAGES = [page for pages in CHAPTERS.values() for page in pages]
 MOST_WORDS, WORDS_A_NUMBER, EXERCISES, DIAGRAMS = 4500, 80, 18, 6
@@ -43,7 +44,10 @@ def read(page: str) -> str:
     """
     page = re.sub(r"^```\{(?:cards|ledger|calculator|pysource)\}.*?^```$", "", page, flags=re.S | re.M)
     page = re.sub(
-        r"^(?:```|:::)\{\w+\} ?(?:\d\S*|[a-z]\w*_\w*|(?:kv|why|proto)-\S*|tip)?(.*)$", r"\1", page, flags=re.M
+        r"^(?:```|:::)\{\w+\} ?(?:\d\S*|[a-z]\w*_\w*|(?:kv|why|proto|moe)-\S*|tip)?(.*)$",
+        r"\1",
+        page,
+        flags=re.M,
     )
     page = re.sub(r"^(?:```|:::|:\w+:.*|\(\S+\)=)$", "", page, flags=re.M)
     page = re.sub(r"\$\$.*?\$\$(?: *\(\S+\))?|\$[^$]*\$|\{(?:cite|eq)\}`[^`]*`", "", page, flags=re.S)

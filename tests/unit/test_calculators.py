@@ -255,3 +255,35 @@ def test_only_a_sum_of_the_larger_of_two_is_printed_as_javascript():
     with pytest.raises(ValueError, match="only a sum of the larger of two"):
         javascript(sympy.Sum(t, (t, 1, n)))
     assert javascript(sympy.Sum(sympy.Max(t, 3 + sympy.Min(t, 7)), (t, 1, n))).endswith(", 1, n, [7])")
+
+
+def test_formulas_of_experts_read_as_in_the_text():
+    capacity, price, replicas, sent = (
+        variants(name)[0].formula
+        for name in ("expert-capacity", "memory-price", "expert-replicas", "expert-all-to-all")
+    )
+    assert r"C &= \left\lceil{\frac{n \, c \, K}{E}}\right\rceil" in capacity
+    assert (
+        r"\mathbb{E}_{X \sim \mathrm{Bin}\left(n, \frac{K}{E}\right)} \max\left(0, X - C\right)" in capacity
+    )
+    assert r"2 \cdot 10^{9} \, R \, H" in price and r"P_{\text{dense}} - P_{\text{active}}" in price
+    assert r"R &= \sum_{i=1}^{E} \left(\left\lceil \frac{h}{t \, i^{s}} \right\rceil - 1\right)" in replicas
+    assert r"\min\left(M, N" in sent and r"T &= \max\left(T_N, T_D\right)" in sent
+
+
+def test_calls_that_a_trace_leaves_do_in_the_page_what_they_do_in_python():
+    from course_lib.costs.arithmetic import round_up
+    from course_lib.costs.binomial import expected_excess
+
+    chance = random.Random(5)
+    cases = []
+    for _ in range(300):
+        n, p = int(10 ** chance.uniform(0, 5)), 10 ** chance.uniform(-4, 0)
+        cases.append([n, p, int(chance.uniform(0, 2) * n * p)])
+    cases += [[5, 0, 1], [5, 1, 1], [5, 0.5, 5], [1, 0.5, 0]]
+    found = run("return data.map((v) => globalThis.calculatorMaths.expectedExcess(...v));", cases, MATHS)
+    assert found == pytest.approx([expected_excess(*case) for case in cases], rel=1e-12, abs=1e-15)
+    near = [1.1 * 50, 55.01, 3, 2.999999999999, 3.0000001, 1e9 + 0.2, 0.2]
+    assert run("return data.map(globalThis.calculatorMaths.roundUp);", near, MATHS) == list(
+        map(round_up, near)
+    )

@@ -31,13 +31,13 @@ def test_the_rehearsal_checks_the_kernel_and_decoding(tmp_path):
     pytest.importorskip("triton", reason="Triton is published for Linux only")
     into = tmp_path / "gpu.json"
     command = [sys.executable, "tools/gpu_check.py", "--json", str(into), "--only"]
-    command += ["kernel", "decode", "tensor_parallel"]
+    command += ["kernel", "decode", "tensor_parallel", "experts", "expert_parallel", "experts_time"]
     environment = os.environ | {"COURSE_PROFILE": "smoke"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(into.read_text(encoding="utf-8"))
     assert report["profile"] == "smoke" and report["machine"]["versions"]["torch"]
-    kernel, decode, split = report["steps"]
+    kernel, decode, split, experts, spread, timed = report["steps"]
     assert (kernel["step"], decode["step"], split["step"]) == ("kernel", "decode", "tensor_parallel")
     assert split["ranks"] == len(split["rows"]) == 2 and all(row["gap"] < 1e-9 for row in split["rows"])
     assert {(row["dtype"], row["causal"]) for row in kernel["rows"]} == {
@@ -45,6 +45,9 @@ def test_the_rehearsal_checks_the_kernel_and_decoding(tmp_path):
     }
     assert all(0 < row["gap"] <= row["allowed"] for row in kernel["rows"])
     assert 0 < decode["gap"] <= decode["allowed"]
+    assert {row["way"] for row in experts["rows"]} == {"loop", "padded", "grouped"} and experts["ok"]
+    assert spread["ok"] and sum(row["away_rows"] for row in spread["rows"]) > 0
+    assert [row["tokens"] for row in timed["rows"]] == [1, 8] and timed["rows"][0]["experts_touched"] == 2
 
 
 def test_a_step_that_fails_or_outlasts_its_time_is_a_row_and_ends_nothing():

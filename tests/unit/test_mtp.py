@@ -1,11 +1,15 @@
 """Multi-token prediction: what each depth has read, its loss by hand, and its cache."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from course_lib.costs.mtp import mtp_params, tokens_per_pass
 from course_lib.models.lm import CausalLM
 from course_lib.models.mtp import MTP, mtp_loss
 from course_lib.specs.from_hf import spec_from_hf_config
+from course_lib.specs.loader import load_spec
 
 CONFIG = {
     "model_type": "llama",
@@ -74,6 +78,22 @@ def test_the_modules_hold_no_copy_of_the_model(mtp):
     layer = sum(one.numel() for one in mtp.model.blocks[-1].parameters())
     assert ours == 3 * (layer + 2 * 8 * 8 + 3 * 8)
     assert not any(name.startswith(("model", "behind")) for name in mtp.state_dict())
+
+
+@pytest.mark.parametrize("name", ["deepseek-v3", "glm-4.5", "mixtral-8x7b"])
+def test_the_formula_counts_a_published_models_modules(name):
+    spec = load_spec(name)
+    with torch.device("meta"):
+        model = CausalLM(replace(spec, layers=spec.layers[-1:]))
+        modules = MTP(model, 2)
+    assert sum(one.numel() for one in modules.parameters()) == mtp_params(spec, 2)
+
+
+def test_tokens_of_a_pass():
+    assert tokens_per_pass(0, 3) == 1 and tokens_per_pass(1, 3) == 4
+    for wrong in ((1.5, 1), (0.5, 0)):
+        with pytest.raises(ValueError, match="allowed"):
+            tokens_per_pass(*wrong)
 
 
 def test_step_by_step_with_a_cache(mtp, tokens):

@@ -6,7 +6,7 @@ import torch
 from course_lib.layers.positions.rope import Rope, apply_rope, apply_rope_naive
 from course_lib.layers.positions.rope_options import RULES
 from course_lib.layers.positions.rope_scaling import SCALINGS
-from course_lib.models.layer_factory import build_rope
+from course_lib.models.attention_factory import build_rope
 from course_lib.specs.from_hf import spec_from_hf_config
 
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-12}

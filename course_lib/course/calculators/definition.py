@@ -22,6 +22,7 @@ UNITS = (
     "bytes",
     "seconds",
     "count",
+    "number",
     "flops",
     "weights",
     "share",

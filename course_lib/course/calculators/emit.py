@@ -22,6 +22,12 @@ from course_lib.course.calculators.definition import (
     spelled_out,
     used_inputs,
 )
+from course_lib.course.calculators.expert_costs import EXPERT_ALL_TO_ALL, MEMORY_PRICE
+from course_lib.course.calculators.experts import (
+    ACTIVE_PARAMETERS,
+    EXPERT_CAPACITY,
+    EXPERTS_TOUCHED,
+)
 from course_lib.course.calculators.inputs import Input
 from course_lib.course.calculators.memory import KV_BUDGET
 from course_lib.course.calculators.presets import (
@@ -34,6 +40,7 @@ from course_lib.course.calculators.presets import (
     structure,
 )
 from course_lib.course.calculators.printing import function_body, latex, shortest
+from course_lib.course.calculators.replicas import EXPERT_REPLICAS
 from course_lib.course.calculators.request import REQUEST
 from course_lib.course.calculators.seconds import DECODE_STEP
 from course_lib.course.calculators.symbolic import BORROWING, symbolic_model
@@ -49,9 +56,16 @@ CALCULATORS: Mapping[str, Calculator] = {
         REQUEST,
         SCORE_MATRIX,
         ATTENTION_SHARE,
+        ACTIVE_PARAMETERS,
+        EXPERT_CAPACITY,
+        EXPERTS_TOUCHED,
+        EXPERT_REPLICAS,
+        EXPERT_ALL_TO_ALL,
+        MEMORY_PRICE,
     )
 }
 GREEK = {
+    r"\alpha": "α",
     r"\beta": "β",
     r"\Pi": "Π",
     r"\rho": "ρ",
@@ -140,6 +154,8 @@ def rules_of(names: Iterable[str], split: str = "") -> tuple[tuple[str, ...], ..
         ("multiple", "heads", "kv_heads"),
         ("multiple", "state_heads", "state_groups"),
         ("at most", "top_k", "experts"),
+        ("at most", "top_nodes", "nodes"),
+        ("at most", "active_params", "total_params"),
     ]
     rules = [rule for rule in pairs if {*rule[1:]} <= names]
     if split == "heads" and "devices" in names:
@@ -261,7 +277,8 @@ def script(names: Iterable[str] = tuple(CALCULATORS)) -> str:
     return (
         "/* Made by course_lib.course.calculators.emit from the functions of "
         "course_lib.costs. */\n(() => {\n"
-        '  "use strict";\n  const {floorDivide, leastWithin, sumOfSteps} = '
+        '  "use strict";\n  const {expectedExcess, floorDivide, leastWithin, '
+        "roundUp, sumOfSteps, zipfHottest, zipfReplicas} = "
         "globalThis.calculatorMaths;\n"
         f"  const data = {data};\n  const functions = {{}};\n{''.join(functions)}"
         "  globalThis.calculatorData = {...data, functions};\n})();\n"

@@ -7,194 +7,65 @@ order is the order of factors in a formula.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
-from numbers import Real
+from dataclasses import replace
 
-import sympy
-
-FAR = 10_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Input:
-    """One number that a reader enters.
-
-    `letter` in LaTeX; `label` and `unit` as the page shows them; `least` and `most`
-    allowed, in that unit; `whole` whether only whole numbers are; `factor` what one
-    unit is in the formula (10^9 for a GB); `default` where nothing else sets it;
-    `group` under which heading it stands; `hint` on what to enter.
-    """
-
-    name: str
-    letter: str
-    label: str
-    least: float
-    most: float
-    unit: str = ""
-    whole: bool = True
-    factor: float = 1
-    default: float | None = None
-    group: str = "model"
-    hint: str = ""
-
-    @cached_property
-    def symbol(self) -> sympy.Symbol:
-        """The symbol that stands for it in a formula."""
-        return sympy.Symbol(
-            self.name, positive=True, integer=True if self.whole else None
-        )
-
-    def allowed(self) -> str:
-        """Say what is allowed, in words.
-
-        >>> INPUTS["batch"].allowed()
-        'a whole number from 1 to 100,000'
-        """
-        kind = "a whole number" if self.whole else "a number"
-        unit = f" {self.unit}" if self.unit else ""
-        least, most = (
-            int(end) if end == int(end) else end for end in (self.least, self.most)
-        )
-        return f"{kind} from {least:,} to {most:,}{unit}"
-
-    def check(self, value: Real) -> None:
-        """Refuse a value that is not allowed.
-
-        Raises:
-            ValueError: naming the input, the value and what is allowed.
-        """
-        number = (
-            isinstance(value, Real)
-            and not isinstance(value, bool)
-            and self.least <= value <= self.most
-        )
-        if not number or (self.whole and value != int(value)):
-            raise ValueError(f"{self.name}={value!r}: {self.allowed()} is allowed")
-
-
-def _model(name: str, letter: str, label: str, most: int, *, least: int = 1) -> Input:
-    return Input(name=name, letter=letter, label=label, least=least, most=most)
-
-
-def _request(
-    name: str, letter: str, label: str, most: int, default: int, unit: str = ""
-) -> Input:
-    return Input(
-        name=name,
-        letter=letter,
-        label=label,
-        least=1,
-        most=most,
-        default=default,
-        unit=unit,
-        group="request",
-    )
-
-
-def _bits(name: str, letter: str, label: str, hint: str) -> Input:
-    return Input(
-        name=name,
-        letter=letter,
-        label=label,
-        least=0.5,
-        most=128,
-        whole=False,
-        default=16,
-        unit="bits",
-        factor=1 / 8,
-        group="numbers",
-        hint=hint,
-    )
-
-
-def _price(name: str, letter: str, label: str, most: float = 1e9) -> Input:
-    return Input(
-        name=name,
-        letter=letter,
-        label=label,
-        least=0,
-        most=most,
-        unit="USD",
-        whole=False,
-        group="prices",
-    )
-
-
-def _criterion(name: str, letter: str, label: str, unit: str, most: float) -> Input:
-    return Input(
-        name=name,
-        letter=letter,
-        label=label,
-        least=0,
-        most=most,
-        unit=unit,
-        whole=False,
-        group="candidates",
-    )
-
-
-def _machine(
-    name: str, letter: str, label: str, unit: str, factor: float, most: float
-) -> Input:
-    return Input(
-        name=name,
-        letter=letter,
-        label=label,
-        least=0.1,
-        most=most,
-        whole=False,
-        unit=unit,
-        factor=factor,
-        group="machine",
-    )
-
+from course_lib.course.calculators.entry import (
+    Input,
+    bits_input,
+    criterion_input,
+    machine_input,
+    model_input,
+    price_input,
+    request_input,
+)
+from course_lib.course.calculators.expert_inputs import EXPERT_INPUTS, FAR
 
 _TABLE = (
-    _request("batch", "B", "Requests at once", 100_000, 1),
-    _request("tokens", "n", "Context", FAR, 32_768, "tokens"),
-    _request("tokens_in", r"n_{\text{in}}", "Prompt", FAR, 4096, "tokens"),
-    _request("tokens_out", r"n_{\text{out}}", "Answer", FAR, 512, "tokens"),
-    _model("layers", "L", "Layers", 1000),
-    _model("vocab", r"|V|", "Words in the vocabulary", FAR),
-    _model("learned_positions", r"n_{\max}", "Learned positions", FAR),
-    _model("width", "d", "Model width", 200_000),
-    _model("heads", "H", "Query heads", 2048),
-    _model("kv_heads", "G", "KV heads", 2048),
-    _model("q_rank", r"r_Q", "Rank of the query latent", 100_000),
-    _model("kv_rank", "r", "Rank of the latent", 100_000),
-    _model("head_dim", "d_k", "Width of a key head", 4096),
-    _model("nope_dim", "d_k", "Width of a key without position", 4096),
-    _model("rope_dim", "d_R", "Width of the rotary key", 4096),
-    _model("value_dim", "d_v", "Width of a value head", 4096),
-    _model("window", "W", "Window (tokens)", FAR, least=2),
-    _model("index_heads", "H_I", "Index heads", 2048),
-    _model("index_dim", "d_I", "Width of an index head", 4096),
-    _model("index_top_k", "K_I", "Keys that the indexer picks", FAR),
-    _model("ffn_width", r"d_{\mathrm{ff}}", "Width inside the FFN", 1_000_000),
-    _model("experts", "E", "Routed experts", 10_000),
-    _model("top_k", "K", "Experts of a token", 10_000),
-    _model("expert_width", r"d_E", "Width inside an expert", 1_000_000),
-    _model("expert_latent", r"d_L", "Width of the experts' latent", 1_000_000),
-    _model("shared_width", r"d_S", "Width of the shared experts", 1_000_000),
-    _model("d_inner", r"d_I", "Channels of the state space", 1_000_000),
-    _model("state", "N", "State of a channel", 100_000),
-    _model("state_keys", "N_k", "Key width of a state's head", 100_000),
-    _model("state_values", "N_v", "Value width of a state's head", 100_000),
-    _model("conv", r"n_{\text{conv}}", "Inputs of the convolution", 1000),
-    _model("step_rank", r"r_\Delta", "Rank of the step size", 100_000),
-    _model("state_heads", r"H_N", "Heads of the recurrent state", 100_000),
-    _model("state_groups", r"G_N", "Groups of those heads", 100_000),
-    _model("decay_rank", r"r_\alpha", "Rank of the decay", 100_000),
-    _model("gate_rank", r"r_g", "Rank of the output gate", 100_000),
-    _model("mix_width", r"d_I", "Channels of time mixing", 1_000_000),
-    _bits(
+    request_input("batch", "B", "Requests at once", 100_000, 1),
+    request_input("tokens", "n", "Context", FAR, 32_768, "tokens"),
+    request_input("tokens_in", r"n_{\text{in}}", "Prompt", FAR, 4096, "tokens"),
+    request_input("tokens_out", r"n_{\text{out}}", "Answer", FAR, 512, "tokens"),
+    *EXPERT_INPUTS,
+    model_input("layers", "L", "Layers", 1000),
+    model_input("vocab", r"|V|", "Words in the vocabulary", FAR),
+    model_input("learned_positions", r"n_{\max}", "Learned positions", FAR),
+    model_input("width", "d", "Model width", 200_000),
+    model_input("heads", "H", "Query heads", 2048),
+    model_input("kv_heads", "G", "KV heads", 2048),
+    model_input("q_rank", r"r_Q", "Rank of the query latent", 100_000),
+    model_input("kv_rank", "r", "Rank of the latent", 100_000),
+    model_input("head_dim", "d_k", "Width of a key head", 4096),
+    model_input("nope_dim", "d_k", "Width of a key without position", 4096),
+    model_input("rope_dim", "d_R", "Width of the rotary key", 4096),
+    model_input("value_dim", "d_v", "Width of a value head", 4096),
+    model_input("window", "W", "Window (tokens)", FAR, least=2),
+    model_input("index_heads", "H_I", "Index heads", 2048),
+    model_input("index_dim", "d_I", "Width of an index head", 4096),
+    model_input("index_top_k", "K_I", "Keys that the indexer picks", FAR),
+    model_input("ffn_width", r"d_{\mathrm{ff}}", "Width inside the FFN", 1_000_000),
+    model_input("experts", "E", "Routed experts", 10_000),
+    model_input("top_k", "K", "Experts of a token", 10_000),
+    model_input("expert_width", r"d_E", "Width inside an expert", 1_000_000),
+    model_input("expert_latent", r"d_L", "Width of the experts' latent", 1_000_000),
+    model_input("shared_width", r"d_S", "Width of the shared experts", 1_000_000),
+    model_input("d_inner", r"d_I", "Channels of the state space", 1_000_000),
+    model_input("state", "N", "State of a channel", 100_000),
+    model_input("state_keys", "N_k", "Key width of a state's head", 100_000),
+    model_input("state_values", "N_v", "Value width of a state's head", 100_000),
+    model_input("conv", r"n_{\text{conv}}", "Inputs of the convolution", 1000),
+    model_input("step_rank", r"r_\Delta", "Rank of the step size", 100_000),
+    model_input("state_heads", r"H_N", "Heads of the recurrent state", 100_000),
+    model_input("state_groups", r"G_N", "Groups of those heads", 100_000),
+    model_input("decay_rank", r"r_\alpha", "Rank of the decay", 100_000),
+    model_input("gate_rank", r"r_g", "Rank of the output gate", 100_000),
+    model_input("mix_width", r"d_I", "Channels of time mixing", 1_000_000),
+    bits_input(
         "bytes_per_element",
         "b",
         "A cached number",
         "16 in bf16, 8 in int8 or fp8, 8.5 in q8_0; the formula takes bytes",
     ),
-    _bits(
+    bits_input(
         "bytes_per_weight",
         r"b_W",
         "A weight",
@@ -209,9 +80,11 @@ _TABLE = (
         default=1,
         group="machine",
     ),
-    _machine("memory_bytes", "M", "Memory of a device", "GB", 1e9, 100_000),
-    _machine("bandwidth", r"\beta", "Bandwidth of a device", "GB/s", 1e9, 1_000_000),
-    _machine("peak_flops", r"\Pi", "Peak of a device", "TFLOP/s", 1e12, 1_000_000),
+    machine_input("memory_bytes", "M", "Memory of a device", "GB", 1e9, 100_000),
+    machine_input(
+        "bandwidth", r"\beta", "Bandwidth of a device", "GB/s", 1e9, 1_000_000
+    ),
+    machine_input("peak_flops", r"\Pi", "Peak of a device", "TFLOP/s", 1e12, 1_000_000),
     Input(
         name="reserve",
         letter=r"\rho",
@@ -223,10 +96,10 @@ _TABLE = (
         group="machine",
         hint="for activations and the allocator",
     ),
-    _price("usd_per_error", r"\lambda_q", "Price of a wrong answer"),
-    _price("usd_per_second", r"\lambda_\ell", "Price of a second"),
-    _price("usd_per_usd", r"\lambda_c", "Price of a dollar of budget"),
-    _price("usd_per_incident", r"\lambda_r", "Price of an incident", 1e15),
+    price_input("usd_per_error", r"\lambda_q", "Price of a wrong answer"),
+    price_input("usd_per_second", r"\lambda_\ell", "Price of a second"),
+    price_input("usd_per_usd", r"\lambda_c", "Price of a dollar of budget"),
+    price_input("usd_per_incident", r"\lambda_r", "Price of an incident", 1e15),
     Input(
         name="latency_limit",
         letter=r"T_{\max}",
@@ -239,10 +112,10 @@ _TABLE = (
         group="limits",
         hint="a slower candidate is out at any price",
     ),
-    _criterion("error", r"\mathrm{Err}", "Wrong answers a request", "", 1),
-    _criterion("latency_s", r"T", "Latency", "s", 1e6),
-    _criterion("cost_usd", r"C", "Cost a request", "USD", 1e9),
-    _criterion("risk", r"R", "Incidents a request", "", 1),
+    criterion_input("error", r"\mathrm{Err}", "Wrong answers a request", "", 1),
+    criterion_input("latency_s", r"T", "Latency", "s", 1e6),
+    criterion_input("cost_usd", r"C", "Cost a request", "USD", 1e9),
+    criterion_input("risk", r"R", "Incidents a request", "", 1),
 )
 
 INPUTS: Mapping[str, Input] = {entry.name: entry for entry in _TABLE}

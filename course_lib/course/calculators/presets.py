@@ -16,10 +16,12 @@ from course_lib.course.calculators.definition import Calculator, used_inputs
 from course_lib.course.calculators.filled import filled
 from course_lib.course.calculators.symbolic import SymbolicModel, symbolic_model
 from course_lib.kit.units import (
+    billions_text,
     bytes_text,
     count_text,
     seconds_text,
     share_text,
+    short_text,
     usd_text,
 )
 from course_lib.specs.loader import list_specs, load_spec
@@ -29,6 +31,8 @@ TEXT = {
     "bytes": bytes_text,
     "seconds": seconds_text,
     "count": count_text,
+    "number": short_text,
+    "weights": billions_text,
     "share": share_text,
     "USD": usd_text,
 }

@@ -1,10 +1,11 @@
 """A traced expression as LaTeX and as JavaScript.
 
 Factors and terms of a formula stand in the order that they are given in, not in the
-alphabet's. JavaScript calls three functions of `calculator-maths.js` where the language
-has none of its own: `floorDivide`, which rounds as Python's `//` does; `sumOfSteps`,
-which sums the larger of two times over an answer's contexts; and `leastWithin`, the
-least of several values among those that keep a limit.
+alphabet's. JavaScript calls functions of `calculator-maths.js` where the language has
+none of its own: `floorDivide`, which rounds as Python's `//` does; `roundUp`;
+`sumOfSteps`, which sums the larger of two times over an answer's contexts;
+`leastWithin`, the least of several values among those that keep a limit; and those
+functions of `costs` that are more than a formula, by their names (`CALLED`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,13 @@ from collections.abc import Mapping, Sequence
 import sympy
 from sympy.printing.jscode import JavascriptCodePrinter
 from sympy.printing.latex import LatexPrinter
+
+CALLED = {
+    "expected_excess": "expectedExcess",
+    "zipf_hottest": "zipfHottest",
+    "zipf_replicas": "zipfReplicas",
+}
+"""Functions of `costs` that a trace leaves as calls, and their JavaScript."""
 
 
 class LeastWithin(sympy.Function):
@@ -28,7 +36,9 @@ def shortest(expression: sympy.Expr) -> sympy.Expr:
     >>> shortest(x * y + x * z)
     x*(y + z)
     """
-    if expression.has(sympy.Sum, sympy.floor):  # the order of their operations is kept
+    if expression.has(
+        sympy.Sum, sympy.floor, sympy.ceiling
+    ):  # the order of their operations is kept
         return expression
     forms = [expression, sympy.factor_terms(expression)]
     if not any(power.exp.free_symbols for power in expression.atoms(sympy.Pow)):
@@ -37,6 +47,19 @@ def shortest(expression: sympy.Expr) -> sympy.Expr:
 
 
 class _LaTeX(LatexPrinter):
+    def _as_ordered_terms(self, expr, order=None):
+        terms = super()._as_ordered_terms(expr, order=order)  # 1 - x, and not -x + 1
+        return sorted(terms, key=lambda term: term.could_extract_minus_sign())
+
+    def _print_Integer(self, expression):
+        digits = str(int(expression))
+        zeros = len(digits) - len(digits.rstrip("0"))
+        if zeros < 6:
+            return digits
+        power = f"10^{{{zeros}}}"
+        first = digits[:-zeros]
+        return power if first == "1" else rf"{first} \cdot {power}"
+
     def _print_floor(self, expression, exp=None):
         return rf"\left\lfloor {self._print(expression.args[0])} \right\rfloor"
 
@@ -51,6 +74,24 @@ class _LaTeX(LatexPrinter):
     def _print_Min(self, expression, exp=None):
         arguments = sorted(expression.args, key=lambda argument: argument.sort_key())
         return rf"\min\left({', '.join(map(self._print, arguments))}\right)"
+
+    def _print_AppliedUndef(self, expression, exp=None):
+        return getattr(self, f"_{expression.func.__name__}")(expression)
+
+    def _expected_excess(self, expression):
+        trials, chance, limit = map(self._print, expression.args)
+        law = rf"X \sim \mathrm{{Bin}}\left({trials}, {chance}\right)"
+        return rf"\mathbb{{E}}_{{{law}}} \max\left(0, X - {limit}\right)"
+
+    def _zipf_hottest(self, expression):
+        experts, skew = map(self._print, expression.args)
+        return rf"\frac{{{experts}}}{{\sum_{{i=1}}^{{{experts}}} i^{{-{skew}}}}}"
+
+    def _zipf_replicas(self, expression):
+        experts, skew, target = map(self._print, expression.args)
+        share = rf"\frac{{h}}{{{target} \, i^{{{skew}}}}}"  # h: the line before it
+        copies = rf"\left\lceil {share} \right\rceil"
+        return rf"\sum_{{i=1}}^{{{experts}}} \left({copies} - 1\right)"
 
 
 def latex(expression: sympy.Expr, letters: Mapping[str, str]) -> str:
@@ -89,6 +130,13 @@ class _JavaScript(JavascriptCodePrinter):
     def _print_floor(self, expression):
         over, under = expression.args[0].as_numer_denom()
         return f"floorDivide({self._print(over)}, {self._print(under)})"
+
+    def _print_ceiling(self, expression):
+        return f"roundUp({self._print(expression.args[0])})"
+
+    def _print_AppliedUndef(self, expression):
+        arguments = ", ".join(map(self._print, expression.args))
+        return f"{CALLED[expression.func.__name__]}({arguments})"
 
     def _print_LeastWithin(self, expression):
         limit, *rest = map(self._print, expression.args)

@@ -15,7 +15,18 @@ from typing import Annotated
 
 import typer
 
-from course_lib.course.cli import cards, chat, doctor, draw, fit, kv, lab, quiz, spec
+from course_lib.course.cli import (
+    cards,
+    chat,
+    doctor,
+    draw,
+    fit,
+    kv,
+    lab,
+    moe,
+    quiz,
+    spec,
+)
 from course_lib.course.cli.console import plainly, say
 
 EXIT_CODES = (
@@ -64,3 +75,4 @@ for name, command in (
 app.add_typer(lab.app, name="lab")
 app.add_typer(quiz.app, name="quiz")
 app.add_typer(cards.app, name="cards")
+app.add_typer(moe.app, name="moe")

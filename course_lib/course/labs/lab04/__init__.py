@@ -1,0 +1,1 @@
+"""Lab 4: route, dispatch, bound, balance and slim a mixture of experts."""
