@@ -59,6 +59,11 @@ def test_heads_have_rows_of_their_own():
     assert len(set(sizes.tolist())) == 6 and memory.table.weight.shape == (sizes.sum(), 3)
     assert all(size > 40 and all(size % d for d in range(2, size)) for size in sizes.tolist())
     assert memory.starts.tolist() == [sum(sizes[:i].tolist()) for i in range(6)]
+    tokens = torch.randint(VOCAB, (1, 5))
+    found = ngram_hash(tokens, memory.multipliers, memory.sizes, PAD)
+    tables = memory.table.weight.split(sizes.tolist())
+    rows = [own[addresses] for own, addresses in zip(tables, found.unbind(-1), strict=True)]
+    assert torch.equal(memory(tokens), torch.cat(rows, -1))
     assert torch.equal(table(seed=1).sizes, memory.sizes)
     assert not torch.equal(table(seed=1).multipliers, memory.multipliers)
 
