@@ -17,6 +17,7 @@ def switch_transformers(config: Config) -> ModelSpec:
     """T5 whose every n-th FFN is a mixture of which a token visits one expert; the
     weight is its probability, not renormalised.
     """
+    config.layers("num_decoder_layers")  # as many as the encoder's only if it says so
     tied = config.flag("tie_word_embeddings", True)
     ffn = FFNSpec(
         kind="mlp",
