@@ -62,7 +62,7 @@ def test_numbers_of_the_story():
     assert (attends, len(QWEN.layers)) == (10, 40)
     assert (
         f"{at_128k / 2**30:.1f} GiB" == "2.6 GiB"
-        and "takes 2.6 GiB, where 40 such layers would take 10." in PAGE
+        and "takes 2.6 GiB, where 40 attention layers would take 10." in PAGE
     )
     assert 4 * cache_bytes_per_token(QWEN) * 131_072 == 10 * 2**30
 
