@@ -25,7 +25,7 @@ SHARES = {
 """CPU minutes that a whole run may take, on two idle cores."""
 AREAS = (
     (r"tests/browser/", "browser and the book"),
-    (r"tests/real/|tests/parity/(?:test_tensor_parallel|split_block)", "real models, servers, processes"),
+    (r"tests/real/|tests/parity/test_(?:tensor|expert)_parallel", "real models, servers, processes"),
     (r"(?:notebooks|labs/source|labs)/(?P<chapter>\d\d)", None),
     (r"tests/[a-z]+/test_problems_(?P<chapter>\d\d)", None),
     (r"course_lib/course/labs/lab(?P<chapter>\d\d)", None),
@@ -38,14 +38,30 @@ AREAS = (
 )
 """Which area a file belongs to, by the first pattern its path begins with; the rest is of chapters 0 to 3."""
 LATER = {
+    "tests/parity/test_conditional_memory.py": 4,
     "tests/parity/test_moe.py": 4,
     "tests/parity/test_moe_checkpoints.py": 4,
+    "tests/parity/test_moe_layers.py": 4,
     "tests/parity/test_moe_losses.py": 4,
     "tests/parity/test_mtp.py": 4,
     "tests/parity/test_switch.py": 4,
+    "tests/properties/test_moe_properties.py": 4,
+    "tests/unit/test_attention_variants.py": 4,
+    "tests/unit/test_balance.py": 4,
+    "tests/unit/test_conditional_memory.py": 4,
+    "tests/unit/test_costs_experts.py": 4,
+    "tests/unit/test_experts.py": 4,
+    "tests/unit/test_moe.py": 4,
+    "tests/unit/test_moe_records.py": 4,
     "tests/unit/test_mtp.py": 4,
+    "tests/unit/test_other_routers.py": 4,
+    "tests/unit/test_pictures_moe.py": 4,
+    "tests/unit/test_router.py": 4,
+    "tests/unit/test_routing_audit.py": 4,
     "tests/unit/test_self_speculation.py": 4,
+    "tests/unit/test_simulate_experts.py": 4,
     "tests/unit/test_sparse_mixer.py": 4,
+    "tests/unit/test_specialisation.py": 4,
 }
 """Files of tests/unit, properties and parity that belong to a later chapter: path -> its number."""
 KEY = "cpu_s"

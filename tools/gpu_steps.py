@@ -144,7 +144,7 @@ def over_lengths(forms, lengths, heads, groups, width) -> dict:
 def kernel_time() -> dict:
     """The Triton kernel and SDPA over lengths, causal, with grouped heads."""
     from course_lib.kernels.flash_triton import flash_attention
-    from course_lib.layers.attention.forms import attend_sdpa
+    from course_lib.layers.attention.layer import attend_sdpa
 
     _, by_profile = sizes()
     lengths = by_profile(
@@ -163,7 +163,8 @@ def kernel_time() -> dict:
 def attention_forms() -> dict:
     """Attention with its scores in memory, in tiles, and SDPA, over lengths."""
     from course_lib.layers.attention.flash import flash_attention
-    from course_lib.layers.attention.forms import attend, attend_sdpa
+    from course_lib.layers.attention.forms import attend
+    from course_lib.layers.attention.layer import attend_sdpa
     from course_lib.layers.masks import causal_mask
     from course_lib.layers.positions.numbering import next_positions
 

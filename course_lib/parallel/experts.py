@@ -117,7 +117,8 @@ class ExpertParallel(nn.Module):
         arrived: rows that came to this rank's slots in the last forward.
 
     Raises:
-        ValueError: the placement is for other ranks or experts.
+        ValueError: the placement is for other ranks or experts, the layer has a
+            capacity, or its router looks tokens up.
 
     *Cost*: forward, two all-to-alls of a rank's n k rows of d numbers, of which the
         share that stays is free; backward, two more.
@@ -127,6 +128,11 @@ class ExpertParallel(nn.Module):
         self, whole: MoE, ranks: Ranks, placement: Placement | None = None
     ) -> None:
         super().__init__()
+        if whole.capacity is not None:
+            raise ValueError(f"capacity={whole.capacity}: allowed is None, dropless")
+        if getattr(type(whole.router), "needs_tokens", False):
+            kind = type(whole.router).__name__
+            raise ValueError(f"router={kind}: allowed are those of vectors alone")
         e = whole.experts.e
         placement = placement or Placement.contiguous(e, ranks.count)
         if len(placement.slots) != ranks.count or placement.e != e:

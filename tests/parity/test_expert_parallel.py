@@ -8,6 +8,9 @@ import torch
 
 from course_lib.costs.collectives import all_to_all
 from course_lib.costs.expert_exchange import exchange
+from course_lib.layers.feed_forward.capacity import Capacity
+from course_lib.layers.feed_forward.hash_router import HashRouter
+from course_lib.parallel.experts import ExpertParallel
 from course_lib.parallel.placement import Placement
 from course_lib.parallel.ranks import run_ranks
 from tests.shapes import unchecked
@@ -103,11 +106,20 @@ class Two:
 
 
 def test_a_placement_belongs_to_its_ranks():
-    from course_lib.parallel.experts import ExpertParallel
-
     build = unchecked(ExpertParallel.__init__)
     layer = whole_layer("softmax, top 2")
     with pytest.raises(ValueError, match="4 ranks and 8 experts: allowed are 2 and 8"):
         build(object.__new__(ExpertParallel), layer, Two(), Placement.contiguous(8, 4))
     with pytest.raises(ValueError, match="ranks=3"):
         Placement.contiguous(8, 3)
+
+
+def test_what_ranks_cannot_do_alone_is_refused():
+    """A capacity would count a rank's own tokens only; hash routing looks at tokens, which nobody passes."""
+    build = unchecked(ExpertParallel.__init__)
+    limited, hashed = whole_layer("softmax, top 2"), whole_layer("softmax, top 2")
+    limited.capacity = Capacity()
+    hashed.router = HashRouter(WIDTH, EXPERTS, torch.zeros(29, 2, dtype=torch.long))
+    for layer, word in ((limited, "capacity="), (hashed, "router=HashRouter")):
+        with pytest.raises(ValueError, match=word):
+            build(object.__new__(ExpertParallel), layer, Two())

@@ -40,6 +40,8 @@ def through(dispatch, router, experts, x, *, lost=None, weigh_input=False):
     routing = routing if lost is None else drop(routing, ~lost)
     y = dispatch(x, routing, experts, weigh_input=weigh_input)
     wanted = [x, *experts.parameters(), *router.parameters()]
+    if not y.requires_grad:  # every pick was lost
+        return [y, *map(torch.zeros_like, wanted)]
     grads = torch.autograd.grad((y * torch.arange(1.0, D + 1)).square().sum(), wanted, allow_unused=True)
     return [y, *(torch.zeros_like(p) if g is None else g for p, g in zip(wanted, grads, strict=True))]
 

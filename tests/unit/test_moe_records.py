@@ -1,4 +1,4 @@
-"""The recorded measurements of chapter 4 are those of their files: first updates give the same numbers."""
+"""The recorded measurements of chapter 4 are those of their files: their first updates repeat."""
 
 import importlib.util
 

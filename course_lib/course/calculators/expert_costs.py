@@ -243,7 +243,7 @@ MEMORY_PRICE = Calculator(
         low=10,
         high=1_000_000,
         series=(
-            Series("price", "tie of the two"),
+            Series("price", "both cost the same"),
             Series("device_gb", "the device's own price of a GB-hour"),
         ),
         caption="Price of a GB-hour at which both cost the same, against the traffic",

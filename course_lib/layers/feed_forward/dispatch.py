@@ -25,12 +25,12 @@ Terms:
 
 from collections import Counter
 from dataclasses import replace
-from math import ceil
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from course_lib.costs import experts as expert_costs
 from course_lib.layers.feed_forward.experts import Experts
 from course_lib.layers.feed_forward.router import NO_EXPERT, Picks, Routing
 
@@ -134,13 +134,13 @@ def by_expert(experts: Picks, e: int) -> tuple[Int[Tensor, " picks"], list[int]]
 
 
 def capacity_of(tokens: int, e: int, k: int, factor: float) -> int:
-    """The places that each expert has: its even share of the picks, times a factor,
-    rounded up. 1.1 times 10 are 11, although floats make it 11.000000000000002.
+    """The places that each expert has, as `costs.experts.capacity` counts them; none
+    where there are no tokens.
 
     >>> capacity_of(4096, 8, 2, 1.25), capacity_of(100, 10, 1, 1.1)
     (1280, 11)
     """
-    return ceil(round(factor * tokens * k / e, 9))
+    return expert_costs.capacity(tokens, e, k, factor) if tokens else 0
 
 
 def within_capacity(
