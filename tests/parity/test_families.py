@@ -25,7 +25,8 @@ from tests.parity.tiny_families import FAMILIES
 
 READ = [name for name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if name in PARSERS]
 NO_DEFAULTS = {  # their default configs build no model
-    "dbrx", "dots1", "hunyuan_v1_dense", "hunyuan_v1_moe", "lfm2_moe", "ministral", "nemotron", "recurrent_gemma",
+    "dbrx", "dots1", "hunyuan_v1_dense", "hunyuan_v1_moe", "lfm2_moe", "ministral", "nemotron",
+    "recurrent_gemma",
 }  # fmt: skip
 
 
