@@ -103,6 +103,7 @@ def beside(cache) -> int:
 
 
 def counted(model, ids) -> dict[str, int]:
+    model.requires_grad_(False)  # the counter hooks weights that want gradients; views of DBRX's have none
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(input_ids=ids)
     return {str(op): flops for op, flops in counter.get_flop_counts()["Global"].items()}
