@@ -104,6 +104,12 @@ CHAPTER_3 = {
     "request-total-time": steps,
     "paging-slots": lambda tokens, block: len(range(0, tokens, block)) * block,
 }
+CHAPTER_4 = {  # by hand
+    "moe-layer-weights": lambda experts: (experts * 3 * 2048 * 512 + 2048 * experts) / 1e6,
+    "moe-token-flops": lambda picks: (picks * 3 * 2048 * 512 + 2048 * 256) / 1e6,
+    "moe-capacity-number": lambda tokens, k, e: -(-5 * tokens * k // (4 * e)),
+    "moe-touched-number": lambda experts, k, batch: experts * (1 - (1 - k / experts) ** batch),
+}
 CHAPTER_5 = {
     "ssm-crossing": lambda kv_heads, tokens: 2 * kv_heads * 256 * 2 * tokens / MIB,
     "ssm-hybrid-cache": lambda tokens: (10 * 2 * KIB * tokens + 30 * (2 * MIB + 64 * KIB)) / GIB,
@@ -111,7 +117,7 @@ CHAPTER_5 = {
     "ssm-pair-work": lambda n, w: sum(2 * w * t for t in range(1, n + 1)),
     "ssm-layer-flops": lambda tokens: tokens * 16384 / 1e6,
 }
-SECOND_WAYS = CHAPTER_0 | CHAPTER_1 | CHAPTER_2 | CHAPTER_3 | CHAPTER_5
+SECOND_WAYS = CHAPTER_0 | CHAPTER_1 | CHAPTER_2 | CHAPTER_3 | CHAPTER_4 | CHAPTER_5
 # The questions give 139 and 141 GB for 139.0 and 141.1: their answers are within the cards' own tolerances.
 ROUNDED = {"decode-step-time": 3e-3, "decode-cache-equals-weights": 1e-3}
 
