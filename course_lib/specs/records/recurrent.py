@@ -11,8 +11,8 @@ Terms:
         over chunks -> SSMSpec
     RWKV: a recurrent layer with a decay for each channel, in place of attention ->
         RWKVSpec
-    gated DeltaNet, gated delta rule, delta rule: a matrix from keys to values that
-        decays, and is corrected where it errs for a new key -> GatedDeltaNetSpec
+    gated DeltaNet, gated delta rule: a matrix from keys to values that decays, and is
+        corrected where it errs for a new key -> GatedDeltaNetSpec
     KDA, Kimi Delta Attention: a delta rule that forgets by a gate for each channel ->
         KimiDeltaSpec
     lightning attention, linear attention with decay: a matrix from keys to values that
