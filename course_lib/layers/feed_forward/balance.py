@@ -5,7 +5,7 @@ share of the picks that expert i gets, P_i the mean of its scores; logits z.
 
 Terms:
     load-balancing loss, balance loss, Switch loss: e sum f_i P_i, a term of the loss
-        that is least where experts get equally many tokens -> switch_loss
+        that pushes experts towards equally many tokens -> switch_loss
     sequence-wise balance loss: the same within each row, from normalised scores ->
         sequence_loss
     global-batch balance: f_i counted over all micro-batches or ranks, P_i in each ->
@@ -50,8 +50,8 @@ def switch_loss(
     load: Load | None = None,
     over_k: bool = True,
 ) -> Float[Tensor, ""]:
-    """The balance loss of GShard and Switch: 1 where loads and scores are even, e where
-    one expert has all.
+    """The balance loss of Switch: 1 where loads and scores are even, e where one expert
+    has all. Even is not its least value over free f and P: apart they give 0.
 
     *Equation*: e sum_i f_i P_i, with f_i expert i's share of the picks and P_i the mean
         of its scores. f_i comes from counts and has no gradient; P_i has one, and falls
@@ -63,8 +63,8 @@ def switch_loss(
         counted: which tokens count; padding does not.
         load: in the place of this batch's own; that of all micro-batches gives the
             global-batch loss, and its mean over equal micro-batches is the loss of all.
-        over_k: f_i sums to one, so that an even load gives 1 for every k (DeepSeek-V2,
-            OLMoE). False: f_i is a share of the tokens and sums to k, as in
+        over_k: f_i sums to one, so that an even load gives 1 for every k (DeepSeek-V3,
+            MegaBlocks). False: f_i is a share of the tokens and sums to k, as in
             `transformers`, where an even load gives k. With k = 1 (Switch) they are the
             same.
 
@@ -134,6 +134,7 @@ def update_bias(
         load: picks of each expert since the last update, over all ranks.
 
     *Source*: Wang et al. 2024, algorithm 1, arXiv:2408.15664; used by DeepSeek-V3.
+    *Differs from source*: the shift to mean 0.
 
     >>> update_bias(torch.zeros(2), torch.tensor([3, 1]), rate=0.5).tolist()
     [-0.5, 0.5]

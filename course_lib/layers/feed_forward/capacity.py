@@ -31,7 +31,7 @@ class Capacity:
         factor: times the even share.
         slots: the limit itself, in place of a factor (64 in Hugging Face's Switch).
         policy: what happens to the rest: "drop" or "reroute".
-        pooled: one limit for all rows together. Then what a token gets hangs on its
+        pooled: one limit for all rows together. Then what a token gets depends on its
             batch-mates.
         first_choices: as in `within_capacity`; with "drop" only.
 

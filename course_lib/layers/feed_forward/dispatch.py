@@ -158,7 +158,7 @@ def within_capacity(
         experts: picks; one of no expert finds none, and takes none.
         e, capacity: experts, and how many picks each of them takes.
         rows: each token's row, if every row has a capacity of its own (Hugging Face's
-            Switch); left out, one capacity for all, and a token's place hangs on its
+            Switch); left out, one capacity for all, and a token's place depends on its
             batch-mates.
         positions: each token's place in its row, earlier tokens first; left out, the
             order of the tokens.

@@ -4,7 +4,7 @@ all experts have equally many.
 Symbols: t tokens that compete with each other, e experts, c tokens an expert takes; S
 [t e] scores, softmax over the experts.
 
-Loads are even by construction, without a balance loss. What a token gets hangs on all
+Loads are even by construction, without a balance loss. What a token gets depends on all
 tokens it competes with, those after it too: the layer is not causal, and a model that
 was trained with it cannot be decoded token by token. A token may get many experts, or
 none.

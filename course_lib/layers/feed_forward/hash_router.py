@@ -2,9 +2,9 @@
 
 Symbols: n tokens, e experts, k picks; table [vocab k].
 
-Nothing is learned about where a token goes, and nothing can collapse: the load hangs on
-the counts of the words alone. DeepSeek-V4 routes its first layers so, with weights that
-are learned.
+Nothing is learned about where a token goes, and nothing can collapse: the load depends
+on the counts of the words alone. DeepSeek-V4 routes its first layers so, with weights
+that are learned.
 
 Terms:
     hash routing, hash layer: experts by a fixed table from token to expert ->

@@ -90,8 +90,7 @@ class Mamba(nn.Module):
         state i n + i w numbers, however long the text.
     *Source*: Gu and Dao 2023, section 3.4, arXiv:2312.00752; Zuo et al. 2024,
         arXiv:2410.05355 (Falcon Mamba).
-    *Differs from source*: in half precision the scan runs in float32, and the state in
-        the cache has the model's dtype.
+    *Differs from source*: in half precision the scan runs in float32.
 
     >>> layer = Mamba(8, inner=16, state=4, conv=4, dt_rank=1)
     >>> layer(torch.zeros(1, 3, 8), torch.tensor([[0, 1, 2]])).shape
@@ -171,7 +170,8 @@ class Mamba(nn.Module):
             None if cache is None else cache["state"].to(wide),
         )
         if cache is not None:
-            cache.update(x.shape[1], state=state.to(x.dtype), inputs=inputs)
+            state = state.to(cache["state"].dtype)
+            cache.update(x.shape[1], state=state, inputs=inputs)
         return self.wo((y.to(x.dtype) + self.skip * u) * F.silu(gate))
 
     def select(

@@ -154,6 +154,7 @@ class Mamba2(nn.Module):
             None if cache is None else cache["state"].to(wide),
         )
         if cache is not None:
-            cache.update(x.shape[1], state=state.to(x.dtype), inputs=inputs)
+            state = state.to(cache["state"].dtype)
+            cache.update(x.shape[1], state=state, inputs=inputs)
         y = (y + self.skip[:, None] * values).flatten(2).to(x.dtype)
         return self.wo(y * F.silu(gate) if self.norm is None else self.norm(y, gate))
