@@ -59,6 +59,7 @@ LATER = {
     "tests/unit/test_other_routers.py": 4,
     "tests/unit/test_pictures_moe.py": 4,
     "tests/unit/test_recurrent.py": 5,
+    "tests/unit/test_recurrent_models.py": 5,
     "tests/unit/test_router.py": 4,
     "tests/unit/test_routing_audit.py": 4,
     "tests/unit/test_self_speculation.py": 4,

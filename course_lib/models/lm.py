@@ -168,7 +168,9 @@ class CausalLM(nn.Module):
         Raises:
             ValueError: `batch` or `capacity` is below 1.
         """
-        return build_cache(self.spec.layers, batch, capacity, self.head.weight)
+        return build_cache(
+            self.spec.width, self.spec.layers, batch, capacity, self.head.weight
+        )
 
     def _positions(
         self, tokens: Tensor, positions: Tensor | None, cache: ModelCache | None

@@ -19,15 +19,10 @@ REFUSED = {
     "gemma-4-e4b": "sides=",
     "glm-5": "indexer=IndexerSpec",
     "glm-5.1": "indexer=IndexerSpec",
-    "kimi-linear-48b-a3b": "mixer=KimiDeltaSpec",
+    "kimi-linear-48b-a3b": "rope=None",
     "mimo-v2-flash": "sides=values",
-    "qwen3-next-80b-a3b": "mixer=GatedDeltaNetSpec",
-    "qwen3.5-122b-a10b": "mixer=GatedDeltaNetSpec",
-    "qwen3.5-27b": "mixer=GatedDeltaNetSpec",
-    "qwen3.5-35b-a3b": "mixer=GatedDeltaNetSpec",
-    "qwen3.5-397b-a17b": "mixer=GatedDeltaNetSpec",
-    "rwkv-4-14b": "mixer=RWKVSpec",
-    "rwkv-4-7b": "mixer=RWKVSpec",
+    "rwkv-4-14b": "ffn=channel_mix",
+    "rwkv-4-7b": "ffn=channel_mix",
     "vit-l-16": "patches=",
 }
 
