@@ -232,7 +232,7 @@ def expert_parallel() -> dict:
     gpus = torch.cuda.device_count() if run.device.type == "cuda" else 0
     count = 1 << min(gpus, 8).bit_length() - 1 if gpus else 2
     backend = "nccl" if gpus else "gloo"
-    rows = run_ranks(expert_parallel_gaps, count, backend=backend, limit_s=50)
+    rows = run_ranks(expert_parallel_gaps, count, backend=backend, limit_s=35)
     sent = sum(row["sent_bytes"] for row in rows)
     formula = 4 * sum(row["away_rows"] * row["row_bytes"] for row in rows)
     right = all(row["gap"] < 1e-9 for row in rows) and sent == formula

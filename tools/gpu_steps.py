@@ -326,7 +326,7 @@ def tensor_parallel() -> dict:
     count, backend = (
         (1 << min(gpus, 8).bit_length() - 1, "nccl") if gpus else (2, "gloo")
     )
-    rows = run_ranks(split_block_gaps, count, backend=backend, limit_s=50)
+    rows = run_ranks(split_block_gaps, count, backend=backend, limit_s=35)
     spec = spec_from_fields(small_llama() | {"num_hidden_layers": 1})
     tokens = 2 * by_profile(smoke=8, cpu=8, gpu=512)
     sent = tensor_parallel_bytes(spec, tokens, devices=count, bytes_per_element=8)
@@ -424,12 +424,12 @@ def as_script(path: Path, mime: str) -> list[dict]:
 
 
 STEPS = (
-    Step("kernel", True, 60, kernel),
-    Step("decode", True, 40, decode),
-    Step("decode_against_transformers", True, 60, decode_against_transformers),
-    Step("tensor_parallel", True, 60, tensor_parallel),
-    Step("experts", True, 40, gpu_moe.experts),
-    Step("expert_parallel", True, 60, gpu_moe.expert_parallel),
+    Step("kernel", True, 45, kernel),
+    Step("decode", True, 30, decode),
+    Step("decode_against_transformers", True, 40, decode_against_transformers),
+    Step("tensor_parallel", True, 40, tensor_parallel),
+    Step("experts", True, 25, gpu_moe.experts),
+    Step("expert_parallel", True, 40, gpu_moe.expert_parallel),
     Step("kernel_time", False, 50, kernel_time),
     Step("attention_forms", False, 50, attention_forms),
     Step("decode_time", False, 60, decode_time),

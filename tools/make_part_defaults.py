@@ -61,6 +61,7 @@ FAMILIES = (
     "nomic_bert",
     "pegasus",
     "rwkv",
+    "switch_transformers",
     "umt5",
 )
 """Families that are read, and are neither causal models nor parts by default."""

@@ -59,7 +59,7 @@ globalThis.calculatorPicture = (() => {
       const high = linear ? Math.min(plot.high, Math.max(4 * at, 2 * plot.low, ...far)) : plot.high;
       const low = linear ? Number(x.whole) : plot.low;
       const { series, point } = this.divided(calculation.curve(low, high, linear), results);
-      const all = series.flat().map(([, value]) => value).filter((value) => value > 0);
+      const all = series.flat().map(([, value]) => value).filter((value) => value > 0 && Number.isFinite(value));
       if (!all.length) return null;
       const [least, most] = all.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, 0]);
       return {

@@ -14,6 +14,8 @@ from transformers import (
     Gemma3TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    Ministral3Config,
+    Ministral3ForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     Qwen2Config,
@@ -33,6 +35,12 @@ SIZES = {"hidden_size": 18, "intermediate_size": 23, "num_hidden_layers": 3, **t
 HEADS = {"num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 10}
 LLAMA_LINE = SIZES | HEADS
 LATENT = test_deepseek.SIZES | test_decoders.ENDS
+GROWING = {
+    "rope_type": "default",
+    "rope_theta": 50.0,
+    "llama_4_scaling_beta": 0.3,
+    "original_max_position_embeddings": 4,
+}
 MODELS = {
     name: (model_class, config_class, sizes | changes)
     for name, (model_class, config_class, sizes, changes) in test_decoders.MODELS.items()
@@ -41,6 +49,7 @@ MODELS = {
     "gemma2": (Gemma2ForCausalLM, Gemma2Config, LLAMA_LINE),
     "gemma3": (Gemma3ForCausalLM, Gemma3TextConfig, LLAMA_LINE | {"use_bidirectional_attention": False}),
     "llama": (LlamaForCausalLM, LlamaConfig, LLAMA_LINE),
+    "ministral3": (Ministral3ForCausalLM, Ministral3Config, LLAMA_LINE | {"rope_parameters": GROWING}),
     "mistral": (MistralForCausalLM, MistralConfig, LLAMA_LINE | {"sliding_window": 5}),
     "qwen2": (Qwen2ForCausalLM, Qwen2Config, LLAMA_LINE | {"tie_word_embeddings": True}),
     "qwen3": (Qwen3ForCausalLM, Qwen3Config, LLAMA_LINE),

@@ -11,7 +11,7 @@ from course_lib.specs.from_hf import spec_from_hf_config
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 CONFIG = {
     "model_type": "gemma3_text",
-    "hidden_size": 10,
+    "hidden_size": 12,
     "intermediate_size": 13,
     "num_hidden_layers": 3,
     "num_attention_heads": 4,

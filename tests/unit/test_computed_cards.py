@@ -104,7 +104,13 @@ CHAPTER_3 = {
     "request-total-time": steps,
     "paging-slots": lambda tokens, block: len(range(0, tokens, block)) * block,
 }
-SECOND_WAYS = CHAPTER_0 | CHAPTER_1 | CHAPTER_2 | CHAPTER_3
+CHAPTER_4 = {  # by hand
+    "moe-layer-weights": lambda experts: (experts * 3 * 2048 * 512 + 2048 * experts) / 1e6,
+    "moe-token-flops": lambda picks: (picks * 3 * 2048 * 512 + 2048 * 256) / 1e6,
+    "moe-capacity-number": lambda tokens, k, e: -(-5 * tokens * k // (4 * e)),
+    "moe-touched-number": lambda experts, k, batch: experts * (1 - (1 - k / experts) ** batch),
+}
+SECOND_WAYS = CHAPTER_0 | CHAPTER_1 | CHAPTER_2 | CHAPTER_3 | CHAPTER_4
 # The questions give 139 and 141 GB for 139.0 and 141.1: their answers are within the cards' own tolerances.
 ROUNDED = {"decode-step-time": 3e-3, "decode-cache-equals-weights": 1e-3}
 

@@ -21,7 +21,7 @@ from course_lib.specs.records import EmbeddingSpec, MoESpec
 
 SMALL = {
     "model_type": "llama",
-    "hidden_size": 10,
+    "hidden_size": 12,
     "intermediate_size": 13,
     "num_hidden_layers": 3,
     "num_attention_heads": 4,

@@ -53,7 +53,8 @@ def draw() -> Figure:
     said = (
         f"A token passes {moe.top_k} of {moe.experts} experts, which the router picks "
         "by its scores, and one shared expert. Their outputs are summed with the "
-        "router's weights and added to the residual stream."
+        "router's weights, the shared one's with a gate of its own, and added to the "
+        "residual stream."
     )
     return Figure(Panel("A layer with experts", said, pen, 386))
 
@@ -78,7 +79,7 @@ def _sum(pen: Pen, moe) -> None:
     arrow(pen, (LEFT - 14, 304), (LEFT, 304), cls="l d")
     pen.text(LEFT - 8, 292, "weights", "s m")
     pen.rect(LEFT, 296, 214, 34, "b ffn")
-    maths(pen, LEFT + 107, 317, "Σ w_e E_e(x)  +  shared(x)", "B", "middle")
+    maths(pen, LEFT + 107, 317, "Σ w_e E_e(x)  +  g(x) shared(x)", "B", "middle")
     line(pen, (RIGHT - 8, 162), (RIGHT + 4, 162), (RIGHT + 4, 313))
     arrow(pen, (RIGHT + 4, 313), (LEFT + 214, 313))
     line(pen, (LEFT + 107, 330), (LEFT + 107, 348))

@@ -35,6 +35,7 @@ NORMS = ("turned", "length")
 def chunk(mask_mod: MaskMod, size: int) -> MaskMod:
     """The mask, and only keys of the query's own chunk of `size` tokens.
 
+    >>> import torch
     >>> from course_lib.layers.masks import CAUSAL
     >>> positions = torch.tensor([[0, 1, 2, 3]])
     >>> chunk(CAUSAL, 2).mask(positions, positions).int().tolist()

@@ -10,7 +10,8 @@ from course_lib.specs.families.t5 import T5, t5_pair
 from course_lib.specs.reader import Config
 from course_lib.specs.records import FFNSpec, LayerSpec, ModelSpec, MoESpec
 
-SWITCH = {"ForConditionalGeneration": T5["ForConditionalGeneration"]}
+CLASSES = ("ForConditionalGeneration", "Model", "EncoderModel")
+SWITCH = {name: T5[name] for name in CLASSES}
 
 
 def switch_transformers(config: Config) -> ModelSpec:
