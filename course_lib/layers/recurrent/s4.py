@@ -17,7 +17,7 @@ token: such a model cannot choose what to keep, which is what Mamba adds.
 Terms:
     S4, structured state space: a linear recurrence with fixed, structured matrices,
         which can be run as a long convolution -> s4_kernel
-    S4D, diagonal state space: the same with a diagonal matrix -> S4D
+    diagonal state space: the same with a diagonal matrix -> s4d_convolution
     linear time-invariant system, LTI: the same matrices for every token ->
         ssm_recurrent
     long convolution, FFT convolution: a kernel as long as the text, in t log t ->

@@ -5,8 +5,8 @@ half being their conjugates); decays and speeds A = -exp(a_log) + i a_speed, ste
 dt, output C, skip D.
 
 Terms:
-    S4D layer, S4D-Lin, diagonal initialisation: decay -1/2 and speeds pi m for mode m
-        at the start -> S4D
+    S4D, S4D layer, S4D-Lin, diagonal initialisation: decay -1/2 and speeds pi m for
+        mode m at the start -> S4D
 """
 
 import math
@@ -61,7 +61,7 @@ class S4D(nn.Module):
         self.a_speed = nn.Parameter(math.pi * torch.arange(state).float().repeat(d, 1))
         self.c = nn.Parameter(torch.randn(d, state, 2) * 0.5**0.5)
         self.skip = nn.Parameter(torch.ones(d))
-        self.wo = nn.Linear(d, d, bias=False)
+        self.w_out = nn.Linear(d, d, bias=False)
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """What a `RecurrentState` of this layer keeps: real and imaginary parts."""
@@ -101,4 +101,4 @@ class S4D(nn.Module):
         if cache is not None:
             kept = torch.view_as_real(state).to(cache["state"].dtype)
             cache.update(x.shape[1], state=kept)
-        return self.wo(F.gelu(y.to(x.dtype) + self.skip * x))
+        return self.w_out(F.gelu(y.to(x.dtype) + self.skip * x))
