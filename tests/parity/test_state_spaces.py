@@ -114,6 +114,36 @@ class TestStateSpaces(checks.DecoderParity):
         assert all(torch.equal(parameter, theirs[name]) for name, parameter in loaded.named_parameters())
 
 
+JAMBA = {"hidden_size": 12, "num_attention_heads": 6, "num_key_value_heads": 2, "intermediate_size": 7}
+JAMBA |= {"num_hidden_layers": 5, "attn_layer_period": 3, "attn_layer_offset": 1, "vocab_size": 19}
+JAMBA |= {"expert_layer_period": 2, "expert_layer_offset": 1, "num_experts": 4, "num_experts_per_tok": 2}
+JAMBA |= {"mamba_d_state": 5, "mamba_d_conv": 3, "mamba_dt_rank": 3, "rms_norm_eps": 0.1, "pad_token_id": 0}
+
+
+@pytest.fixture(scope="module")
+def jamba() -> Pair:
+    return Pair(transformers.JambaConfig(**JAMBA), transformers.JambaForCausalLM)
+
+
+class TestJamba:
+    """Mamba with norms on step size, B and C, beside attention without positions, and experts."""
+
+    def test_parameter_count(self, jamba):
+        checks.check_parameter_count(jamba)
+
+    def test_full_forward(self, jamba):
+        checks.check_full_forward(jamba)
+
+    def test_gradients(self, jamba):
+        checks.check_gradients(jamba)
+
+    def test_cached_decode(self, jamba):
+        checks.check_cached_decode(jamba)
+
+    def test_left_padding(self, jamba):
+        checks.check_left_padding(jamba)
+
+
 def test_in_half_precision_the_accumulators_stay_in_float32():
     name, fields = MODELS["mamba2"]
     config = getattr(transformers, f"{name}Config")(**fields)
@@ -126,9 +156,8 @@ def test_in_half_precision_the_accumulators_stay_in_float32():
 
 
 def test_every_family_with_names_has_its_pair():
-    assert {getattr(transformers, f"{name}Config").model_type for name, _ in MODELS.values()} == set(
-        STATE_SPACE_TABLES
-    )
+    families = {getattr(transformers, f"{name}Config").model_type for name, _ in MODELS.values()}
+    assert families | {"jamba"} == set(STATE_SPACE_TABLES)
 
 
 def random_scan(batch, t, i, n):

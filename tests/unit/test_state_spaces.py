@@ -11,6 +11,7 @@ from course_lib.layers.masks import CAUSAL, prefix
 from course_lib.layers.recurrent.causal_conv import CausalConv, causal_conv_naive
 from course_lib.layers.recurrent.mamba import Mamba, start_of_step
 from course_lib.layers.recurrent.mamba2 import GatedRMSNorm, Mamba2
+from course_lib.layers.recurrent.s4d import S4D
 from course_lib.specs.records import SSMSpec
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
@@ -20,6 +21,8 @@ KINDS = {
     "mamba-biased": lambda: Mamba(D, inner=10, state=3, conv=2, dt_rank=2, bias=True, inner_norm="gain"),
     "falcon-mamba": lambda: Mamba(D, inner=10, state=3, conv=4, dt_rank=2, inner_norm="plain"),
     "one-tap": lambda: Mamba(D, inner=10, state=3, conv=1, dt_rank=2, conv_bias=False),
+    "s4d": lambda: S4D(D, state=3),
+    "s4d-bilinear": lambda: S4D(D, state=2, rule="bilinear"),
     "mamba2": lambda: Mamba2(D, heads=4, head_dim=3, groups=2, state=5, conv=4),
     "mamba2-biased": lambda: Mamba2(
         D, heads=3, head_dim=2, groups=3, state=5, conv=3, bias=True, out_norm=False
@@ -90,7 +93,7 @@ def test_a_row_with_padding_is_the_row_alone(layer):
             alone = state_of(layer, 1)
             want = layer(x[row : row + 1, real[row]], numbered(1, int(real[row].sum())), alone)
             torch.testing.assert_close(y[row, real[row]], want[0], **CLOSE)
-            for name in ("state", "inputs"):
+            for name in layer.state_shapes():
                 torch.testing.assert_close(cache[name][row], alone[name][0], **CLOSE)
 
 
@@ -98,7 +101,7 @@ def test_a_step_of_padding_leaves_the_state(layer):
     cache = state_of(layer, 2)
     with torch.no_grad():
         layer(torch.randn(2, 5, D, dtype=torch.float64), numbered(2, 5), cache)
-        kept = {name: cache[name].clone() for name in ("state", "inputs")}
+        kept = {name: cache[name].clone() for name in layer.state_shapes()}
         layer(torch.randn(2, 1, D, dtype=torch.float64), torch.tensor([[-1], [5]]), cache)
     for name, old in kept.items():
         assert torch.equal(cache[name][0], old[0]) and not torch.equal(cache[name][1], old[1])
@@ -118,7 +121,8 @@ def test_dtype_is_kept_and_the_scan_runs_in_float32(layer, dtype):
     want = layer(x, numbered(2, 40))
     cache = RecurrentState(2, layer.state_shapes(), dtype, dtypes={"state": torch.float32})
     y = layer.to(dtype)(x.to(dtype), numbered(2, 40), cache)
-    assert y.dtype == cache["inputs"].dtype == dtype and cache["state"].dtype == torch.float32
+    assert y.dtype == dtype and cache["state"].dtype == torch.float32
+    assert "inputs" not in layer.state_shapes() or cache["inputs"].dtype == dtype
     limit = 0.1 if dtype == torch.bfloat16 else 1e-4
     assert (y.double() - want).abs().max() < limit * want.abs().max()
 

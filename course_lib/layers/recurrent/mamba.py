@@ -125,7 +125,7 @@ class Mamba(nn.Module):
         self.dt_offset = nn.Parameter(start_of_step(inner))
         self.a_log = nn.Parameter(torch.arange(1.0, state + 1).log().repeat(inner, 1))
         self.skip = nn.Parameter(torch.ones(inner))
-        self.wo = nn.Linear(inner, d, bias=bias)
+        self.w_out = nn.Linear(inner, d, bias=bias)
         if inner_norm == "gain":
             self.dt_norm = RMSNorm(dt_rank, norm_eps)
             self.b_norm, self.c_norm = (
@@ -172,7 +172,7 @@ class Mamba(nn.Module):
         if cache is not None:
             state = state.to(cache["state"].dtype)
             cache.update(x.shape[1], state=state, inputs=inputs)
-        return self.wo((y.to(x.dtype) + self.skip * u) * F.silu(gate))
+        return self.w_out((y.to(x.dtype) + self.skip * u) * F.silu(gate))
 
     def select(
         self, u: Float[Tensor, "b t i"]

@@ -113,7 +113,7 @@ class Mamba2(nn.Module):
         self.a_log = nn.Parameter(torch.arange(1.0, heads + 1).log())
         self.skip = nn.Parameter(torch.ones(heads))
         self.norm = GatedRMSNorm(inner, groups, norm_eps) if out_norm else None
-        self.wo = nn.Linear(inner, d, bias=bias)
+        self.w_out = nn.Linear(inner, d, bias=bias)
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """What a `RecurrentState` of this layer keeps."""
@@ -157,4 +157,4 @@ class Mamba2(nn.Module):
             state = state.to(cache["state"].dtype)
             cache.update(x.shape[1], state=state, inputs=inputs)
         y = (y + self.skip[:, None] * values).flatten(2).to(x.dtype)
-        return self.wo(y * F.silu(gate) if self.norm is None else self.norm(y, gate))
+        return self.w_out(y * F.silu(gate) if self.norm is None else self.norm(y, gate))

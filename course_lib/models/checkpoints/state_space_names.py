@@ -8,7 +8,8 @@ Terms:
 
 from collections.abc import Mapping
 
-from course_lib.models.checkpoints.decoder_names import Table
+from course_lib.models.checkpoints.decoder_names import ATTENTION, Table
+from course_lib.models.checkpoints.moe_names import experts_at, router_at
 
 AT, OURS = "backbone.layers.{i}.mixer", "blocks.{i}.mixer"
 ENDS: Table = (
@@ -22,7 +23,7 @@ BOTH: Table = (
     (f"{AT}.conv1d", f"{OURS}.conv"),
     (f"{AT}.A_log", f"{OURS}.a_log"),
     (f"{AT}.D", f"{OURS}.skip"),
-    (f"{AT}.out_proj", f"{OURS}.wo"),
+    (f"{AT}.out_proj", f"{OURS}.w_out"),
 )
 MAMBA: Table = (
     *ENDS,
@@ -37,9 +38,28 @@ MAMBA2: Table = (
     (f"{AT}.dt_bias", f"{OURS}.dt_offset"),
     (f"{AT}.norm", f"{OURS}.norm"),
 )
+LAYER, OF_JAMBA = "model.layers.{i}", "model.layers.{i}.mamba"
+JAMBA: Table = (
+    ("model.embed_tokens", "embed.tokens"),
+    ("model.final_layernorm", "final_norm"),
+    ("lm_head", "head"),
+    *ATTENTION,
+    *((theirs.replace(AT, OF_JAMBA), ours) for theirs, ours in MAMBA if AT in theirs),
+    (f"{OF_JAMBA}.dt_layernorm", f"{OURS}.dt_norm"),
+    (f"{OF_JAMBA}.b_layernorm", f"{OURS}.b_norm"),
+    (f"{OF_JAMBA}.c_layernorm", f"{OURS}.c_norm"),
+    (f"{LAYER}.input_layernorm", "blocks.{i}.mixer_norm"),
+    (f"{LAYER}.pre_ff_layernorm", "blocks.{i}.ffn_norm"),
+    *router_at("feed_forward.router"),
+    *experts_at("feed_forward.experts"),
+    (f"{LAYER}.feed_forward.gate_proj", "blocks.{i}.ffn.gate"),
+    (f"{LAYER}.feed_forward.up_proj", "blocks.{i}.ffn.up"),
+    (f"{LAYER}.feed_forward.down_proj", "blocks.{i}.ffn.down"),
+)
 
 STATE_SPACE_TABLES: Mapping[str, Table] = {
     "falcon_mamba": MAMBA,
+    "jamba": JAMBA,
     "mamba": MAMBA,
     "mamba2": MAMBA2,
 }
