@@ -63,6 +63,7 @@ class Block(nn.Module):
         position_bias: what its stack shares, see `build_blocks`.
         mixer: in place of the one that the spec describes, such as `ParallelMixers`.
 
+    A layer without a feed-forward part (Mamba) is its mixer alone, in the layout "pre".
     A feed-forward part whose class sets `leaves_auxiliary` is given the `PerForward`,
     too, and may leave a loss or statistics there.
 
@@ -89,6 +90,10 @@ class Block(nn.Module):
             raise ValueError(
                 f"norm_layout={self.layout!r}: supported are {', '.join(LAYOUTS)}"
             )
+        if self.layout != "pre" and spec.ffn is None:
+            raise ValueError(
+                f"ffn=None: supported with norm_layout='pre', not {self.layout!r}"
+            )
         if self.layout in NO_CROSS and spec.cross is not None:
             raise ValueError(
                 f"cross is set: with norm_layout={self.layout!r} only None is supported"
@@ -96,7 +101,8 @@ class Block(nn.Module):
         if spec.residual_scale != 1.0 and type(self) is Block:
             raise ValueError(f"residual_scale={spec.residual_scale}: supported is 1.0")
         self.mixer = build_mixer(width, spec, position_bias) if mixer is None else mixer
-        self.cross, self.ffn = build_cross(width, spec), build_ffn(width, spec.ffn)
+        self.cross = build_cross(width, spec)
+        self.ffn = None if spec.ffn is None else build_ffn(width, spec.ffn)
         sandwich = self.layout == "sandwich"
         self.mixer_norm = build_norm(width, spec.norm if spec.mixer_norm else None)
         if sandwich:
@@ -105,7 +111,7 @@ class Block(nn.Module):
             self.cross_norm = build_norm(width, spec.norm)
         if self.cross is not None and sandwich:
             self.cross_post_norm = build_norm(width, spec.norm)
-        if self.layout != "parallel":
+        if self.layout != "parallel" and self.ffn is not None:
             self.ffn_norm = build_norm(width, spec.norm)
         if sandwich:
             self.ffn_post_norm = build_norm(width, spec.norm)
@@ -141,7 +147,7 @@ class Block(nn.Module):
             x = x + self.mixer(self.mixer_norm(x), *across)
             if source is not None:
                 x = x + self.cross(self.cross_norm(x), positions, source, per_forward)
-            return x + self.ffn(self.ffn_norm(x), *within)
+            return x if self.ffn is None else x + self.ffn(self.ffn_norm(x), *within)
 
         if self.layout == "post":
             x = self.mixer_norm(x + self.mixer(x, *across))
@@ -205,6 +211,8 @@ class ScaledBlock(Block):
         within = (per_forward,) if leaves_auxiliary else ()
         normed = self.mixer_norm(x)
         x = x + self.scale * self.mixer(normed, positions, cache, per_forward, mask_mod)
+        if self.ffn is None:
+            return x
         return x + self.scale * self.ffn(self.ffn_norm(x), *within)
 
 

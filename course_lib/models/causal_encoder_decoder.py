@@ -188,7 +188,7 @@ class CausalEncoderDecoder(nn.Module):
             ValueError: `batch` or `capacity` is below 1.
         """
         kept = self.spec.layers[: len(self.lower) + 1]
-        return build_cache(kept, batch, capacity, self.head.weight)
+        return build_cache(self.spec.width, kept, batch, capacity, self.head.weight)
 
 
 def _turned(heads: Tensor, positions: Tensor, layer: nn.Module) -> Tensor:

@@ -208,7 +208,9 @@ class EncoderDecoder(nn.Module):
         Raises:
             ValueError: `batch` or `capacity` is below 1.
         """
-        return build_cache(self.spec.layers, batch, capacity, self.head.weight)
+        return build_cache(
+            self.spec.width, self.spec.layers, batch, capacity, self.head.weight
+        )
 
 
 def _check_supported(spec: ModelSpec) -> None:

@@ -28,7 +28,7 @@ from torch import nn
 from course_lib.layers.attention.layer import AttentionHeads
 
 # What these matrices give is added to the residual stream.
-WRITES = ("wo.weight", "down.weight", "experts.down")
+WRITES = ("wo.weight", "w_out.weight", "down.weight", "experts.down")
 
 
 def fan_in(model: nn.Module) -> Callable[[str], float]:

@@ -33,6 +33,12 @@ from course_lib.models.attention_factory import (
 )
 from course_lib.models.fan_in import fan_in
 from course_lib.models.ffn_factory import NETWORKS, build_moe, build_network
+from course_lib.models.recurrent_factory import (
+    RECURRENT,
+    build_recurrent,
+    build_recurrent_state,
+)
+from course_lib.models.state_space_factory import build_state, build_state_space
 from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
@@ -42,8 +48,10 @@ from course_lib.specs.records import (
     ModelSpec,
     MoESpec,
     NormSpec,
+    SSMSpec,
 )
 
+OWN_START = ("a_log",)  # decay rates, which begin as their layer sets them
 InitialScale = float | str | Callable[[str], float]
 
 
@@ -54,7 +62,8 @@ def initialise(
     generator: torch.Generator | None = None,
 ) -> None:
     """Draw every matrix and table anew, in the order of `model.named_parameters()`, and
-    set the biases of matrices to zero. Gains and shifts of norms stay as they are.
+    set the biases of matrices to zero. Gains and shifts of norms stay as they are, and
+    so do the decay rates of state spaces.
 
     Args:
         model: whose parameters.
@@ -78,7 +87,7 @@ def initialise(
     for name, matrix in model.named_parameters():
         if name.endswith("_bias"):  # of stacked experts
             nn.init.zeros_(matrix)
-        elif matrix.ndim >= 2:
+        elif matrix.ndim >= 2 and not name.endswith(OWN_START):
             own = scale(name) if callable(scale) else scale
             nn.init.normal_(matrix, std=own, generator=generator)
     for module in model.modules():
@@ -120,8 +129,8 @@ def build_mixer(
     """The part that mixes tokens; `position_bias` is one that its stack shares.
 
     Raises:
-        ValueError: the mixer is neither attention nor latent attention, or has a part
-            that is not built.
+        ValueError: the mixer is neither attention, latent attention nor one of the
+            layers with a state that are built, or has a part that is not built.
     """
     if layer.sides:
         words = ", ".join(side.words for side in layer.sides)
@@ -130,13 +139,18 @@ def build_mixer(
         return build_attention(width, layer.mixer, layer.norm, position_bias)
     if isinstance(layer.mixer, LatentAttentionSpec):
         return build_latent_attention(width, layer.mixer)
+    if isinstance(layer.mixer, SSMSpec):
+        return build_state_space(width, layer.mixer, layer.norm)
+    if isinstance(layer.mixer, RECURRENT):
+        return build_recurrent(width, layer)
     raise _not_built(layer.mixer)
 
 
 def _not_built(mixer: object) -> ValueError:
+    states = ", ".join(kind.__name__ for kind in (SSMSpec, *RECURRENT))
     return ValueError(
-        f"mixer={type(mixer).__name__}: supported are AttentionSpec and "
-        "LatentAttentionSpec"
+        f"mixer={type(mixer).__name__}: supported are AttentionSpec, "
+        f"LatentAttentionSpec, {states}"
     )
 
 
@@ -164,7 +178,7 @@ def build_position_bias(spec: Mixer) -> nn.Module | None:
     """The bias on the scores that a layer owns: ALiBi's, T5's table, or none; a
     ValueError for a mixer that has no scores and is not built.
     """
-    if isinstance(spec, LatentAttentionSpec):
+    if isinstance(spec, (LatentAttentionSpec, SSMSpec, *RECURRENT)):
         return None
     if not isinstance(spec, AttentionSpec):
         raise _not_built(spec)
@@ -180,20 +194,24 @@ def build_position_bias(spec: Mixer) -> nn.Module | None:
     )
 
 
-def build_layer_cache(layer: LayerSpec, batch: int, capacity: int, **like) -> Cache:
-    """The cache that one layer needs; `like` holds dtype and device.
+def build_layer_cache(
+    width: int, layer: LayerSpec, batch: int, capacity: int, **like
+) -> Cache:
+    """The cache that one layer of a model of `width` needs; `like` holds dtype and
+    device.
 
-    A layer with a window shorter than the capacity gets a ring of its window; the
-    others hold every token.
+    A layer with a window shorter than the capacity gets a ring of its window; the other
+    attention layers hold every token, and a layer with a state its state.
     """
     spec = layer.mixer
+    if isinstance(spec, SSMSpec):
+        return build_state(spec, batch, **like)
+    if isinstance(spec, RECURRENT):
+        return build_recurrent_state(width, layer, batch, **like)
     if isinstance(spec, LatentAttentionSpec):
         return LatentCache(batch, capacity, spec.kv_rank, spec.rope_dim, **like)
     if not isinstance(spec, AttentionSpec):
-        raise ValueError(
-            f"mixer={type(spec).__name__}: a cache is built for AttentionSpec and "
-            "LatentAttentionSpec"
-        )
+        raise _not_built(spec)
     sizes = spec.kv_heads, spec.head_dim, 0 if spec.shared_kv else spec.value_dim
     if spec.window is not None and spec.window < capacity:
         return RingCache(batch, spec.window, *sizes, **like)
@@ -201,16 +219,21 @@ def build_layer_cache(layer: LayerSpec, batch: int, capacity: int, **like) -> Ca
 
 
 def build_cache(
-    layers: Sequence[LayerSpec], batch: int, capacity: int, like: torch.Tensor
+    width: int,
+    layers: Sequence[LayerSpec],
+    batch: int,
+    capacity: int,
+    like: torch.Tensor,
 ) -> ModelCache:
-    """An empty cache for a stack of layers, in the dtype and on the device of `like`.
+    """An empty cache for a stack of layers of `width`, in the dtype and on the device
+    of `like`.
 
     Raises:
         ValueError: `batch` or `capacity` is below 1.
     """
     kind = {"dtype": like.dtype, "device": like.device}
     return ModelCache(
-        [build_layer_cache(layer, batch, capacity, **kind) for layer in layers]
+        [build_layer_cache(width, layer, batch, capacity, **kind) for layer in layers]
     )
 
 

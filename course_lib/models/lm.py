@@ -3,8 +3,8 @@ norm, score the vocabulary.
 
 Symbols: b batch, t tokens, d model width, l layers. One class serves GPT-2, GPT-J,
 GPT-NeoX, BLOOM, Falcon, PaLM, Cohere, Llama, Mistral, Qwen2, Qwen3, Gemma 2 and 3
-(text), GLM-4, and DeepSeek's dense layers with latent attention. What differs between
-them is in the specification, not in the code.
+(text), GLM-4, DeepSeek's dense layers with latent attention, Mamba, Falcon Mamba,
+Mamba-2 and Jamba. What differs between them is in the specification, not in the code.
 
 Terms:
     causal language model, decoder-only, autoregressive model: embedding, blocks under a
@@ -162,13 +162,15 @@ class CausalLM(nn.Module):
         """An empty cache for `batch` rows of at most `capacity` tokens, in this model's
         dtype and on its device.
 
-        A layer with a window shorter than that gets a ring of its window; the others
-        hold every token.
+        A layer with a window shorter than that gets a ring of its window, a state space
+        a state of one size; the others hold every token.
 
         Raises:
             ValueError: `batch` or `capacity` is below 1.
         """
-        return build_cache(self.spec.layers, batch, capacity, self.head.weight)
+        return build_cache(
+            self.spec.width, self.spec.layers, batch, capacity, self.head.weight
+        )
 
     def _positions(
         self, tokens: Tensor, positions: Tensor | None, cache: ModelCache | None

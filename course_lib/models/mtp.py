@@ -141,7 +141,9 @@ class MTP(nn.Module):
 
     def make_cache(self, batch: int, capacity: int) -> ModelCache:
         """An empty cache, one layer a depth; a ValueError for a size below 1."""
-        return build_cache(self.layers, batch, capacity, self.project[0].weight)
+        return build_cache(
+            self.spec.width, self.layers, batch, capacity, self.project[0].weight
+        )
 
 
 def mtp_loss(

@@ -42,6 +42,7 @@ from course_lib.models.layer_factory import (
     build_norm,
     build_position_bias,
 )
+from course_lib.models.recurrent_factory import RECURRENT
 from course_lib.specs.records import (
     AttentionSpec,
     EmbeddingSpec,
@@ -108,7 +109,7 @@ FFNS = {
         router_bias=True,
     ),
 }
-BUILT = (AttentionSpec, LatentAttentionSpec)
+BUILT = (AttentionSpec, LatentAttentionSpec, SSMSpec, *RECURRENT)
 """What a model can be built of; the rest is refused by name until a layer for it is written."""
 NAMES = ("weights", "vectors", "flops_per_pair", "step_flops", "token_elements", "state_elements")
 OF_MIXERS_ALONE = ("cache_bytes", "cache_bytes, ring", "kv_facts", "on_one_device")
@@ -200,7 +201,7 @@ def builders(mixer: object) -> dict[str, Callable[[], object]]:
     return {
         "build_mixer": lambda: unwrap(build_mixer)(D, layer),
         "build_position_bias": lambda: unwrap(build_position_bias)(mixer),
-        "build_layer_cache": lambda: unwrap(build_layer_cache)(layer, 1, 8),
+        "build_layer_cache": lambda: unwrap(build_layer_cache)(D, layer, 1, 8),
         "build_model": lambda: build_model(model(mixer)),
     }
 

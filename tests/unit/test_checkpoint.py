@@ -67,9 +67,9 @@ def test_an_unknown_family(folder):
 
 
 def test_a_family_that_no_model_is_built_for(folder):
-    fields = {"model_type": "mamba", "hidden_size": 8, "state_size": 2, "num_hidden_layers": 1}
+    fields = {"model_type": "rwkv", "hidden_size": 8, "num_hidden_layers": 1}
     (folder / "config.json").write_text(json.dumps(fields | {"vocab_size": 9}))
-    with pytest.raises(ValueError, match="mixer=SSMSpec"):
+    with pytest.raises(ValueError, match="ffn=channel_mix"):
         load_checkpoint(folder)
 
 

@@ -91,9 +91,12 @@ def test_one_layer_of_llama_3_8b_by_hand():
 def test_jamba_norms_the_step_and_b_and_c_beside_what_mamba_has():
     mamba = SSMSpec(kind="mamba1", d_inner=40, state=3, conv=4, dt_rank=2)
     assert mixer_vectors(mamba, 20) == 40 * 3 + 40 + 40 + 40  # A, D, the biases of step and convolution
-    assert mixer_vectors(replace(mamba, inner_norm=True), 20) == mixer_vectors(mamba, 20) + 2 + 3 + 3
+    norm = NormSpec(kind="rmsnorm", eps=1e-6)
+    plain = replace(norm, gain=False)  # Falcon Mamba
+    assert mixer_vectors(replace(mamba, inner_norm=norm), 20) == mixer_vectors(mamba, 20) + 2 + 3 + 3
+    assert mixer_vectors(replace(mamba, inner_norm=plain), 20) == mixer_vectors(mamba, 20)
     jamba = load_spec("jamba-v0.1").layers[0].mixer
-    norms = mixer_vectors(jamba, 4096) - mixer_vectors(replace(jamba, inner_norm=False), 4096)
+    norms = mixer_vectors(jamba, 4096) - mixer_vectors(replace(jamba, inner_norm=None), 4096)
     assert norms == 256 + 2 * 16
 
 

@@ -59,7 +59,8 @@ def vectors(mixer: SSMSpec, width: Number) -> Number:
         norm = mixer.d_inner if mixer.out_norm else 0
         return conv_bias + biases + 3 * mixer.heads + norm
     biases = 2 * mixer.d_inner + width if mixer.bias else 0
-    norms = mixer.dt_rank + 2 * mixer.state if mixer.inner_norm else 0
+    learned = mixer.inner_norm is not None and mixer.inner_norm.gain
+    norms = mixer.dt_rank + 2 * mixer.state if learned else 0
     return conv_bias + biases + norms + mixer.d_inner * (mixer.state + 2)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from course_lib.costs.mixers.dispatch import mixer_params, state_elements
 from course_lib.course.gallery.attention import BYTES
+from course_lib.course.gallery.norms import norm_text
 from course_lib.course.gallery.rows import Amount, Part, Row, plural
 from course_lib.specs.records import (
     GatedDeltaNetSpec,
@@ -60,8 +61,9 @@ def state_space_rows(ssm: SSMSpec) -> Iterator[Row]:
         )
     plain = "" if ssm.conv_bias else ", no bias"
     yield Row("conv", "Convolution", f"short convolution over {ssm.conv}{plain}")
-    if ssm.inner_norm:
-        yield Row("inner_norm", "Inner norms", "RMSNorm on step size, B and C")
+    if ssm.inner_norm is not None:
+        text = f"{norm_text(ssm.inner_norm)} on step size, B and C"
+        yield Row("inner_norm", "Inner norms", text)
     if not ssm.out_norm:
         yield Row("out_norm", "Norm before the way out", "no norm before the way out")
     if ssm.bias:

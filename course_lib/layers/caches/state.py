@@ -25,6 +25,8 @@ class RecurrentState(RowCache):
         batch: rows b.
         shapes: the shape of each tensor, the batch left out.
         dtype, device: of the tensors; torch's defaults when left out.
+        dtypes: of single tensors, by name, in place of `dtype`: accumulators are kept
+            in float32 where a model computes in half precision.
 
     Raises:
         ValueError: `batch` is below 1, or `shapes` is empty; later, when `update` gets
@@ -45,13 +47,16 @@ class RecurrentState(RowCache):
         shapes: Mapping[str, tuple[int, ...]],
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
+        *,
+        dtypes: Mapping[str, torch.dtype] | None = None,
     ) -> None:
         check_sizes({"batch": batch})
         if not shapes:
             raise ValueError("shapes is empty: a state has at least one tensor")
-        like = {"dtype": dtype, "device": device}
+        own = {} if dtypes is None else dtypes
         self._tensors = {
-            name: torch.zeros(batch, *shape, **like) for name, shape in shapes.items()
+            name: torch.zeros(batch, *shape, dtype=own.get(name, dtype), device=device)
+            for name, shape in shapes.items()
         }
 
     def __getitem__(self, name: str) -> Tensor:

@@ -175,8 +175,16 @@ NOT_WEIGHTS = (
     r"\.(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$"
     r"|\.embed_positions(\.weight)?$|position_ids$"
 )
-OTHER_NAMES = {
-    "embed_out.weight": "lm_head.weight"
-}  # in files of GPT-NeoX; `transformers` reads both
+OTHER_NAMES = {  # in files; `transformers` reads both
+    "embed_out.weight": "lm_head.weight",  # GPT-NeoX
+    "backbone.embedding.weight": "backbone.embeddings.weight",  # Mamba
+}
 # Left out by a checkpoint of the bare stack.
-BASE_PREFIXES = ("model.", "transformer.", "gpt_neox.", "bert.", "roberta.")
+BASE_PREFIXES = (
+    "model.",
+    "transformer.",
+    "gpt_neox.",
+    "bert.",
+    "roberta.",
+    "backbone.",
+)

@@ -29,6 +29,7 @@ from course_lib.models.checkpoints.expert_files import stacked_experts
 from course_lib.models.checkpoints.expert_packing import EXPERT_PACKINGS
 from course_lib.models.checkpoints.moe_names import MOE_TABLES, MTP_ROWS
 from course_lib.models.checkpoints.qkv_packing import PACKINGS, Packing
+from course_lib.models.checkpoints.state_space_names import STATE_SPACE_TABLES
 from course_lib.specs.records import FFNSpec
 
 SUFFIXES = (".weight", ".bias", "")
@@ -200,7 +201,7 @@ def table_of(model: nn.Module) -> Table:
     first counts.
     """
     family = model.spec.family
-    tables = {**TABLES, **PAIRED_TABLES, **MOE_TABLES}
+    tables = {**TABLES, **PAIRED_TABLES, **MOE_TABLES, **STATE_SPACE_TABLES}
     if family not in tables:
         raise ValueError(
             f"family={family!r}: names are known for {', '.join(sorted(tables))}"

@@ -27,6 +27,7 @@ from course_lib.specs.records import (
     LightningSpec,
     ModelSpec,
     MoESpec,
+    NormSpec,
     SideSpec,
     SSMSpec,
 )
@@ -130,10 +131,12 @@ def factors_of(config: Config) -> list[tuple[str, float]]:
 def falcon_mamba(config: Config) -> ModelSpec:
     """Mamba with norms that learn nothing on step size, B and C."""
     model = mamba(config)
-    note = SideSpec(words="step size, B and C normed, nothing learned", of="mixer")
-    return replace(
-        model, layers=tuple(replace(one, sides=(note,)) for one in model.layers)
+    eps = config.number("mixer_rms_eps", 1e-6)
+    plain = NormSpec(kind="rmsnorm", eps=eps, gain=False)
+    layers = tuple(
+        replace(one, mixer=replace(one.mixer, inner_norm=plain)) for one in model.layers
     )
+    return replace(model, layers=layers)
 
 
 def granitemoehybrid(config: Config) -> ModelSpec:

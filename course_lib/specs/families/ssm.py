@@ -48,6 +48,10 @@ def mamba2(config: Config) -> ModelSpec:
         raise ValueError(
             f"config field 'num_heads': {heads} heads of {head_dim} do not make {inner}"
         )
+    if limited(config):
+        raise ValueError(
+            "config field 'time_step_limit': only 0 to infinity is supported"
+        )
     groups = config.count("n_groups")
     if heads % groups:
         raise ValueError(
@@ -114,6 +118,15 @@ def jamba(config: Config) -> ModelSpec:
     return causal_lm(config, tuple(layers))
 
 
+def limited(config: Config) -> bool:
+    """Return whether step sizes are kept from or below some number; infinity may be
+    written in several ways.
+    """
+    limits = config.get("time_step_limit", [])
+    given = limits if isinstance(limits, list | tuple) else []
+    return any(isinstance(one, int | float) and 0 < one < 1e300 for one in given)
+
+
 def state_sizes(config: Config) -> dict:
     """Return the fields which both Mambas spell alike."""
     return {
@@ -135,6 +148,7 @@ def step_rank(config: Config, field: str) -> int:
 
 def state_lm(config: Config, mixer: SSMSpec, *, tied: bool) -> ModelSpec:
     """Return a stack of one mixer; `tied` is the family's default."""
+    config.word("hidden_act", "silu", allowed=("silu", "swish"))
     norm = NormSpec(kind="rmsnorm", eps=config.number("layer_norm_epsilon", 1e-5))
     embeddings = EmbeddingSpec(tied=config.flag("tie_word_embeddings", tied))
     layers = (LayerSpec(mixer=mixer, norm=norm),) * config.layers()
@@ -151,6 +165,7 @@ def plain_attention(config: Config) -> Mixer:
 
 def jamba_mixer(config: Config) -> Mixer:
     """Return Jamba's Mamba block, which norms the step, B and C."""
+    norm = NormSpec(kind="rmsnorm", eps=config.number("rms_norm_eps", 1e-6))
     return SSMSpec(
         kind="mamba1",
         d_inner=config.count("mamba_expand", 2) * config.count("hidden_size"),
@@ -159,7 +174,7 @@ def jamba_mixer(config: Config) -> Mixer:
         dt_rank=step_rank(config, "mamba_dt_rank"),
         bias=config.flag("mamba_proj_bias", False),
         conv_bias=config.flag("mamba_conv_bias", True),
-        inner_norm=True,
+        inner_norm=norm,
     )
 
 

@@ -11,8 +11,8 @@ Terms:
         over chunks -> SSMSpec
     RWKV: a recurrent layer with a decay for each channel, in place of attention ->
         RWKVSpec
-    gated DeltaNet, gated delta rule, delta rule: a matrix from keys to values that
-        decays, and is corrected where it errs for a new key -> GatedDeltaNetSpec
+    gated DeltaNet, gated delta rule: a matrix from keys to values that decays, and is
+        corrected where it errs for a new key -> GatedDeltaNetSpec
     KDA, Kimi Delta Attention: a delta rule that forgets by a gate for each channel ->
         KimiDeltaSpec
     lightning attention, linear attention with decay: a matrix from keys to values that
@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from course_lib.specs.frozen import Sized
+from course_lib.specs.records.norm import NormSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +36,9 @@ class SSMSpec(Sized):
     uses heads and groups).
 
     `d_inner` is the expanded width; its state holds d_inner * state elements and the
-    convolution's last inputs. `inner_norm`: Jamba's norms on dt, B and C. `out_norm`:
-    Mamba-2's gated norm before the way out, which Falcon-H1 leaves out.
+    convolution's last inputs. `inner_norm`: on dt, B and C, with gains in Jamba and
+    without in Falcon Mamba. `out_norm`: Mamba-2's gated norm before the way out, which
+    Falcon-H1 leaves out; it has the eps of the layer's norm.
     """
 
     kind: Literal["mamba1", "mamba2"]
@@ -49,7 +51,7 @@ class SSMSpec(Sized):
     groups: int | None = None
     bias: bool = False
     conv_bias: bool = True
-    inner_norm: bool = False
+    inner_norm: NormSpec | None = None
     out_norm: bool = True
 
 

@@ -1,0 +1,1 @@
+"""Mixers that keep a state of one size in place of keys and values."""

@@ -1,0 +1,62 @@
+"""Models built from records of mixers with a state: parameters, bytes and cached decode by the formulas."""
+
+import pytest
+import torch
+
+from course_lib.costs.cache import cache_bytes
+from course_lib.costs.params import param_count
+from course_lib.models.lm import CausalLM
+from course_lib.models.recurrent_factory import RECURRENT, build_recurrent
+from course_lib.specs.records import (
+    AttentionSpec,
+    FFNSpec,
+    GatedDeltaNetSpec,
+    KimiDeltaSpec,
+    LayerSpec,
+    LightningSpec,
+    ModelSpec,
+    NormSpec,
+    RGLRUSpec,
+    RWKVSpec,
+    ShortConvSpec,
+)
+
+NORM = NormSpec(kind="rmsnorm", eps=1e-5)
+FFN = FFNSpec(kind="glu", activation="silu", width=17)
+ATTENTION = AttentionSpec(heads=2, kv_heads=1, head_dim=4, value_dim=4)
+MIXERS = [
+    GatedDeltaNetSpec(key_heads=2, value_heads=6, key_dim=3, value_dim=5, conv=4),
+    KimiDeltaSpec(heads=3, head_dim=5, conv=4, gate_rank=2),
+    LightningSpec(heads=3, head_dim=5),
+    RWKVSpec(width=13),
+    ShortConvSpec(conv=3),
+]
+
+
+def layer_of(mixer):
+    return LayerSpec(mixer=mixer, ffn=FFN, norm=NORM)
+
+
+def test_every_record_has_an_example():
+    assert {type(mixer) for mixer in MIXERS} == set(RECURRENT)
+
+
+@pytest.mark.parametrize("mixer", MIXERS, ids=lambda mixer: type(mixer).__name__)
+def test_a_hybrid_of_it_and_attention_is_built_counted_and_decoded(mixer):
+    layers = tuple(map(layer_of, (mixer, ATTENTION, mixer)))
+    sizes = {"width": 14, "vocab": 19, "final_norm": NORM}
+    spec = ModelSpec(name="toy", family="toy", layers=layers, **sizes)
+    model = CausalLM(spec).double()
+    assert sum(p.numel() for p in model.parameters()) == param_count(spec).total
+    tokens, cache = torch.randint(19, (2, 9)), model.make_cache(2, 9)
+    wide = {"bytes_per_element": 8, "state_bytes_per_element": 8}
+    assert cache.nbytes == cache_bytes(spec, batch=2, tokens=9, **wide)
+    with torch.no_grad():
+        parts = [model(part, cache=cache) for part in tokens.split([4, 1, 1, 3], 1)]
+        torch.testing.assert_close(torch.cat(parts, 1), model(tokens))
+
+
+def test_the_norm_has_the_eps_of_its_layer_and_a_foreign_record_is_refused():
+    assert build_recurrent(14, layer_of(MIXERS[0])).norm.eps == 1e-5
+    with pytest.raises(ValueError, match="mixer=RGLRUSpec"):
+        build_recurrent(14, layer_of(RGLRUSpec(width=4, blocks=2, conv=4)))
