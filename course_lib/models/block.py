@@ -43,7 +43,7 @@ from course_lib.models.layer_factory import (
     build_norm,
     build_position_bias,
 )
-from course_lib.specs.records import LayerSpec
+from course_lib.specs.records import FFNSpec, LayerSpec, RWKVSpec
 
 LAYOUTS = ("pre", "post", "sandwich", "output", "parallel", "parallel_two")
 
@@ -65,7 +65,8 @@ class Block(nn.Module):
 
     A layer without a feed-forward part (Mamba) is its mixer alone, in the layout "pre".
     A feed-forward part whose class sets `leaves_auxiliary` is given the `PerForward`,
-    too, and may leave a loss or statistics there.
+    too, and may leave a loss or statistics there. One whose class sets `needs_state`
+    (RWKV's channel mixing) is given the positions and the state of the layer's RWKV.
 
     Raises:
         ValueError: the spec has a part this block does not build; the message names the
@@ -100,6 +101,12 @@ class Block(nn.Module):
             )
         if spec.residual_scale != 1.0 and type(self) is Block:
             raise ValueError(f"residual_scale={spec.residual_scale}: supported is 1.0")
+        mixes = isinstance(spec.ffn, FFNSpec) and spec.ffn.kind == "channel_mix"
+        if mixes and not isinstance(spec.mixer, RWKVSpec):
+            raise ValueError(
+                f"ffn=channel_mix with mixer={type(spec.mixer).__name__}: "
+                "supported is RWKVSpec, whose state it shares"
+            )
         self.mixer = build_mixer(width, spec, position_bias) if mixer is None else mixer
         self.cross = build_cross(width, spec)
         self.ffn = None if spec.ffn is None else build_ffn(width, spec.ffn)
@@ -140,8 +147,11 @@ class Block(nn.Module):
             )
         per_forward = PerForward() if per_forward is None else per_forward
         across = positions, cache, per_forward, mask_mod  # what a mixer needs beside x
-        leaves_auxiliary = getattr(type(self.ffn), "leaves_auxiliary", False)
-        within = (per_forward,) if leaves_auxiliary else ()  # and an FFN with a router
+        within = ()  # and an FFN with a router, or with a state
+        if getattr(type(self.ffn), "leaves_auxiliary", False):
+            within = (per_forward,)
+        if getattr(type(self.ffn), "needs_state", False):
+            within = positions, cache
 
         if self.layout == "pre":
             x = x + self.mixer(self.mixer_norm(x), *across)

@@ -37,6 +37,9 @@ KIMI = {
     "rms_norm_eps": 1e-2,
 }
 
+RWKV = {"hidden_size": 12, "intermediate_size": 17, "num_hidden_layers": 3, "vocab_size": 29}
+RWKV |= {"layer_norm_epsilon": 1e-2, "rescale_every": 0, "context_length": 64}
+
 MODELS: dict[str, tuple[str, dict]] = {
     "kimi-linear": ("kimi_linear", SIZES | KIMI),
     "lfm2": ("lfm2", CONV | {"conv_bias": False, "block_auto_adjust_ff_dim": False}),
@@ -45,11 +48,13 @@ MODELS: dict[str, tuple[str, dict]] = {
     "qwen3-next": ("qwen3_next", QWEN | SHARED | {"mlp_only_layers": [1]}),
     "qwen3.5": ("qwen3_5_text", QWEN | {"attention_bias": True}),
     "qwen3.5-moe": ("qwen3_5_moe_text", QWEN | SHARED),
+    "rwkv": ("rwkv", RWKV),
+    "rwkv-tied": ("rwkv", RWKV | {"tie_word_embeddings": True}),
 }
 """Families and the fields of their configs."""
 
-PADDING_LEAKS = ("lfm2-biased",)
-"""Theirs changes with left padding: biases enter the convolution there."""
+PADDING_LEAKS = ("lfm2-biased", "rwkv", "rwkv-tied")
+"""Theirs changes with left padding: biases enter the convolution there (LFM2), or no mask is looked at."""
 
 TOLERANCES = {"lfm2-moe": 1e-5}
 """Theirs adds 1e-6 to the sum that the experts' weights are divided by."""

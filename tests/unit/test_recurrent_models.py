@@ -5,6 +5,7 @@ import torch
 
 from course_lib.costs.cache import cache_bytes
 from course_lib.costs.params import param_count
+from course_lib.models.block import Block
 from course_lib.models.lm import CausalLM
 from course_lib.models.recurrent_factory import RECURRENT, build_recurrent
 from course_lib.specs.records import (
@@ -54,6 +55,24 @@ def test_a_hybrid_of_it_and_attention_is_built_counted_and_decoded(mixer):
     with torch.no_grad():
         parts = [model(part, cache=cache) for part in tokens.split([4, 1, 1, 3], 1)]
         torch.testing.assert_close(torch.cat(parts, 1), model(tokens))
+
+
+def test_channel_mixing_keeps_its_last_input_beside_that_of_the_time_mixing():
+    torch.manual_seed(0)
+    mixing = FFNSpec(kind="channel_mix", activation="squared_relu", width=17)
+    layer = LayerSpec(mixer=RWKVSpec(width=13), ffn=mixing, norm=NORM)
+    block = Block(14, layer).double()
+    x, state = torch.randn(2, 9, 14).double(), block.mixer.make_state(2, torch.float64)
+    positions = torch.arange(9).repeat(2, 1)
+    positions[1, :4] = -1
+    whole = block(x, positions)
+    parts = zip(x.split([2, 4, 1, 2], 1), positions.split([2, 4, 1, 2], 1), strict=True)
+    found = torch.cat([block(one, places, state) for one, places in parts], 1)
+    torch.testing.assert_close(found[positions >= 0], whole[positions >= 0])
+    torch.testing.assert_close(block(x[1:, 4:], positions[1:, 4:])[0], whole[1, 4:])
+    assert state.length == 9
+    entered = x + block.mixer(block.mixer_norm(x), positions)
+    torch.testing.assert_close(state["inputs"][:, 1], block.ffn_norm(entered)[:, -1])
 
 
 def test_the_norm_has_the_eps_of_its_layer_and_a_foreign_record_is_refused():

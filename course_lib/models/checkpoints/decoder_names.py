@@ -189,4 +189,5 @@ BASE_PREFIXES = (
     "bert.",
     "roberta.",
     "backbone.",
+    "rwkv.",
 )

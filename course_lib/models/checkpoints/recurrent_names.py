@@ -30,7 +30,7 @@ from course_lib.models.checkpoints.moe_names import (
     router_at,
 )
 
-LAYER, OURS = "model.layers.{i}", "blocks.{i}.mixer"
+LAYER, OURS, FFN = "model.layers.{i}", "blocks.{i}.mixer", "blocks.{i}.ffn"
 QKVO = {"q_proj": "wq", "k_proj": "wk", "v_proj": "wv", "o_proj": "wo"}
 
 
@@ -133,6 +133,30 @@ KIMI_LINEAR: Table = (
     *SHARED,
 )
 
+RWKV_AT = "rwkv.blocks.{i}"
+RWKV: Table = (
+    ("rwkv.embeddings", "embed.tokens"),
+    ("rwkv.blocks.0.pre_ln", "embed.norm"),
+    ("rwkv.ln_out", "final_norm"),
+    ("head", "head"),
+    (f"{RWKV_AT}.ln1", "blocks.{i}.mixer_norm"),
+    (f"{RWKV_AT}.ln2", "blocks.{i}.ffn_norm"),
+    (f"{RWKV_AT}.attention.time_decay", f"{OURS}.decay"),
+    (f"{RWKV_AT}.attention.time_first", f"{OURS}.bonus"),
+    (f"{RWKV_AT}.attention.time_mix_key", f"{OURS}.blend_k", "last_axis"),
+    (f"{RWKV_AT}.attention.time_mix_value", f"{OURS}.blend_v", "last_axis"),
+    (f"{RWKV_AT}.attention.time_mix_receptance", f"{OURS}.blend_r", "last_axis"),
+    (f"{RWKV_AT}.attention.key", f"{OURS}.wk"),
+    (f"{RWKV_AT}.attention.value", f"{OURS}.wv"),
+    (f"{RWKV_AT}.attention.receptance", f"{OURS}.wr"),
+    (f"{RWKV_AT}.attention.output", f"{OURS}.wo"),
+    (f"{RWKV_AT}.feed_forward.time_mix_key", f"{FFN}.blend_k", "last_axis"),
+    (f"{RWKV_AT}.feed_forward.time_mix_receptance", f"{FFN}.blend_r", "last_axis"),
+    (f"{RWKV_AT}.feed_forward.key", f"{FFN}.up"),
+    (f"{RWKV_AT}.feed_forward.receptance", f"{FFN}.receptance"),
+    (f"{RWKV_AT}.feed_forward.value", f"{FFN}.down"),
+)
+
 RECURRENT_TABLES: Mapping[str, Table] = {
     "kimi_linear": KIMI_LINEAR,
     "lfm2": LFM2,
@@ -140,4 +164,5 @@ RECURRENT_TABLES: Mapping[str, Table] = {
     "qwen3_5_moe_text": QWEN3_5_MOE,
     "qwen3_5_text": QWEN3_5,
     "qwen3_next": QWEN3_NEXT,
+    "rwkv": RWKV,
 }
