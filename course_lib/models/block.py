@@ -9,6 +9,7 @@ that works on each token alone. Where the norms stand:
     post          norm(x + part(x))              the first transformer, BERT, BART
     sandwich      x + norm(part(norm(x)))        Gemma 2 and 3, GLM-4
     output        x + norm(part(x))              OLMo 2 and 3, FlexOlmo
+    stream        a n + b part(n), n = norm(x)   MiniMax-01
     parallel      x + mixer(norm(x)) + ffn(norm(x)), one norm for both: GPT-J, PaLM,
                   Falcon-7B, Cohere
     parallel_two  the same with a norm for each: GPT-NeoX, Falcon-40B
@@ -22,6 +23,7 @@ Terms:
     post-norm: norm(x + part(x)), a norm after each addition -> Block
     sandwich norm: x + norm(part(norm(x))), a norm on both sides of a sublayer -> Block
     norm on the output, reordered norm: x + norm(part(x)) -> Block
+    norm on the stream: the stream itself is normed before each sublayer -> Block
     residual multiplier: a factor on what each part adds to the stream -> ScaledBlock
     parallel residual, parallel block: attention and feed-forward network of the same
         input, added together -> Block
@@ -36,6 +38,7 @@ from course_lib.layers.attention.cross import EncoderKV
 from course_lib.layers.caches.contract import Cache
 from course_lib.layers.masks import MaskMod
 from course_lib.layers.per_forward import PerForward
+from course_lib.layers.recurrent.lightning import Lightning
 from course_lib.models.layer_factory import (
     build_cross,
     build_ffn,
@@ -45,9 +48,9 @@ from course_lib.models.layer_factory import (
 )
 from course_lib.specs.records import FFNSpec, LayerSpec, RWKVSpec
 
-LAYOUTS = ("pre", "post", "sandwich", "output", "parallel", "parallel_two")
+LAYOUTS = ("pre", "post", "sandwich", "output", "stream", "parallel", "parallel_two")
 
-NO_CROSS = ("output", "parallel", "parallel_two")
+NO_CROSS = ("output", "stream", "parallel", "parallel_two")
 
 
 class Block(nn.Module):
@@ -74,7 +77,8 @@ class Block(nn.Module):
 
     *Source*: post, Vaswani et al. 2017, arXiv:1706.03762; pre, Xiong et al. 2020,
         arXiv:2002.04745; sandwich, Gemma 2, arXiv:2408.00118; parallel, Black et al.
-        2022, section 2.1, arXiv:2204.06745 (GPT-J's idea).
+        2022, section 2.1, arXiv:2204.06745 (GPT-J's idea); stream, MiniMax-01 as
+        transformers 5.23 reads it.
     """
 
     def __init__(
@@ -107,6 +111,12 @@ class Block(nn.Module):
                 f"ffn=channel_mix with mixer={type(spec.mixer).__name__}: "
                 "supported is RWKVSpec, whose state it shares"
             )
+        if spec.stream_factors is not None and self.layout != "stream":
+            raise ValueError(
+                f"stream_factors={spec.stream_factors} with norm_layout="
+                f"{self.layout!r}: supported is 'stream'"
+            )
+        self.factors = spec.stream_factors or (1.0,) * 4
         self.mixer = build_mixer(width, spec, position_bias) if mixer is None else mixer
         self.cross = build_cross(width, spec)
         self.ffn = None if spec.ffn is None else build_ffn(width, spec.ffn)
@@ -175,6 +185,12 @@ class Block(nn.Module):
         if self.layout == "output":
             x = x + self.mixer_norm(self.mixer(x, *across))
             return x + self.ffn_norm(self.ffn(x, *within))
+
+        if self.layout == "stream":
+            a, b, c, d = self.factors
+            x = self.mixer_norm(x)
+            x = self.ffn_norm(a * x + b * self.mixer(x, *across))
+            return c * x + d * self.ffn(x, *within)
 
         if self.layout == "parallel":
             normed = self.mixer_norm(x)
@@ -282,4 +298,7 @@ def build_blocks(
             )
         else:
             blocks.append(SharedBlock(blocks[earlier]))
+        mixer = getattr(blocks[-1], "mixer", None)
+        if isinstance(mixer, Lightning):  # its decays depend on the place
+            mixer.stand_at(index, len(layers))
     return nn.ModuleList(blocks)

@@ -119,7 +119,7 @@ def test_key_heads_lie_query_key_values_gates_one_after_the_other():
     assert joined.tolist() == [0, 10, 20, 21, 30, 31, 1, 11, 22, 23, 32, 33]
 
 
-VECTORS = ("third_axis", "last_axis")  # layouts of vectors, each of one tensor
+VECTORS = ("first_axis", "third_axis", "last_axis")  # layouts of vectors, each of one tensor
 TOY = {"name": "toy", "family": "llama", "width": 8, "vocab": 5}
 
 
