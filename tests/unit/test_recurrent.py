@@ -8,6 +8,13 @@ from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL
 from course_lib.layers.recurrent import linear_attention, rwkv
 from course_lib.layers.recurrent.gated_delta_net import FASTEST, SLOWEST, GatedDeltaNet, KimiDelta, log_decay
 from course_lib.layers.recurrent.lightning import Lightning, lightning_slopes
+from course_lib.layers.recurrent.mlstm import (
+    MLSTM,
+    mlstm_chunked,
+    mlstm_naive,
+    mlstm_parallel,
+    mlstm_recurrent,
+)
 from course_lib.layers.recurrent.rg_lru import (
     RGLRU,
     STEEPEST,
@@ -130,6 +137,62 @@ def test_a_layer_with_a_state_takes_no_mask_but_the_causal_one(made):
 def test_it_builds_without_memory(name):
     with torch.device("meta"):
         assert all(p.is_meta for p in MIXERS[name][0]().parameters())
+
+
+# mLSTM
+
+
+def random_mlstm(length, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = (2, length, 3, 4), (2, length, 3, 4), (2, length, 3, 5), (2, length, 3), (2, length, 3)
+    return [
+        torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes
+    ]
+
+
+@pytest.mark.parametrize("length", [1, 7, 13])
+def test_mlstm_in_every_form_is_its_equation_with_gradients(length):
+    given = random_mlstm(length)
+    expected = mlstm_naive(*given)
+    wanted = torch.autograd.grad(expected.square().sum(), given)
+    for form, options in ((mlstm_recurrent, {}), (mlstm_parallel, {}), (mlstm_chunked, {"chunk": 3})):
+        y, memory = form(*given, eps=0.0, **options)
+        torch.testing.assert_close(y, expected)
+        for one, other in zip(torch.autograd.grad(y.square().sum(), given), wanted, strict=True):
+            torch.testing.assert_close(one, other)
+        first, state = form(*(x[:, :4] for x in given), eps=0.0, **options)
+        if length > 4:
+            rest, after = form(*(x[:, 4:] for x in given), eps=0.0, state=state, **options)
+            torch.testing.assert_close(torch.cat([first, rest], 1), expected)
+            for one, other in zip(after, memory, strict=True):
+                torch.testing.assert_close(one, other)
+
+
+def test_large_input_gates_overflow_the_equation_and_not_the_stable_forms():
+    q, k, v, enter, forget = (x.detach().float() for x in random_mlstm(9))
+    enter = enter + 100
+    assert mlstm_naive(q, k, v, enter, forget).isnan().any()
+    stable, _ = mlstm_recurrent(q, k, v, enter, forget)
+    torch.testing.assert_close(
+        mlstm_chunked(q, k, v, enter, forget, chunk=4)[0], stable, rtol=1e-3, atol=1e-3
+    )
+    assert stable.isfinite().all()
+
+
+def test_an_mlstm_layer_passes_over_padding_and_goes_on_from_its_state():
+    torch.manual_seed(0)
+    layer, x = MLSTM(D, 2, 3, 4, chunk=4).double(), torch.randn(2, 11, D, dtype=torch.float64)
+    state, positions = layer.make_state(2, torch.float64), torch.arange(11).repeat(2, 1)
+    positions[1] -= 5
+    positions[1, :5] = -1
+    whole = layer(x, positions)
+    parts = zip(x.split([4, 3, 1, 3], 1), positions.split([4, 3, 1, 3], 1), strict=True)
+    found = torch.cat([layer(one, places, state) for one, places in parts], 1)
+    torch.testing.assert_close(found[positions >= 0], whole[positions >= 0])
+    torch.testing.assert_close(layer(x[1:, 5:], positions[1:, 5:])[0], whole[1, 5:])
+    assert state.nbytes == 2 * 8 * 2 * (3 * 4 + 3 + 1)
+    layer(x, torch.full((2, 11), -1), state)  # nothing but padding
+    assert state["matrix"].isfinite().all()
 
 
 # RG-LRU

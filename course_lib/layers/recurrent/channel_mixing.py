@@ -32,7 +32,7 @@ class ChannelMix(nn.Module):
         needs_state: that `Block` has to hand it the state of its layer.
 
     *Cost*: 2 d f + d^2 matrix weights, 2 d in blends; state d numbers.
-    *Source*: Peng et al. 2023, section 3, arXiv:2305.13048.
+    *Source*: Peng et al. 2023, arXiv:2305.13048.
 
     >>> y = ChannelMix(4, 6)(torch.zeros(1, 3, 4), torch.tensor([[0, 1, 2]]))
     >>> y.shape

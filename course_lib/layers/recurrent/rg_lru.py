@@ -55,9 +55,8 @@ def recurrence_recurrent(
 def recurrence_associative(
     x: Inner, decay: Inner, state: Float[Tensor, "b i"]
 ) -> tuple[Inner, Float[Tensor, "b i"]]:
-    """The same in log2 t rounds: (a, x) then (a', x') is (a a', a' x + x').
-
-    *Source*: Blelloch 1990, "Prefix Sums and Their Applications", section 1.4.1.
+    """The same in log2 t rounds: (a, x) then (a', x') is (a a', a' x + x'). In round r
+    each token takes in the one 2^r before it.
     """
     if not x.shape[1]:
         return x, state
@@ -86,7 +85,7 @@ class RGLRU(RecurrentMixer):
         ValueError: `blocks` does not divide `width`.
 
     *Cost*: 3 d i + 2 i^2 / m + c i matrix weights; state i numbers and c - 1 inputs.
-    *Source*: De et al. 2024, section 2.4, arXiv:2402.19427.
+    *Source*: De et al. 2024, arXiv:2402.19427.
     *Differs from source*: the state is in float32 at least.
 
     >>> layer = RGLRU(8, width=6, blocks=2, conv=4)

@@ -171,6 +171,10 @@ VARIANTS: Mapping[
 ] = {  # by family and the layout of the norms: rows that come first
     ("falcon", "parallel_two"): FALCON_40B_NORMS,
 }
+# In files of models that see, the language model's names; image tower and prediction
+# layer beside it are passed over where a text model is read.
+WRAPPED = "model.language_model."
+BESIDE_TEXT = r"^(model\.visual|mtp)\."
 # Buffers that checkpoints carry: masks, rotary speeds, Marian's sines and MiniMax's
 # powers of its decays, which a model of ours works out.
 NOT_WEIGHTS = (
