@@ -110,7 +110,14 @@ CHAPTER_4 = {  # by hand
     "moe-capacity-number": lambda tokens, k, e: -(-5 * tokens * k // (4 * e)),
     "moe-touched-number": lambda experts, k, batch: experts * (1 - (1 - k / experts) ** batch),
 }
-SECOND_WAYS = CHAPTER_0 | CHAPTER_1 | CHAPTER_2 | CHAPTER_3 | CHAPTER_4
+CHAPTER_5 = {
+    "ssm-crossing": lambda kv_heads, tokens: 2 * kv_heads * 256 * 2 * tokens / MIB,
+    "ssm-hybrid-cache": lambda tokens: (10 * 2 * KIB * tokens + 30 * (2 * MIB + 64 * KIB)) / GIB,
+    "ssm-combine-steps": lambda a, h: 0.5 * (a * h + 2) + 1,
+    "ssm-pair-work": lambda n, w: sum(2 * w * t for t in range(1, n + 1)),
+    "ssm-layer-flops": lambda tokens: tokens * 16384 / 1e6,
+}
+SECOND_WAYS = CHAPTER_0 | CHAPTER_1 | CHAPTER_2 | CHAPTER_3 | CHAPTER_4 | CHAPTER_5
 # The questions give 139 and 141 GB for 139.0 and 141.1: their answers are within the cards' own tolerances.
 ROUNDED = {"decode-step-time": 3e-3, "decode-cache-equals-weights": 1e-3}
 

@@ -13,6 +13,12 @@ def combine(first: tuple[float, float], then: tuple[float, float]):
     return then[0] * first[0], then[0] * first[1] + then[1]
 
 
+def after_two(a_1: float, b_1: float, a_2: float, b_2: float, state: float) -> float:
+    """The state after two steps, from their combination."""
+    a, b = combine((a_1, b_1), (a_2, b_2))
+    return a * state + b
+
+
 def tree_levels(steps: int) -> list[list[tuple[int, int]]]:
     """The pairs (from, to) that are combined at each level: place `to` takes in what
     place `from` covers, at distances 1, 2, 4, ...

@@ -3,7 +3,7 @@ Qwen3.5-35B-A3B keeps of a text, against its length.
 """
 
 from course_lib.costs.cache import kv_cache_bytes
-from course_lib.costs.mixers.dispatch import state_elements
+from course_lib.costs.mixers.dispatch import attention_flops_per_pair, state_elements
 from course_lib.kit.diagrams.figure import Figure, Panel
 from course_lib.kit.diagrams.marks import line
 from course_lib.kit.diagrams.pen import Pen
@@ -42,6 +42,11 @@ def state_bytes() -> int:
     """What one recurrent layer keeps, however long the text."""
     states, inputs = state_elements(layer_of(GatedDeltaNetSpec), load_spec(MODEL).width)
     return states * STATE_BYTES + inputs * INPUT_BYTES
+
+
+def attention_mflops(tokens: int) -> float:
+    """Million FLOPs of scores and sums for a new token in one attention layer."""
+    return attention_flops_per_pair(layer_of(AttentionSpec)) * tokens / 1e6
 
 
 def crossing() -> int:
