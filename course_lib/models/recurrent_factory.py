@@ -55,7 +55,9 @@ def build_recurrent(width: int, layer: LayerSpec) -> RecurrentMixer:
     spec, eps = layer.mixer, layer.norm.eps
     if isinstance(spec, GatedDeltaNetSpec):
         heads = spec.key_heads, spec.value_heads, spec.key_dim, spec.value_dim
-        return GatedDeltaNet(width, *heads, conv=spec.conv, norm_eps=eps)
+        eps = eps if spec.norm_eps is None else spec.norm_eps
+        options = {"strongest": spec.strongest, "norm_eps": eps}
+        return GatedDeltaNet(width, *heads, conv=spec.conv, **options)
     if isinstance(spec, KimiDeltaSpec):
         ranks = {"decay_rank": spec.decay_rank, "gate_rank": spec.gate_rank}
         sizes = spec.heads, spec.head_dim

@@ -39,6 +39,10 @@ MIXERS = {
         lambda: GatedDeltaNet(D, 2, 6, 3, 5, conv=4, chunk=4),
         GatedDeltaNetSpec(key_heads=2, value_heads=6, key_dim=3, value_dim=5, conv=4),
     ),
+    "gated DeltaNet, strong": (
+        lambda: GatedDeltaNet(D, 1, 2, 3, 5, conv=2, strongest=2.0),
+        GatedDeltaNetSpec(key_heads=1, value_heads=2, key_dim=3, value_dim=5, conv=2, strongest=2.0),
+    ),
     "KDA": (lambda: KimiDelta(D, 3, 4, conv=4, chunk=4), KimiDeltaSpec(heads=3, head_dim=4, conv=4)),
     "KDA, narrow": (
         lambda: KimiDelta(D, 3, 4, conv=2, decay_rank=4, gate_rank=2),

@@ -82,9 +82,12 @@ def rwkv_part(rwkv: RWKVSpec, width: int, key: str, elsewhere: str) -> Part:
 def delta_rule_part(
     delta: GatedDeltaNetSpec, width: int, key: str, elsewhere: str
 ) -> Part:
-    """Gated DeltaNet."""
+    """Gated DeltaNet, and where it may correct more than the whole error."""
+    kind = "Gated DeltaNet (linear attention)"
+    if delta.strongest != 1:
+        kind = f"Gated DeltaNet, corrects {delta.strongest:g} × the error"
     rows = (
-        Row("kind", "Token mixer", "Gated DeltaNet (linear attention)"),
+        Row("kind", "Token mixer", kind),
         Row(
             "heads",
             "Value heads",

@@ -72,7 +72,9 @@ class GatedDeltaNetSpec(Sized):
     Each of `value_heads` keeps a state of key_dim * value_dim elements; it shares its
     queries and keys with value_heads / key_heads others. A short convolution of width
     `conv` runs over queries, keys and values before that, a normed and gated output
-    after it.
+    after it. `strongest`: the largest beta; with 2, what a key recalls may change its
+    sign (eigenvalues down to -1, OLMo Hybrid). `norm_eps`: of the norm on the output,
+    where it is not that of the layer's norm.
 
     Source: Yang et al. 2024, Gated Delta Networks, arXiv 2412.06464.
     """
@@ -82,6 +84,8 @@ class GatedDeltaNetSpec(Sized):
     key_dim: int
     value_dim: int
     conv: int
+    strongest: float = 1.0
+    norm_eps: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
