@@ -106,6 +106,7 @@ FILES: Mapping[str, FileNames] = {
     ),
     "lfm2_moe": FileNames((), MIXTRAL.each),
     "mellum": PLAIN,
+    "minimax": MIXTRAL,
     "minimax_m2": MIXTRAL,
     "mixtral": MIXTRAL,
     "olmoe": PLAIN,
