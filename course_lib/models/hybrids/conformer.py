@@ -11,8 +11,8 @@ Symbols: b batch, t frames, d model width, w width of the convolution, odd.
 Terms:
     Conformer, convolution and attention: half a network, attention, a depthwise
         convolution, half a network -> ConformerBlock
-    GLU, gated linear unit: one half of the channels times a sigmoid of the other ->
-        ConvolutionModule
+    Conformer convolution, convolution module: a gate, a depthwise convolution over
+        neighbours on both sides, a norm -> ConvolutionModule
 """
 
 import torch.nn.functional as F
