@@ -12,6 +12,7 @@ Terms:
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -34,6 +35,7 @@ from course_lib.models.attention_factory import (
 )
 from course_lib.models.fan_in import fan_in
 from course_lib.models.ffn_factory import NETWORKS, build_moe, build_network
+from course_lib.models.parallel_mixers import ParallelMixers
 from course_lib.models.recurrent_factory import (
     RECURRENT,
     build_recurrent,
@@ -43,6 +45,7 @@ from course_lib.models.state_space_factory import build_state, build_state_space
 from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
+    JointSpec,
     LatentAttentionSpec,
     LayerSpec,
     Mixer,
@@ -151,11 +154,16 @@ def build_mixer(
         return build_state_space(width, layer.mixer, layer.norm)
     if isinstance(layer.mixer, RECURRENT):
         return build_recurrent(width, layer)
+    if isinstance(layer.mixer, JointSpec):
+        attention = replace(layer, mixer=layer.mixer.attention)
+        state = replace(layer, mixer=layer.mixer.state)
+        parts = build_mixer(width, attention, position_bias), build_mixer(width, state)
+        return ParallelMixers(parts)
     raise _not_built(layer.mixer)
 
 
 def _not_built(mixer: object) -> ValueError:
-    states = ", ".join(kind.__name__ for kind in (SSMSpec, *RECURRENT))
+    states = ", ".join(kind.__name__ for kind in (SSMSpec, *RECURRENT, JointSpec))
     return ValueError(
         f"mixer={type(mixer).__name__}: supported are AttentionSpec, "
         f"LatentAttentionSpec, {states}"
@@ -188,6 +196,8 @@ def build_position_bias(spec: Mixer) -> nn.Module | None:
     """
     if isinstance(spec, (LatentAttentionSpec, SSMSpec, *RECURRENT)):
         return None
+    if isinstance(spec, JointSpec):
+        return build_position_bias(spec.attention)
     if not isinstance(spec, AttentionSpec):
         raise _not_built(spec)
     if spec.alibi:
@@ -216,6 +226,10 @@ def build_layer_cache(
         return build_state(spec, batch, **like)
     if isinstance(spec, RECURRENT):
         return build_recurrent_state(width, layer, batch, **like)
+    if isinstance(spec, JointSpec):
+        parts = (replace(layer, mixer=part) for part in (spec.attention, spec.state))
+        sizes = batch, capacity
+        return ModelCache([build_layer_cache(width, x, *sizes, **like) for x in parts])
     if isinstance(spec, LatentAttentionSpec):
         return LatentCache(batch, capacity, spec.kv_rank, spec.rope_dim, **like)
     if not isinstance(spec, AttentionSpec):

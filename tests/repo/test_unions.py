@@ -109,7 +109,7 @@ FFNS = {
         router_bias=True,
     ),
 }
-BUILT = (AttentionSpec, LatentAttentionSpec, SSMSpec, *RECURRENT)
+BUILT = (AttentionSpec, LatentAttentionSpec, SSMSpec, *RECURRENT, JointSpec)
 """What a model can be built of; the rest is refused by name until a layer for it is written."""
 NAMES = ("weights", "vectors", "flops_per_pair", "step_flops", "token_elements", "state_elements")
 OF_MIXERS_ALONE = ("cache_bytes", "cache_bytes, ring", "kv_facts", "on_one_device")

@@ -80,6 +80,7 @@ FILES: Mapping[str, FileNames] = {
     "glm4_moe": PLAIN,
     "glm4_moe_lite": PLAIN,
     "granitemoe": GRANITE,
+    "granitemoehybrid": GRANITE,
     "granitemoeshared": GRANITE,
     "hunyuan_v1_moe": PLAIN,
     "hy_v3": FileNames(
@@ -110,6 +111,7 @@ FILES: Mapping[str, FileNames] = {
     "minimax": MIXTRAL,
     "minimax_m2": MIXTRAL,
     "mixtral": MIXTRAL,
+    "nemotron_h": FileNames((("model.", "backbone."),), GATE_UP_DOWN[1:]),
     "olmo_hybrid": FileNames(
         (
             (".input_layernorm.", ".attention_layer_norm."),

@@ -29,6 +29,7 @@ from course_lib.models.checkpoints.decoder_names import (
 from course_lib.models.checkpoints.encoder_names import PAIRED_TABLES, PAIRED_VARIANTS
 from course_lib.models.checkpoints.expert_files import stacked_experts
 from course_lib.models.checkpoints.expert_packing import EXPERT_PACKINGS
+from course_lib.models.checkpoints.hybrid_names import HYBRID_TABLES
 from course_lib.models.checkpoints.layer_kinds import is_of_kind
 from course_lib.models.checkpoints.moe_names import MOE_TABLES, MTP_ROWS
 from course_lib.models.checkpoints.qkv_packing import PACKINGS, Packing
@@ -212,10 +213,11 @@ def table_of(model: nn.Module) -> Table:
     family = model.spec.family
     tables = {**TABLES, **PAIRED_TABLES, **MOE_TABLES}
     tables |= {**STATE_SPACE_TABLES, **RECURRENT_TABLES}
+    if family in HYBRID_TABLES:
+        return HYBRID_TABLES[family](model.spec)
     if family not in tables:
-        raise ValueError(
-            f"family={family!r}: names are known for {', '.join(sorted(tables))}"
-        )
+        known = ", ".join(sorted({**tables, **HYBRID_TABLES}))
+        raise ValueError(f"family={family!r}: names are known for {known}")
     variants = {**VARIANTS, **PAIRED_VARIANTS}
     kinds = {layer.norm_layout for layer in model.spec.layers}
     ffns = (layer.ffn for layer in model.spec.layers)

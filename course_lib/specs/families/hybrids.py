@@ -40,6 +40,13 @@ OLD_KINDS = {  # what older configs call the kinds of layers
     "recurrent": "linear_attention",
 }
 SCALED = Line(scaled=True)
+FACTORS = (  # Falcon-H1's lists of factors, and what each stands on
+    (
+        "ssm_multipliers",
+        ("the state space's gate", "its values", "its B", "its C", "its step size"),
+    ),
+    ("mlp_multipliers", ("the network's gate", "the network's output")),
+)
 
 
 def mamba2_mixer(config: Config, inner: int, **options: bool) -> SSMSpec:
@@ -99,11 +106,11 @@ def falcon_h1(config: Config) -> ModelSpec:
             "config fields 'mamba_proj_bias' and 'projectors_bias': only false is known"
         )
     layer = decoder_layer(config, mixer, eps=1e-5)
-    factors = tuple(
-        SideSpec(words=f"{words} × {factor:g}", of="mixer")
-        for words, factor in factors_of(config)
-        if factor != 1
-    )
+    found = factors_of(config)
+    notes = [f"{words} × {factor:g}" for words, factor in found if factor != 1]
+    if normed and config.flag("mamba_norm_before_gate", True):
+        notes += ["the state space's norm stands before its gate"]
+    factors = tuple(SideSpec(words=words, of="mixer") for words in notes)
     embeddings = EmbeddingSpec(
         tied=config.flag("tie_word_embeddings", False),
         scale=config.number("embedding_multiplier", 1.0),
@@ -125,7 +132,15 @@ def factors_of(config: Config) -> list[tuple[str, float]]:
         ("the state space's input", "ssm_in_multiplier"),
         ("the state space's output", "ssm_out_multiplier"),
     )
-    return [(words, config.number(field, 1.0)) for words, field in fields]
+    found = [(words, config.number(field, 1.0)) for words, field in fields]
+    for field, parts in FACTORS:
+        given = config.get(field) or (1.0,) * len(parts)
+        if not isinstance(given, list | tuple) or len(given) != len(parts):
+            raise ValueError(
+                f"config field '{field}': {given!r} is not a list of {len(parts)}"
+            )
+        found += [(parts[i], given[i]) for i in range(len(parts))]
+    return found
 
 
 def falcon_mamba(config: Config) -> ModelSpec:
