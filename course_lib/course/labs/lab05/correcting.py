@@ -43,6 +43,9 @@ HINTS = {
     "G_s).",
     "inflow": "The state of the chunk's start has decayed by all of the chunk's tokens "
     "up to t, its own included: e^(G_t).",
+    "inflow_all": "The state of the chunk's start has decayed by all of the chunk's "
+    "tokens up to t, its own included: e^(G_t), in y and in the state that is handed "
+    "on.",
     "inflow_none": "The state of the chunk's start decays within the chunk: e^(G_t).",
     "inflow_read": "For the reading, too, the state of the chunk's start has decayed: "
     "e^(G_t).",
@@ -81,6 +84,7 @@ CHUNK_SLIPS = (
     "no_system",
     "system_decay",
     "inflow",
+    "inflow_all",
     "inflow_none",
     "inflow_read",
     "diagonal",

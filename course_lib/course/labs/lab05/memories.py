@@ -25,7 +25,7 @@ def wkv(
     decay = -log_decay if slip == "sign" else log_decay
     if slip == "no_decay":
         decay = torch.zeros_like(log_decay)
-    own_bonus = torch.zeros_like(bonus) if slip == "no_bonus" else bonus
+    own_bonus = torch.zeros_like(bonus) if slip == "bonus" else bonus
     if state is None or slip == "state":
         none = torch.full_like(k[:, 0], -torch.inf)
         state = torch.zeros_like(v[:, 0]), torch.zeros_like(v[:, 0]), none
@@ -40,10 +40,8 @@ def wkv(
         if slip == "den_bonus":
             below = past * den + (k_t - most).exp()
         rows.append(above * most.exp() if slip == "sum" else above / below)
-        key = own_bonus + k_t if slip == "bonus_kept" else k_t
-        key = k_t + decay if slip == "decay_all" else key
-        most = torch.maximum(top + decay, key)
-        past, own = (top + decay - most).exp(), (key - most).exp()
+        most = torch.maximum(top + decay, k_t)
+        past, own = (top + decay - most).exp(), (k_t - most).exp()
         num, den, top = past * num + own * v_t, past * den + own, most
     return torch.stack(rows, 1), (num, den, top)
 
@@ -103,7 +101,8 @@ def delta_chunk(
         share_of_system = seen.to(share.dtype).expand_as(share)
     else:
         share_of_system = share
-    inflow = total - log_decay if slip == "inflow" else total
+    short = slip in ("inflow", "inflow_all")
+    inflow = total - log_decay if short else total
     inflow = torch.zeros_like(total) if slip == "inflow_none" else inflow
     recalled = inflow.exp()[..., None] * (k @ state)
     products = beta[..., None] * share_of_system * (k @ k.mT)
@@ -120,9 +119,8 @@ def delta_chunk(
     left = total[:, -1:] - total
     left = left + log_decay if slip == "carry" else left
     left = torch.zeros_like(left) if slip == "carry_none" else left
-    kept = (
-        torch.ones_like(total[:, -1]) if slip == "state_decay" else total[:, -1].exp()
-    )
+    kept = (inflow if slip == "inflow_all" else total)[:, -1].exp()
+    kept = torch.ones_like(kept) if slip == "state_decay" else kept
     state = kept[:, None, None] * state
     return y, state + (left.exp()[..., None] * k).mT @ corrections
 

@@ -58,7 +58,7 @@ def results(check: Checker, got: Any, count: int, hint: str, told: str) -> Seque
 def low(check: Checker, function: Callable, given: Sequence, told: str) -> None:
     """Fail unless float32 goes in and float32 comes out."""
     lower = [_float(one) for one in given]
-    got = check.call(function, *lower, what=f"{told}, in float32")
+    got = check.call(function, *lower, what=f"{told}, in float32", crash="dtype")
     for one in got if isinstance(got, tuple | list) else [got]:
         if isinstance(one, Tensor):
             what = f"{told}, in float32"

@@ -82,8 +82,7 @@ def scan_gradient(
     for t in range(last, -1, -1):
         now = grad[:, t] + carried
         found.append(grad[:, t] if slip == "no_carry" else now)
-        rate = decay[:, max(t - 1, 0)] if slip == "earlier_decay" else decay[:, t]
-        carried = now if slip == "no_decay" else rate * now
+        carried = now if slip == "no_decay" else decay[:, t] * now
     g = torch.stack(found[::-1], 1)
     if slip == "own_decay":  # the decay of the token itself, not of the next one
         g = torch.zeros_like(grad)

@@ -40,8 +40,6 @@ HINTS = {
     "no_carry": "A state also acts through the states after it: g_t = grad_t + "
     "decay_{t+1} g_{t+1}.",
     "own_decay": "From state t to state t + 1 leads decay_{t+1}, and not decay_t.",
-    "earlier_decay": "From state t to state t + 1 leads decay_{t+1}: here one of an "
-    "earlier token is taken.",
     "own_state": "decay_t multiplies h_{t-1}, so its gradient is g_t h_{t-1}.",
     "first_decay": "start reaches the first state through its decay: decay_1 g_1.",
     "last": "Nothing comes after the last token: its g is grad alone.",
@@ -57,9 +55,9 @@ SLIPS = (
     "backwards",
 )
 GRADIENTS = (
-    ("no_carry", "own_decay", "earlier_decay", "no_decay", "own_state", "start"),
-    ("no_carry", "own_decay", "earlier_decay", "no_decay"),
-    ("first_decay", "no_carry", "own_decay", "earlier_decay", "no_decay"),
+    ("no_carry", "own_decay", "no_decay", "own_state", "start"),
+    ("no_carry", "own_decay", "no_decay"),
+    ("first_decay", "no_carry", "own_decay", "no_decay"),
 )
 SHORT, LONG, MOST = 24, 48, 3.0
 

@@ -106,9 +106,11 @@ def names_results(answers: Answers) -> Iterator[dict]:
     row = _unit(torch.randn(max(LENGTHS), CODE, generator=rng))
     mixers = {"attention": attention, "sum": running_sum, "delta rule": delta}
     for mixer, memory in mixers.items():
-        quality = answers.successors(
-            lambda *qkv, memory=memory: memory(*qkv)[0], tokens, codes
-        )
+
+        def recall(q: Tensor, k: Tensor, v: Tensor, memory: Any = memory) -> Tensor:
+            return memory(q, k, v)[0]
+
+        quality = answers.successors(recall, tokens, codes)
 
         def run(t: int, memory: Callable = memory) -> Any:
             return memory(row[:t], row[:t], row[:t])[1]
