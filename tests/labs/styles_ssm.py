@@ -81,7 +81,8 @@ def block(x, weights, cache):
     if cache is None:
         cache = x.new_zeros(len(x), w - 1, i), x.new_zeros(len(x), i, weights["a_log"].shape[1])
     line = torch.cat([cache[0], entered], 1)
-    u = F.silu(F.conv1d(line.transpose(1, 2), weights["conv"][:, None], weights["conv_bias"], groups=i).transpose(1, 2))
+    u = F.conv1d(line.transpose(1, 2), weights["conv"][:, None], weights["conv_bias"], groups=i)
+    u = F.silu(u.transpose(1, 2))
     mixed = F.linear(u, weights["select"])
     r = weights["step"].shape[1]
     step, b, c = mixed.tensor_split([r, r + weights["a_log"].shape[1]], dim=-1)
@@ -107,12 +108,13 @@ def wkv(k, v, log_decay, bonus, state):
     own = torch.diag_embed((bonus + k).transpose(1, 2)).permute(0, 2, 3, 1)
     now = torch.eye(t, dtype=torch.bool)[None, :, :, None]
     exponents = torch.where(now, own, exponents)
-    first = (place[:, None] * log_decay)[None] + (top + weight.clamp(min=1e-300 if k.dtype == torch.float64 else 1e-38).log())[:, None]
+    size = top + weight.clamp(min=torch.finfo(k.dtype).tiny).log()
+    first = (place[:, None] * log_decay)[None] + size[:, None]
     first = torch.where(weight[:, None] > 0, first, -torch.inf)
     shares = torch.cat([first[:, :, None], exponents], 2).softmax(2)
     y = shares[:, :, 0] * mean[:, None] + (shares[:, :, 1:] * v[:, None]).sum(2)
     left = (t - 1 - place)[:, None] * log_decay + k
-    before = torch.where(weight > 0, top + t * log_decay + weight.clamp(min=1e-300 if k.dtype == torch.float64 else 1e-38).log(), -torch.inf)
+    before = torch.where(weight > 0, size + t * log_decay, -torch.inf)
     every = torch.cat([before[:, None], left], 1)
     kept = every.softmax(1)
     return y, (kept[:, 0] * mean + (kept[:, 1:] * v).sum(1), torch.ones_like(mean), every.logsumexp(1))
@@ -326,7 +328,8 @@ def successors(memory, tokens, codes):
 def growth(lengths, costs):
     n = len(lengths)
     x, y = [math.log10(a) for a in lengths], [math.log10(a) for a in costs]
-    return (n * sum(a * b for a, b in zip(x, y)) - sum(x) * sum(y)) / (n * sum(a * a for a in x) - sum(x) ** 2)
+    above = n * sum(a * b for a, b in zip(x, y)) - sum(x) * sum(y)
+    return above / (n * sum(a * a for a in x) - sum(x) ** 2)
 
 def table(results):
     def gap(one):

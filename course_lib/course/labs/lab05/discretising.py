@@ -39,6 +39,9 @@ HINTS = {
     "torch.expm1 keeps them.",
     "zero": "a may be 0 (a sum that forgets nothing): there b_bar is dt b, the limit, "
     "and not 0 / 0. A number added to a moves every other result.",
+    "zero_gradient": "torch.where chooses the value, but a gradient flows through both "
+    "sides, and 0 times not-a-number is not a number: keep 0 out of the division "
+    "itself.",
     "half": "Half a step on each side: dt a / 2.",
     "upside": "The plus is above, the minus below: with a below 0 the state must "
     "decay.",
@@ -73,7 +76,23 @@ def check_zoh(zoh: Callable, seed: int = 0) -> str:
     """
     for told, (a, b, dt), default in _systems(seed):
         _compare(zoh, reference.zoh, (a, b, dt), (DECAYS, INPUTS), "zoh", told, default)
+    _check_gradient(zoh)
     return "Exercise 1: exact where the input holds, down to the smallest step."
+
+
+def _check_gradient(zoh: Callable) -> None:
+    """The gradients of b and dt where some a are 0."""
+    a = torch.tensor([-0.5, 0.0, 0.3, 0.0]).double()
+    grads = []
+    for rule in (reference.zoh, zoh):
+        b, dt = (
+            torch.tensor(x).double().requires_grad_() for x in ([2.0] * 4, [0.7] * 4)
+        )
+        with CHECK.doing("zero_gradient", "the gradient of zoh where a is 0"):
+            grads.append(torch.autograd.grad(rule(a.clone(), b, dt)[1].sum(), (b, dt)))
+    for name, right, got in zip(("b", "dt"), *grads, strict=True):
+        told = f"the gradient of {name} by zoh where some a are 0"
+        CHECK.close(got, right, "zero_gradient", told)
 
 
 def check_bilinear(bilinear: Callable, seed: int = 0) -> str:
