@@ -12,7 +12,8 @@ for rule, ours in (("zoh", zoh), ("bilinear", bilinear)):
 from course_lib.layers.recurrent.scan import selective_scan_parallel
 u, dt, a = torch.randn(2, 7, 3).double(), torch.rand(2, 7, 3).double(), -torch.rand(3, 4).double()
 b, c = torch.randn(2, 2, 7, 4).double()
-states = scan(torch.exp(dt[..., None] * a), (dt * u)[..., None] * b[:, :, None], torch.zeros(2, 3, 4).double())
+start = torch.zeros(2, 3, 4).double()
+states = scan(torch.exp(dt[..., None] * a), (dt * u)[..., None] * b[:, :, None], start)
 theirs, last = selective_scan_parallel(u, dt, a, b, c)
 torch.testing.assert_close((states * c[:, :, None]).sum(-1), theirs, rtol=1e-12, atol=1e-12)
 torch.testing.assert_close(states[:, -1], last, rtol=1e-12, atol=1e-12)
@@ -41,7 +42,8 @@ named = {
 want = theirs(x, torch.arange(6).expand(2, -1))
 torch.testing.assert_close(block(x, named, None)[0], want, rtol=1e-12, atol=1e-12)
 first, cache = block(x[:, :2], named, None)
-torch.testing.assert_close(torch.cat([first, block(x[:, 2:], named, cache)[0]], 1), want, rtol=1e-12, atol=1e-12)
+pieces = torch.cat([first, block(x[:, 2:], named, cache)[0]], 1)
+torch.testing.assert_close(pieces, want, rtol=1e-12, atol=1e-12)
 """,
     "wkv": """
 from course_lib.layers.recurrent.wkv4 import wkv4_recurrent
