@@ -7,10 +7,18 @@ from course_lib.costs.mixers import dispatch as costs
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL
 from course_lib.layers.recurrent import linear_attention, rwkv
 from course_lib.layers.recurrent.gated_delta_net import FASTEST, SLOWEST, GatedDeltaNet, KimiDelta, log_decay
+from course_lib.layers.recurrent.gated_rnn import GRU, LSTM
 from course_lib.layers.recurrent.lightning import Lightning, lightning_slopes
 from course_lib.layers.recurrent.short_conv import ShortConv, causal_conv_recurrent
 from course_lib.layers.recurrent.time_mixing import RWKV, token_shift
-from course_lib.specs.records import GatedDeltaNetSpec, KimiDeltaSpec, LightningSpec, RWKVSpec, ShortConvSpec
+from course_lib.specs.records import (
+    GatedDeltaNetSpec,
+    KimiDeltaSpec,
+    LightningSpec,
+    RNNSpec,
+    RWKVSpec,
+    ShortConvSpec,
+)
 
 D = 10
 MIXERS = {
@@ -27,6 +35,8 @@ MIXERS = {
     "short convolution": (lambda: ShortConv(D, 3), ShortConvSpec(conv=3)),
     "short convolution, biases": (lambda: ShortConv(D, 3, bias=True), ShortConvSpec(conv=3, bias=True)),
     "RWKV-4": (lambda: RWKV(D, 7, chunk=4), RWKVSpec(width=7)),
+    "GRU": (lambda: GRU(D, 7), RNNSpec(kind="gru", width=7)),
+    "LSTM": (lambda: LSTM(D, 7), RNNSpec(kind="lstm", width=7)),
 }
 
 

@@ -17,6 +17,7 @@ from course_lib.specs.records import (
     ModelSpec,
     NormSpec,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
 )
@@ -30,6 +31,7 @@ MIXERS = [
     LightningSpec(heads=3, head_dim=5),
     RWKVSpec(width=13),
     ShortConvSpec(conv=3),
+    RNNSpec(kind="gru", width=9),
 ]
 
 
