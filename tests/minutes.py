@@ -25,7 +25,10 @@ SHARES = {
 """CPU minutes that a whole run may take, on two idle cores."""
 AREAS = (
     (r"tests/browser/", "browser and the book"),
-    (r"tests/real/|tests/parity/test_(?:tensor|expert)_parallel", "real models, servers, processes"),
+    (
+        r"tests/real/|tests/parity/test_(?:(?:tensor|expert)_par|state_line)",
+        "real models, servers, processes",
+    ),
     (r"(?:notebooks|labs/source|labs)/(?P<chapter>\d\d)", None),
     (r"tests/[a-z]+/test_problems_(?P<chapter>\d\d)", None),
     (r"course_lib/course/labs/lab(?P<chapter>\d\d)", None),
@@ -45,7 +48,10 @@ LATER = {
     "tests/parity/test_moe_losses.py": 4,
     "tests/parity/test_mtp.py": 4,
     "tests/parity/test_switch.py": 4,
+    "tests/parity/test_naive_forms.py": 5,
     "tests/parity/test_recurrent_layers.py": 5,
+    "tests/parity/test_recurrent_models.py": 5,
+    "tests/parity/test_xlstm.py": 5,
     "tests/properties/test_moe_properties.py": 4,
     "tests/properties/test_recurrent_properties.py": 5,
     "tests/unit/test_attention_variants.py": 4,

@@ -26,6 +26,7 @@ from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.caches.window import RingCache
 from course_lib.layers.norms import LayerNorm, RMSNorm
 from course_lib.layers.positions.bias import AlibiBias, RelativeBias
+from course_lib.layers.recurrent.channel_mixing import ChannelMix
 from course_lib.models.attention_factory import (
     build_attention,
     build_latent_attention,
@@ -114,15 +115,22 @@ def build_norm(width: int, spec: NormSpec | None) -> nn.Module:
 
 def build_ffn(width: int, spec: FFNSpec | MoESpec | None) -> nn.Module:
     """The feed-forward part that `spec` describes; a ValueError for a kind that is not
-    built.
+    built. Channel mixing needs a layer whose mixer is RWKV's: see `Block`.
     """
+    if isinstance(spec, FFNSpec) and spec.kind == "channel_mix":
+        if spec.activation != "squared_relu" or spec.bias:
+            raise ValueError(
+                f"ffn=channel_mix with activation={spec.activation!r}, "
+                f"bias={spec.bias}: supported are 'squared_relu' and False"
+            )
+        return ChannelMix(width, spec.width)
     if isinstance(spec, FFNSpec):
         return build_network(width, spec)
     if isinstance(spec, MoESpec):
         return build_moe(width, spec)
     raise ValueError(
-        f"ffn={type(spec).__name__}: supported are FFNSpec ({', '.join(NETWORKS)}) "
-        "and MoESpec"
+        f"ffn={type(spec).__name__}: supported are FFNSpec ({', '.join(NETWORKS)}, "
+        "channel_mix) and MoESpec"
     )
 
 

@@ -337,7 +337,7 @@ def test_a_part_that_is_not_built_is_refused_by_its_name():
     for ffn, named in ((None, "NoneType"), (foreign(FFNS[MoESpec]), "Foreign"), (foreign(FFN), "Foreign")):
         with pytest.raises(ValueError, match=f"ffn={named}: "):
             unwrap(build_ffn)(D, ffn)
-    with pytest.raises(ValueError, match="ffn=channel_mix: "):
+    with pytest.raises(ValueError, match="ffn=channel_mix with activation='silu'"):
         build_ffn(D, replace(FFN, kind="channel_mix"))
     with pytest.raises(ValueError, match="ffn=channel_mix: "):
         build_ffn(D, replace(FFNS[MoESpec], expert=replace(FFN, kind="channel_mix")))

@@ -107,6 +107,7 @@ FILES: Mapping[str, FileNames] = {
     ),
     "lfm2_moe": FileNames((), MIXTRAL.each),
     "mellum": PLAIN,
+    "minimax": MIXTRAL,
     "minimax_m2": MIXTRAL,
     "mixtral": MIXTRAL,
     "nemotron_h": FileNames((("model.", "backbone."),), GATE_UP_DOWN[1:]),

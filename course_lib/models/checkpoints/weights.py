@@ -18,10 +18,12 @@ from torch import Tensor, nn
 
 from course_lib.models.checkpoints.decoder_names import (
     BASE_PREFIXES,
+    BESIDE_TEXT,
     NOT_WEIGHTS,
     OTHER_NAMES,
     TABLES,
     VARIANTS,
+    WRAPPED,
     Table,
 )
 from course_lib.models.checkpoints.encoder_names import PAIRED_TABLES, PAIRED_VARIANTS
@@ -92,10 +94,12 @@ def load_hf_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     state_dict = stacked_experts(state_dict, model.spec.family)
     owned, every = _owned(model), _every(model)
     full = {_full_name(name, pieces): name for name in state_dict}
+    wraps = any(own.startswith(WRAPPED) for own in full.values())
+    passed = f"{NOT_WEIGHTS}|{BESIDE_TEXT}" if wraps else NOT_WEIGHTS
     given = {
         name: own
         for name, own in full.items()
-        if name in pieces or not re.search(NOT_WEIGHTS, own)
+        if name in pieces or not re.search(passed, own)
     }
     needed = {
         name
@@ -258,5 +262,7 @@ def _full_name(name: str, pieces: Mapping[str, PackedTensor]) -> str:
     out.
     """
     name = OTHER_NAMES.get(name, name)
+    if name.startswith(WRAPPED):
+        name = f"model.{name.removeprefix(WRAPPED)}"
     full = (prefix + name for prefix in ("", *BASE_PREFIXES))
     return next((candidate for candidate in full if candidate in pieces), name)

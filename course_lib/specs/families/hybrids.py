@@ -208,7 +208,7 @@ def granite_ffn(config: Config) -> FFNSpec | MoESpec:
 
 def minimax(config: Config) -> ModelSpec:
     """MiniMax-01: lightning attention and softmax attention in turn, experts in each
-    layer; factors on the stream and on what is added to it.
+    layer; norms on the stream, with factors on it and on what is added to it.
     """
     depth, width = config.layers(), head_dim_of(config)
     rule = tuple(LINEAR[(i + 1) % 2] for i in range(depth))
@@ -227,22 +227,22 @@ def minimax(config: Config) -> ModelSpec:
         top_k=config.count("num_experts_per_tok"),
         expert=gated_ffn(config),
     )
-    fields = (
-        "full_attn_alpha_factor",
-        "full_attn_beta_factor",
-        "linear_attn_alpha_factor",
-        "linear_attn_beta_factor",
-        "mlp_alpha_factor",
-        "mlp_beta_factor",
-    )
-    factors = [config.number(field, 1.0) for field in fields]
-    said = ", ".join(f"{factor:g}" for factor in factors)
-    sides = (SideSpec(words=f"post-norm with the factors {said}"),)
     layers = tuple(
-        replace(decoder_layer(config, mixers[kind], moe, eps=1e-5), sides=sides)
+        replace(
+            decoder_layer(config, mixers[kind], moe, eps=1e-5),
+            norm_layout="stream",
+            stream_factors=minimax_factors(config, kind),
+        )
         for kind in kinds
     )
     return causal_lm(config, layers)
+
+
+def minimax_factors(config: Config, kind: str) -> tuple[float, ...]:
+    """Return the factors on the stream and on what mixer and experts add to it."""
+    mixer = {"linear_attention": "linear_attn", "full_attention": "full_attn"}[kind]
+    names = (f"{mixer}_alpha", f"{mixer}_beta", "mlp_alpha", "mlp_beta")
+    return tuple(config.number(f"{name}_factor", 1.0) for name in names)
 
 
 def olmo_hybrid(config: Config) -> ModelSpec:
