@@ -7,6 +7,7 @@ from course_lib.costs.mixers import dispatch as costs
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL
 from course_lib.layers.recurrent import linear_attention, rwkv
 from course_lib.layers.recurrent.gated_delta_net import FASTEST, SLOWEST, GatedDeltaNet, KimiDelta, log_decay
+from course_lib.layers.recurrent.gated_rnn import GRU, LSTM
 from course_lib.layers.recurrent.lightning import Lightning, lightning_slopes
 from course_lib.layers.recurrent.mlstm import (
     MLSTM,
@@ -29,6 +30,7 @@ from course_lib.specs.records import (
     KimiDeltaSpec,
     LightningSpec,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
 )
@@ -53,6 +55,8 @@ MIXERS = {
     "short convolution, biases": (lambda: ShortConv(D, 3, bias=True), ShortConvSpec(conv=3, bias=True)),
     "RG-LRU": (lambda: RGLRU(D, 6, 2, 4), RGLRUSpec(width=6, blocks=2, conv=4)),
     "RWKV-4": (lambda: RWKV(D, 7, chunk=4), RWKVSpec(width=7)),
+    "GRU": (lambda: GRU(D, 7), RNNSpec(kind="gru", width=7)),
+    "LSTM": (lambda: LSTM(D, 7), RNNSpec(kind="lstm", width=7)),
 }
 
 

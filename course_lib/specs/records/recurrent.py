@@ -1,6 +1,6 @@
 """Mixers with a fixed state: selective state spaces (Mamba, Mamba-2), RWKV, gated
-DeltaNet, Kimi Delta Attention, lightning attention, RG-LRU and short convolutions, as
-records.
+DeltaNet, Kimi Delta Attention, lightning attention, RG-LRU, short convolutions, GRU and
+LSTM, as records.
 
 Symbols: n state, h heads, k key width, v value width. Widths in elements.
 
@@ -21,6 +21,7 @@ Terms:
         and decay -> RGLRUSpec
     short convolution, gated short convolution: a convolution over a few tokens between
         two gates, in place of attention -> ShortConvSpec
+    gated recurrent network: GRU or LSTM in the place of attention -> RNNSpec
 """
 
 from dataclasses import dataclass
@@ -154,3 +155,15 @@ class ShortConvSpec(Sized):
 
     conv: int
     bias: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RNNSpec(Sized):
+    """A gated recurrent network, GRU ("gru") or LSTM ("lstm"), whose state has `width`
+    numbers (an LSTM's twice as many), and a matrix back to the stream.
+
+    Source: Cho et al. 2014, arXiv 1406.1078; Hochreiter and Schmidhuber 1997.
+    """
+
+    kind: Literal["gru", "lstm"]
+    width: int
