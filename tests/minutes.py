@@ -25,7 +25,10 @@ SHARES = {
 """CPU minutes that a whole run may take, on two idle cores."""
 AREAS = (
     (r"tests/browser/", "browser and the book"),
-    (r"tests/real/|tests/parity/test_(?:tensor|expert)_parallel", "real models, servers, processes"),
+    (
+        r"tests/real/|tests/parity/test_(?:(?:tensor|expert)_par|state_line)",
+        "real models, servers, processes",
+    ),
     (r"(?:notebooks|labs/source|labs)/(?P<chapter>\d\d)", None),
     (r"tests/[a-z]+/test_problems_(?P<chapter>\d\d)", None),
     (r"course_lib/course/labs/lab(?P<chapter>\d\d)", None),

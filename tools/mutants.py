@@ -142,7 +142,7 @@ def _fork(lab: Lab, mutant: Mutant) -> tuple[int, int]:
 def results(lab: str, chosen: list[Mutant], seconds: float, jobs: int) -> dict:
     """Counts of one lab, and the names of those that passed without being listed."""
     counts = dict.fromkeys(("visible", "hidden", "timeout", "died", "equivalent"), 0)
-    passed, late, known = [], [], equivalents(lab)
+    passed, late, known, start = [], [], equivalents(lab), spent()
     for mutant, said in verdicts(lab, chosen, seconds, jobs):
         name = f"{mutant.exercise}: {mutant.name}"
         reason = known.get(mutant.exercise, {}).get(mutant.name)
@@ -155,6 +155,8 @@ def results(lab: str, chosen: list[Mutant], seconds: float, jobs: int) -> dict:
             passed.append(name)
             sys.stderr.write(f"passed: {lab}: {name}\n")
     return {
+        "date": date.today().isoformat(),
+        "cpu_seconds": round(spent() - start),
         "mutants": len(chosen),
         **counts,
         "passed": sorted(passed),
@@ -181,36 +183,32 @@ def main() -> int:
         drawn = [(lab, m) for lab, m in drawn if m.exercise == options.exercise]
     if options.chosen is not None and options.chosen < len(drawn):
         drawn = random.Random(options.by).sample(drawn, options.chosen)
-    found, start = {}, time.process_time()
+    found = {}
     for lab in labs:
         chosen = [mutant for name, mutant in drawn if name == lab]
         if chosen:
             found[lab] = results(lab, chosen, options.seconds, options.jobs)
             sys.stderr.write(f"{lab}: {json.dumps(found[lab])}\n")
-    text = json.dumps(stamped(found, start), indent=1, ensure_ascii=False) + "\n"
-    sys.stdout.write(text)
+    sys.stdout.write(as_text(found))
     if options.write:
         old = json.loads(RESULT.read_text()) if RESULT.exists() else {"labs": {}}
-        merged = {"labs": old["labs"] | found}
-        stamp = stamped(dict(sorted(merged["labs"].items())), start)
-        RESULT.write_text(json.dumps(stamp, indent=1, ensure_ascii=False) + "\n")
+        RESULT.write_text(as_text(dict(sorted((old["labs"] | found).items()))))
     bad = any(one["passed"] or one["listed_but_rejected"] for one in found.values())
     return int(bad)
 
 
-def stamped(labs: dict, start: float) -> dict:
-    """The result with its date and what it was made with."""
+def as_text(labs: dict) -> str:
+    """The record: every lab with the day of its last run, and what ran it."""
     import torch
 
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    return json.dumps(versions | {"labs": labs}, indent=1, ensure_ascii=False) + "\n"
+
+
+def spent() -> float:
+    """CPU seconds so far, of this process and of the children that have ended."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = time.process_time() - start + children.ru_utime + children.ru_stime
-    return {
-        "date": date.today().isoformat(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cpu_seconds": round(spent),
-        "labs": labs,
-    }
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 if __name__ == "__main__":

@@ -64,7 +64,9 @@ globalThis.calculatorCore = (() => {
         });
         return Object.fromEntries(machines);
       }
-      return Object.fromEntries(Object.entries(this.data.models).map(([name, model]) => [name, model.values]));
+      const offered = new Set(this.about.variants.flatMap((variant) => variant.models));
+      const models = Object.entries(this.data.models).filter(([name]) => offered.has(name));
+      return Object.fromEntries(models.map(([name, model]) => [name, model.values]));
     }
 
     peaks(machine = this.machine) {

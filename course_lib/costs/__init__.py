@@ -11,7 +11,9 @@ twice), `stored` (a file's own precision), `reserved` (what an engine's pages ad
 it in one record). `io` (bytes that attention moves) stands by itself; `collectives`
 and `links` say what devices send each other, `measured` what engines reached of the
 bounds; `binomial`, `experts` and `expert_exchange` are of mixtures: capacity, drops,
-replicas, the all-to-all over nodes, the price of memory.
+replicas, the all-to-all over nodes, the price of memory; `state_handoff` and
+`state_or_cache` of recurrent layers: a sequence over several devices, a state beside
+keys and values, how far back it remembers.
 """
 
 from course_lib.costs.cache import (

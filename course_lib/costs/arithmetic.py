@@ -71,6 +71,19 @@ def round_up(a: Number) -> Number:
     return near if abs(a - near) <= 1e-11 * max(1, abs(a)) else math.ceil(a)
 
 
+def logarithm(a: Number) -> Number:
+    """The natural logarithm, `log(a)` where it is a symbol.
+
+    >>> logarithm(1)
+    0.0
+    """
+    if is_symbol(a):
+        from sympy import log
+
+        return log(a)
+    return math.log(a)
+
+
 def check_at_most(limit_name: str, limit: Number, **named: Number) -> None:
     """Refuse anything above a limit (where either side is a symbol, it passes).
 

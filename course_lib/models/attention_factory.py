@@ -109,12 +109,11 @@ def head_options(spec: AttentionSpec, norm: NormSpec) -> dict:
 
 
 def build_latent_attention(width: int, spec: LatentAttentionSpec) -> LatentAttention:
-    """The latent attention that `spec` describes; a ValueError where it has no RoPE or
-    an indexer.
+    """The latent attention that `spec` describes, whose rotary part turns where there
+    is RoPE; a ValueError where it has an indexer.
     """
-    if spec.indexer is not None or spec.rope is None:
-        field = "rope" if spec.rope is None else "indexer"
-        raise ValueError(f"{field}={getattr(spec, field)!r}: not supported here")
+    if spec.indexer is not None:
+        raise ValueError(f"indexer={spec.indexer!r}: not supported here")
     return LatentAttention(
         width,
         spec.heads,
@@ -124,6 +123,7 @@ def build_latent_attention(width: int, spec: LatentAttentionSpec) -> LatentAtten
         value_dim=spec.value_dim,
         q_rank=spec.q_rank,
         rope=build_rope(spec.rope),
+        turns=spec.rope is not None,
         scale=spec.scale,
         bias=spec.bias,
         norm_eps=spec.norm.eps,

@@ -143,6 +143,17 @@ class TestJamba:
     def test_left_padding(self, jamba):
         checks.check_left_padding(jamba)
 
+    def test_checkpoints_both_ways(self, jamba, tmp_path):
+        """Files name each expert by itself."""
+        tokens = jamba.tokens(2, 9)
+        jamba.theirs.save_pretrained(tmp_path / "theirs")
+        save_checkpoint(jamba.ours, tmp_path / "ours", jamba.theirs.config.to_dict())
+        again = AutoModelForCausalLM.from_pretrained(tmp_path / "ours", dtype=torch.float64).state_dict()
+        assert all(torch.equal(tensor, again[name]) for name, tensor in jamba.theirs.state_dict().items())
+        with torch.no_grad():
+            found = load_checkpoint(tmp_path / "theirs")(tokens)
+        assert torch.equal(found, jamba.our_logits(tokens))
+
 
 def test_in_half_precision_the_accumulators_stay_in_float32():
     name, fields = MODELS["mamba2"]

@@ -19,7 +19,6 @@ REFUSED = {
     "gemma-4-e4b": "sides=",
     "glm-5": "indexer=IndexerSpec",
     "glm-5.1": "indexer=IndexerSpec",
-    "kimi-linear-48b-a3b": "rope=None",
     "mimo-v2-flash": "sides=values",
     "rwkv-4-14b": "ffn=channel_mix",
     "rwkv-4-7b": "ffn=channel_mix",

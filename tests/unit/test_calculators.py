@@ -12,6 +12,7 @@ from course_lib.costs.hardware import list_hardware, load_hardware
 from course_lib.costs.params import param_count
 from course_lib.costs.roofline import decode_roofline, prefill_roofline
 from course_lib.costs.serving import equal_context
+from course_lib.costs.state_or_cache import crossover_tokens
 from course_lib.course.calculators.definition import UNITS, letters, used_inputs
 from course_lib.course.calculators.emit import CALCULATORS, script, variants
 from course_lib.course.calculators.filled import filled
@@ -21,6 +22,7 @@ from course_lib.course.calculators.presets import (
     in_formula_units,
     list_models,
     machine_values,
+    offered,
     setting,
     structure,
 )
@@ -199,7 +201,7 @@ def test_every_model_starts_with_numbers_that_are_allowed(name, data):
             if (whole.devices) made.type("devices", "1");
             return [whole, made.problems(), made.results()[made.about.answer]]; }});"""
     calculator = CALCULATORS[name]
-    models = list(list_models()) if calculator.model else [""]
+    models = offered(calculator) if calculator.model else [""]
     for model, (first, problems, answer) in zip(models, run(body, models, *data), strict=True):
         given = {"model": model} if model else {}
         assert problems == {}
@@ -269,6 +271,25 @@ def test_formulas_of_experts_read_as_in_the_text():
     assert r"2 \cdot 10^{9} \, R \, H" in price and r"P_{\text{dense}} - P_{\text{active}}" in price
     assert r"R &= \sum_{i=1}^{E} \left(\left\lceil \frac{h}{t \, i^{s}} \right\rceil - 1\right)" in replicas
     assert r"\min\left(M, N" in sent and r"T &= \max\left(T_N, T_D\right)" in sent
+
+
+def test_formulas_of_states_read_as_in_the_text_and_stateless_models_are_not_offered():
+    held = {model: one.formula for one in variants("state-or-cache") for model in one.models}
+    assert r"N_k \, N_v \, H_N \, b_S + n_{\text{conv}} \, b" in held["qwen3.5-35b-a3b"]
+    assert r"n^{*} &= \left\lceil{\frac{n \, \text{state}}{\text{cache}}}\right\rceil" in held["mamba-2.8b"]
+    assert "llama-3-8b" not in held and set(held) == set(offered(CALCULATORS["state-or-cache"]))
+    (horizon,) = variants("memory-horizon")
+    assert r"\frac{\log{\left(\varepsilon \right)}}{\log{\left(\alpha \right)}}" in horizon.formula
+
+
+def test_the_state_and_the_horizon_cross_where_the_library_says(data):
+    body = """const made = new globalThis.calculatorCore.Calculation(data);
+        return [made.crossing(made.results()).at, Object.keys(made.presets("model")).length];"""
+    # equal at 1,056
+    assert run(body, "state-or-cache", *data) == [1057, len(offered(CALCULATORS["state-or-cache"]))]
+    assert run(body, "memory-horizon", *data)[0] == 693  # half of it is left after 692.8 tokens
+    with pytest.raises(ValueError, match="spec='llama-3-8b': allowed is a model with a layer that keeps"):
+        crossover_tokens(load_spec("llama-3-8b"), kv_heads=8, head_dim=128)
 
 
 def test_calls_that_a_trace_leaves_do_in_the_page_what_they_do_in_python():

@@ -35,7 +35,7 @@ def inputs(batch=2, tokens=9, seed=1):
 
 def mla_naive(mla, x, positions, prefix_length=0):
     """The paper's equations, one head and one query at a time."""
-    turn = lambda part: apply_rope_naive(part, positions, mla.rope)  # noqa: E731
+    turn = lambda part: part if mla.rope is None else apply_rope_naive(part, positions, mla.rope)  # noqa: E731
     q = mla.wq(x) if hasattr(mla, "wq") else mla.wq_up(mla.q_norm(mla.wq_down(x)))
     q = q.view(*x.shape[:2], H, N + P)
     down = mla.wkv_down(x)
@@ -55,10 +55,11 @@ def mla_naive(mla, x, positions, prefix_length=0):
     return mla.wo(out.flatten(2))
 
 
-@pytest.mark.parametrize("q_rank", [None, 8])
+@pytest.mark.parametrize(("q_rank", "turns"), [(None, True), (8, True), (None, False)])
 @pytest.mark.parametrize("absorbed", [False, True])
-def test_both_forms_are_the_equations(q_rank, absorbed):
-    mla, (x, _) = layer(q_rank, absorbed=absorbed), inputs()
+def test_both_forms_are_the_equations(q_rank, turns, absorbed):
+    mla, (x, _) = layer(q_rank, absorbed=absorbed, turns=turns), inputs()
+    assert (mla.rope is not None) == turns
     positions = positions_from_padding(torch.tensor([[1] * 9, [0] * 3 + [1] * 6]))
     real = positions >= 0
     assert_close(mla(x, positions)[real], mla_naive(mla, x, positions)[real], rtol=1e-10, atol=1e-12)

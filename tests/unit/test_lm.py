@@ -248,7 +248,7 @@ def test_an_unsupported_layer_is_refused_by_field():
         ({"norm_layout": "around"}, "norm_layout='around'"),
         ({"cross": layer.mixer}, "cross is set"),
         ({"ffn": experts}, "ffn=channel_mix"),
-        ({"ffn": None}, "ffn=NoneType"),
+        ({"ffn": None, "norm_layout": "post"}, "ffn=None"),
         ({"mixer": one_sided}, "causal=False"),
     ):
         with pytest.raises(ValueError, match=named):

@@ -5,9 +5,20 @@ import dataclasses
 import pytest
 import torch
 
+from course_lib.models.checkpoints import weights
+from course_lib.models.checkpoints.layer_kinds import KINDS, is_of_kind, only
 from course_lib.models.checkpoints.qkv_packing import PACKINGS
 from course_lib.models.checkpoints.weights import hf_tensors, load_hf_weights, packed_tensors
 from course_lib.models.lm import CausalLM
+from course_lib.specs.records import (
+    AttentionSpec,
+    FFNSpec,
+    GatedDeltaNetSpec,
+    LayerSpec,
+    ModelSpec,
+    NormSpec,
+    ShortConvSpec,
+)
 from tests.unit.test_lm import spec_of
 
 THEIR_LAYER = [f"self_attn.{part}_proj" for part in "qkvo"]
@@ -100,12 +111,75 @@ def test_a_parameter_without_a_name_is_refused():
         packed_tensors(model)
 
 
-@pytest.mark.parametrize("shape", [(5,), (5, 3)])
-@pytest.mark.parametrize("layout", PACKINGS)
+def test_key_heads_lie_query_key_values_gates_one_after_the_other():
+    owner = torch.nn.Module()
+    owner.key_heads = 2
+    parts = torch.arange(2.0), torch.arange(10.0, 12), torch.arange(20.0, 24), torch.arange(30.0, 34)
+    joined = PACKINGS["by_key_head"].join(parts, owner)  # widths of 1, two value heads a key head
+    assert joined.tolist() == [0, 10, 20, 21, 30, 31, 1, 11, 22, 23, 32, 33]
+
+
+TOY = {"name": "toy", "family": "llama", "width": 8, "vocab": 5}
+
+
+def hybrid() -> CausalLM:
+    """A short convolution, attention, a delta rule: all with `wo`, two with `wq`."""
+    norm = NormSpec(kind="rmsnorm", eps=1e-6)
+    heads = {"heads": 2, "kv_heads": 1, "head_dim": 4, "value_dim": 4}
+    delta = GatedDeltaNetSpec(key_heads=1, value_heads=2, key_dim=3, value_dim=4, conv=2)
+    mixers = ShortConvSpec(conv=3), AttentionSpec(**heads), delta
+    ffn = FFNSpec(kind="glu", activation="silu", width=6)
+    layers = tuple(LayerSpec(mixer=mixer, ffn=ffn, norm=norm) for mixer in mixers)
+    return CausalLM(ModelSpec(layers=layers, **TOY, final_norm=norm))
+
+
+def test_a_row_counts_in_the_layers_of_its_kind_alone():
+    model, name = hybrid(), "blocks.{}.mixer.wo.weight"
+    for index, kind in enumerate(("convolution", "attention", "delta")):
+        held = [one for one in KINDS if is_of_kind(model, name.format(index), one)]
+        assert held == [kind]
+    assert not any(is_of_kind(model, "final_norm.weight", one) for one in KINDS)
+
+
+def test_one_parameter_has_another_name_in_each_kind_of_layer(monkeypatch):
+    model = hybrid()
+    named = {"convolution": "conv.out", "attention": "self_attn.o_proj", "delta": "linear_attn.out"}
+    rows = [
+        row
+        for kind, theirs in named.items()
+        for row in only(kind, [(f"model.layers.{{i}}.{theirs}", "blocks.{i}.mixer.wo")])
+    ]
+    rest = {name.rsplit(".", 1)[0] for name, _ in model.named_parameters() if "mixer.wo" not in name}
+    rest |= {"blocks.2.mixer.rate", "blocks.2.mixer.step"}
+    table = (*rows, *((name, name) for name in sorted(rest)))
+    monkeypatch.setattr(weights, "table_of", lambda _: table)
+    found = {
+        piece.theirs: piece.ours for piece in packed_tensors(model) if "mixer.wo.weight" in piece.ours[0]
+    }
+    assert found == {
+        f"model.layers.{index}.{theirs}.weight": (f"blocks.{index}.mixer.wo.weight",)
+        for index, theirs in enumerate(named.values())
+    }
+
+
+def test_an_unknown_kind_of_layer_is_refused():
+    with pytest.raises(ValueError, match="kind='rnn': allowed are attention, convolution, delta"):
+        only("rnn", [])
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape"),
+    [
+        (layout, shape)
+        for layout in PACKINGS
+        for shape in ((5,), (5, 3))
+        if (layout, shape) != ("third_axis", (5, 3))
+    ],
+)
 def test_a_layout_undoes_itself(layout, shape):
     owner = torch.nn.Module()
-    owner.kv_heads = 2
-    counts = [12, 4, 4] if layout != "same" else [12]
+    owner.kv_heads = owner.heads = owner.key_heads = 2
+    counts = [12] if layout in ("same", "third_axis") else [12, 4, 4]
     parts = [torch.randn(rows, *shape[1:]) for rows in counts]
     back = PACKINGS[layout].split(PACKINGS[layout].join(parts, owner), counts, owner)
     assert len(back) == len(parts)

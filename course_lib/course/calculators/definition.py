@@ -142,6 +142,11 @@ class Finding:
     b: str = ""
 
 
+def all_of_them(spec: ModelSpec) -> bool:
+    """Every model can be chosen."""
+    return True
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)  # one is itself: a key of `_lines`
 class Calculator:
     """A calculator, and everything that the page needs to know of it.
@@ -155,6 +160,7 @@ class Calculator:
     first of `findings` that applies is the answer's sentence. `worked` are settings
     whose answers the page prints. A calculator with a `choice` answers with the least
     of its options, names it as {winner}, and marks in its plot where another one wins.
+    `offers` says which published models can be chosen; all of them when left out.
     """
 
     name: str
@@ -172,6 +178,7 @@ class Calculator:
     defaults: Mapping[str, float] = field(default_factory=dict)
     worked: tuple[Mapping[str, float | str], ...] = ()
     choice: Choice | None = None
+    offers: Callable[[ModelSpec], bool] = all_of_them
 
     def entries(self) -> tuple[Input, ...]:
         """Return the inputs that are not a model's."""

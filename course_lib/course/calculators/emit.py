@@ -36,6 +36,7 @@ from course_lib.course.calculators.presets import (
     machine_peaks,
     machine_values,
     multiplied_bits,
+    offered,
     own_bits,
     structure,
 )
@@ -43,6 +44,7 @@ from course_lib.course.calculators.printing import function_body, latex, shortes
 from course_lib.course.calculators.replicas import EXPERT_REPLICAS
 from course_lib.course.calculators.request import REQUEST
 from course_lib.course.calculators.seconds import DECODE_STEP
+from course_lib.course.calculators.states import MEMORY_HORIZON, STATE_OR_CACHE
 from course_lib.course.calculators.symbolic import BORROWING, symbolic_model
 from course_lib.specs.loader import load_spec
 
@@ -62,6 +64,8 @@ CALCULATORS: Mapping[str, Calculator] = {
         EXPERT_REPLICAS,
         EXPERT_ALL_TO_ALL,
         MEMORY_PRICE,
+        STATE_OR_CACHE,
+        MEMORY_HORIZON,
     )
 }
 GREEK = {
@@ -102,13 +106,9 @@ def variants(name: str) -> tuple[Variant, ...]:
     """
     calculator = CALCULATORS[name]
     alike: dict[tuple[str, str], list[str]] = {}
-    others = (
-        [model for model in list_models() if model != calculator.model]
-        if calculator.model
-        else []
-    )
+    models = offered(calculator) if calculator.model else ("",)
     for split in calculator.splits:
-        for model in (calculator.model, *others):
+        for model in models:
             lines = calculator.formula(structure(model, split))
             traced = str([(line.name, line.value) for line in lines])
             alike.setdefault((split, traced), []).append(model)

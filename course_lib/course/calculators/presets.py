@@ -69,6 +69,17 @@ def list_models() -> tuple[str, ...]:
     )
 
 
+def offered(calculator: Calculator) -> tuple[str, ...]:
+    """Names of the models that a calculator offers, its own first.
+
+    >>> from course_lib.course.calculators.memory import KV_BUDGET
+    >>> offered(KV_BUDGET)[0], len(offered(KV_BUDGET)) == len(list_models())
+    ('llama-3.1-70b', True)
+    """
+    names = (name for name in list_models() if calculator.offers(load_spec(name)))
+    return calculator.model, *(name for name in names if name != calculator.model)
+
+
 FASTEST = ""
 """The arithmetic that is not chosen: the fastest at the weights' bits."""
 

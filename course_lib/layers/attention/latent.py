@@ -55,6 +55,8 @@ class LatentAttention(nn.Module):
         q_rank: the queries' latent width; None projects them straight from x.
         rope: how the p numbers turn; `Rope(dim=p, pairing="interleaved")`, as DeepSeek
             has it, when left out.
+        turns: whether they turn at all. In Kimi Linear they do not (NoPE): the layers
+            between its attention layers know the order of the tokens.
         scale: factor on the scores; 1 / sqrt(n + p) when left out.
         bias: whether both down projections and the output projection have biases.
         norm_eps: of the norms on the latents.
@@ -83,14 +85,17 @@ class LatentAttention(nn.Module):
         value_dim: int,
         q_rank: int | None = None,
         rope: Rope | None = None,
+        turns: bool = True,
         scale: float | None = None,
         bias: bool = False,
         norm_eps: float = 1e-6,
         absorbed: bool = False,
     ) -> None:
         super().__init__()
-        self.rope = Rope(dim=rope_dim, pairing="interleaved") if rope is None else rope
-        if self.rope.dim != rope_dim:
+        if turns and rope is None:
+            rope = Rope(dim=rope_dim, pairing="interleaved")
+        self.rope = rope if turns else None
+        if turns and self.rope.dim != rope_dim:
             raise ValueError(
                 f"rope.dim={self.rope.dim}: allowed is rope_dim={rope_dim}"
             )
@@ -121,8 +126,10 @@ class LatentAttention(nn.Module):
         `Attention.forward`.
         """
         per_forward = PerForward() if per_forward is None else per_forward
-        found = per_forward.rope_tables.get(self.rope)
-        turn = found or per_forward.make_rope_tables(self.rope, positions, x.dtype)
+        turn = None
+        if self.rope is not None:
+            found = per_forward.rope_tables.get(self.rope)
+            turn = found or per_forward.make_rope_tables(self.rope, positions, x.dtype)
         q_nope, q_rope = self.queries(x, turn)
         entries = self.entries(x, turn)
         latent, key_positions = entries[..., : self.kv_rank], positions
@@ -135,7 +142,7 @@ class LatentAttention(nn.Module):
         return self.wo(form(q_nope, q_rope, entries, latent, mask).flatten(2))
 
     def queries(
-        self, x: Float[Tensor, "b t d"], turn: tuple[Tensor, Tensor]
+        self, x: Float[Tensor, "b t d"], turn: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, Tensor]:
         """Each head's query without position [b t h n] and with it [b t h p]."""
         q = (
@@ -145,10 +152,10 @@ class LatentAttention(nn.Module):
         )
         q = q.unflatten(-1, (self.heads, self.nope_dim + self.rope_dim))
         q_nope, q_rope = q.split((self.nope_dim, self.rope_dim), dim=-1)
-        return q_nope, apply_rope(q_rope, *turn, self.rope.pairing)
+        return q_nope, self._turned(q_rope, turn)
 
     def entries(
-        self, x: Float[Tensor, "b t d"], turn: tuple[Tensor, Tensor]
+        self, x: Float[Tensor, "b t d"], turn: tuple[Tensor, Tensor] | None
     ) -> Float[Tensor, "b t 1 k"]:
         """What the cache is given: [c ; k_r], the latent after its norm and the rotary
         key after its turn.
@@ -156,9 +163,10 @@ class LatentAttention(nn.Module):
         latent, k_rope = self.wkv_down(x)[:, :, None].split(
             (self.kv_rank, self.rope_dim), dim=-1
         )
-        return torch.cat(
-            (self.kv_norm(latent), apply_rope(k_rope, *turn, self.rope.pairing)), dim=-1
-        )
+        return torch.cat((self.kv_norm(latent), self._turned(k_rope, turn)), dim=-1)
+
+    def _turned(self, x: Tensor, turn: tuple[Tensor, Tensor] | None) -> Tensor:
+        return x if turn is None else apply_rope(x, *turn, self.rope.pairing)
 
     def _plain(self, q_nope, q_rope, entries, latent, mask) -> Float[Tensor, "b t h v"]:
         """Rebuild every head's keys and values from the latents, then attend as h heads

@@ -64,6 +64,11 @@ class RecurrentState(RowCache):
         return self._tensors[name]
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What the tensors are called."""
+        return tuple(self._tensors)
+
+    @property
     def batch(self) -> int:
         """Rows b."""
         return len(next(iter(self._tensors.values())))

@@ -22,7 +22,7 @@ Terms:
         ssm_recurrent
     long convolution, FFT convolution: a kernel as long as the text, in t log t ->
         long_convolution
-    convolution kernel of a state space, impulse response: C A^l B for l = 0, 1, ... ->
+    convolution kernel of a state space, impulse response: C A^l B for each lag l ->
         ssm_kernel, s4d_kernel
 """
 

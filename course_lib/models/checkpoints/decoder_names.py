@@ -3,8 +3,9 @@
 
 A row pairs a module of theirs with the module of ours that has the same parameters.
 `{i}` is a layer's number. Several modules of ours in one of theirs stand in braces, and
-a third entry names their packing (`qkv_packing`). Rows that a model has no parameters
-for are passed over, so a table serves all members of a family.
+a third entry names their packing (`qkv_packing`). A fourth says for which kind of layer
+a row holds (`layer_kinds`). Rows that a model has no parameters for are passed over, so
+a table serves all members of a family.
 
 Terms:
     tensor names of decoders: which module of a Hugging Face decoder holds which of ours
@@ -13,7 +14,8 @@ Terms:
 
 from collections.abc import Mapping
 
-Row = tuple[str, str] | tuple[str, str, str]  # theirs, ours, and how ours lie in theirs
+# theirs, ours, how ours lie in theirs, and in which kind of layer
+Row = tuple[str, str] | tuple[str, str, str] | tuple[str, str, str, str]
 Table = tuple[Row, ...]
 
 ENDS: Table = (

@@ -4,6 +4,8 @@
     in the file   model.layers.3.mlp.experts.7.gate_proj.weight   [f d], one an expert
     in memory     model.layers.3.mlp.experts.gate_up_proj         [e 2f d]
 
+Kimi Linear's files have three convolutions a layer, which are one in memory.
+
 Symbols: e experts, d model width, f width inside an expert.
 
 Terms:
@@ -28,12 +30,14 @@ class FileNames:
 
     `renames`: (in memory, in the file), parts of a name, the first that fits. `each`:
     gate, up and down of one expert, or up and down; () where files keep them stacked.
-    `number`: what stands before an expert's number.
+    `number`: what stands before an expert's number. `joined`: a module in memory whose
+    rows are those of several of one size in the file.
     """
 
     renames: tuple[tuple[str, str], ...] = ()
     each: tuple[str, ...] = GATE_UP_DOWN
     number: str = ""
+    joined: tuple[str, tuple[str, ...]] = ("", ())
 
     @property
     def stacks(self) -> dict[str, tuple[str, ...]]:
@@ -55,6 +59,7 @@ GRANITE = FileNames(
 )
 PLAIN = FileNames()
 BIAS = "e_score_correction_bias"
+FORGET_GATE = ("f_a_proj", "f_b_proj", "A_log", "dt_bias")
 FILES: Mapping[str, FileNames] = {
     "afmoe": PLAIN,
     "aria_text": FileNames(
@@ -83,6 +88,15 @@ FILES: Mapping[str, FileNames] = {
             (".shared_experts.", ".shared_mlp."),
         )
     ),
+    "jamba": PLAIN,
+    "kimi_linear": FileNames(
+        (
+            *((f".forget_gate.{one}", f".{one}") for one in FORGET_GATE),
+            *MIXTRAL.renames,
+        ),
+        MIXTRAL.each,
+        joined=("conv1d", ("q_conv1d", "k_conv1d", "v_conv1d")),
+    ),
     "kolibri1": FileNames(
         (
             (f".mlp.gate.{BIAS}", ".moe.router.expert_bias"),
@@ -90,6 +104,7 @@ FILES: Mapping[str, FileNames] = {
             (".post_mlp_layernorm.", ".post_ffn_norm."),
         )
     ),
+    "lfm2_moe": FileNames((), MIXTRAL.each),
     "mellum": PLAIN,
     "minimax_m2": MIXTRAL,
     "mixtral": MIXTRAL,
@@ -98,7 +113,9 @@ FILES: Mapping[str, FileNames] = {
         ((".mlp.router.", ".block_sparse_moe.gate."), *MIXTRAL.renames), MIXTRAL.each
     ),
     "qwen2_moe": PLAIN,
+    "qwen3_5_moe_text": PLAIN,
     "qwen3_moe": PLAIN,
+    "qwen3_next": PLAIN,
     "solar_open": PLAIN,
     "switch_transformers": FileNames((), ("wi", "wo"), "expert_"),
 }
@@ -115,7 +132,12 @@ def experts_apart(tensors: Mapping[str, Tensor], family: str) -> dict[str, Tenso
     if family not in FILES:
         return dict(tensors)
     names, apart = FILES[family], {}
+    whole, pieces = names.joined
     for name, tensor in tensors.items():
+        if whole and f".{whole}." in name:
+            for piece, part in zip(pieces, tensor.chunk(len(pieces)), strict=True):
+                apart[name.replace(f".{whole}.", f".{piece}.")] = part.contiguous()
+            continue
         prefix, _, last = _renamed(name, names.renames).rpartition(".")
         kinds = names.stacks.get(last) if prefix.endswith(".experts") else None
         if kinds is not None:
@@ -147,13 +169,18 @@ class _Stacked(Mapping[str, Tensor]):
             lambda: defaultdict(dict)
         )
         self._plain: dict[str, str] = {}
+        self._joined: dict[str, list[str]] = defaultdict(list)
+        whole, pieces = names.joined
         back = [(theirs, ours) for ours, theirs in names.renames]
         self._kinds = names.stacks
         each = "|".join(names.each) or "none"
         pattern = rf"(.*\.experts)\.{names.number}(\d+)\.({each})\.weight"
-        for name in tensors:
-            found = re.fullmatch(pattern, name)
-            if found is None:
+        for name in sorted(tensors, key=lambda name: _place(name, pieces)):
+            found, piece = re.fullmatch(pattern, name), _place(name, pieces)
+            if piece < len(pieces):
+                own = name.replace(f".{pieces[piece]}.", f".{whole}.")
+                self._joined[own].append(name)
+            elif found is None:
                 self._plain[_renamed(name, back)] = name
             else:
                 place = next(
@@ -163,6 +190,8 @@ class _Stacked(Mapping[str, Tensor]):
                 self._stacks[stack][found[3]][int(found[2])] = name
 
     def __getitem__(self, name: str) -> Tensor:
+        if name in self._joined:
+            return torch.cat([self._tensors[piece] for piece in self._joined[name]])
         if name not in self._stacks:
             return self._tensors[self._plain[name]]
         kinds = self._kinds[name.rpartition(".")[2]]
@@ -178,10 +207,17 @@ class _Stacked(Mapping[str, Tensor]):
 
     def __iter__(self) -> Iterator[str]:
         yield from self._plain
+        yield from self._joined
         yield from self._stacks
 
     def __len__(self) -> int:
-        return len(self._plain) + len(self._stacks)
+        return len(self._plain) + len(self._joined) + len(self._stacks)
+
+
+def _place(name: str, pieces: tuple[str, ...]) -> int:
+    """Which of the pieces a tensor belongs to, by its name; behind all, to none."""
+    found = (index for index, one in enumerate(pieces) if f".{one}." in name)
+    return next(found, len(pieces))
 
 
 def _renamed(name: str, pairs) -> str:

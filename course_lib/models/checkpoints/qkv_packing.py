@@ -1,7 +1,7 @@
 """QKV packing: how several matrices of ours lie in one tensor of theirs, and back.
 
-Symbols: g KV groups, r query heads a group, k head width. Weights are [out in] on our
-    side, biases [out].
+Symbols: g KV groups, r query heads a group, k head width; in a delta rule m key heads,
+    each for r value heads of width v. Weights are [out in] on our side, biases [out].
 
     same      one tensor, as it stands
     stacked   the rows of one after those of the other     [queries; keys; values]
@@ -9,6 +9,10 @@ Symbols: g KV groups, r query heads a group, k head width. Weights are [out in] 
     grouped   group by group: r queries, its key, its value  [g (r + 2) k]; which is
               one head at a time when g = h (GPT-NeoX, BLOOM), and queries, key, value
               when g = 1 (Falcon-7B)
+    by_head   head by head: its query and its output gate   [h 2 k] (Qwen3-Next), its
+              query, key and value (MiniMax)
+    third_axis  a number a head, stored as [1 1 h 1] (Kimi Linear)
+    by_key_head  key head by key head: query, key, r values, r gates (Qwen3-Next)
 
 Terms:
     QKV packing, fused QKV, Conv1D layout: how queries, keys and values lie in one
@@ -37,19 +41,21 @@ class Packing:
     split: Callable[[Tensor, Sequence[int], nn.Module], Parts]
 
 
-def _join_groups(parts: Parts, owner: nn.Module) -> Tensor:
-    groups = owner.kv_heads
-    return torch.cat(
-        [part.unflatten(0, (groups, -1)) for part in parts], dim=1
-    ).flatten(0, 1)
+def _by(groups: str) -> Packing:
+    """Rows group by group; `groups` names their number in the owner."""
 
+    def join(parts: Parts, owner: nn.Module) -> Tensor:
+        count = getattr(owner, groups)
+        rows = [part.unflatten(0, (count, -1)) for part in parts]
+        return torch.cat(rows, dim=1).flatten(0, 1)
 
-def _split_groups(tensor: Tensor, rows: Sequence[int], owner: nn.Module) -> Parts:
-    groups = owner.kv_heads
-    by_group = tensor.unflatten(0, (groups, -1)).split(
-        [count // groups for count in rows], dim=1
-    )
-    return [part.flatten(0, 1) for part in by_group]
+    def split(tensor: Tensor, rows: Sequence[int], owner: nn.Module) -> Parts:
+        count = getattr(owner, groups)
+        sizes = [row // count for row in rows]
+        apart = tensor.unflatten(0, (count, -1)).split(sizes, dim=1)
+        return [part.flatten(0, 1) for part in apart]
+
+    return Packing(join, split)
 
 
 PACKINGS = {
@@ -61,5 +67,11 @@ PACKINGS = {
         lambda parts, _: torch.cat(parts).t(),
         lambda tensor, rows, _: tensor.t().split(rows),
     ),
-    "grouped": Packing(_join_groups, _split_groups),
+    "grouped": _by("kv_heads"),
+    "by_head": _by("heads"),
+    "by_key_head": _by("key_heads"),
+    "third_axis": Packing(
+        lambda parts, _: parts[0][None, None, :, None],
+        lambda tensor, rows, _: [tensor.flatten()],
+    ),
 }

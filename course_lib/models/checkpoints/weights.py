@@ -27,8 +27,10 @@ from course_lib.models.checkpoints.decoder_names import (
 from course_lib.models.checkpoints.encoder_names import PAIRED_TABLES, PAIRED_VARIANTS
 from course_lib.models.checkpoints.expert_files import stacked_experts
 from course_lib.models.checkpoints.expert_packing import EXPERT_PACKINGS
+from course_lib.models.checkpoints.layer_kinds import is_of_kind
 from course_lib.models.checkpoints.moe_names import MOE_TABLES, MTP_ROWS
 from course_lib.models.checkpoints.qkv_packing import PACKINGS, Packing
+from course_lib.models.checkpoints.recurrent_names import RECURRENT_TABLES
 from course_lib.models.checkpoints.state_space_names import STATE_SPACE_TABLES
 from course_lib.specs.records import FFNSpec
 
@@ -168,14 +170,17 @@ def packed_tensors(model: nn.Module) -> list[PackedTensor]:
     names = set(_every(model))
     pieces: dict[str, PackedTensor] = {}
     taken: set[str] = set()
-    for theirs, ours, *layout in table_of(model):
-        copy = layout == ["copy"]
+    for theirs, ours, *more in table_of(model):
+        layout, kind = (*more, *("same", "")[len(more) :])
+        copy = layout == "copy"
         for index in range(max(_depths(names))) if "{i}" in theirs + ours else (0,):
             for suffix in SUFFIXES:
                 parts = tuple(
                     part + suffix for part in _expand(ours.replace("{i}", str(index)))
                 )
                 name = theirs.replace("{i}", str(index)) + suffix
+                if kind and not is_of_kind(model, parts[0], kind):
+                    continue
                 if names.issuperset(parts) and (copy or taken.isdisjoint(parts)):
                     taken.update(parts)
                     owner = model.get_submodule(
@@ -184,7 +189,7 @@ def packed_tensors(model: nn.Module) -> list[PackedTensor]:
                     pieces[name] = PackedTensor(
                         name,
                         parts,
-                        LAYOUTS["same" if copy or not layout else layout[0]],
+                        LAYOUTS["same" if copy else layout],
                         owner,
                         copy,
                     )
@@ -201,7 +206,8 @@ def table_of(model: nn.Module) -> Table:
     first counts.
     """
     family = model.spec.family
-    tables = {**TABLES, **PAIRED_TABLES, **MOE_TABLES, **STATE_SPACE_TABLES}
+    tables = {**TABLES, **PAIRED_TABLES, **MOE_TABLES}
+    tables |= {**STATE_SPACE_TABLES, **RECURRENT_TABLES}
     if family not in tables:
         raise ValueError(
             f"family={family!r}: names are known for {', '.join(sorted(tables))}"
