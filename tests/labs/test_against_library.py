@@ -5,6 +5,7 @@ import pytest
 from course_lib.course.labs.generate import read_source
 from tests.labs.answers import cell, ids
 from tests.labs.library_moe import MIXTURES, OPERATED
+from tests.labs.library_ssm import RECURRENCES
 
 ATTENTION = {
     "scaled": """
@@ -189,6 +190,7 @@ LABS = {
     "03_kv_cache": CACHES,
     "04_moe": MIXTURES,
     "04_moe_operations": OPERATED,
+    "05_ssm": RECURRENCES,
 }
 
 

@@ -1,5 +1,5 @@
-"""How much memory an answer asks for: the largest new tensor that a piece of code
-makes.
+"""How much memory an answer asks for, and how much it writes: the largest new tensor
+that a piece of code makes, the bytes that all of its operations write.
 """
 
 from torch import Tensor
@@ -90,4 +90,39 @@ class Live(TorchDispatchMode):
         alive = {k: v for k, v in self.held.items() if not v[1].expired()}
         self.held = alive
         self.most = max(self.most, sum(nbytes for nbytes, _ in alive.values()))
+        return result
+
+
+class Written(TorchDispatchMode):
+    """Add up the bytes that operations write, views left out, and count the operations:
+    the work of a recurrence without a clock.
+
+    A gradient that autograd computes counts too, if `backward` runs inside.
+
+    >>> import torch
+    >>> x = torch.zeros(4, dtype=torch.float64)
+    >>> with Written() as seen:
+    ...     _ = x[:2] + 1
+    >>> seen.nbytes, seen.calls
+    (16, 2)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nbytes = self.calls = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.calls += 1
+        given = {
+            one.untyped_storage().data_ptr()
+            for one in tree_leaves((args, kwargs))
+            if isinstance(one, Tensor)
+        }
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor) and (
+                func._schema.is_mutable
+                or tensor.untyped_storage().data_ptr() not in given
+            ):
+                self.nbytes += tensor.numel() * tensor.element_size()
         return result

@@ -1,0 +1,317 @@
+"""Lab 5, exercise 7: what a memory recalls of a real text, how a cost grows, and the
+table beside attention.
+
+Symbols: t tokens, m names, d width of their codes.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from course_lib.course.labs.checking import Checker, random_sizes
+from course_lib.course.labs.lab05.probing import numbers
+from course_lib.course.labs.lending import helped, strided
+
+HINTS = {
+    "number": "Return a float between 0 and 1.",
+    "leak": "At place t the token after it is not known yet: the newest pair is (token "
+    "t - 1, token t). With the pair (token t, token t + 1) the memory is handed the "
+    "answer.",
+    "all": "Only places count whose token came before: of a new one nothing can be "
+    "recalled.",
+    "twice": "The token itself is no earlier one: look in tokens[:t].",
+    "query": "The query is the code of the current token: what came after *it*?",
+    "swapped": "The key is the earlier token, the value the later one.",
+    "nearest": "The guess is the name whose code has the largest product with what was "
+    "recalled.",
+    "shifted": "The answer at place t is token t + 1.",
+    "none": "If no token came twice there is nothing to count: 0.0.",
+    "memory": "Hand memory all places at once: q, k, v, each [places d].",
+    "slope": "The slope of a straight line through all points: log of the cost over "
+    "log of the length, by least squares.",
+    "ends": "All lengths count: a line through the first and the last point alone "
+    "hangs on two measurements.",
+    "plain": "Growth is a power: take the logarithm of both before the slope.",
+    "half_log": "The logarithm of the lengths too.",
+    "upside": "Cost over length, not length over cost.",
+    "factor": "The exponent, not the factor for a doubling: linear is 1.0.",
+    "rows": "Return a list of dicts with task, mixer, gap, time and memory, in the "
+    "order of the results.",
+    "sign": "Where lower is better (a loss), the gap is attention's number minus the "
+    "mixer's: above 0 is better everywhere.",
+    "other_task": "The gap is to attention *of the same task*.",
+    "first": "Compare with the row whose mixer is attention, wherever it stands.",
+    "against": "The gap is the mixer's quality minus attention's: above 0 is better.",
+    "ratio": "The gap is a difference, not a quotient.",
+    "swapped_growth": "time grows with the seconds, memory with the bytes.",
+    "missing": "Without attention in a task there is nothing to compare with: "
+    "ValueError.",
+}
+CHECK = Checker("Exercise 7", HINTS)
+
+
+def softmax_memory(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention over pairs, sharp and without positions."""
+    seen = torch.ones(len(q), len(q), dtype=torch.bool).tril()
+    scores = (12.0 * q @ k.mT).masked_fill(~seen, -torch.inf)
+    return scores.softmax(-1) @ v
+
+
+def latest_memory(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The value of the latest key that fits."""
+    seen = torch.ones(len(q), len(q), dtype=torch.bool).tril()
+    fits = ((q @ k.mT) > 1 - 1e-9) & seen
+    place = torch.arange(len(q)).mul(fits).amax(1)
+    return v[place] * fits.any(1)[:, None]
+
+
+def successors(
+    memory: Callable, tokens: Tensor, codes: Tensor, slip: str = ""
+) -> float:
+    """The truth, or what a slip gives."""
+    at = tokens[1:-1]
+    keys, values, queries, answers = (
+        codes[tokens[:-2]],
+        codes[at],
+        codes[at],
+        tokens[2:],
+    )
+    if slip == "leak":
+        keys, values = codes[at], codes[answers]
+    if slip == "query":
+        queries = keys
+    if slip == "swapped":
+        keys, values = values, keys
+    read = memory(queries, keys, values)
+    guess = (read @ codes.mT).argmax(1)
+    if slip == "nearest":
+        guess = (read @ codes.mT).argmin(1)
+    answers = at if slip == "shifted" else answers
+    known = torch.tensor(
+        [bool((tokens[:t] == tokens[t]).any()) for t in range(1, len(tokens) - 1)]
+    )
+    if slip == "all":
+        known = torch.ones_like(known)
+    right = (guess == answers) & known
+    return float(right.sum() / known.sum().double()) if known.any() else 0.0
+
+
+def growth(lengths: Sequence[float], costs: Sequence[float]) -> float:
+    """The slope of log cost over log length by least squares."""
+    x, y = ([math.log(one) for one in row] for row in (lengths, costs))
+    return _slope(x, y)
+
+
+def _slope(x: list[float], y: list[float]) -> float:
+    middle = sum(x) / len(x)
+    above = sum((a - middle) * b for a, b in zip(x, y, strict=True))
+    return above / sum((a - middle) ** 2 for a in x)
+
+
+def table(results: Sequence[dict], slip: str = "") -> list[dict]:
+    """The truth, or what a slip gives."""
+    rows = []
+    for one in results:
+        same = [r for r in results if slip == "other_task" or r["task"] == one["task"]]
+        base = next(r for r in same if slip == "first" or r["mixer"] == "attention")
+        gap = one["quality"] - base["quality"]
+        gap = one["quality"] / base["quality"] if slip == "ratio" else gap
+        turned = one["better"] == "lower" and slip != "sign"
+        turned = not turned if slip == "against" else turned
+        grown = [growth(one["lengths"], one[name]) for name in ("seconds", "bytes")]
+        time, memory = grown[::-1] if slip == "swapped_growth" else grown
+        rows.append(
+            {
+                "task": one["task"],
+                "mixer": one["mixer"],
+                "gap": -gap if turned else gap,
+                "time": time,
+                "memory": memory,
+            }
+        )
+    return rows
+
+
+def check_successors(successors_of: Callable, seed: int = 0) -> str:
+    """Check `successors(memory, tokens, codes) -> float`.
+
+    Raises: CheckFailed with the hint that fits; NotImplementedError while it is
+        missing. So do all checks of this module.
+    """
+    rng, size = random_sizes(seed, t=(60, 90), m=(9, 14), d=(8, 12))
+    t, m, d = size.values()
+    codes = torch.nn.functional.normalize(numbers(rng, m, d), dim=1)
+    walk = torch.randint(3, (t,), generator=rng).cumsum(0) % m
+    few = torch.tensor([0, 1, 0, 1, 1, 2, 0])
+    for told, tokens in (
+        ("a walk over names", walk),
+        ("seven tokens", few),
+        ("tokens that never come again", torch.arange(m)),
+        ("one name, three times", torch.zeros(3, dtype=torch.int64)),
+    ):
+        for name, memory in (
+            ("attention", softmax_memory),
+            ("the latest", latest_memory),
+        ):
+            what = f"successors in {told} by a memory of {name}"
+            lent = strided(tokens), strided(codes)
+            got = CHECK.call(
+                successors_of, _asked(memory, len(tokens) - 2, d), *lent, what=what
+            )
+            right = successors(memory, tokens, codes)
+            CHECK.true(
+                type(got) is float, "number", what, "a float", type(got).__name__
+            )
+            slips = ("leak", "all", "query", "swapped", "nearest", "shifted")
+            wrong = {one: successors(memory, tokens, codes, one) for one in slips}
+            default = "compare" if right else "none"
+            _number(got, right, default, what, wrong)
+    return "Exercise 7: what came after this name last time, without reading ahead."
+
+
+def _asked(memory: Callable, places: int, d: int) -> Callable:
+    """The memory, which first looks at what it is given."""
+
+    def ask(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        for one in (q, k, v):
+            seen = tuple(getattr(one, "shape", ()))
+            CHECK.true(
+                seen == (places, d), "memory", "what memory is given", (places, d), seen
+            )
+        return memory(q, k, v)
+
+    return ask
+
+
+def _number(
+    got: float, right: float, default: str, what: str, wrong: dict[str, float]
+) -> None:
+    named = {hint: one for hint, one in wrong.items() if abs(one - right) > 1e-9}
+    if right:
+        CHECK.near(got, right, default, what, named)
+    else:
+        CHECK.equal(got, 0.0, default, what, named)
+
+
+def check_growth(growth_of: Callable, seed: int = 0) -> str:
+    """Check `growth(lengths, costs) -> float`."""
+    rng, size = random_sizes(seed, n=(4, 6), first=(16, 90))
+    lengths = [size["first"] * 2**i for i in range(size["n"])]
+    noise = (1 + 0.3 * torch.rand(len(lengths), generator=rng)).tolist()
+    for told, costs in (
+        (
+            "noisy seconds",
+            [1e-6 * a**1.5 * b for a, b in zip(lengths, noise, strict=True)],
+        ),
+        ("cache bytes", [40 * a for a in lengths]),
+        ("a state that does not grow", [4096] * len(lengths)),
+        ("a square", [3.0 * a * a for a in lengths]),
+    ):
+        what = f"growth of {told} over {lengths}"
+        got = CHECK.call(growth_of, list(lengths), list(costs), what=what)
+        CHECK.true(type(got) is float, "slope", what, "a float", type(got).__name__)
+        right = growth(lengths, costs)
+        logs = [[math.log(one) for one in row] for row in (lengths, costs)]
+        ends = (logs[1][-1] - logs[1][0]) / (logs[0][-1] - logs[0][0])
+        wrong = {
+            "ends": ends,
+            "plain": _slope(list(lengths), list(costs)),
+            "half_log": _slope(list(lengths), logs[1]),
+            "factor": 2**right,
+        }
+        if abs(right) > 0.1:
+            wrong["upside"] = _slope(logs[1], logs[0])
+        named = {hint: one for hint, one in wrong.items() if abs(one - right) > 1e-6}
+        if abs(got - right) > 1e-9 * max(1.0, abs(right)):
+            found = (h for h, w in named.items() if abs(got - w) <= 1e-9 * abs(w))
+            CHECK.fail(next(found, "slope"), what, f"{right:.6g}", f"{got:.6g}")
+    return "Exercise 7: an exponent: 0 stays, 1 is linear, 2 is the square."
+
+
+def check_table(table_of: Callable, seed: int = 0) -> str:
+    """Check `table(results) -> rows`, with the lab's own `growth` beside it, or else
+    with the student's.
+    """
+    helped(lambda: _check_table(table_of, seed), table_of, growth=growth)
+    return "Exercise 7: three tasks, beside attention."
+
+
+def _check_table(table_of: Callable, seed: int) -> None:
+    rng, _ = random_sizes(seed)
+    results = random_results(rng)
+    for told, given in (
+        ("three tasks", results),
+        ("three tasks, in another order", results[::-1]),
+        ("one task", results[:2]),
+    ):
+        what = f"table of {told}"
+        got = CHECK.call(table_of, given, what=what)
+        right = table(given)
+        formed = isinstance(got, list) and all(type(row) is dict for row in got)
+        seen = [sorted(row) for row in got] if formed else type(got).__name__
+        names = [sorted(row) for row in right]
+        CHECK.true(formed and seen == names, "rows", what, names, seen)
+        slips = ("sign", "against", "ratio", "other_task", "first", "swapped_growth")
+        wrong = {slip: table(given, slip) for slip in slips}
+        _same_rows(got, right, wrong, what)
+    alone = [
+        one for one in results if one["task"] != "text" or one["mixer"] != "attention"
+    ]
+    call = lambda: table_of([dict(one) for one in alone])  # noqa: E731
+    CHECK.refuses(call, "missing", "table of a task without attention")
+
+
+def random_results(rng: torch.Generator) -> list[dict]:
+    """Results of eight mixers on three tasks, with costs that are noisy powers."""
+    rows = []
+    for task, better in (("text", "lower"), ("names", "higher"), ("signal", "higher")):
+        mixers = (
+            ["delta", "attention", "wkv"] if task != "names" else ["attention", "sum"]
+        )
+        for mixer in mixers:
+            costs = torch.rand(8, generator=rng).double().add(0.5).tolist()
+            power = 2 if mixer == "attention" else 1
+            lengths = [64, 128, 256, 512]
+            rows.append(
+                {
+                    "task": task,
+                    "mixer": mixer,
+                    "better": better,
+                    "quality": 0.5 + float(torch.rand(1, generator=rng).double()),
+                    "lengths": lengths,
+                    "seconds": [
+                        a**power * b for a, b in zip(lengths, costs, strict=False)
+                    ],
+                    "bytes": [8 * a ** (power - 1) for a in lengths],
+                }
+            )
+    return rows
+
+
+def _same_rows(got: list[dict], right: list[dict], wrong: dict, what: str) -> None:
+    def near(a: Any, b: Any) -> bool:
+        if isinstance(b, str):
+            return a == b
+        return type(a) in (int, float) and abs(a - b) <= 1e-9 * max(1.0, abs(b))
+
+    def same(rows: list[dict]) -> bool:
+        pairs = zip(got, rows, strict=True)
+        return len(got) == len(rows) and all(
+            near(a[name], b[name]) for a, b in pairs for name in b
+        )
+
+    if same(right):
+        return
+    hint = next((slip for slip, rows in wrong.items() if same(rows)), "compare")
+    pairs = zip(got, right, strict=True)
+    place = next(
+        (i, name)
+        for i, (a, b) in enumerate(pairs)
+        for name in b
+        if not near(a[name], b[name])
+    )
+    where = f"{what}, row {place[0]}, {place[1]}"
+    CHECK.fail(hint, where, right[place[0]][place[1]], got[place[0]][place[1]])
