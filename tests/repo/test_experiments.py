@@ -26,6 +26,7 @@ NOT_REPEATED = {
     ("heads", "1 head minus 4 heads"),
     ("objectives", "'continues': masked minus causal"),
     ("sparse", "8 experts, 2 a token minus dense"),
+    ("fixed_copying", "attention minus S4D"),
 }
 
 each_name = pytest.mark.parametrize("name", NAMES)
