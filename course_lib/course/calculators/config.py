@@ -27,6 +27,7 @@ LEFT_OUT = (
     "smaller",
     "larger",
     "round_up",
+    "logarithm",
 )
 """What reads files or symbols, and what `py` has in its own way."""
 

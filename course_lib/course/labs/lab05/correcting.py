@@ -23,7 +23,8 @@ HINTS = {
     "Without it values of one key pile up, as in linear attention.",
     "beta_value": "beta multiplies the whole error: the value and what is recalled.",
     "beta_recalled": "beta multiplies the whole error: the value and what is recalled.",
-    "no_beta": "beta says how much of the error is corrected.",
+    "no_beta": "beta says how much of the error is corrected. In the chunk: the system "
+    "has ones on its diagonal, not beta, which would cancel it.",
     "wrong_way": "The error is value minus recalled, not their sum.",
     "no_decay": "The state decays by e^g before anything else.",
     "log_decay": "g is the logarithm of the decay: e^g.",
@@ -32,6 +33,7 @@ HINTS = {
     "stale": "The error is measured on the state that has decayed already.",
     "read_before": "The query reads the state after the correction.",
     "key_asked": "The query reads, the key writes.",
+    "scaled": "The query reads as it is: no division by the root of its width.",
     "state_values": "Return the state after the last token.",
     "pieces": "In pieces as in one: the state holds all that the next piece needs.",
     "overflow": "e^(G_t) / e^(G_s) overflows where decays are strong: take e to the "
@@ -79,6 +81,7 @@ SLIPS = (
     "stale",
     "read_before",
     "key_asked",
+    "scaled",
 )
 CHUNK_SLIPS = (
     "no_system",

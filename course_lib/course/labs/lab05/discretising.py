@@ -36,7 +36,7 @@ HINTS = {
     "trapezoid_b": "This is the trapezoid rule's b_bar, with zero-order hold's a_bar.",
     "sign_b": "The sign: (exp(dt a) - 1) / a is positive whatever the sign of a.",
     "small": "exp(z) - 1 loses its digits where z is small, for exp(z) is near 1: "
-    "torch.expm1 keeps them.",
+    "torch.expm1 keeps them. dt b is right at z = 0 alone, not near it.",
     "zero": "a may be 0 (a sum that forgets nothing): there b_bar is dt b, the limit, "
     "and not 0 / 0. A number added to a moves every other result.",
     "zero_gradient": "torch.where chooses the value, but a gradient flows through both "
@@ -116,11 +116,17 @@ def _systems(seed: int) -> list[tuple[str, tuple[Tensor, Tensor, Tensor], str]]:
     some = numbers(rng, 7)
     tiny = -torch.logspace(-4, -1, n, dtype=torch.float64)
     zeros = torch.tensor([-0.5, 0.0, 0.3, 0.0]).double()
+    gently = -torch.logspace(-8, -2, 13, dtype=torch.float64)
     large = torch.tensor([-900.0, -41.0, -3.0]).double()
     b, steep = numbers(rng, n), numbers(rng, 3)
     return [
         ("one channel", (*one, torch.tensor([0.4]).double()), "compare"),
         ("channels by state", (rates, b, steps), "compare"),
+        (
+            "dt a between -1e-8 and -0.01",
+            (gently, b[:1], torch.ones(1).double()),
+            "small",
+        ),
         ("rates of both signs", (some, some.flip(0), some.abs() + 0.1), "compare"),
         (
             "a dt of 1e-9 and less",

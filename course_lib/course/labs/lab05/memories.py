@@ -79,6 +79,7 @@ def delta(
         state = rate * state if late else state
         read = before if slip == "read_before" else state
         asked = k_t if slip == "key_asked" else q_t
+        asked = q_t / q_t.shape[1] ** 0.5 if slip == "scaled" else asked
         rows.append(torch.einsum("bk,bkv->bv", asked, read))
     return torch.stack(rows, 1), state
 

@@ -89,9 +89,10 @@ def scan_gradient(
         g[:, last] = grad[:, last]
         for t in range(last - 1, -1, -1):
             g[:, t] = grad[:, t] + decay[:, t] * g[:, t + 1]
+    of_start = g[:, 0] if slip == "first_decay" else decay[:, 0] * g[:, 0]
+    g = g.flip(1) if slip == "reversed" else g
     first = torch.zeros_like(start) if slip == "start" else start
     before = torch.cat([first[:, None], states[:, :-1]], 1)
-    of_start = g[:, 0] if slip == "first_decay" else decay[:, 0] * g[:, 0]
     return g * (states if slip == "own_state" else before), g, of_start
 
 
@@ -142,7 +143,8 @@ def block(
     u, gate = (x @ weights["in"].mT).chunk(2, -1)
     if slip == "halves":
         u, gate = gate, u
-    kept, state = (None, None) if cache is None else cache
+    anew = cache is None or slip == "no_cache"
+    kept, state = (None, None) if anew else cache
     kept = None if slip == "conv_cache" else kept
     state = None if slip == "state_cache" else state
     entered = u

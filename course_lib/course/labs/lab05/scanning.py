@@ -39,6 +39,8 @@ HINTS = {
     "triple": "Return three gradients: of decay, of x, of start.",
     "no_carry": "A state also acts through the states after it: g_t = grad_t + "
     "decay_{t+1} g_{t+1}.",
+    "reversed": "The list was filled from the last token: turn it round before it is "
+    "stacked.",
     "own_decay": "From state t to state t + 1 leads decay_{t+1}, and not decay_t.",
     "own_state": "decay_t multiplies h_{t-1}, so its gradient is g_t h_{t-1}.",
     "first_decay": "start reaches the first state through its decay: decay_1 g_1.",
@@ -55,8 +57,8 @@ SLIPS = (
     "backwards",
 )
 GRADIENTS = (
-    ("no_carry", "own_decay", "no_decay", "own_state", "start"),
-    ("no_carry", "own_decay", "no_decay"),
+    ("no_carry", "own_decay", "no_decay", "own_state", "start", "reversed"),
+    ("no_carry", "own_decay", "no_decay", "reversed"),
     ("first_decay", "no_carry", "own_decay", "no_decay"),
 )
 SHORT, LONG, MOST = 24, 48, 3.0

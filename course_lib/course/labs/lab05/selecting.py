@@ -51,6 +51,7 @@ HINTS = {
     "token.",
     "conv_cache": "The convolution goes on from the inputs in the cache.",
     "state_cache": "The scan starts from the state in the cache.",
+    "no_cache": "Go on from the cache, also where a piece has more than one token.",
     "kept_values": "kept holds the last w - 1 inputs of the convolution: before it, "
     "and before silu.",
     "state_values": "The state to keep is h after the last token, with its input.",
@@ -79,6 +80,7 @@ SLIPS = (
     "gate_sigmoid",
     "conv_cache",
     "state_cache",
+    "no_cache",
 )
 OWN = {
     "scan": reference.scan,
