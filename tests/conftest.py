@@ -30,6 +30,7 @@ CHECKED = (
     "evaluate",
     "simulate",
     "decide",
+    "search",
     "parallel",
 )
 install_import_hook([f"course_lib.{floor}" for floor in CHECKED], "tests.shapes.checked")

@@ -10,7 +10,14 @@ from course_lib.costs.arithmetic import Number
 from course_lib.specs.records import LayerSpec, NormSpec
 from course_lib.specs.unions import of_word
 
-OF_A_SUBLAYER = {"pre": 1, "post": 1, "sandwich": 2, "output": 1, "parallel_two": 1}
+OF_A_SUBLAYER = {
+    "pre": 1,
+    "post": 1,
+    "sandwich": 2,
+    "output": 1,
+    "stream": 1,
+    "parallel_two": 1,
+}
 
 
 def norm_params(norm: NormSpec | None, width: Number) -> Number:

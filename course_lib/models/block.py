@@ -9,6 +9,7 @@ that works on each token alone. Where the norms stand:
     post          norm(x + part(x))              the first transformer, BERT, BART
     sandwich      x + norm(part(norm(x)))        Gemma 2 and 3, GLM-4
     output        x + norm(part(x))              OLMo 2 and 3, FlexOlmo
+    stream        a n + b part(n), n = norm(x)   MiniMax-01
     parallel      x + mixer(norm(x)) + ffn(norm(x)), one norm for both: GPT-J, PaLM,
                   Falcon-7B, Cohere
     parallel_two  the same with a norm for each: GPT-NeoX, Falcon-40B
@@ -22,6 +23,7 @@ Terms:
     post-norm: norm(x + part(x)), a norm after each addition -> Block
     sandwich norm: x + norm(part(norm(x))), a norm on both sides of a sublayer -> Block
     norm on the output, reordered norm: x + norm(part(x)) -> Block
+    norm on the stream: the stream itself is normed before each sublayer -> Block
     residual multiplier: a factor on what each part adds to the stream -> ScaledBlock
     parallel residual, parallel block: attention and feed-forward network of the same
         input, added together -> Block
@@ -36,6 +38,7 @@ from course_lib.layers.attention.cross import EncoderKV
 from course_lib.layers.caches.contract import Cache
 from course_lib.layers.masks import MaskMod
 from course_lib.layers.per_forward import PerForward
+from course_lib.layers.recurrent.lightning import Lightning
 from course_lib.models.layer_factory import (
     build_cross,
     build_ffn,
@@ -43,11 +46,11 @@ from course_lib.models.layer_factory import (
     build_norm,
     build_position_bias,
 )
-from course_lib.specs.records import LayerSpec
+from course_lib.specs.records import FFNSpec, LayerSpec, RWKVSpec
 
-LAYOUTS = ("pre", "post", "sandwich", "output", "parallel", "parallel_two")
+LAYOUTS = ("pre", "post", "sandwich", "output", "stream", "parallel", "parallel_two")
 
-NO_CROSS = ("output", "parallel", "parallel_two")
+NO_CROSS = ("output", "stream", "parallel", "parallel_two")
 
 
 class Block(nn.Module):
@@ -65,7 +68,8 @@ class Block(nn.Module):
 
     A layer without a feed-forward part (Mamba) is its mixer alone, in the layout "pre".
     A feed-forward part whose class sets `leaves_auxiliary` is given the `PerForward`,
-    too, and may leave a loss or statistics there.
+    too, and may leave a loss or statistics there. One whose class sets `needs_state`
+    (RWKV's channel mixing) is given the positions and the state of the layer's RWKV.
 
     Raises:
         ValueError: the spec has a part this block does not build; the message names the
@@ -73,7 +77,8 @@ class Block(nn.Module):
 
     *Source*: post, Vaswani et al. 2017, arXiv:1706.03762; pre, Xiong et al. 2020,
         arXiv:2002.04745; sandwich, Gemma 2, arXiv:2408.00118; parallel, Black et al.
-        2022, section 2.1, arXiv:2204.06745 (GPT-J's idea).
+        2022, section 2.1, arXiv:2204.06745 (GPT-J's idea); stream, MiniMax-01 as
+        transformers 5.23 reads it.
     """
 
     def __init__(
@@ -100,6 +105,18 @@ class Block(nn.Module):
             )
         if spec.residual_scale != 1.0 and type(self) is Block:
             raise ValueError(f"residual_scale={spec.residual_scale}: supported is 1.0")
+        mixes = isinstance(spec.ffn, FFNSpec) and spec.ffn.kind == "channel_mix"
+        if mixes and not isinstance(spec.mixer, RWKVSpec):
+            raise ValueError(
+                f"ffn=channel_mix with mixer={type(spec.mixer).__name__}: "
+                "supported is RWKVSpec, whose state it shares"
+            )
+        if spec.stream_factors is not None and self.layout != "stream":
+            raise ValueError(
+                f"stream_factors={spec.stream_factors} with norm_layout="
+                f"{self.layout!r}: supported is 'stream'"
+            )
+        self.factors = spec.stream_factors or (1.0,) * 4
         self.mixer = build_mixer(width, spec, position_bias) if mixer is None else mixer
         self.cross = build_cross(width, spec)
         self.ffn = None if spec.ffn is None else build_ffn(width, spec.ffn)
@@ -140,8 +157,11 @@ class Block(nn.Module):
             )
         per_forward = PerForward() if per_forward is None else per_forward
         across = positions, cache, per_forward, mask_mod  # what a mixer needs beside x
-        leaves_auxiliary = getattr(type(self.ffn), "leaves_auxiliary", False)
-        within = (per_forward,) if leaves_auxiliary else ()  # and an FFN with a router
+        within = ()  # and an FFN with a router, or with a state
+        if getattr(type(self.ffn), "leaves_auxiliary", False):
+            within = (per_forward,)
+        if getattr(type(self.ffn), "needs_state", False):
+            within = positions, cache
 
         if self.layout == "pre":
             x = x + self.mixer(self.mixer_norm(x), *across)
@@ -165,6 +185,12 @@ class Block(nn.Module):
         if self.layout == "output":
             x = x + self.mixer_norm(self.mixer(x, *across))
             return x + self.ffn_norm(self.ffn(x, *within))
+
+        if self.layout == "stream":
+            a, b, c, d = self.factors
+            x = self.mixer_norm(x)
+            x = self.ffn_norm(a * x + b * self.mixer(x, *across))
+            return c * x + d * self.ffn(x, *within)
 
         if self.layout == "parallel":
             normed = self.mixer_norm(x)
@@ -272,4 +298,7 @@ def build_blocks(
             )
         else:
             blocks.append(SharedBlock(blocks[earlier]))
+        mixer = getattr(blocks[-1], "mixer", None)
+        if isinstance(mixer, Lightning):  # its decays depend on the place
+            mixer.stand_at(index, len(layers))
     return nn.ModuleList(blocks)

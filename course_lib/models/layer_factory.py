@@ -12,6 +12,7 @@ Terms:
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -25,6 +26,7 @@ from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.caches.window import RingCache
 from course_lib.layers.norms import LayerNorm, RMSNorm
 from course_lib.layers.positions.bias import AlibiBias, RelativeBias
+from course_lib.layers.recurrent.channel_mixing import ChannelMix
 from course_lib.models.attention_factory import (
     build_attention,
     build_latent_attention,
@@ -33,6 +35,7 @@ from course_lib.models.attention_factory import (
 )
 from course_lib.models.fan_in import fan_in
 from course_lib.models.ffn_factory import NETWORKS, build_moe, build_network
+from course_lib.models.parallel_mixers import ParallelMixers
 from course_lib.models.recurrent_factory import (
     RECURRENT,
     build_recurrent,
@@ -42,6 +45,7 @@ from course_lib.models.state_space_factory import build_state, build_state_space
 from course_lib.specs.records import (
     AttentionSpec,
     FFNSpec,
+    JointSpec,
     LatentAttentionSpec,
     LayerSpec,
     Mixer,
@@ -111,15 +115,22 @@ def build_norm(width: int, spec: NormSpec | None) -> nn.Module:
 
 def build_ffn(width: int, spec: FFNSpec | MoESpec | None) -> nn.Module:
     """The feed-forward part that `spec` describes; a ValueError for a kind that is not
-    built.
+    built. Channel mixing needs a layer whose mixer is RWKV's: see `Block`.
     """
+    if isinstance(spec, FFNSpec) and spec.kind == "channel_mix":
+        if spec.activation != "squared_relu" or spec.bias:
+            raise ValueError(
+                f"ffn=channel_mix with activation={spec.activation!r}, "
+                f"bias={spec.bias}: supported are 'squared_relu' and False"
+            )
+        return ChannelMix(width, spec.width)
     if isinstance(spec, FFNSpec):
         return build_network(width, spec)
     if isinstance(spec, MoESpec):
         return build_moe(width, spec)
     raise ValueError(
-        f"ffn={type(spec).__name__}: supported are FFNSpec ({', '.join(NETWORKS)}) "
-        "and MoESpec"
+        f"ffn={type(spec).__name__}: supported are FFNSpec ({', '.join(NETWORKS)}, "
+        "channel_mix) and MoESpec"
     )
 
 
@@ -143,11 +154,16 @@ def build_mixer(
         return build_state_space(width, layer.mixer, layer.norm)
     if isinstance(layer.mixer, RECURRENT):
         return build_recurrent(width, layer)
+    if isinstance(layer.mixer, JointSpec):
+        attention = replace(layer, mixer=layer.mixer.attention)
+        state = replace(layer, mixer=layer.mixer.state)
+        parts = build_mixer(width, attention, position_bias), build_mixer(width, state)
+        return ParallelMixers(parts)
     raise _not_built(layer.mixer)
 
 
 def _not_built(mixer: object) -> ValueError:
-    states = ", ".join(kind.__name__ for kind in (SSMSpec, *RECURRENT))
+    states = ", ".join(kind.__name__ for kind in (SSMSpec, *RECURRENT, JointSpec))
     return ValueError(
         f"mixer={type(mixer).__name__}: supported are AttentionSpec, "
         f"LatentAttentionSpec, {states}"
@@ -180,6 +196,8 @@ def build_position_bias(spec: Mixer) -> nn.Module | None:
     """
     if isinstance(spec, (LatentAttentionSpec, SSMSpec, *RECURRENT)):
         return None
+    if isinstance(spec, JointSpec):
+        return build_position_bias(spec.attention)
     if not isinstance(spec, AttentionSpec):
         raise _not_built(spec)
     if spec.alibi:
@@ -208,6 +226,10 @@ def build_layer_cache(
         return build_state(spec, batch, **like)
     if isinstance(spec, RECURRENT):
         return build_recurrent_state(width, layer, batch, **like)
+    if isinstance(spec, JointSpec):
+        parts = (replace(layer, mixer=part) for part in (spec.attention, spec.state))
+        sizes = batch, capacity
+        return ModelCache([build_layer_cache(width, x, *sizes, **like) for x in parts])
     if isinstance(spec, LatentAttentionSpec):
         return LatentCache(batch, capacity, spec.kv_rank, spec.rope_dim, **like)
     if not isinstance(spec, AttentionSpec):

@@ -4,7 +4,8 @@ norm, score the vocabulary.
 Symbols: b batch, t tokens, d model width, l layers. One class serves GPT-2, GPT-J,
 GPT-NeoX, BLOOM, Falcon, PaLM, Cohere, Llama, Mistral, Qwen2, Qwen3, Gemma 2 and 3
 (text), GLM-4, DeepSeek's dense layers with latent attention, Mamba, Falcon Mamba,
-Mamba-2 and Jamba. What differs between them is in the specification, not in the code.
+Mamba-2, Jamba, RWKV-4, RecurrentGemma, LFM2, Qwen3-Next, Kimi Linear. What differs
+between them is in the specification, not in the code.
 
 Terms:
     causal language model, decoder-only, autoregressive model: embedding, blocks under a

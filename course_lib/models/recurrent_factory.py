@@ -1,6 +1,6 @@
 """From a record of a mixer with a state to the layer: gated DeltaNet, Kimi Delta
-Attention, lightning attention, short convolution, RWKV-4's time mixing; and to the
-state that it keeps.
+Attention, lightning attention, short convolution, RWKV-4's time mixing, RG-LRU; and to
+the state that it keeps.
 
 Terms:
     recurrent mixer from a record: which layer with a state a specification asks for ->
@@ -13,13 +13,16 @@ from course_lib.layers.caches.state import RecurrentState
 from course_lib.layers.recurrent.gated_delta_net import GatedDeltaNet, KimiDelta
 from course_lib.layers.recurrent.lightning import Lightning
 from course_lib.layers.recurrent.mixer import RecurrentMixer
+from course_lib.layers.recurrent.rg_lru import RGLRU
 from course_lib.layers.recurrent.short_conv import ShortConv
 from course_lib.layers.recurrent.time_mixing import RWKV
 from course_lib.specs.records import (
+    FFNSpec,
     GatedDeltaNetSpec,
     KimiDeltaSpec,
     LayerSpec,
     LightningSpec,
+    RGLRUSpec,
     RWKVSpec,
     ShortConvSpec,
 )
@@ -28,6 +31,7 @@ RECURRENT = (
     GatedDeltaNetSpec,
     KimiDeltaSpec,
     LightningSpec,
+    RGLRUSpec,
     RWKVSpec,
     ShortConvSpec,
 )
@@ -37,7 +41,7 @@ RECURRENT = (
 def build_recurrent(width: int, layer: LayerSpec) -> RecurrentMixer:
     """The mixer that a layer's record describes; the norm on a delta rule's output has
     the eps of the layer's norm. Lightning attention has the slopes of a first layer
-    until a checkpoint brings its own.
+    until a stack gives it its place or a checkpoint brings its own.
 
     Raises:
         ValueError: the record is none of `RECURRENT`.
@@ -58,6 +62,10 @@ def build_recurrent(width: int, layer: LayerSpec) -> RecurrentMixer:
         return KimiDelta(width, *sizes, conv=spec.conv, norm_eps=eps, **ranks)
     if isinstance(spec, LightningSpec):
         return Lightning(width, spec.heads, spec.head_dim)
+    if isinstance(spec, RGLRUSpec):
+        plain = isinstance(layer.ffn, FFNSpec)  # Griffin's branch bends as its FFN does
+        options = {"activation": layer.ffn.activation} if plain else {}
+        return RGLRU(width, spec.width, spec.blocks, spec.conv, **options)
     if isinstance(spec, RWKVSpec):
         return RWKV(width, spec.width)
     if isinstance(spec, ShortConvSpec):

@@ -89,5 +89,5 @@ experiment = Experiment(
         "8 experts, 2 a token": mixture(),
     },
     seeds=range(8),
-    updates=(350, 700),
+    updates=(350, 700, 1400),
 )

@@ -254,7 +254,7 @@ def changed_past(route, logits, other, t):
     mixed = logits.clone()
     mixed[t:] = other[t:]
     gap = (route(mixed) - route(logits))[:t].abs().sum(1)
-    return float((gap > 0).sum()) / t if t else 0.0
+    return (gap > 0).float().mean().item() if t else 0.0
 """),
 ]  # fmt: skip
 OPERATIONS = {

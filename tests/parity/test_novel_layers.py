@@ -1,15 +1,17 @@
 """Layers of chapter 9 equal those of `transformers`: mHC's connections (DeepSeek-V4), attention over depth
-(Inkling 2), Transformer-XL's positions (XLNet)."""
+(Inkling 2), Transformer-XL's positions (XLNet), Conformer's block (Wav2Vec2)."""
 
 import pytest
 import torch
 from torch import nn
-from transformers import DeepseekV4Config, Inkling2TextConfig, XLNetConfig
+from transformers import DeepseekV4Config, Inkling2TextConfig, Wav2Vec2ConformerConfig, XLNetConfig
 from transformers.models.deepseek_v4 import modeling_deepseek_v4
 from transformers.models.inkling2 import modeling_inkling2
+from transformers.models.wav2vec2_conformer import modeling_wav2vec2_conformer
 from transformers.models.xlnet import modeling_xlnet
 
 from course_lib.layers.positions.relative_scores import distance_sinusoids, relative_scores
+from course_lib.models.hybrids.conformer import ConformerBlock
 from course_lib.models.hybrids.depth_attention import DepthAttention
 from course_lib.models.hybrids.hyper_connections import ManifoldConnection, read
 
@@ -83,3 +85,46 @@ def test_relative_scores_are_xlnets_with_a_memory():
     torch.testing.assert_close(
         found, expected.permute(1, 2, 0, 3), rtol=1e-6, atol=1e-6
     )  # sinusoids are float32
+
+
+def test_a_conformer_block_is_wav2vec2s_with_gradients():
+    config = Wav2Vec2ConformerConfig(
+        hidden_size=12,
+        num_attention_heads=3,
+        intermediate_size=7,
+        conv_depthwise_kernel_size=5,
+        hidden_act="swish",
+    )
+    config.position_embeddings_type, config._attn_implementation = None, "eager"
+    theirs = random(modeling_wav2vec2_conformer.Wav2Vec2ConformerEncoderLayer(config))
+    norm = theirs.conv_module.batch_norm
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    ours = ConformerBlock(12, 3, 7, 5).double().eval()
+    names = {
+        "ffn1_layer_norm": "first_norm",
+        "ffn1.intermediate_dense": "first.up",
+        "ffn1.output_dense": "first.down",
+        "self_attn_layer_norm": "mixer_norm",
+        "self_attn.linear_q": "mixer.wq",
+        "self_attn.linear_k": "mixer.wk",
+        "self_attn.linear_v": "mixer.wv",
+        "self_attn.linear_out": "mixer.wo",
+        "conv_module.layer_norm": "conv_norm",
+        "conv_module.pointwise_conv1": "conv.into",
+        "conv_module.depthwise_conv": "conv.depthwise",
+        "conv_module.batch_norm": "conv.norm",
+        "conv_module.pointwise_conv2": "conv.wo",
+        "ffn2_layer_norm": "second_norm",
+        "ffn2.intermediate_dense": "second.up",
+        "ffn2.output_dense": "second.down",
+        "final_layer_norm": "final_norm",
+    }
+    own = ours.state_dict()
+    for name, tensor in theirs.state_dict().items():
+        module, _, last = name.rpartition(".")
+        own[f"{names[module]}.{last}"].copy_(tensor.view_as(own[f"{names[module]}.{last}"]))
+    x = torch.randn(2, 9, 12, dtype=torch.float64, requires_grad=True)
+    found, expected = ours(x, torch.arange(9).expand(2, 9)), theirs(x)
+    torch.testing.assert_close(found, expected, **TOLERANCE)
+    torch.testing.assert_close(gradients(found, [x]), gradients(expected, [x]), **TOLERANCE)

@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import signal
 
 from course_lib.layers.recurrent.discretise import RULES, discretise, discretise_diagonal
 from course_lib.layers.recurrent.hippo import hippo_legs, legs_low_rank, legs_memory, legs_reconstruct
@@ -19,28 +21,6 @@ from course_lib.layers.recurrent.s4 import (
     ssm_recurrent,
 )
 
-# What scipy 1.17.1 gives, to twelve places, for HiPPO-LegS of three coefficients, dt = 0.1, C as below:
-# signal.cont2discrete(..., method=rule), then signal.dlsim on the input and one more zero.
-SCIPY_INPUT, SCIPY_C = (1.0, -0.5, 2.0, 0.0, 0.25), (1.0, -2.0, 0.5)
-SCIPY = {
-    "zoh": (
-        [0.904837418036, 0, 0, -0.149141118578, 0.818730753078, 0,
-         -0.155895081313, -0.301753940432, 0.740818220682],
-        [0.095162581964, 0.149141118578, 0.155895081313],
-        [0, -0.125172114535, -0.039309501545, -0.274884476037, -0.215183179592, -0.18240294197],
-    ),
-    "bilinear": (
-        [0.904761904762, 0, 0, -0.14996110888, 0.818181818182, 0,
-         -0.159929574901, -0.3061646914, 0.739130434783],
-        [0.095238095238, 0.14996110888, 0.159929574901],
-        [0, -0.124719335072, -0.03976710095, -0.274371590532, -0.215947173082, -0.183513135892],
-    ),
-    "euler": (
-        [0.9, 0, 0, -0.173205080757, 0.8, 0, -0.22360679775, -0.387298334621, 0.7],
-        [0.1, 0.173205080757, 0.22360679775],
-        [0, -0.134606762639, -0.051642712078, -0.301615560389, -0.253109612215, -0.218063715114],
-    ),
-}  # fmt: skip
 CLOSE = {"rtol": 1e-9, "atol": 1e-11}
 
 
@@ -100,15 +80,24 @@ def test_a_full_matrix_runs_as_recurrence_and_as_convolution(rule):
     torch.testing.assert_close(long_convolution(u[..., None], kernel[None])[..., 0], y, **CLOSE)
 
 
-@pytest.mark.parametrize("rule", SCIPY)
-def test_it_is_the_system_of_scipy_whose_output_comes_one_step_later(rule):
-    a, b, y = (torch.tensor(numbers, dtype=torch.float64) for numbers in SCIPY[rule])
-    ours_a, ours_b = discretise(*hippo_legs(3), 0.1, rule)
-    torch.testing.assert_close(ours_a.flatten(), a, rtol=0, atol=1e-11)
-    torch.testing.assert_close(ours_b, b, rtol=0, atol=1e-11)
-    c, u = (torch.tensor(numbers, dtype=torch.float64) for numbers in (SCIPY_C, SCIPY_INPUT))
-    ours, _ = ssm_recurrent(ours_a, ours_b, c, u[None])
-    torch.testing.assert_close(ours[0], y[1:], rtol=0, atol=1e-11)
+@given(n=st.integers(1, 6), t=st.integers(1, 20), seed=st.integers(0, 99), rule=st.sampled_from(RULES))
+@settings(max_examples=25)
+def test_it_is_the_system_of_scipy_whose_output_comes_one_step_later(n, t, seed, rule):
+    torch.manual_seed(seed)
+    a, b = hippo_legs(n)
+    c, u, dt = (
+        torch.randn(n, dtype=torch.float64),
+        torch.randn(t, dtype=torch.float64),
+        0.01 + torch.rand(()).item() / 5,
+    )
+    system = (a.numpy(), b.numpy()[:, None], c.numpy()[None], np.zeros((1, 1)))
+    sampled = signal.cont2discrete(system, dt, method=rule)
+    ours_a, ours_b = discretise(a, b, dt, rule)
+    torch.testing.assert_close(ours_a, torch.tensor(sampled[0]), **CLOSE)
+    torch.testing.assert_close(ours_b, torch.tensor(sampled[1][:, 0]), **CLOSE)
+    # Their y_t reads the state before u_t is in it; and C, D of "bilinear" are changed to the rule's own.
+    later = signal.dlsim((*sampled[:2], *system[2:], dt), [*u.tolist(), 0.0])[1][1:, 0]
+    torch.testing.assert_close(ssm_recurrent(ours_a, ours_b, c, u[None])[0][0], torch.tensor(later), **CLOSE)
 
 
 @pytest.mark.parametrize("rule", RULES)

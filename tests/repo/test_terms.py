@@ -7,7 +7,18 @@ from course_lib.course.terms.places import Course
 
 from .repository import ROOT, data, ids, matching, text
 
-FLOORS = ("layers", "kernels", "models", "tasks", "train", "generate", "evaluate", "simulate", "decide")
+FLOORS = (
+    "layers",
+    "kernels",
+    "models",
+    "tasks",
+    "train",
+    "generate",
+    "evaluate",
+    "simulate",
+    "decide",
+    "search",
+)
 FLOORS += ("costs",)
 MODULES = [
     path for path in matching(rf"course_lib/({'|'.join(FLOORS)})/.*\.py") if path.name != "__init__.py"

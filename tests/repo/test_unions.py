@@ -109,7 +109,7 @@ FFNS = {
         router_bias=True,
     ),
 }
-BUILT = (AttentionSpec, LatentAttentionSpec, SSMSpec, *RECURRENT)
+BUILT = (AttentionSpec, LatentAttentionSpec, SSMSpec, *RECURRENT, JointSpec)
 """What a model can be built of; the rest is refused by name until a layer for it is written."""
 NAMES = ("weights", "vectors", "flops_per_pair", "step_flops", "token_elements", "state_elements")
 OF_MIXERS_ALONE = ("cache_bytes", "cache_bytes, ring", "kv_facts", "on_one_device")
@@ -335,7 +335,7 @@ def test_a_part_that_is_not_built_is_refused_by_its_name():
     for ffn, named in ((None, "NoneType"), (foreign(FFNS[MoESpec]), "Foreign"), (foreign(FFN), "Foreign")):
         with pytest.raises(ValueError, match=f"ffn={named}: "):
             unwrap(build_ffn)(D, ffn)
-    with pytest.raises(ValueError, match="ffn=channel_mix: "):
+    with pytest.raises(ValueError, match="ffn=channel_mix with activation='silu'"):
         build_ffn(D, replace(FFN, kind="channel_mix"))
     with pytest.raises(ValueError, match="ffn=channel_mix: "):
         build_ffn(D, replace(FFNS[MoESpec], expert=replace(FFN, kind="channel_mix")))

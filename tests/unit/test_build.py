@@ -20,8 +20,6 @@ REFUSED = {
     "glm-5": "indexer=IndexerSpec",
     "glm-5.1": "indexer=IndexerSpec",
     "mimo-v2-flash": "sides=values",
-    "rwkv-4-14b": "ffn=channel_mix",
-    "rwkv-4-7b": "ffn=channel_mix",
     "vit-l-16": "patches=",
 }
 

@@ -67,9 +67,10 @@ def test_an_unknown_family(folder):
 
 
 def test_a_family_that_no_model_is_built_for(folder):
-    fields = {"model_type": "rwkv", "hidden_size": 8, "num_hidden_layers": 1}
-    (folder / "config.json").write_text(json.dumps(fields | {"vocab_size": 9}))
-    with pytest.raises(ValueError, match="ffn=channel_mix"):
+    fields = {"model_type": "vit", "hidden_size": 8, "num_hidden_layers": 1}
+    fields |= {"num_attention_heads": 2, "intermediate_size": 5, "image_size": 8, "patch_size": 4}
+    (folder / "config.json").write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match="patches=PatchSpec"):
         load_checkpoint(folder)
 
 

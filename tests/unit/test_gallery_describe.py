@@ -66,7 +66,7 @@ FILLED = {
     "head_dim": 6, "groups": 2, "norm": NORM, "final_norm": NORM, "logit_softcap": 2.5, "context": 99,
     "scaling": {"rope_type": "linear", "factor": 2.0}, "sinusoidal": "halves", "ffn": FFN,
     "transform": TransformSpec(activation="gelu", norm=NORM), "patches": PatchSpec(image=8, patch=4),
-    "inner_norm": NORM, "clip": 8.0, "temperature": (512, 0.3),
+    "stream_factors": (0.5, 1.5, 0.7, 1.2), "inner_norm": NORM, "clip": 8.0, "temperature": (512, 0.3),
     "cross": AttentionSpec(heads=2, kv_heads=1, head_dim=4, value_dim=4),
 }  # fmt: skip
 """What a field that may be empty is filled with."""

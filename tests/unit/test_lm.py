@@ -247,7 +247,8 @@ def test_an_unsupported_layer_is_refused_by_field():
     for changes, named in (
         ({"norm_layout": "around"}, "norm_layout='around'"),
         ({"cross": layer.mixer}, "cross is set"),
-        ({"ffn": experts}, "ffn=channel_mix"),
+        ({"ffn": experts}, "ffn=channel_mix: "),
+        ({"ffn": mixing}, "ffn=channel_mix with mixer=AttentionSpec"),
         ({"ffn": None, "norm_layout": "post"}, "ffn=None"),
         ({"mixer": one_sided}, "causal=False"),
     ):

@@ -8,9 +8,30 @@ from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL
 from course_lib.layers.recurrent import linear_attention, rwkv
 from course_lib.layers.recurrent.gated_delta_net import FASTEST, SLOWEST, GatedDeltaNet, KimiDelta, log_decay
 from course_lib.layers.recurrent.lightning import Lightning, lightning_slopes
+from course_lib.layers.recurrent.mlstm import (
+    MLSTM,
+    mlstm_chunked,
+    mlstm_naive,
+    mlstm_parallel,
+    mlstm_recurrent,
+)
+from course_lib.layers.recurrent.rg_lru import (
+    RGLRU,
+    STEEPEST,
+    recurrence_associative,
+    recurrence_recurrent,
+    root,
+)
 from course_lib.layers.recurrent.short_conv import ShortConv, causal_conv_recurrent
 from course_lib.layers.recurrent.time_mixing import RWKV, token_shift
-from course_lib.specs.records import GatedDeltaNetSpec, KimiDeltaSpec, LightningSpec, RWKVSpec, ShortConvSpec
+from course_lib.specs.records import (
+    GatedDeltaNetSpec,
+    KimiDeltaSpec,
+    LightningSpec,
+    RGLRUSpec,
+    RWKVSpec,
+    ShortConvSpec,
+)
 
 D = 10
 MIXERS = {
@@ -26,6 +47,7 @@ MIXERS = {
     "lightning": (lambda: Lightning(D, 3, 4, chunk=4), LightningSpec(heads=3, head_dim=4)),
     "short convolution": (lambda: ShortConv(D, 3), ShortConvSpec(conv=3)),
     "short convolution, biases": (lambda: ShortConv(D, 3, bias=True), ShortConvSpec(conv=3, bias=True)),
+    "RG-LRU": (lambda: RGLRU(D, 6, 2, 4), RGLRUSpec(width=6, blocks=2, conv=4)),
     "RWKV-4": (lambda: RWKV(D, 7, chunk=4), RWKVSpec(width=7)),
 }
 
@@ -37,7 +59,9 @@ def made(request):
 
 
 def run(mixer, x, positions=None, cache=None):
-    positions = torch.arange(x.shape[1]).expand(x.shape[:2]) if positions is None else positions
+    if positions is None:
+        start = 0 if cache is None else cache.length
+        positions = torch.arange(start, start + x.shape[1]).expand(x.shape[:2])
     return mixer(x, positions, cache)
 
 
@@ -113,6 +137,95 @@ def test_a_layer_with_a_state_takes_no_mask_but_the_causal_one(made):
 def test_it_builds_without_memory(name):
     with torch.device("meta"):
         assert all(p.is_meta for p in MIXERS[name][0]().parameters())
+
+
+# mLSTM
+
+
+def random_mlstm(length, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = (2, length, 3, 4), (2, length, 3, 4), (2, length, 3, 5), (2, length, 3), (2, length, 3)
+    return [
+        torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes
+    ]
+
+
+@pytest.mark.parametrize("length", [1, 7, 13])
+def test_mlstm_in_every_form_is_its_equation_with_gradients(length):
+    given = random_mlstm(length)
+    expected = mlstm_naive(*given)
+    wanted = torch.autograd.grad(expected.square().sum(), given)
+    for form, options in ((mlstm_recurrent, {}), (mlstm_parallel, {}), (mlstm_chunked, {"chunk": 3})):
+        y, memory = form(*given, eps=0.0, **options)
+        torch.testing.assert_close(y, expected)
+        for one, other in zip(torch.autograd.grad(y.square().sum(), given), wanted, strict=True):
+            torch.testing.assert_close(one, other)
+        first, state = form(*(x[:, :4] for x in given), eps=0.0, **options)
+        if length > 4:
+            rest, after = form(*(x[:, 4:] for x in given), eps=0.0, state=state, **options)
+            torch.testing.assert_close(torch.cat([first, rest], 1), expected)
+            for one, other in zip(after, memory, strict=True):
+                torch.testing.assert_close(one, other)
+
+
+def test_large_input_gates_overflow_the_equation_and_not_the_stable_forms():
+    q, k, v, enter, forget = (x.detach().float() for x in random_mlstm(9))
+    enter = enter + 100
+    assert mlstm_naive(q, k, v, enter, forget).isnan().any()
+    stable, _ = mlstm_recurrent(q, k, v, enter, forget)
+    torch.testing.assert_close(
+        mlstm_chunked(q, k, v, enter, forget, chunk=4)[0], stable, rtol=1e-3, atol=1e-3
+    )
+    assert stable.isfinite().all()
+
+
+def test_an_mlstm_layer_passes_over_padding_and_goes_on_from_its_state():
+    torch.manual_seed(0)
+    layer, x = MLSTM(D, 2, 3, 4, chunk=4).double(), torch.randn(2, 11, D, dtype=torch.float64)
+    state, positions = layer.make_state(2, torch.float64), torch.arange(11).repeat(2, 1)
+    positions[1] -= 5
+    positions[1, :5] = -1
+    whole = layer(x, positions)
+    parts = zip(x.split([4, 3, 1, 3], 1), positions.split([4, 3, 1, 3], 1), strict=True)
+    found = torch.cat([layer(one, places, state) for one, places in parts], 1)
+    torch.testing.assert_close(found[positions >= 0], whole[positions >= 0])
+    torch.testing.assert_close(layer(x[1:, 5:], positions[1:, 5:])[0], whole[1, 5:])
+    assert state.nbytes == 2 * 8 * 2 * (3 * 4 + 3 + 1)
+    layer(x, torch.full((2, 11), -1), state)  # nothing but padding
+    assert state["matrix"].isfinite().all()
+
+
+# RG-LRU
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 7, 13])
+def test_the_recurrence_in_rounds_is_the_loop_with_gradients(length):
+    torch.manual_seed(length)
+    shapes = (2, length, 3), (2, length, 3), (2, 3)
+    given = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    outputs, grads = [], []
+    for form in (recurrence_recurrent, recurrence_associative):
+        x, decay, state = given
+        y, after = form(x, torch.sigmoid(decay), state)
+        outputs.append((y, after))
+        grads.append(torch.autograd.grad(y.square().sum() + after.sum(), given, allow_unused=True))
+    for one, other in zip(outputs[0] + grads[0], outputs[1] + grads[1], strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_position_of_zero_starts_a_text_anew():
+    """Two texts in one row, each as it is alone; the convolution still sees across, so it has one tap."""
+    mixer, x = RGLRU(D, 6, 2, 1).double(), torch.randn(1, 9, D, dtype=torch.float64)
+    packed = run(mixer, x, torch.tensor([[0, 1, 2, 3, 0, 1, 2, 3, 4]]))
+    torch.testing.assert_close(packed, torch.cat([run(mixer, x[:, :4]), run(mixer, x[:, 4:])], 1))
+    assert not torch.allclose(run(mixer, x)[:, 4:], packed[:, 4:])
+
+
+def test_the_root_has_a_slope_everywhere():
+    x = torch.tensor([0.0, 1e-8, 1e-4, 0.5], dtype=torch.float64, requires_grad=True)
+    (slopes,) = torch.autograd.grad(root(x).sum(), x)
+    torch.testing.assert_close(root(x)[2:], x[2:].sqrt())
+    assert slopes.tolist() == pytest.approx([2 * STEEPEST, 2 * STEEPEST, 50.0, 0.5**0.5])
 
 
 # Decays

@@ -9,6 +9,7 @@ LAYOUTS = {
     "post": "post-norm",
     "sandwich": "sandwich norm",
     "output": "norms on outputs",
+    "stream": "norms on the stream",
     "parallel": "parallel residual, one norm",
     "parallel_two": "parallel residual, two norms",
 }
@@ -38,6 +39,9 @@ def layout_row(layer: LayerSpec) -> Row:
     words = of_word("norm_layout", layer.norm_layout, LAYOUTS)
     factor = layer.residual_scale
     scaled = f", each part × {factor:g} before it is added" if factor != 1 else ""
+    if layer.stream_factors is not None:
+        a, b, c, d = (f"{one:g}" for one in layer.stream_factors)
+        scaled += f", {a} x + {b} mixer, {c} x + {d} FFN"
     return Row("layout", "Norms of the block", f"{words}{scaled}")
 
 

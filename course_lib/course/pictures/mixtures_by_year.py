@@ -125,7 +125,8 @@ def draw() -> Figure:
     for power, words in ((9, "1"), (10, "10"), (11, "100"), (12, "1,000")):
         x = LEFT + _length(10.0**power)
         pen.text(x, 36, words, "s m n", "middle")
-        pen.path(f"M{x:.1f} 40V{TOP + ROW * len(rows())}", "e", under=True)
+        for i in range(len(rows())):  # beside the bars only: words stand below them
+            pen.path(f"M{x:.1f} {TOP + i * ROW}v17", "e", under=True)
     pen.text(LEFT - 18, 36, "billions:", "s m", "end")
     for i, row in enumerate(rows()):
         _row(pen, TOP + i * ROW, row)

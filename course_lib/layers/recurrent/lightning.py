@@ -62,6 +62,10 @@ class Lightning(RecurrentMixer):
         self.register_buffer("slopes", lightning_slopes(heads, layer, layers))
         self.state_shapes = {"memory": (heads, head_dim, head_dim)}
 
+    def stand_at(self, layer: int, layers: int) -> None:
+        """Take the slopes of a place in a stack."""
+        self.slopes.copy_(lightning_slopes(self.heads, layer, layers))
+
     def mix(
         self,
         x: Float[Tensor, "b t d"],

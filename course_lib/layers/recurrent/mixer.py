@@ -24,7 +24,7 @@ States = Mapping[str, Tensor]
 
 class RecurrentMixer(nn.Module):
     """A layer that mixes the tokens of a row through a state. A subclass says in
-    `mix` how, and sets these two:
+    `mix` how (in `mix_at`, if positions matter), and sets these two:
 
     Attributes:
         state_shapes: of its tensors, the batch left out.
@@ -62,10 +62,21 @@ class RecurrentMixer(nn.Module):
             )
         states = self.make_state(len(x), x.dtype, x.device) if cache is None else cache
         kept = real_tokens(positions)
-        y, after = self.mix(x, kept, {name: states[name] for name in self.state_shapes})
+        before = {name: states[name] for name in self.state_shapes}
+        y, after = self.mix_at(x, positions, kept, before)
         if cache is not None:
             cache.update(x.shape[1], **after)
         return y
+
+    def mix_at(
+        self,
+        x: Float[Tensor, "b t d"],
+        positions: Int[Tensor, "b t"],
+        kept: Bool[Tensor, "b t"] | None,
+        states: States,
+    ) -> tuple[Float[Tensor, "b t d"], States]:
+        """As `mix`, for a layer that looks at positions."""
+        return self.mix(x, kept, states)
 
     def mix(
         self,

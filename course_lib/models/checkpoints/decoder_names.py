@@ -171,11 +171,16 @@ VARIANTS: Mapping[
 ] = {  # by family and the layout of the norms: rows that come first
     ("falcon", "parallel_two"): FALCON_40B_NORMS,
 }
-# Buffers that checkpoints carry: masks, rotary speeds and Marian's sines, which a model
-# of ours works out.
+# In files of models that see, the language model's names; image tower and prediction
+# layer beside it are passed over where a text model is read.
+WRAPPED = "model.language_model."
+BESIDE_TEXT = r"^(model\.visual|mtp)\."
+# Buffers that checkpoints carry: masks, rotary speeds, Marian's sines and MiniMax's
+# powers of its decays, which a model of ours works out.
 NOT_WEIGHTS = (
     r"\.(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$"
     r"|\.embed_positions(\.weight)?$|position_ids$"
+    r"|\.self_attn\.(query|key|diagonal)_decay$"
 )
 OTHER_NAMES = {  # in files; `transformers` reads both
     "embed_out.weight": "lm_head.weight",  # GPT-NeoX
@@ -189,4 +194,5 @@ BASE_PREFIXES = (
     "bert.",
     "roberta.",
     "backbone.",
+    "rwkv.",
 )

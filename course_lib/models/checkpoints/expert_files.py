@@ -79,6 +79,7 @@ FILES: Mapping[str, FileNames] = {
     "glm4_moe": PLAIN,
     "glm4_moe_lite": PLAIN,
     "granitemoe": GRANITE,
+    "granitemoehybrid": GRANITE,
     "granitemoeshared": GRANITE,
     "hunyuan_v1_moe": PLAIN,
     "hy_v3": FileNames(
@@ -106,8 +107,10 @@ FILES: Mapping[str, FileNames] = {
     ),
     "lfm2_moe": FileNames((), MIXTRAL.each),
     "mellum": PLAIN,
+    "minimax": MIXTRAL,
     "minimax_m2": MIXTRAL,
     "mixtral": MIXTRAL,
+    "nemotron_h": FileNames((("model.", "backbone."),), GATE_UP_DOWN[1:]),
     "olmoe": PLAIN,
     "phimoe": FileNames(
         ((".mlp.router.", ".block_sparse_moe.gate."), *MIXTRAL.renames), MIXTRAL.each

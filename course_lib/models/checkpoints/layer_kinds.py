@@ -20,6 +20,7 @@ from course_lib.layers.recurrent.gated_delta_net import DeltaMixer
 from course_lib.layers.recurrent.lightning import Lightning
 from course_lib.layers.recurrent.mamba import Mamba
 from course_lib.layers.recurrent.mamba2 import Mamba2
+from course_lib.layers.recurrent.rg_lru import RGLRU
 from course_lib.layers.recurrent.short_conv import ShortConv
 from course_lib.layers.recurrent.time_mixing import RWKV
 from course_lib.models.checkpoints.decoder_names import Row, Table
@@ -29,6 +30,7 @@ KINDS: Mapping[str, tuple[type[nn.Module], ...]] = {
     "convolution": (ShortConv,),
     "delta": (DeltaMixer,),
     "lightning": (Lightning,),
+    "rg_lru": (RGLRU,),
     "state_space": (Mamba, Mamba2),
     "time_mixing": (RWKV,),
 }

@@ -12,6 +12,8 @@ Symbols: g KV groups, r query heads a group, k head width; in a delta rule m key
     by_head   head by head: its query and its output gate   [h 2 k] (Qwen3-Next), its
               query, key and value (MiniMax)
     third_axis  a number a head, stored as [1 1 h 1] (Kimi Linear)
+    first_axis  a number a head, stored as [h 1 1] (MiniMax)
+    last_axis   a number a channel, stored as [1 1 d] (RWKV)
     by_key_head  key head by key head: query, key, r values, r gates (Qwen3-Next)
 
 Terms:
@@ -70,6 +72,14 @@ PACKINGS = {
     "grouped": _by("kv_heads"),
     "by_head": _by("heads"),
     "by_key_head": _by("key_heads"),
+    "first_axis": Packing(
+        lambda parts, _: parts[0][:, None, None],
+        lambda tensor, rows, _: [tensor.flatten()],
+    ),
+    "last_axis": Packing(
+        lambda parts, _: parts[0][None, None],
+        lambda tensor, rows, _: [tensor.flatten()],
+    ),
     "third_axis": Packing(
         lambda parts, _: parts[0][None, None, :, None],
         lambda tensor, rows, _: [tensor.flatten()],

@@ -30,7 +30,7 @@ from course_lib.models.checkpoints.moe_names import (
     router_at,
 )
 
-LAYER, OURS = "model.layers.{i}", "blocks.{i}.mixer"
+LAYER, OURS, FFN = "model.layers.{i}", "blocks.{i}.mixer", "blocks.{i}.ffn"
 QKVO = {"q_proj": "wq", "k_proj": "wk", "v_proj": "wv", "o_proj": "wo"}
 
 
@@ -133,11 +133,79 @@ KIMI_LINEAR: Table = (
     *SHARED,
 )
 
+RWKV_AT = "rwkv.blocks.{i}"
+RWKV: Table = (
+    ("rwkv.embeddings", "embed.tokens"),
+    ("rwkv.blocks.0.pre_ln", "embed.norm"),
+    ("rwkv.ln_out", "final_norm"),
+    ("head", "head"),
+    (f"{RWKV_AT}.ln1", "blocks.{i}.mixer_norm"),
+    (f"{RWKV_AT}.ln2", "blocks.{i}.ffn_norm"),
+    (f"{RWKV_AT}.attention.time_decay", f"{OURS}.decay"),
+    (f"{RWKV_AT}.attention.time_first", f"{OURS}.bonus"),
+    (f"{RWKV_AT}.attention.time_mix_key", f"{OURS}.blend_k", "last_axis"),
+    (f"{RWKV_AT}.attention.time_mix_value", f"{OURS}.blend_v", "last_axis"),
+    (f"{RWKV_AT}.attention.time_mix_receptance", f"{OURS}.blend_r", "last_axis"),
+    (f"{RWKV_AT}.attention.key", f"{OURS}.wk"),
+    (f"{RWKV_AT}.attention.value", f"{OURS}.wv"),
+    (f"{RWKV_AT}.attention.receptance", f"{OURS}.wr"),
+    (f"{RWKV_AT}.attention.output", f"{OURS}.wo"),
+    (f"{RWKV_AT}.feed_forward.time_mix_key", f"{FFN}.blend_k", "last_axis"),
+    (f"{RWKV_AT}.feed_forward.time_mix_receptance", f"{FFN}.blend_r", "last_axis"),
+    (f"{RWKV_AT}.feed_forward.key", f"{FFN}.up"),
+    (f"{RWKV_AT}.feed_forward.receptance", f"{FFN}.receptance"),
+    (f"{RWKV_AT}.feed_forward.value", f"{FFN}.down"),
+)
+
+LIGHTNING: Table = (
+    (f"{LAYER}.self_attn.qkv_proj", f"{OURS}.{{wq,wk,wv}}", "by_head"),
+    (f"{LAYER}.self_attn.slope_rate", f"{OURS}.slopes", "first_axis"),
+    *at("self_attn", {"output_gate": "gate", "norm": "norm", "out_proj": "wo"}),
+)
+MINIMAX: Table = (
+    *ENDS,
+    *TWO_NORMS,
+    *only("attention", ATTENTION),
+    *only("lightning", LIGHTNING),
+    *EXPERTS,
+    *router_at("mlp.gate"),
+)
+
+GRIFFIN_UNIT = at(
+    "temporal_block",
+    {
+        "linear_x": "into",
+        "linear_y": "gate",
+        "linear_out": "wo",
+        "conv_1d": "conv",
+        "rg_lru.recurrent_param": "rate",
+        "rg_lru.input_gate_weight": "enter",
+        "rg_lru.input_gate_bias": "enter_bias",
+        "rg_lru.recurrent_gate_weight": "forget",
+        "rg_lru.recurrent_gate_bias": "forget_bias",
+    },
+)
+GRIFFIN: Table = (
+    ("model.embed_tokens", "embed.tokens"),
+    ("model.final_norm", "final_norm"),
+    ("lm_head", "head"),
+    (f"{LAYER}.temporal_pre_norm", "blocks.{i}.mixer_norm"),
+    (f"{LAYER}.channel_pre_norm", "blocks.{i}.ffn_norm"),
+    *only("attention", at("temporal_block", QKVO)),
+    *only("rg_lru", GRIFFIN_UNIT),
+    (f"{LAYER}.mlp_block.gate_proj", f"{FFN}.gate"),
+    (f"{LAYER}.mlp_block.up_proj", f"{FFN}.up"),
+    (f"{LAYER}.mlp_block.down_proj", f"{FFN}.down"),
+)
+
 RECURRENT_TABLES: Mapping[str, Table] = {
     "kimi_linear": KIMI_LINEAR,
     "lfm2": LFM2,
     "lfm2_moe": LFM2_MOE,
+    "minimax": MINIMAX,
     "qwen3_5_moe_text": QWEN3_5_MOE,
     "qwen3_5_text": QWEN3_5,
     "qwen3_next": QWEN3_NEXT,
+    "recurrent_gemma": GRIFFIN,
+    "rwkv": RWKV,
 }

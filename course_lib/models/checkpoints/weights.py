@@ -18,15 +18,18 @@ from torch import Tensor, nn
 
 from course_lib.models.checkpoints.decoder_names import (
     BASE_PREFIXES,
+    BESIDE_TEXT,
     NOT_WEIGHTS,
     OTHER_NAMES,
     TABLES,
     VARIANTS,
+    WRAPPED,
     Table,
 )
 from course_lib.models.checkpoints.encoder_names import PAIRED_TABLES, PAIRED_VARIANTS
 from course_lib.models.checkpoints.expert_files import stacked_experts
 from course_lib.models.checkpoints.expert_packing import EXPERT_PACKINGS
+from course_lib.models.checkpoints.hybrid_names import HYBRID_TABLES
 from course_lib.models.checkpoints.layer_kinds import is_of_kind
 from course_lib.models.checkpoints.moe_names import MOE_TABLES, MTP_ROWS
 from course_lib.models.checkpoints.qkv_packing import PACKINGS, Packing
@@ -91,10 +94,12 @@ def load_hf_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     state_dict = stacked_experts(state_dict, model.spec.family)
     owned, every = _owned(model), _every(model)
     full = {_full_name(name, pieces): name for name in state_dict}
+    wraps = any(own.startswith(WRAPPED) for own in full.values())
+    passed = f"{NOT_WEIGHTS}|{BESIDE_TEXT}" if wraps else NOT_WEIGHTS
     given = {
         name: own
         for name, own in full.items()
-        if name in pieces or not re.search(NOT_WEIGHTS, own)
+        if name in pieces or not re.search(passed, own)
     }
     needed = {
         name
@@ -208,10 +213,11 @@ def table_of(model: nn.Module) -> Table:
     family = model.spec.family
     tables = {**TABLES, **PAIRED_TABLES, **MOE_TABLES}
     tables |= {**STATE_SPACE_TABLES, **RECURRENT_TABLES}
+    if family in HYBRID_TABLES:
+        return HYBRID_TABLES[family](model.spec)
     if family not in tables:
-        raise ValueError(
-            f"family={family!r}: names are known for {', '.join(sorted(tables))}"
-        )
+        known = ", ".join(sorted({**tables, **HYBRID_TABLES}))
+        raise ValueError(f"family={family!r}: names are known for {known}")
     variants = {**VARIANTS, **PAIRED_VARIANTS}
     kinds = {layer.norm_layout for layer in model.spec.layers}
     ffns = (layer.ffn for layer in model.spec.layers)
@@ -256,5 +262,7 @@ def _full_name(name: str, pieces: Mapping[str, PackedTensor]) -> str:
     out.
     """
     name = OTHER_NAMES.get(name, name)
+    if name.startswith(WRAPPED):
+        name = f"model.{name.removeprefix(WRAPPED)}"
     full = (prefix + name for prefix in ("", *BASE_PREFIXES))
     return next((candidate for candidate in full if candidate in pieces), name)

@@ -40,6 +40,13 @@ OLD_KINDS = {  # what older configs call the kinds of layers
     "recurrent": "linear_attention",
 }
 SCALED = Line(scaled=True)
+FACTORS = (  # Falcon-H1's lists of factors, and what each stands on
+    (
+        "ssm_multipliers",
+        ("the state space's gate", "its values", "its B", "its C", "its step size"),
+    ),
+    ("mlp_multipliers", ("the network's gate", "the network's output")),
+)
 
 
 def mamba2_mixer(config: Config, inner: int, **options: bool) -> SSMSpec:
@@ -99,11 +106,11 @@ def falcon_h1(config: Config) -> ModelSpec:
             "config fields 'mamba_proj_bias' and 'projectors_bias': only false is known"
         )
     layer = decoder_layer(config, mixer, eps=1e-5)
-    factors = tuple(
-        SideSpec(words=f"{words} × {factor:g}", of="mixer")
-        for words, factor in factors_of(config)
-        if factor != 1
-    )
+    found = factors_of(config)
+    notes = [f"{words} × {factor:g}" for words, factor in found if factor != 1]
+    if normed and config.flag("mamba_norm_before_gate", True):
+        notes += ["the state space's norm stands before its gate"]
+    factors = tuple(SideSpec(words=words, of="mixer") for words in notes)
     embeddings = EmbeddingSpec(
         tied=config.flag("tie_word_embeddings", False),
         scale=config.number("embedding_multiplier", 1.0),
@@ -125,7 +132,15 @@ def factors_of(config: Config) -> list[tuple[str, float]]:
         ("the state space's input", "ssm_in_multiplier"),
         ("the state space's output", "ssm_out_multiplier"),
     )
-    return [(words, config.number(field, 1.0)) for words, field in fields]
+    found = [(words, config.number(field, 1.0)) for words, field in fields]
+    for field, parts in FACTORS:
+        given = config.get(field) or (1.0,) * len(parts)
+        if not isinstance(given, list | tuple) or len(given) != len(parts):
+            raise ValueError(
+                f"config field '{field}': {given!r} is not a list of {len(parts)}"
+            )
+        found += [(parts[i], given[i]) for i in range(len(parts))]
+    return found
 
 
 def falcon_mamba(config: Config) -> ModelSpec:
@@ -193,7 +208,7 @@ def granite_ffn(config: Config) -> FFNSpec | MoESpec:
 
 def minimax(config: Config) -> ModelSpec:
     """MiniMax-01: lightning attention and softmax attention in turn, experts in each
-    layer; factors on the stream and on what is added to it.
+    layer; norms on the stream, with factors on it and on what is added to it.
     """
     depth, width = config.layers(), head_dim_of(config)
     rule = tuple(LINEAR[(i + 1) % 2] for i in range(depth))
@@ -212,22 +227,22 @@ def minimax(config: Config) -> ModelSpec:
         top_k=config.count("num_experts_per_tok"),
         expert=gated_ffn(config),
     )
-    fields = (
-        "full_attn_alpha_factor",
-        "full_attn_beta_factor",
-        "linear_attn_alpha_factor",
-        "linear_attn_beta_factor",
-        "mlp_alpha_factor",
-        "mlp_beta_factor",
-    )
-    factors = [config.number(field, 1.0) for field in fields]
-    said = ", ".join(f"{factor:g}" for factor in factors)
-    sides = (SideSpec(words=f"post-norm with the factors {said}"),)
     layers = tuple(
-        replace(decoder_layer(config, mixers[kind], moe, eps=1e-5), sides=sides)
+        replace(
+            decoder_layer(config, mixers[kind], moe, eps=1e-5),
+            norm_layout="stream",
+            stream_factors=minimax_factors(config, kind),
+        )
         for kind in kinds
     )
     return causal_lm(config, layers)
+
+
+def minimax_factors(config: Config, kind: str) -> tuple[float, ...]:
+    """Return the factors on the stream and on what mixer and experts add to it."""
+    mixer = {"linear_attention": "linear_attn", "full_attention": "full_attn"}[kind]
+    names = (f"{mixer}_alpha", f"{mixer}_beta", "mlp_alpha", "mlp_beta")
+    return tuple(config.number(f"{name}_factor", 1.0) for name in names)
 
 
 def olmo_hybrid(config: Config) -> ModelSpec:

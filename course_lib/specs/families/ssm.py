@@ -4,6 +4,8 @@
 mamba, mamba2, rwkv, jamba.
 """
 
+from dataclasses import replace
+
 from course_lib.specs.families.llama import (
     causal_lm,
     decoder_layer,
@@ -70,7 +72,8 @@ def mamba2(config: Config) -> ModelSpec:
 
 def rwkv(config: Config) -> ModelSpec:
     """RWKV-4: time mixing and channel mixing, each on a LayerNorm; one more norm on the
-    embedding.
+    embedding. The last norm's eps is 1e-5, whatever the config says of the others. What
+    `rescale_every` halves and doubles again (for float16) is left out.
     """
     width = config.count("hidden_size")
     norm = NormSpec(
@@ -95,7 +98,7 @@ def rwkv(config: Config) -> ModelSpec:
         embeddings=EmbeddingSpec(
             tied=config.flag("tie_word_embeddings", False), norm=norm
         ),
-        final_norm=norm,
+        final_norm=replace(norm, eps=1e-5),
         context=config.count("context_length", 1024),
     )
 

@@ -29,7 +29,9 @@ class LayerSpec:
     "output": on what a sublayer adds (OLMo 2); "parallel": all parts read one norm, and
     their outputs are added together; "parallel_two": each its own. `mixer_norm` False:
     the mixer reads the stream as it is (ModernBERT's first layer). `residual_scale`: on
-    what each part adds (Granite). `sides`: further parts, which are priced and drawn,
+    what each part adds (Granite). "stream": the norms stand on the stream itself, and
+    `stream_factors` (a, b of the mixer, c, d of the FFN) make a x + b part(x) of it
+    (MiniMax-01); all 1 where None. `sides`: further parts, which are priced and drawn,
     but not built.
     """
 
@@ -38,11 +40,12 @@ class LayerSpec:
     ffn: FFNSpec | MoESpec | None = None
     cross: AttentionSpec | None = None
     norm_layout: Literal[
-        "pre", "post", "sandwich", "output", "parallel", "parallel_two"
+        "pre", "post", "sandwich", "output", "stream", "parallel", "parallel_two"
     ] = "pre"
     mixer_norm: bool = True
     sides: tuple[SideSpec, ...] = ()
     residual_scale: float = 1.0
+    stream_factors: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

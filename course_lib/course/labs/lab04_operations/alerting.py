@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.course.labs.lab04_operations import reference, traffic
@@ -37,6 +38,8 @@ HINTS = {
     "order": "The limits may come in any order.",
     "traces": "Count the alarms, not the traces that have one.",
     "each": "At most `most` alarms on all traces together.",
+    "joined": "Each trace begins with a level of 0: what one has added up is not the "
+    "next one's.",
     "most": "Exactly `most` alarms are allowed.",
     "none": "If no limit is quiet enough, raise ValueError.",
     "number": "Return the limit itself.",
@@ -121,21 +124,14 @@ def check_choose_limit(choose_limit: Callable, seed: int = 0) -> str:
     def trial() -> None:
         rng, size = random_sizes(seed, number=(3, 5), s=(80, 120))
         calm = 1.25 + 0.125 * torch.randn(size["number"], size["s"], generator=rng)
-        limits = (6.0, 1.0, 4.0, 2.0, 8.0, 3.0, 0.5)
+        calm[:2, :2] = calm[:2, -2:] = 1.5  # one trace ends as the next begins
+        limits = (8.0, 1.0, 4.0, 2.0, 16.0, 6.0, 3.0, 0.5)
         for most in (0, 1, 2, 5, 20):
             told = f"choose_limit with at most {most} alarms"
             given = 1.25, 0.125, 0.5, limits, most
             got = CHECK.call(choose_limit, strided(calm.double()), *given, what=told)
             right = reference.choose_limit(calm.double(), *given)
-            slips = ("edge", "largest", "order", "traces", "each")
-            wrong = {}
-            for slip in slips:
-                try:
-                    found = reference.choose_limit(calm.double(), *given, slip)
-                except ValueError:
-                    continue
-                wrong["most" if slip == "edge" else slip] = found
-            named = {x: w for x, w in wrong.items() if w != right}
+            named = _limits(calm.double(), given, right)
             hint = "number" if got not in limits else "compare"
             CHECK.equal(got, right, hint, told, named)
         told = "choose_limit where every limit rings"
@@ -146,6 +142,19 @@ def check_choose_limit(choose_limit: Callable, seed: int = 0) -> str:
     helped(trial, choose_limit, alarms=reference.alarms)
     held_out(reference.alarms, choose_limit, seed)
     return "Exercise 3: the smallest limit that lets people sleep."
+
+
+def _limits(calm: Tensor, given: tuple, right: float) -> dict[str, float]:
+    """What each known mistake chooses, where that is another limit."""
+    named = {}
+    for slip in ("edge", "largest", "order", "traces", "each", "joined"):
+        try:
+            found = reference.choose_limit(calm, *given, slip)
+        except ValueError:
+            continue
+        if found != right:
+            named["most" if slip == "edge" else slip] = found
+    return named
 
 
 def held_out(

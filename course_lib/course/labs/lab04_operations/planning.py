@@ -16,6 +16,8 @@ from course_lib.course.labs.lending import helped, strided
 HINTS = {
     "ratio": "For each step: the largest load of a rank over the mean load of a rank.",
     "experts": "A rank waits for all of its experts: add their slots first.",
+    "means": "Ranks need not hold equally many experts: a rank waits for the sum of "
+    "its experts' slots, not for their mean.",
     "day": "Each step waits for its own busiest rank: the ratio of the day's sums "
     "hides every peak.",
     "median": "The mean load, not the median: it is what an even placement would give.",
@@ -43,6 +45,8 @@ HINTS = {
     "counts": "Divide by the window's slots: shares are compared, not counts.",
     "few": "With fewer than two whole windows nothing can be compared: 0.0.",
     "reserve": "A tenth of the memory is kept back.",
+    "left": "A tenth of the whole memory is kept back, not of what is left beside "
+    "everything else.",
     "other": "Each rank holds everything else too: attention, embeddings, caches.",
     "pooled": "Everything else lies on every rank, so memory cannot be added up and "
     "divided.",
@@ -70,13 +74,15 @@ def rank_of(e: int, ranks: int, rng: torch.Generator) -> Tensor:
 def check_rank_ratio(rank_ratio: Callable, seed: int = 0) -> str:
     """Check `rank_ratio(counts, rank_of) -> [s]`."""
     rng, size = random_sizes(seed, s=(6, 9), each=(2, 3), ranks=(3, 4))
-    e = size["each"] * size["ranks"]
-    for s, ranks in ((size["s"], size["ranks"]), (1, size["ranks"]), (size["s"], e)):
+    steps, deal = size["s"], size["ranks"]
+    even = size["each"] * deal
+    days = (steps, even, deal), (1, even, deal), (steps, even, even)
+    for s, e, ranks in (*days, (steps, even + 1, deal)):
         counts, placed = day(rng, s, e), rank_of(e, ranks, rng)
         told = f"rank_ratio of {s} steps, {e} experts on {ranks} ranks"
         got = CHECK.call(rank_ratio, strided(counts), placed, what=told)
         right = reference.rank_ratio(counts, placed)
-        slips = ("experts", "day", "median", "share", "over_steps")
+        slips = ("experts", "means", "day", "median", "share", "over_steps")
         wrong = {x: reference.rank_ratio(counts, placed, x) for x in slips}
         named = {x: w for x, w in wrong.items() if not torch.allclose(w, right)}
         CHECK.close(got, right, "ratio", told, named, "ratio")
@@ -187,13 +193,14 @@ def check_ranks_needed(ranks_needed: Callable, seed: int = 0) -> str:
         (256, 3, 20),
         (8, 1, 10),  # exactly full: 8 experts and 1 in nine tenths of 10
         (7, 0, 4),
+        (30, 14, 20),
         (size["e"], 0, 200),
     ):
         sizes = unit, other * unit, memory * unit
         told = f"ranks_needed({experts}, {', '.join(map(str, sizes))})"
         got = CHECK.call(ranks_needed, experts, *sizes, what=told)
         right = reference.ranks_needed(experts, *sizes)
-        slips = ("reserve", "other", "pooled", "fraction", "cut")
+        slips = ("reserve", "left", "other", "pooled", "fraction", "cut")
         wrong = {x: reference.ranks_needed(experts, *sizes, x) for x in slips}
         named = {x: w for x, w in wrong.items() if w != right}
         if "cut" in named and got == named.pop("cut"):

@@ -52,6 +52,8 @@ def rank_ratio(counts: Tensor, rank_of: Tensor, slip: str = "") -> Tensor:
         return loads.amax(1) / loads.sum(1)
     if slip == "over_steps":
         return loads.amax(1) / loads.mean()
+    if slip == "means":
+        loads = loads / torch.bincount(rank_of, minlength=loads.shape[1])
     return loads.amax(1) / loads.mean(1)
 
 
@@ -109,6 +111,8 @@ def ranks_needed(
     """
     room = memory_bytes if slip == "reserve" else 0.9 * memory_bytes
     other = 0 if slip == "other" else other_bytes
+    if slip == "left":  # nine tenths of what is left beside the rest
+        room += 0.1 * other_bytes
     if slip == "pooled":
         return math.ceil((experts * expert_bytes + other) / room)
     for ranks in range(1, experts + 1):
@@ -163,6 +167,7 @@ def choose_limit(
     Raises: ValueError if no limit is quiet enough.
     """
     ordered = sorted(limits, reverse=slip == "largest")
+    calm = calm.reshape(1, -1) if slip == "joined" else calm
     for limit in list(limits) if slip == "order" else ordered:
         found = [alarms(trace, mean, sd, slack, limit) for trace in calm]
         total = sum(map(len, found))
@@ -246,6 +251,7 @@ def post_mortem(
 ) -> tuple[str, str, str]:
     """Symptom, cause and mitigation of a collapse."""
     rise = after["loss"] - before["loss"]
+    rise = rise.abs() if slip == "fallen" else rise
     worst = float(rise.mean() if slip == "mean_loss" else rise.max())
     symptom = "quality" if worst > limit else "latency"
     found = distances(before, after, slip)

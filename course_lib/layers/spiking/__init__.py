@@ -1,0 +1,1 @@
+"""Layers that send events in place of numbers."""

@@ -1,0 +1,1 @@
+"""Search over architectures under a budget."""

@@ -1,0 +1,118 @@
+"""Search over hybrid stacks: budgets, fronts against their definition, NSGA-II against random search."""
+
+from itertools import pairwise, product
+from random import Random
+
+import pytest
+
+from course_lib.costs import cache_bytes, flops_per_token, param_count
+from course_lib.search.pareto import crowding, dominates, fronts, hypervolume
+from course_lib.search.searches import Search, nsga2, random_search, ranked, shrinkage
+from course_lib.search.space import Budget, Price, Space
+
+SIZES = {"width": 16, "heads": 2, "kv_heads": 1, "vocab": 32}
+
+
+def toy(pattern):
+    """Two that pull apart: attention layers cost cache, and lower an error, most where they stand apart."""
+    attends = [i for i, letter in enumerate(pattern) if letter == "a"]
+    apart = sum(b - a > 1 for a, b in pairwise(attends))
+    return float(len(attends)), 10.0 - len(attends) - 0.5 * apart - 0.1 * pattern.count("d")
+
+
+def space(**options):
+    return Space("amd", layers=8, context=256, **{**SIZES, **options})
+
+
+def test_a_candidate_costs_what_its_record_costs():
+    made = space()
+    spec, price = made.spec("ammdammd"), made.price("ammdammd")
+    assert price == Price(
+        param_count(spec).total, flops_per_token(spec, 256), cache_bytes(spec, batch=1, tokens=256)
+    )
+    assert made.size == 3**8 and made.price("aaaaaaaa").cache_bytes > made.price("ammmmmmm").cache_bytes
+
+
+@pytest.mark.parametrize("search", [random_search, nsga2])
+def test_nothing_out_of_budget_is_evaluated_and_nothing_twice(search):
+    price = space().price("aammmmmm")
+    limits = Budget(cache_bytes=price.cache_bytes)
+    made, seen = space(budget=limits), []
+    found = search(made, lambda pattern: (seen.append(pattern), toy(pattern))[1], 40, seed=1).found
+    assert len(found) == len(seen) == len(set(seen)) == 40
+    assert all(made.price(pattern).cache_bytes <= limits.cache_bytes for pattern in seen)
+    again = search(made, toy, 40, seed=1).found
+    assert list(again) == seen and list(search(made, toy, 40, seed=2).found) != seen
+
+
+def test_each_budget_binds():
+    price = Price(params=5, flops=6, cache_bytes=7)
+    for name in ("params", "flops", "cache_bytes"):
+        value = getattr(price, name)
+        assert Budget(**{name: value}).allows(price) and not Budget(**{name: value - 1}).allows(price)
+    with pytest.raises(ValueError, match="no pattern found"):
+        space(budget=Budget(params=1)).draw(Random(0), tries=5)
+
+
+def test_fronts_are_what_their_definition_says():
+    random = Random(0)
+    for _ in range(20):
+        points = [(random.randrange(5), random.randrange(5)) for _ in range(12)]
+        left, expected = set(range(12)), []
+        while left:
+            best = [i for i in left if not any(dominates(points[j], points[i]) for j in left)]
+            expected.append(sorted(best))
+            left -= set(best)
+        assert fronts(points) == expected
+
+
+def test_crowding_and_hypervolume_by_counting():
+    assert crowding([(0, 3), (1, 2), (3, 0)])[1] == pytest.approx(3 / 3 + 3 / 3)
+    assert crowding([]) == [] and crowding([(1, 1)]) == [float("inf")]
+    points = [(1, 4), (3, 2), (3, 3), (6, 6)]
+    cells = sum(any(a <= x and b <= y for a, b in points) for x, y in product(range(5), range(5)))
+    assert hypervolume(points, (5, 5)) == cells
+
+
+def test_nsga2_finds_a_better_front_than_random_at_equal_cost():
+    made, gains = space(), []
+    for seed in range(4):
+        areas = [
+            hypervolume([toy(p) for p in search(made, toy, 80, seed=seed).front], (9, 11))
+            for search in (random_search, nsga2)
+        ]
+        gains.append(areas[1] - areas[0])
+    assert sum(gain > 0 for gain in gains) == 4  # chance may favour one
+
+
+def test_a_small_space_is_searched_whole_and_the_front_is_the_true_one():
+    made = Space("am", layers=3, context=64, **SIZES)
+    for search in (random_search, nsga2):
+        found = search(made, toy, 8)
+        assert sorted(found.found) == sorted(made.all())
+        best = fronts([toy(p) for p in made.all()])[0]
+        assert set(found.front) == {list(made.all())[i] for i in best}
+    assert Search().front == []
+
+
+def test_the_ranking_puts_fronts_first_and_loners_within_them():
+    points = {"a": (0.0, 4.0), "b": (1.0, 3.1), "c": (1.2, 3.0), "d": (4.0, 0.0), "e": (4.0, 4.0)}
+    order = ranked(list(points), Search(dict(points)))
+    assert order[-1] == "e" and set(order[:2]) == {"a", "d"}
+
+
+def test_the_best_of_noise_shrinks_when_it_is_measured_again():
+    random = Random(0)
+    first, again = ([random.gauss(0, 1) for _ in range(200)] for _ in range(2))
+    assert 1.5 < shrinkage(first, again, 5) < 3
+    assert shrinkage(first, first, 5) == 0
+    with pytest.raises(ValueError, match="top=0"):
+        shrinkage(first, again, 0)
+
+
+def test_what_a_search_refuses():
+    for options, word in (({"letters": "ax"}, "letters='ax'"), ({"layers": 0}, "layers=0")):
+        with pytest.raises(ValueError, match=word):
+            Space(**{"letters": "am", "layers": 2, "context": 8} | options)
+    with pytest.raises(ValueError, match="population=1"):
+        nsga2(space(), toy, 3, population=1)
