@@ -19,7 +19,8 @@ HINTS = {
     "kept; x[:, -0:] is everything.",
     "kept_values": "kept holds the last w - 1 *inputs* of all pieces so far, oldest "
     "first: not outputs, and not this piece alone.",
-    "zeros": "Before the first token there are zeros.",
+    "zeros": "Before the first token there are zeros, and not the first token again.",
+    "behind": "What is kept came before x: it stands in front, not behind.",
     "kept": "The inputs before this piece are in `kept`: they stand in front of x.",
     "flipped": "weight[:, w - 1] belongs to the token itself and weight[:, 0] to the "
     "oldest one: torch.nn.functional.conv1d has this order, do not turn it.",
@@ -35,7 +36,7 @@ HINTS = {
     "not a matrix of d by d (groups=d).",
 }
 CHECK = Checker("Exercise 3", HINTS)
-SLIPS = ("kept", "flipped", "future", "late", "bias")
+SLIPS = ("kept", "zeros", "behind", "flipped", "future", "late", "bias")
 
 
 def check_short_conv(short_conv: Callable, seed: int = 0) -> str:
@@ -67,8 +68,7 @@ def check_short_conv(short_conv: Callable, seed: int = 0) -> str:
         y, after = probing.results(CHECK, got, 2, "pair", told)
         of = partial(reference.short_conv, *given)
         wrong = probing.slip_of(of, SLIPS, y, 0)
-        default = "compare" if before else "zeros"
-        CHECK.close(y, of("")[0], default, f"y of {told}", wrong, "output")
+        CHECK.close(y, of("")[0], "compare", f"y of {told}", wrong, "output")
         right = of("")[1]
         told = f"kept of {told}"
         CHECK.close(after, right, "kept_values", told, None, "kept_shape")

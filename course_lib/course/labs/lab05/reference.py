@@ -101,9 +101,11 @@ def short_conv(
 ) -> tuple[Tensor, Tensor]:
     """y_t = bias + sum over j of weight_j x_{t-w+1+j}, and the last w - 1 inputs."""
     width, t = weight.shape[1], x.shape[1]
+    again = kept is None and slip == "zeros"
     if kept is None or slip == "kept":
         kept = x.new_zeros(len(x), width - 1, x.shape[2])
-    line = torch.cat([kept, x], 1)
+    kept = kept + x[:, :1] if again else kept
+    line = torch.cat([x, kept] if slip == "behind" else [kept, x], 1)
     if slip == "late":
         line = torch.cat([kept.new_zeros(len(x), 1, x.shape[2]), line[:, :-1]], 1)
     ahead = torch.cat([line, torch.zeros_like(line)], 1)[:, width // 2 :]
@@ -151,6 +153,7 @@ def block(
     u, kept = short_conv(u, weights["conv"], weights["conv_bias"], kept)
     u = u if slip == "conv_silu" else silu(u)
     dt, b, c = select(u, weights)
+    dt = torch.nn.functional.softplus(dt) if slip == "twice" else dt
     if slip == "swapped":
         b, c = c, b
     a = -weights["a_log"].exp()

@@ -44,7 +44,6 @@ HINTS = {
     "own_decay": "From state t to state t + 1 leads decay_{t+1}, and not decay_t.",
     "own_state": "decay_t multiplies h_{t-1}, so its gradient is g_t h_{t-1}.",
     "first_decay": "start reaches the first state through its decay: decay_1 g_1.",
-    "last": "Nothing comes after the last token: its g is grad alone.",
 }
 CHECK = Checker("Exercise 2", HINTS)
 SLIPS = (

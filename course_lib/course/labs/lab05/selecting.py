@@ -67,6 +67,7 @@ SLIPS = (
     "swapped",
     "positive",
     "raw",
+    "twice",
     "minus_log",
     "no_dt",
     "input_dt",

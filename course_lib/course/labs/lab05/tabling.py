@@ -1,7 +1,6 @@
-"""Lab 5, exercise 7: what a memory recalls of a real text, how a cost grows, and the
-table beside attention.
+"""Lab 5, exercise 7: how a cost grows, and the table beside attention.
 
-Symbols: t tokens, m names, d width of their codes.
+Symbols: p the exponent with which a cost grows over lengths.
 """
 
 import math
@@ -9,27 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from course_lib.course.labs.checking import Checker, random_sizes
-from course_lib.course.labs.lab05.probing import numbers
-from course_lib.course.labs.lending import helped, strided
+from course_lib.course.labs.lending import helped
 
 HINTS = {
-    "number": "Return a float between 0 and 1.",
-    "leak": "At place t the token after it is not known yet: the newest pair is (token "
-    "t - 1, token t). With the pair (token t, token t + 1) the memory is handed the "
-    "answer.",
-    "all": "Only places count whose token came before: of a new one nothing can be "
-    "recalled.",
-    "twice": "The token itself is no earlier one: look in tokens[:t].",
-    "query": "The query is the code of the current token: what came after *it*?",
-    "swapped": "The key is the earlier token, the value the later one.",
-    "nearest": "The guess is the name whose code has the largest product with what was "
-    "recalled.",
-    "shifted": "The answer at place t is token t + 1.",
-    "none": "If no token came twice there is nothing to count: 0.0.",
-    "memory": "Hand memory all places at once: q, k, v, each [places d].",
     "slope": "The slope of a straight line through all points: log of the cost over "
     "log of the length, by least squares.",
     "ends": "All lengths count: a line through the first and the last point alone "
@@ -44,6 +27,8 @@ HINTS = {
     "mixer's: above 0 is better everywhere.",
     "other_task": "The gap is to attention *of the same task*.",
     "first": "Compare with the row whose mixer is attention, wherever it stands.",
+    "absolute": "A gap has a sign: below 0 is worse than attention.",
+    "relative": "The gap is a difference, not a share of attention's quality.",
     "against": "The gap is the mixer's quality minus attention's: above 0 is better.",
     "ratio": "The gap is a difference, not a quotient.",
     "swapped_growth": "time grows with the seconds, memory with the bytes.",
@@ -51,52 +36,6 @@ HINTS = {
     "ValueError.",
 }
 CHECK = Checker("Exercise 7", HINTS)
-
-
-def softmax_memory(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention over pairs, sharp and without positions."""
-    seen = torch.ones(len(q), len(q), dtype=torch.bool).tril()
-    scores = (12.0 * q @ k.mT).masked_fill(~seen, -torch.inf)
-    return scores.softmax(-1) @ v
-
-
-def latest_memory(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """The value of the latest key that fits."""
-    seen = torch.ones(len(q), len(q), dtype=torch.bool).tril()
-    fits = ((q @ k.mT) > 1 - 1e-9) & seen
-    place = torch.arange(len(q)).mul(fits).amax(1)
-    return v[place] * fits.any(1)[:, None]
-
-
-def successors(
-    memory: Callable, tokens: Tensor, codes: Tensor, slip: str = ""
-) -> float:
-    """The truth, or what a slip gives."""
-    at = tokens[1:-1]
-    keys, values, queries, answers = (
-        codes[tokens[:-2]],
-        codes[at],
-        codes[at],
-        tokens[2:],
-    )
-    if slip == "leak":
-        keys, values = codes[at], codes[answers]
-    if slip == "query":
-        queries = keys
-    if slip == "swapped":
-        keys, values = values, keys
-    read = memory(queries, keys, values)
-    guess = (read @ codes.mT).argmax(1)
-    if slip == "nearest":
-        guess = (read @ codes.mT).argmin(1)
-    answers = at if slip == "shifted" else answers
-    known = torch.tensor(
-        [bool((tokens[:t] == tokens[t]).any()) for t in range(1, len(tokens) - 1)]
-    )
-    if slip == "all":
-        known = torch.ones_like(known)
-    right = (guess == answers) & known
-    return float(right.sum() / known.sum().double()) if known.any() else 0.0
 
 
 def growth(lengths: Sequence[float], costs: Sequence[float]) -> float:
@@ -118,8 +57,12 @@ def table(results: Sequence[dict], slip: str = "") -> list[dict]:
         same = [r for r in results if slip == "other_task" or r["task"] == one["task"]]
         base = next(r for r in same if slip == "first" or r["mixer"] == "attention")
         gap = one["quality"] - base["quality"]
-        gap = one["quality"] / base["quality"] if slip == "ratio" else gap
-        turned = one["better"] == "lower" and slip != "sign"
+        gap = {
+            "ratio": one["quality"] / base["quality"],
+            "relative": gap / base["quality"],
+            "absolute": abs(gap),
+        }.get(slip, gap)
+        turned = one["better"] == "lower" and slip not in ("sign", "absolute")
         turned = not turned if slip == "against" else turned
         grown = [growth(one["lengths"], one[name]) for name in ("seconds", "bytes")]
         time, memory = grown[::-1] if slip == "swapped_growth" else grown
@@ -135,69 +78,12 @@ def table(results: Sequence[dict], slip: str = "") -> list[dict]:
     return rows
 
 
-def check_successors(successors_of: Callable, seed: int = 0) -> str:
-    """Check `successors(memory, tokens, codes) -> float`.
+def check_growth(growth_of: Callable, seed: int = 0) -> str:
+    """Check `growth(lengths, costs) -> float`.
 
     Raises: CheckFailed with the hint that fits; NotImplementedError while it is
         missing. So do all checks of this module.
     """
-    rng, size = random_sizes(seed, t=(60, 90), m=(9, 14), d=(8, 12))
-    t, m, d = size.values()
-    codes = torch.nn.functional.normalize(numbers(rng, m, d), dim=1)
-    walk = torch.randint(3, (t,), generator=rng).cumsum(0) % m
-    few = torch.tensor([0, 1, 0, 1, 1, 2, 0])
-    for told, tokens in (
-        ("a walk over names", walk),
-        ("seven tokens", few),
-        ("tokens that never come again", torch.arange(m)),
-        ("one name, three times", torch.zeros(3, dtype=torch.int64)),
-    ):
-        for name, memory in (
-            ("attention", softmax_memory),
-            ("the latest", latest_memory),
-        ):
-            what = f"successors in {told} by a memory of {name}"
-            lent = strided(tokens), strided(codes)
-            got = CHECK.call(
-                successors_of, _asked(memory, len(tokens) - 2, d), *lent, what=what
-            )
-            right = successors(memory, tokens, codes)
-            CHECK.true(
-                type(got) is float, "number", what, "a float", type(got).__name__
-            )
-            slips = ("leak", "all", "query", "swapped", "nearest", "shifted")
-            wrong = {one: successors(memory, tokens, codes, one) for one in slips}
-            default = "compare" if right else "none"
-            _number(got, right, default, what, wrong)
-    return "Exercise 7: what came after this name last time, without reading ahead."
-
-
-def _asked(memory: Callable, places: int, d: int) -> Callable:
-    """The memory, which first looks at what it is given."""
-
-    def ask(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        for one in (q, k, v):
-            seen = tuple(getattr(one, "shape", ()))
-            CHECK.true(
-                seen == (places, d), "memory", "what memory is given", (places, d), seen
-            )
-        return memory(q, k, v)
-
-    return ask
-
-
-def _number(
-    got: float, right: float, default: str, what: str, wrong: dict[str, float]
-) -> None:
-    named = {hint: one for hint, one in wrong.items() if abs(one - right) > 1e-9}
-    if right:
-        CHECK.near(got, right, default, what, named)
-    else:
-        CHECK.equal(got, 0.0, default, what, named)
-
-
-def check_growth(growth_of: Callable, seed: int = 0) -> str:
-    """Check `growth(lengths, costs) -> float`."""
     rng, size = random_sizes(seed, n=(4, 6), first=(16, 90))
     lengths = [size["first"] * 2**i for i in range(size["n"])]
     noise = (1 + 0.3 * torch.rand(len(lengths), generator=rng)).tolist()
@@ -254,7 +140,16 @@ def _check_table(table_of: Callable, seed: int) -> None:
         seen = [sorted(row) for row in got] if formed else type(got).__name__
         names = [sorted(row) for row in right]
         CHECK.true(formed and seen == names, "rows", what, names, seen)
-        slips = ("sign", "against", "ratio", "other_task", "first", "swapped_growth")
+        slips = (
+            "sign",
+            "against",
+            "ratio",
+            "relative",
+            "absolute",
+            "other_task",
+            "first",
+            "swapped_growth",
+        )
         wrong = {slip: table(given, slip) for slip in slips}
         _same_rows(got, right, wrong, what)
     alone = [

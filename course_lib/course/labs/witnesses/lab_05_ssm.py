@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.course.labs.lab05 import reference, selecting, tabling
+from course_lib.course.labs.lab05 import recalling, reference, selecting, tabling
 from course_lib.course.labs.lending import helped
 from course_lib.course.labs.witness import Question
 from course_lib.course.labs.witnesses.draw import normal, size
@@ -98,7 +98,7 @@ def exercise_7(rng: torch.Generator, names: Names) -> Iterator[Question]:
         found = helped(lambda: row(results), row, growth=tabling.growth)
         return [[one[name] for name in names_of] for one in found]
 
-    memory = tabling.softmax_memory
+    memory = recalling.softmax_memory
     yield "successors", lambda: names["successors"](memory, tokens, codes)
     yield "growth", lambda: names["growth"](lengths, costs)
     yield "table", rows
