@@ -28,6 +28,7 @@ LEFT_OUT = (
     "larger",
     "logarithm",
     "round_up",
+    "logarithm",
 )
 """What reads files or symbols, and what `py` has in its own way."""
 
