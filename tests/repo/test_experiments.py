@@ -29,7 +29,7 @@ NOT_REPEATED = {
     ("fixed_copying", "attention minus S4D"),
 }
 
-# Experiments whose other sets of seeds are still to be run; their notebooks say so. Empty it when they are.
+# One of their two other sets of seeds is still to be run; the notebook says so. Empty it when it is.
 TO_REPEAT = {"state_space_language"}
 
 each_name = pytest.mark.parametrize("name", NAMES)
