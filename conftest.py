@@ -11,5 +11,6 @@ NEED_TRITON = (
     "course_lib/course/labs/lab02_kernel",
     "labs/source/02_flash_kernel.ipynb",
     "tests/unit/flash_triton_cases.py",
+    "tests/unit/scan_triton_cases.py",
 )
 collect_ignore = [] if find_spec("triton") else list(NEED_TRITON)

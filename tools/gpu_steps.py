@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gpu_moe
+import gpu_scan
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = (
@@ -430,10 +431,13 @@ STEPS = (
     Step("tensor_parallel", True, 40, tensor_parallel),
     Step("experts", True, 25, gpu_moe.experts),
     Step("expert_parallel", True, 40, gpu_moe.expert_parallel),
+    Step("scans", True, 40, gpu_scan.scans),
+    Step("state_over_ranks", True, 60, gpu_scan.state_over_ranks),
     Step("kernel_time", False, 50, kernel_time),
     Step("attention_forms", False, 50, attention_forms),
     Step("decode_time", False, 60, decode_time),
     Step("experts_time", False, 60, gpu_moe.experts_time),
+    Step("scan_time", False, 60, gpu_scan.scan_time),
     *(
         Step(f"notebook:{name}", False, 60, lambda name=name: notebook(name))
         for name in NOTEBOOKS

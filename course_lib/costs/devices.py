@@ -55,6 +55,7 @@ from course_lib.specs.records import (
     Mixer,
     ModelSpec,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
     SSMSpec,
@@ -75,6 +76,7 @@ SHARED = {
     LightningSpec: "states",
     RGLRUSpec: "states",
     ShortConvSpec: "states",
+    RNNSpec: "states",
     JointSpec: "KV heads",
 }
 """What the heads of a mixer share, and a device therefore holds whole."""

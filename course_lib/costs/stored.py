@@ -35,6 +35,7 @@ from course_lib.specs.records import (
     MoESpec,
     Quantisation,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
     SSMSpec,
@@ -146,6 +147,7 @@ def _mixer_modules(mixer: Mixer, width: int) -> Mapping[str, int]:
         LightningSpec: _lightning,
         RGLRUSpec: _rg_lru,
         ShortConvSpec: _short_conv,
+        RNNSpec: _rnn,
         JointSpec: _joint,
     }
     return of_record("mixer", mixer, kinds)(mixer, width)
@@ -208,6 +210,10 @@ def _rg_lru(mixer: RGLRUSpec, width: int) -> Mapping[str, int]:
 def _short_conv(mixer: ShortConvSpec, width: int) -> Mapping[str, int]:
     convolution = mixer.conv * short_conv.conv_channels(mixer, width)
     return {"conv.in_proj": mixer_weights(mixer, width) - convolution}
+
+
+def _rnn(mixer: RNNSpec, width: int) -> Mapping[str, int]:
+    return {"rnn.weight_ih": mixer_weights(mixer, width)}
 
 
 def _joint(mixer: JointSpec, width: int) -> Mapping[str, int]:

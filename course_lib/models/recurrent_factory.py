@@ -1,6 +1,6 @@
 """From a record of a mixer with a state to the layer: gated DeltaNet, Kimi Delta
-Attention, lightning attention, short convolution, RWKV-4's time mixing, RG-LRU; and to
-the state that it keeps.
+Attention, lightning attention, short convolution, RWKV-4's time mixing, RG-LRU, GRU and
+LSTM; and to the state that it keeps.
 
 Terms:
     recurrent mixer from a record: which layer with a state a specification asks for ->
@@ -11,6 +11,7 @@ import torch
 
 from course_lib.layers.caches.state import RecurrentState
 from course_lib.layers.recurrent.gated_delta_net import GatedDeltaNet, KimiDelta
+from course_lib.layers.recurrent.gated_rnn import GRU, LSTM
 from course_lib.layers.recurrent.lightning import Lightning
 from course_lib.layers.recurrent.mixer import RecurrentMixer
 from course_lib.layers.recurrent.rg_lru import RGLRU
@@ -23,6 +24,7 @@ from course_lib.specs.records import (
     LayerSpec,
     LightningSpec,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
 )
@@ -34,6 +36,7 @@ RECURRENT = (
     RGLRUSpec,
     RWKVSpec,
     ShortConvSpec,
+    RNNSpec,
 )
 """The records that are built here."""
 
@@ -55,7 +58,9 @@ def build_recurrent(width: int, layer: LayerSpec) -> RecurrentMixer:
     spec, eps = layer.mixer, layer.norm.eps
     if isinstance(spec, GatedDeltaNetSpec):
         heads = spec.key_heads, spec.value_heads, spec.key_dim, spec.value_dim
-        return GatedDeltaNet(width, *heads, conv=spec.conv, norm_eps=eps)
+        eps = eps if spec.norm_eps is None else spec.norm_eps
+        options = {"strongest": spec.strongest, "norm_eps": eps}
+        return GatedDeltaNet(width, *heads, conv=spec.conv, **options)
     if isinstance(spec, KimiDeltaSpec):
         ranks = {"decay_rank": spec.decay_rank, "gate_rank": spec.gate_rank}
         sizes = spec.heads, spec.head_dim
@@ -70,6 +75,8 @@ def build_recurrent(width: int, layer: LayerSpec) -> RecurrentMixer:
         return RWKV(width, spec.width)
     if isinstance(spec, ShortConvSpec):
         return ShortConv(width, spec.conv, bias=spec.bias)
+    if isinstance(spec, RNNSpec):
+        return (GRU if spec.kind == "gru" else LSTM)(width, spec.width)
     raise ValueError(f"mixer={type(spec).__name__}: no layer with a state is known")
 
 

@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM
 
 from course_lib.models.checkpoints.expert_files import FILES, experts_apart, stacked_experts
 from course_lib.models.checkpoints.files import SINGLE, load_checkpoint, save_checkpoint
+from course_lib.models.checkpoints.hybrid_names import HYBRID_TABLES
 from course_lib.models.checkpoints.moe_names import MOE_TABLES
 from course_lib.models.checkpoints.recurrent_names import RECURRENT_TABLES
 from course_lib.models.checkpoints.weights import hf_tensors, load_hf_weights
@@ -28,7 +29,8 @@ def pair(request):
 def test_every_family_with_names_goes_both_ways():
     elsewhere = {"switch_transformers"}  # in test_switch
     assert set(ONE_EACH) | elsewhere == set(MOE_TABLES)
-    assert set(FILES) <= {*MOE_TABLES, *RECURRENT_TABLES, "jamba"}  # test_recurrent_models, test_state_spaces
+    others = {*RECURRENT_TABLES, *HYBRID_TABLES, "jamba"}  # test_recurrent_models, _hybrids, _state_spaces
+    assert set(FILES) <= {*MOE_TABLES, *others}
 
 
 def test_our_files_have_their_names(pair, tmp_path):

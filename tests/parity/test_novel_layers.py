@@ -1,19 +1,28 @@
 """Layers of chapter 9 equal those of `transformers`: mHC's connections (DeepSeek-V4), attention over depth
-(Inkling 2), Transformer-XL's positions (XLNet), Conformer's block (Wav2Vec2)."""
+(Inkling 2), Transformer-XL's positions (XLNet), Conformer's block (Wav2Vec2), Zamba2's shared block."""
 
 import pytest
 import torch
 from torch import nn
-from transformers import DeepseekV4Config, Inkling2TextConfig, Wav2Vec2ConformerConfig, XLNetConfig
+from transformers import (
+    DeepseekV4Config,
+    Inkling2TextConfig,
+    Wav2Vec2ConformerConfig,
+    XLNetConfig,
+    Zamba2Config,
+)
 from transformers.models.deepseek_v4 import modeling_deepseek_v4
 from transformers.models.inkling2 import modeling_inkling2
 from transformers.models.wav2vec2_conformer import modeling_wav2vec2_conformer
 from transformers.models.xlnet import modeling_xlnet
+from transformers.models.zamba2 import modeling_zamba2
 
 from course_lib.layers.positions.relative_scores import distance_sinusoids, relative_scores
 from course_lib.models.hybrids.conformer import ConformerBlock
 from course_lib.models.hybrids.depth_attention import DepthAttention
 from course_lib.models.hybrids.hyper_connections import ManifoldConnection, read
+from course_lib.models.hybrids.shared_block import SharedBlockLM
+from course_lib.specs.records import SSMSpec
 
 from .against_transformers import TOLERANCE, in_float64
 
@@ -128,3 +137,88 @@ def test_a_conformer_block_is_wav2vec2s_with_gradients():
     found, expected = ours(x, torch.arange(9).expand(2, 9)), theirs(x)
     torch.testing.assert_close(found, expected, **TOLERANCE)
     torch.testing.assert_close(gradients(found, [x]), gradients(expected, [x]), **TOLERANCE)
+
+
+def zamba2():
+    sizes = {"hidden_size": 12, "vocab_size": 19, "num_hidden_layers": 5, "rms_norm_eps": 1e-2}
+    sizes |= {"num_attention_heads": 3, "num_key_value_heads": 3, "intermediate_size": 7, "adapter_rank": 2}
+    sizes |= {
+        "mamba_d_state": 5,
+        "mamba_d_conv": 3,
+        "mamba_expand": 2,
+        "mamba_ngroups": 2,
+        "n_mamba_heads": 4,
+    }
+    sizes |= {"layers_block_type": ["mamba", "hybrid", "hybrid", "mamba", "hybrid"], "num_mem_blocks": 2}
+    config = Zamba2Config(**sizes, hidden_act="gelu", chunk_size=4, use_mem_rope=False, time_step_min=1e-30)
+    config._attn_implementation = "eager"
+    with in_float64(modeling_zamba2):
+        theirs = random(modeling_zamba2.Zamba2ForCausalLM(config))
+    spec = SSMSpec(kind="mamba2", d_inner=24, state=5, conv=3, heads=4, head_dim=6, groups=2)
+    options = {"heads": 3, "head_dim": 8, "ffn": 7, "rank": 2, "blocks": 2, "norm_eps": 1e-2}
+    ours = SharedBlockLM("mhhmh", 19, 12, spec, **options).double().eval()
+    names = {"model.embed_tokens.weight": "embed.weight", "model.final_layernorm.weight": "final_norm.weight"}
+    state = {"in_proj": "w_in", "conv1d": "conv", "A_log": "a_log", "D": "skip", "dt_bias": "dt_offset"}
+    state |= {"norm": "norm", "out_proj": "w_out"}
+    block = {"input_layernorm": "norm", "pre_ff_layernorm": "ffn_norm", "self_attn.q_proj": "mixer.wq"}
+    block |= {"self_attn.k_proj": "mixer.wk", "self_attn.v_proj": "mixer.wv", "self_attn.o_proj": "wo"}
+    block |= {"feed_forward.gate_up_proj": "gate_up", "feed_forward.down_proj": "down"}
+    visit = 0
+    for i, letter in enumerate("mhhmh"):
+        layer = f"model.layers.{i}" + ".mamba_decoder" * (letter == "h")
+        names[f"{layer}.input_layernorm.weight"] = f"norms.{i}.weight"
+        for one, other in state.items():
+            for end in ("", ".weight", ".bias"):
+                names[f"{layer}.mamba.{one}{end}"] = f"mixers.{i}.{other}{end}"
+        if letter == "h":
+            at, to = f"model.layers.{i}.shared_transformer", f"shared.{visit % 2}"
+            names[f"model.layers.{i}.linear.weight"] = f"linear.{visit}.weight"
+            names |= {f"{at}.{one}.weight": f"{to}.{other}.weight" for one, other in block.items()}
+            for slot in range(visit % 2, 3, 2):
+                adapter = f"{at}.feed_forward.gate_up_proj_adapter_list.{slot}"
+                for part in "01":
+                    names[f"{adapter}.{part}.weight"] = f"{to}.adapters.{slot // 2}.{part}.weight"
+            visit += 1
+    own, filled = ours.state_dict(), set()
+    for name, tensor in theirs.state_dict().items():
+        if name != "lm_head.weight":
+            own[names[name]].copy_(tensor)
+            filled.add(names[name])
+    assert filled == own.keys()
+    return ours, theirs, names
+
+
+def test_a_shared_block_is_zamba2s_with_gradients_and_a_cache():
+    """Two sets of shared weights take turns over three visits, an adapter each."""
+    ours, theirs, names = zamba2()
+    tokens = torch.randint(1, 19, (2, 9))
+    with in_float64(modeling_zamba2):
+        expected = theirs(tokens).logits
+    found = ours(tokens)
+    torch.testing.assert_close(found, expected, **TOLERANCE)
+    direction = torch.randn_like(found)
+    (found * direction).sum().backward()
+    (expected * direction).sum().backward()
+    mine = dict(ours.named_parameters())
+    for name, tensor in theirs.named_parameters():
+        torch.testing.assert_close(mine[names[name]].grad, tensor.grad, rtol=1e-8, atol=1e-8)
+    with torch.no_grad():
+        cache = ours.make_cache(2, 9)
+        pieces = [ours(part, cache=cache) for part in tokens.split([5, 1, 1, 2], 1)]
+    torch.testing.assert_close(torch.cat(pieces, 1), expected.detach(), **TOLERANCE)
+    assert len(cache) == 5 + 3
+    padded = torch.cat([torch.zeros(2, 2, dtype=torch.long), tokens], 1)
+    places = torch.cat([torch.full((2, 2), -1), torch.arange(9).expand(2, 9)], 1)
+    torch.testing.assert_close(ours(padded, places)[:, 2:], found, **TOLERANCE)
+
+
+def test_what_a_shared_block_refuses():
+    spec = SSMSpec(kind="mamba2", d_inner=24, state=5, conv=3, heads=4, head_dim=6, groups=2)
+    sizes = {"heads": 3, "head_dim": 8, "ffn": 7, "rank": 2}
+    for pattern, options, word in (
+        ("mm", {}, "pattern='mm'"),
+        ("mh", {"blocks": 0}, "blocks=0"),
+        ("mh", {"heads": 2}, "heads=2"),
+    ):
+        with pytest.raises(ValueError, match=word):
+            SharedBlockLM(pattern, 19, 12, spec, **(sizes | options))

@@ -158,4 +158,5 @@ class TestRecurrentModels:
             assert all(name.endswith("_decay") for name in report.pop("missing_keys"))
         assert type(loaded) is type(pair.theirs) and not any(report.values()), report
         theirs = dict(pair.theirs.named_parameters())
-        assert all(torch.equal(parameter, theirs[name]) for name, parameter in loaded.named_parameters())
+        for name, parameter in loaded.named_parameters():  # OLMo Hybrid loads its rates in float32
+            assert torch.equal(parameter, theirs[name].to(parameter.dtype)), name

@@ -37,6 +37,7 @@ KIMI = {
     "rms_norm_eps": 1e-2,
 }
 
+OLMO = SIZES | DELTA | {"head_dim": 8, "rope_parameters": {"rope_type": "default", "rope_theta": 50.0}}
 MINIMAX = {
     "num_local_experts": 4,
     "num_experts_per_tok": 2,
@@ -73,6 +74,8 @@ MODELS: dict[str, tuple[str, dict]] = {
     "lfm2-biased": ("lfm2", CONV | {"conv_bias": True, "block_multiple_of": 7, "num_hidden_layers": 3}),
     "lfm2-moe": ("lfm2_moe", CONV | EXPERTS | {"num_dense_layers": 1}),
     "minimax": ("minimax", SIZES | MINIMAX),
+    "olmo-hybrid": ("olmo_hybrid", SIZES | DELTA | {"head_dim": 6}),
+    "olmo-hybrid-turned": ("olmo_hybrid", OLMO | {"linear_allow_neg_eigval": False}),
     "qwen3-next": ("qwen3_next", QWEN | SHARED | {"mlp_only_layers": [1]}),
     "qwen3.5": ("qwen3_5_text", QWEN | {"attention_bias": True}),
     "qwen3.5-moe": ("qwen3_5_moe_text", QWEN | SHARED),

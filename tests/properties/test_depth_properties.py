@@ -281,7 +281,7 @@ def test_a_layer_borrows_from_the_nearest_below_with_its_window():
 # Patterns
 
 
-@pytest.mark.parametrize(("pattern", "reach"), [("mda", 9), ("swn", 9), ("c", 3), ("wc", 5)])
+@pytest.mark.parametrize(("pattern", "reach"), [("mda", 9), ("swn", 9), ("c", 3), ("wc", 5), ("gal", 9)])
 def test_a_pattern_is_built_priced_and_decoded(pattern, reach):
     spec = hybrid_spec(
         pattern, 12, 2, window=3, kv_heads=1, vocab=VOCAB, tied=False, positions="s" not in pattern

@@ -131,7 +131,7 @@ PAIRS = [(GRU, nn.GRU), (LSTM, nn.LSTM)]
 
 def pair(ours, theirs, d=5):
     torch.manual_seed(0)
-    mixer, reference = ours(d).double(), theirs(d, d, batch_first=True).double()
+    mixer, reference = ours(d, 6).double(), theirs(d, 6, batch_first=True).double()
     mixer.into.weight.data, mixer.into.bias.data = reference.weight_ih_l0.data, reference.bias_ih_l0.data
     mixer.again.weight.data, mixer.again.bias.data = reference.weight_hh_l0.data, reference.bias_hh_l0.data
     return mixer, reference
@@ -157,7 +157,7 @@ def test_a_gated_network_decodes_from_its_state_and_leaves_padding_out(ours, the
     mixer, _ = pair(ours, theirs)
     x, positions = torch.randn(2, 7, 5, dtype=torch.float64), torch.arange(7).expand(2, 7)
     whole, state = mixer(x, positions), mixer.make_state(2, torch.float64)
-    assert state.nbytes == 2 * 5 * 8 * len(mixer.state_shapes)
+    assert state.nbytes == 2 * 6 * 8 * len(mixer.state_shapes)
     pieces = [mixer(x[:, cut], positions[:, cut], state) for cut in (slice(0, 4), slice(4, 5), slice(5, 7))]
     torch.testing.assert_close(torch.cat(pieces, 1), whole, **CLOSE)
     padded = torch.cat([torch.randn(2, 3, 5, dtype=torch.float64), x], 1)

@@ -60,6 +60,7 @@ from course_lib.specs.records import (
     NormSpec,
     Quantisation,
     RGLRUSpec,
+    RNNSpec,
     RopeSpec,
     RWKVSpec,
     ShortConvSpec,
@@ -93,6 +94,7 @@ MIXERS = {
     LightningSpec: LightningSpec(heads=3, head_dim=5),
     RGLRUSpec: RGLRUSpec(width=15, blocks=3, conv=4),
     ShortConvSpec: ShortConvSpec(conv=3),
+    RNNSpec: RNNSpec(kind="lstm", width=9),
 }
 MIXERS[JointSpec] = JointSpec(attention=MIXERS[AttentionSpec], state=MIXERS[SSMSpec])
 INDEXED = replace(MIXERS[LatentAttentionSpec], indexer=IndexerSpec(heads=3, head_dim=5, top_k=4))
@@ -249,7 +251,7 @@ def test_a_mixer_costs_something_and_keeps_something(kind):
     assert (pairs, step) == (tokens, accumulators > 0)
     assert tokens or accumulators > 0 or inputs > 0
     assert (pairs and step) == (kind is JointSpec)
-    assert (inputs > 0) == (accumulators > 0) or kind in (LightningSpec, ShortConvSpec)
+    assert (inputs > 0) == (accumulators > 0) or kind in (LightningSpec, ShortConvSpec, RNNSpec)
 
 
 def test_an_indexer_costs_what_it_scores_and_saves_what_is_not_attended_to():

@@ -55,6 +55,7 @@ NOT_DRAWN = {
     ("Published", "active"): "what the authors state stands beside the picture",
     ("Published", "active_leaves_out"): "what the authors state stands beside the picture",
     ("NormSpec", "eps"): "a number against division by zero, no part of the architecture",
+    ("GatedDeltaNetSpec", "norm_eps"): "the same, of the norm on its output",
 }
 NAMES = list_specs()
 NORM = NormSpec(kind="layernorm", eps=1e-5, bias=True)
@@ -66,7 +67,8 @@ FILLED = {
     "head_dim": 6, "groups": 2, "norm": NORM, "final_norm": NORM, "logit_softcap": 2.5, "context": 99,
     "scaling": {"rope_type": "linear", "factor": 2.0}, "sinusoidal": "halves", "ffn": FFN,
     "transform": TransformSpec(activation="gelu", norm=NORM), "patches": PatchSpec(image=8, patch=4),
-    "stream_factors": (0.5, 1.5, 0.7, 1.2), "inner_norm": NORM, "clip": 8.0, "temperature": (512, 0.3),
+    "stream_factors": (0.5, 1.5, 0.7, 1.2), "norm_eps": 0.5,
+    "inner_norm": NORM, "clip": 8.0, "temperature": (512, 0.3),
     "cross": AttentionSpec(heads=2, kv_heads=1, head_dim=4, value_dim=4),
 }  # fmt: skip
 """What a field that may be empty is filled with."""
@@ -216,7 +218,8 @@ def test_a_changed_field_changes_a_row(name):
 
 def test_what_is_not_drawn_changes_no_row():
     seen = set()
-    for spec in (short("mixtral-8x7b"), short("gpt-oss-20b")):  # the second file is quantised
+    names = "mixtral-8x7b", "gpt-oss-20b", "qwen3-next-80b-a3b"  # the second file is quantised
+    for spec in map(short, names):
         same = ((where, texts(changed) == texts(spec)) for where, changed in changes(spec))
         seen |= {where for where, alike in same if where in NOT_DRAWN and alike}
     by_depth = {("ModelSpec", "published"), ("ModelSpec", "sources"), ("ModelSpec", "quantisation")}

@@ -32,12 +32,13 @@ def test_the_rehearsal_checks_the_kernel_and_decoding(tmp_path):
     into = tmp_path / "gpu.json"
     command = [sys.executable, "tools/gpu_check.py", "--json", str(into), "--only"]
     command += ["kernel", "decode", "tensor_parallel", "experts", "expert_parallel", "experts_time"]
+    command += ["scans", "scan_time"]
     environment = os.environ | {"COURSE_PROFILE": "smoke"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(into.read_text(encoding="utf-8"))
     assert report["profile"] == "smoke" and report["machine"]["versions"]["torch"]
-    kernel, decode, split, experts, spread, timed = report["steps"]
+    kernel, decode, split, experts, spread, scans, timed, over = report["steps"]
     assert (kernel["step"], decode["step"], split["step"]) == ("kernel", "decode", "tensor_parallel")
     assert split["ranks"] == len(split["rows"]) == 2 and all(row["gap"] < 1e-9 for row in split["rows"])
     assert {(row["dtype"], row["causal"]) for row in kernel["rows"]} == {
@@ -48,6 +49,8 @@ def test_the_rehearsal_checks_the_kernel_and_decoding(tmp_path):
     assert {row["way"] for row in experts["rows"]} == {"loop", "padded", "grouped"} and experts["ok"]
     assert spread["ok"] and sum(row["away_rows"] for row in spread["rows"]) > 0
     assert [row["tokens"] for row in timed["rows"]] == [1, 8] and timed["rows"][0]["experts_touched"] == 2
+    assert scans["ok"] and {row["form"] for row in scans["rows"]} > {"SSD", "Triton SSD", "gated delta rule"}
+    assert [row["tokens"] for row in over["rows"]] == [32, 64]
 
 
 def test_a_step_that_fails_or_outlasts_its_time_is_a_row_and_ends_nothing():

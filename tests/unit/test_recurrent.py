@@ -7,6 +7,7 @@ from course_lib.costs.mixers import dispatch as costs
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL
 from course_lib.layers.recurrent import linear_attention, rwkv
 from course_lib.layers.recurrent.gated_delta_net import FASTEST, SLOWEST, GatedDeltaNet, KimiDelta, log_decay
+from course_lib.layers.recurrent.gated_rnn import GRU, LSTM
 from course_lib.layers.recurrent.lightning import Lightning, lightning_slopes
 from course_lib.layers.recurrent.mlstm import (
     MLSTM,
@@ -29,6 +30,7 @@ from course_lib.specs.records import (
     KimiDeltaSpec,
     LightningSpec,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
 )
@@ -38,6 +40,10 @@ MIXERS = {
     "gated DeltaNet": (
         lambda: GatedDeltaNet(D, 2, 6, 3, 5, conv=4, chunk=4),
         GatedDeltaNetSpec(key_heads=2, value_heads=6, key_dim=3, value_dim=5, conv=4),
+    ),
+    "gated DeltaNet, strong": (
+        lambda: GatedDeltaNet(D, 1, 2, 3, 5, conv=2, strongest=2.0),
+        GatedDeltaNetSpec(key_heads=1, value_heads=2, key_dim=3, value_dim=5, conv=2, strongest=2.0),
     ),
     "KDA": (lambda: KimiDelta(D, 3, 4, conv=4, chunk=4), KimiDeltaSpec(heads=3, head_dim=4, conv=4)),
     "KDA, narrow": (
@@ -49,6 +55,8 @@ MIXERS = {
     "short convolution, biases": (lambda: ShortConv(D, 3, bias=True), ShortConvSpec(conv=3, bias=True)),
     "RG-LRU": (lambda: RGLRU(D, 6, 2, 4), RGLRUSpec(width=6, blocks=2, conv=4)),
     "RWKV-4": (lambda: RWKV(D, 7, chunk=4), RWKVSpec(width=7)),
+    "GRU": (lambda: GRU(D, 7), RNNSpec(kind="gru", width=7)),
+    "LSTM": (lambda: LSTM(D, 7), RNNSpec(kind="lstm", width=7)),
 }
 
 

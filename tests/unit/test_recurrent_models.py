@@ -21,6 +21,7 @@ from course_lib.specs.records import (
     ModelSpec,
     NormSpec,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
 )
@@ -35,6 +36,7 @@ MIXERS = [
     RGLRUSpec(width=6, blocks=2, conv=4),
     RWKVSpec(width=13),
     ShortConvSpec(conv=3),
+    RNNSpec(kind="gru", width=9),
 ]
 
 

@@ -9,6 +9,7 @@ from course_lib.costs import cache_bytes, flops_per_token, param_count
 from course_lib.search.pareto import crowding, dominates, fronts, hypervolume
 from course_lib.search.searches import Search, nsga2, random_search, ranked, shrinkage
 from course_lib.search.space import Budget, Price, Space
+from course_lib.search.with_optuna import optuna_search
 
 SIZES = {"width": 16, "heads": 2, "kv_heads": 1, "vocab": 32}
 
@@ -33,7 +34,7 @@ def test_a_candidate_costs_what_its_record_costs():
     assert made.size == 3**8 and made.price("aaaaaaaa").cache_bytes > made.price("ammmmmmm").cache_bytes
 
 
-@pytest.mark.parametrize("search", [random_search, nsga2])
+@pytest.mark.parametrize("search", [random_search, nsga2, optuna_search])
 def test_nothing_out_of_budget_is_evaluated_and_nothing_twice(search):
     price = space().price("aammmmmm")
     limits = Budget(cache_bytes=price.cache_bytes)
@@ -87,7 +88,7 @@ def test_nsga2_finds_a_better_front_than_random_at_equal_cost():
 
 def test_a_small_space_is_searched_whole_and_the_front_is_the_true_one():
     made = Space("am", layers=3, context=64, **SIZES)
-    for search in (random_search, nsga2):
+    for search in (random_search, nsga2, optuna_search):
         found = search(made, toy, 8)
         assert sorted(found.found) == sorted(made.all())
         best = fronts([toy(p) for p in made.all()])[0]

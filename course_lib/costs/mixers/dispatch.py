@@ -22,6 +22,7 @@ from course_lib.costs.mixers import (
     latent,
     lightning,
     rg_lru,
+    rnn,
     rwkv,
     short_conv,
     state_space,
@@ -35,6 +36,7 @@ from course_lib.specs.records import (
     LightningSpec,
     Mixer,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
     SSMSpec,
@@ -51,6 +53,7 @@ MECHANISMS = {
     LightningSpec: lightning,
     RGLRUSpec: rg_lru,
     ShortConvSpec: short_conv,
+    RNNSpec: rnn,
     JointSpec: joint,
 }
 

@@ -26,6 +26,7 @@ LEFT_OUT = (
     "is_symbol",
     "smaller",
     "larger",
+    "logarithm",
     "round_up",
     "logarithm",
 )

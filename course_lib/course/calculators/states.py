@@ -220,7 +220,6 @@ MEMORY_HORIZON = Calculator(
     ),
     worked=(
         {},
-        {"significant_bits": 24},
         {"decay": 0.96875},
         {"decay": 0.9},
         {"decay": 0.99998},

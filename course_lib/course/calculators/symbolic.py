@@ -36,6 +36,7 @@ from course_lib.specs.records import (
     MoESpec,
     NormSpec,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
     SSMSpec,
@@ -57,6 +58,7 @@ MIXERS = {
     "lightning": "lightning attention",
     "lru": "RG-LRU",
     "shortconv": "a short convolution",
+    "rnn": "a gated recurrent network",
     "joint": "attention beside a state space",
 }
 BORROWING = {"attnkv", "winkv"}
@@ -240,6 +242,7 @@ MIXER_TAGS = {
     LightningSpec: "lightning",
     RGLRUSpec: "lru",
     ShortConvSpec: "shortconv",
+    RNNSpec: "rnn",
     JointSpec: "joint",
 }
 FFN_TAGS = {type(None): "none", FFNSpec: "dense", MoESpec: "moe"}

@@ -11,6 +11,7 @@ from course_lib.specs.records import (
     LightningSpec,
     Mixer,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
     SSMSpec,
@@ -78,4 +79,6 @@ def state_symbols(
             )
         case ShortConvSpec():
             return replace(mixer, conv=namer("conv", mixer.conv))
+        case RNNSpec():
+            return replace(mixer, width=namer("d_inner", mixer.width))
     raise ValueError(f"mixer={type(mixer).__name__}: no symbols are known for it")

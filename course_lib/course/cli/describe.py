@@ -19,11 +19,14 @@ from course_lib.specs.records import (
     Mixer,
     MoESpec,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
     SSMSpec,
 )
 from course_lib.specs.unions import of_word
+
+NETWORKS = {"gru": "GRU", "lstm": "LSTM"}
 
 
 def alike(
@@ -61,6 +64,8 @@ def mixer_kind(mixer: Mixer) -> str:
             return "RG-LRU"
         case ShortConvSpec():
             return "short convolution"
+        case RNNSpec(kind=kind):
+            return of_word("kind", kind, NETWORKS)
         case JointSpec(state=state):
             return f"attention beside {mixer_kind(state)}"
     raise ValueError(f"mixer={type(mixer).__name__}: no words are known for it")
@@ -92,6 +97,8 @@ def mixer_text(mixer: Mixer) -> str:
             return f"{width:,} channels"
         case ShortConvSpec(conv=conv):
             return f"over {conv} tokens"
+        case RNNSpec(width=width):
+            return f"a state of {width:,}"
         case JointSpec(attention=attention, state=state):
             return f"{mixer_text(attention)}; {mixer_text(state)}"
     raise ValueError(f"mixer={type(mixer).__name__}: no words are known for it")

@@ -8,6 +8,7 @@ from course_lib.course.gallery.recurrent import (
     kimi_delta_part,
     lightning_part,
     rg_lru_part,
+    rnn_part,
     rwkv_part,
     short_conv_part,
     state_space_part,
@@ -22,6 +23,7 @@ from course_lib.specs.records import (
     LightningSpec,
     Mixer,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
     SSMSpec,
@@ -38,6 +40,7 @@ DESCRIBED = {
     LightningSpec: lightning_part,
     RGLRUSpec: rg_lru_part,
     ShortConvSpec: short_conv_part,
+    RNNSpec: rnn_part,
     JointSpec: joint_part,
 }
 

@@ -14,6 +14,7 @@ from course_lib.specs.records import (
     LightningSpec,
     Mixer,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
     SSMSpec,
@@ -23,6 +24,10 @@ from course_lib.specs.unions import of_word
 KINDS = {
     "mamba1": "Mamba (selective state space)",
     "mamba2": "Mamba-2 (state-space duality)",
+}
+NETWORKS = {
+    "gru": "GRU (gated recurrent unit)",
+    "lstm": "LSTM (long short-term memory)",
 }
 STATE_BYTES = 4  # of an accumulator, which is kept in float32
 
@@ -82,9 +87,12 @@ def rwkv_part(rwkv: RWKVSpec, width: int, key: str, elsewhere: str) -> Part:
 def delta_rule_part(
     delta: GatedDeltaNetSpec, width: int, key: str, elsewhere: str
 ) -> Part:
-    """Gated DeltaNet."""
+    """Gated DeltaNet, and where it may correct more than the whole error."""
+    kind = "Gated DeltaNet (linear attention)"
+    if delta.strongest != 1:
+        kind = f"Gated DeltaNet, corrects {delta.strongest:g} × the error"
     rows = (
-        Row("kind", "Token mixer", "Gated DeltaNet (linear attention)"),
+        Row("kind", "Token mixer", kind),
         Row(
             "heads",
             "Value heads",
@@ -153,3 +161,12 @@ def short_conv_part(mixer: ShortConvSpec, width: int, key: str, elsewhere: str) 
         Row("conv", "Convolution", f"convolution over {mixer.conv}{bias}"),
     )
     return state_part(mixer, width, key, rows, f"x t×{width:,}")
+
+
+def rnn_part(mixer: RNNSpec, width: int, key: str, elsewhere: str) -> Part:
+    """GRU or LSTM."""
+    rows = (
+        Row("kind", "Token mixer", of_word("kind", mixer.kind, NETWORKS)),
+        Row("state", "State", f"a state of {mixer.width:,}"),
+    )
+    return state_part(mixer, width, key, rows, f"state {mixer.width:,}")

@@ -24,9 +24,9 @@ class Version:
 
 
 VERSIONS = (
-    Version("4", "", 2023, 3, "a fixed rate a channel", "eᵏ v, eᵏ", "peng2023rwkv"),
+    Version("4", "", 2023, 3, "a fixed rate per channel", "eᵏ v, eᵏ", "peng2023rwkv"),
     Version(
-        "5", "Eagle", 2024, HEAD, "a fixed rate a channel", "v kᵀ", "peng2024eagle"
+        "5", "Eagle", 2024, HEAD, "a fixed rate per channel", "v kᵀ", "peng2024eagle"
     ),
     Version("6", "Finch", 2024, HEAD, "a rate from the token", "v kᵀ", "peng2024eagle"),
     Version(
@@ -73,9 +73,9 @@ def _row(pen: Pen, y: float, version: Version, rule: str) -> None:
     maths(pen, 132, y + 20, rule)
     pen.text(132, y + 36, version.fades, "s")
     words = {
-        "4": "3 numbers a channel",
-        "5": f"a matrix a head, {HEAD} numbers a channel",
-        "6": f"a matrix a head, {HEAD} numbers a channel",
+        "4": "3 numbers per channel",
+        "5": f"a matrix per head, {HEAD} per channel",
+        "6": f"a matrix per head, {HEAD} per channel",
         "7": "erases what lies under the key κ",
     }
     pen.text(132, y + 51, words[version.name], "s m")

@@ -75,13 +75,13 @@ def _tree() -> Panel:
 def _chunks() -> Panel:
     pen, chunks = Pen(), STEPS // CHUNK
     pen.text(4, 15, "In chunks", "H")
-    pen.text(4, 31, "a matrix product inside, one state between", "m")
+    pen.text(4, 31, "in parallel inside, one state between", "m")
     wide = CHUNK * STEP - 14
     for c in range(chunks):
         x = LEFT - 2 + c * CHUNK * STEP
         pen.rect(x, 78, wide, 62, "b attn", 6)
         pen.text(x + wide / 2, 116, f"chunk {c + 1}", "T", "middle")
-        pen.text(x + wide / 2, 131, "all pairs at once", "s", "middle")
+        pen.text(x + wide / 2, 131, "all tokens at once", "s", "middle")
         for j in range(CHUNK):
             i = c * CHUNK + j
             pen.rect(LEFT + i * STEP, 44, SIZE, 20, "b emb")
@@ -96,7 +96,7 @@ def _chunks() -> Panel:
     arrow(pen, (x + 26, 92), (x + 42, 92), cls="u state", head=5)
     pen.text(4, 198, "the state is stored at the borders of chunks only", "s m")
     said = (
-        f"{STEPS} steps in {chunks} chunks of {CHUNK}: outputs inside a chunk are a "
-        "matrix product, and one state goes from each chunk to the next."
+        f"{STEPS} steps in {chunks} chunks of {CHUNK}: outputs inside a chunk are "
+        "computed in parallel, and one state goes from each chunk to the next."
     )
     return Panel("A scan in chunks", said, pen, 206)

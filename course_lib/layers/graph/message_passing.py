@@ -129,7 +129,8 @@ class TransformerConv(nn.Module):
         d: of the nodes. heads, head_dim: h and k; h k numbers come out.
 
     *Cost*: 4 d h k + 4 h k parameters; 2 e h k multiply-adds.
-    *Source*: Shi et al. 2020, section 3.1, arXiv:2009.03509.
+    *Source*: Shi et al. 2020, section 3.1, arXiv:2009.03509; `TransformerConv` of
+        PyTorch Geometric 2.8.
 
     >>> edges = torch.tensor([[0, 1, 2], [1, 1, 0]])
     >>> TransformerConv(4, heads=2, head_dim=3)(torch.zeros(3, 4), edges).shape

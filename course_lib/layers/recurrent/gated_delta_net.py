@@ -51,6 +51,7 @@ class DeltaMixer(RecurrentMixer):
     """
 
     accumulators = ("memory",)
+    strongest = 1.0
 
     def __init__(
         self,
@@ -112,7 +113,8 @@ class DeltaMixer(RecurrentMixer):
 
     def mix(self, x: Stream, kept: Kept, states: States) -> tuple[Stream, States]:
         q, k, v, inputs = self.convolved(x, kept, states)
-        beta = without_padding(kept, torch.sigmoid(self.strength(x)))
+        beta = self.strongest * torch.sigmoid(self.strength(x))
+        beta = without_padding(kept, beta)
         decay = without_padding(kept, self.decay(x))
         y, memory = delta_rule_chunked(
             *(q, k, v, beta, decay), state=states["memory"], chunk=self.chunk
@@ -127,6 +129,7 @@ class GatedDeltaNet(DeltaMixer):
     Args:
         d, key_heads, value_heads, key_dim, value_dim, conv, norm_eps, chunk: as in
             `DeltaMixer`.
+        strongest: the largest beta. With 2, what a key recalls may change its sign.
 
     Raises:
         ValueError: `key_heads` does not divide `value_heads`.
@@ -148,12 +151,14 @@ class GatedDeltaNet(DeltaMixer):
         value_dim: int,
         *,
         conv: int,
+        strongest: float = 1.0,
         norm_eps: float = 1e-6,
         chunk: int = 64,
     ) -> None:
         sizes = key_heads, value_heads, key_dim, value_dim
         options = {"conv": conv, "norm_eps": norm_eps, "chunk": chunk}
         super().__init__(d, *sizes, gates=1, **options)
+        self.strongest = strongest
         self.forget = nn.Linear(d, value_heads, bias=False)
         self.gate = nn.Linear(d, value_heads * value_dim, bias=False)
 

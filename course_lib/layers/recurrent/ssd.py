@@ -82,7 +82,7 @@ def ssd_parallel(
     if not x.shape[1]:
         return x, state
     total = (dt * a).transpose(1, 2).cumsum(-1)  # [b h t]
-    scores = torch.einsum("bthn,bshn->bhts", c, b) * log_decays(total).exp()
+    scores = torch.einsum("bthn,bshn->bhts", c, b) * log_decays(total).exp_()
     y = torch.einsum("bhts,bshv->bthv", scores, written)
     before = torch.einsum("bthn,bhvn->bthv", c, state)
     y = y + total.exp().transpose(1, 2)[..., None] * before
@@ -132,7 +132,7 @@ def ssd_chunked(
     total = logs.cumsum(-1)
     # 1. diagonal blocks: attention inside each chunk
     scores = torch.einsum("bctgn,bcsgn->bcgts", cs, bs)
-    weights = scores[:, :, :, None] * log_decays(total).exp()
+    weights = scores[:, :, :, None] * log_decays(total).exp_()
     y = torch.einsum("bcgrts,bcsgrv->bctgrv", weights, xs)
     # 2. what each chunk adds to the state at its end
     to_end = (total[..., -1:] - total).exp().permute(0, 1, 4, 2, 3)  # [b c T g r]
@@ -163,7 +163,7 @@ def log_decays(total: Float[Tensor, "*axes t"]) -> Float[Tensor, "*axes t t"]:
     """
     later = torch.ones(total.shape[-1:] * 2, dtype=torch.bool, device=total.device)
     between = total[..., :, None] - total[..., None, :]
-    return between.masked_fill(~later.tril(), -torch.inf)
+    return between.masked_fill_(~later.tril(), -torch.inf)
 
 
 def _start(x: Tensor, b: Tensor, state: Tensor | None) -> Tensor:

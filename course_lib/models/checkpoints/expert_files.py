@@ -30,8 +30,8 @@ class FileNames:
 
     `renames`: (in memory, in the file), parts of a name, the first that fits. `each`:
     gate, up and down of one expert, or up and down; () where files keep them stacked.
-    `number`: what stands before an expert's number. `joined`: a module in memory whose
-    rows are those of several of one size in the file.
+    `number`: what stands before an expert's number. `joined`: a convolution in
+    memory over what three projections give, and those in the file over each.
     """
 
     renames: tuple[tuple[str, str], ...] = ()
@@ -59,6 +59,7 @@ GRANITE = FileNames(
 )
 PLAIN = FileNames()
 BIAS = "e_score_correction_bias"
+THREE_CONVOLUTIONS = ("conv1d", ("q_conv1d", "k_conv1d", "v_conv1d"))
 FORGET_GATE = ("f_a_proj", "f_b_proj", "A_log", "dt_bias")
 FILES: Mapping[str, FileNames] = {
     "afmoe": PLAIN,
@@ -96,7 +97,7 @@ FILES: Mapping[str, FileNames] = {
             *MIXTRAL.renames,
         ),
         MIXTRAL.each,
-        joined=("conv1d", ("q_conv1d", "k_conv1d", "v_conv1d")),
+        joined=THREE_CONVOLUTIONS,
     ),
     "kolibri1": FileNames(
         (
@@ -111,6 +112,14 @@ FILES: Mapping[str, FileNames] = {
     "minimax_m2": MIXTRAL,
     "mixtral": MIXTRAL,
     "nemotron_h": FileNames((("model.", "backbone."),), GATE_UP_DOWN[1:]),
+    "olmo_hybrid": FileNames(
+        (
+            (".input_layernorm.", ".attention_layer_norm."),
+            (".post_attention_layernorm.", ".feedforward_layer_norm."),
+        ),
+        (),
+        joined=THREE_CONVOLUTIONS,
+    ),
     "olmoe": PLAIN,
     "phimoe": FileNames(
         ((".mlp.router.", ".block_sparse_moe.gate."), *MIXTRAL.renames), MIXTRAL.each
@@ -138,8 +147,13 @@ def experts_apart(tensors: Mapping[str, Tensor], family: str) -> dict[str, Tenso
     whole, pieces = names.joined
     for name, tensor in tensors.items():
         if whole and f".{whole}." in name:
-            for piece, part in zip(pieces, tensor.chunk(len(pieces)), strict=True):
-                apart[name.replace(f".{whole}.", f".{piece}.")] = part.contiguous()
+            names_apart = [name.replace(f".{whole}.", f".{one}.") for one in pieces]
+            of = (one.replace("_conv1d.", "_proj.") for one in names_apart)
+            parts = tensor.split([len(tensors[one]) for one in of])
+            apart |= {
+                one: part.contiguous()
+                for one, part in zip(names_apart, parts, strict=True)
+            }
             continue
         prefix, _, last = _renamed(name, names.renames).rpartition(".")
         kinds = names.stacks.get(last) if prefix.endswith(".experts") else None

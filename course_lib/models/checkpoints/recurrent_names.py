@@ -17,6 +17,7 @@ from course_lib.models.checkpoints.decoder_names import (
     GATED,
     LATENT_ATTENTION,
     LLAMA,
+    OUTPUT_NORMS,
     TWO_NORMS,
     Table,
 )
@@ -103,6 +104,26 @@ STACKED_DELTA: Table = (
 QWEN3_NEXT = GATED_ATTENTION + only("delta", DELTA + PACKED_DELTA) + QWEN2
 QWEN3_5 = GATED_ATTENTION + only("delta", DELTA + STACKED_DELTA) + LLAMA
 QWEN3_5_MOE = GATED_ATTENTION + only("delta", DELTA + STACKED_DELTA) + QWEN2
+
+OLMO_DELTA = at(
+    "linear_attn",
+    {
+        **QKVO,
+        "conv1d": "conv",
+        "a_proj": "forget",
+        "b_proj": "strength",
+        "g_proj": "gate",
+        "A_log": "rate",
+        "dt_bias": "step",
+        "o_norm": "norm",
+    },
+)
+OLMO_HYBRID: Table = (
+    *ENDS,
+    *GATED,
+    *only("attention", ATTENTION + OUTPUT_NORMS),
+    *only("delta", OLMO_DELTA + TWO_NORMS),
+)
 
 KIMI_DELTA = at(
     "self_attn",
@@ -203,6 +224,7 @@ RECURRENT_TABLES: Mapping[str, Table] = {
     "lfm2": LFM2,
     "lfm2_moe": LFM2_MOE,
     "minimax": MINIMAX,
+    "olmo_hybrid": OLMO_HYBRID,
     "qwen3_5_moe_text": QWEN3_5_MOE,
     "qwen3_5_text": QWEN3_5,
     "qwen3_next": QWEN3_NEXT,

@@ -1,5 +1,5 @@
 """Hybrid stacks from a pattern: any order of attention, windows, state spaces, linear
-attention and convolutions, a letter a layer.
+attention, convolutions and recurrent networks, a letter a layer.
 
     "mmma" * 2      eight layers, every fourth of them attention
     "aw" * 3        attention and a sliding window in turn
@@ -23,6 +23,7 @@ from course_lib.specs.records import (
     LightningSpec,
     Mixer,
     ModelSpec,
+    RNNSpec,
     ShortConvSpec,
     SSMSpec,
 )
@@ -36,6 +37,8 @@ LETTERS = {
     "d": "gated DeltaNet",
     "n": "lightning attention",
     "c": "gated short convolution",
+    "g": "GRU",
+    "l": "LSTM",
 }
 """What each letter of a pattern stands for."""
 
@@ -119,5 +122,7 @@ MIXERS: dict[str, Callable[[AttentionSpec, int, int], Mixer]] = {
         heads=base.heads, head_dim=base.head_dim
     ),
     "c": lambda base, width, window: ShortConvSpec(conv=3),
+    "g": lambda base, width, window: RNNSpec(kind="gru", width=width),
+    "l": lambda base, width, window: RNNSpec(kind="lstm", width=width),
 }
 """From attention, width and window of a model to the mixer of each letter."""

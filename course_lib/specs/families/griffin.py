@@ -17,7 +17,9 @@ from course_lib.specs.rotary import rope_spec
 
 
 def recurrent_gemma(config: Config) -> ModelSpec:
-    """Griffin: two layers of RG-LRU to one of attention in a window."""
+    """Griffin: two layers of RG-LRU to one of attention in a window. `transformers`
+    rounds the factor on the words, sqrt(d), to bfloat16; here it stays as it is.
+    """
     width, heads = config.count("hidden_size"), config.count("num_attention_heads")
     bias = config.flag("attention_bias", False)
     head_dim = config.count("head_dim", width // heads)

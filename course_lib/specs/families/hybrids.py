@@ -260,10 +260,9 @@ def olmo_hybrid(config: Config) -> ModelSpec:
     if not given and config.unless_null("rope_parameters", True) is None:
         attend = replace(attend, rope=None)
     full = replace(decoder_layer(config, attend), norm_layout="output")
-    note = SideSpec(words="eigenvalues down to -1", of="mixer")
-    linear = decoder_layer(config, gated_delta_net(config))
-    if config.flag("linear_allow_neg_eigval", True):
-        linear = replace(linear, sides=(note,))
+    most = 2.0 if config.flag("linear_allow_neg_eigval", True) else 1.0
+    delta = replace(gated_delta_net(config), strongest=most, norm_eps=1e-5)
+    linear = decoder_layer(config, delta)
     chosen = {"full_attention": full, "linear_attention": linear}
     model = causal_lm(config, tuple(chosen[kind] for kind in kinds))
     return replace(model, final_norm=linear.norm)

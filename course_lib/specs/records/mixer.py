@@ -14,6 +14,7 @@ from course_lib.specs.records.recurrent import (
     KimiDeltaSpec,
     LightningSpec,
     RGLRUSpec,
+    RNNSpec,
     RWKVSpec,
     ShortConvSpec,
     SSMSpec,
@@ -29,6 +30,7 @@ Mixer = (
     | LightningSpec
     | RGLRUSpec
     | ShortConvSpec
+    | RNNSpec
     | JointSpec
 )
 
@@ -41,6 +43,7 @@ WHOLE_PAST = (
     LightningSpec,
     RGLRUSpec,
     ShortConvSpec,
+    RNNSpec,
 )
 """Mixers that have no window and no form without a causal mask: a token sees all that
 came before it, through a cache or through a state.

@@ -1,6 +1,6 @@
 """Mixers with a fixed state: selective state spaces (Mamba, Mamba-2), RWKV, gated
-DeltaNet, Kimi Delta Attention, lightning attention, RG-LRU and short convolutions, as
-records.
+DeltaNet, Kimi Delta Attention, lightning attention, RG-LRU, short convolutions, GRU and
+LSTM, as records.
 
 Symbols: n state, h heads, k key width, v value width. Widths in elements.
 
@@ -21,6 +21,7 @@ Terms:
         and decay -> RGLRUSpec
     short convolution, gated short convolution: a convolution over a few tokens between
         two gates, in place of attention -> ShortConvSpec
+    gated recurrent network: GRU or LSTM in the place of attention -> RNNSpec
 """
 
 from dataclasses import dataclass
@@ -72,7 +73,9 @@ class GatedDeltaNetSpec(Sized):
     Each of `value_heads` keeps a state of key_dim * value_dim elements; it shares its
     queries and keys with value_heads / key_heads others. A short convolution of width
     `conv` runs over queries, keys and values before that, a normed and gated output
-    after it.
+    after it. `strongest`: the largest beta; with 2, what a key recalls may change its
+    sign (eigenvalues down to -1, OLMo Hybrid). `norm_eps`: of the norm on the output,
+    where it is not that of the layer's norm.
 
     Source: Yang et al. 2024, Gated Delta Networks, arXiv 2412.06464.
     """
@@ -82,6 +85,8 @@ class GatedDeltaNetSpec(Sized):
     key_dim: int
     value_dim: int
     conv: int
+    strongest: float = 1.0
+    norm_eps: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -150,3 +155,15 @@ class ShortConvSpec(Sized):
 
     conv: int
     bias: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RNNSpec(Sized):
+    """A gated recurrent network, GRU ("gru") or LSTM ("lstm"), whose state has `width`
+    numbers (an LSTM's twice as many), and a matrix back to the stream.
+
+    Source: Cho et al. 2014, arXiv 1406.1078; Hochreiter and Schmidhuber 1997.
+    """
+
+    kind: Literal["gru", "lstm"]
+    width: int
