@@ -70,7 +70,7 @@ def check_wkv(wkv: Callable, seed: int = 0) -> str:
         (b, t, 900.0, 1.0, 1.0),
         (b, t, -900.0, 1.0, 1.0),
         (b, t, 0.0, 800.0, 1.0),
-        (b, t, 0.0, 300.0, 600.0),
+        (b, t, 0.0, 800.0, 600.0),
     ):
         k, v = (
             numbers(rng, rows, length, d) * spread + shift,
