@@ -27,5 +27,5 @@ experiment = Experiment(
     },
     seeds=range(5),
     updates=(350, 700),
-    keep=("Mamba-2",),
+    keep=("Mamba-2", "attention"),
 )

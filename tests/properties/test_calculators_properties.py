@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from course_lib.course.calculators.emit import CALCULATORS, Variant, script, variants
 from course_lib.course.calculators.inputs import Input
-from course_lib.course.calculators.presets import Setting, answer_by_function, list_models
+from course_lib.course.calculators.presets import Setting, answer_by_function, offered
 from tests.javascript import CALCULATOR, run, static
 
 SCRIPTS = (static("calculator-maths.js"), script(), *map(static, CALCULATOR))
@@ -35,7 +35,7 @@ def chosen(name: str, model: str, split: str) -> Variant:
 def typed(draw):
     """A calculator, a model, what devices split, and text typed into some of its inputs."""
     name = draw(st.sampled_from(sorted(CALCULATORS)))
-    model = draw(st.sampled_from(list_models())) if CALCULATORS[name].model else ""
+    model = draw(st.sampled_from(offered(CALCULATORS[name]))) if CALCULATORS[name].model else ""
     split = draw(st.sampled_from(CALCULATORS[name].splits))
     names = [entry.name for entry in chosen(name, model, split).inputs]
     return name, model, split, draw(st.dictionaries(st.sampled_from(names), TYPED, max_size=6))
