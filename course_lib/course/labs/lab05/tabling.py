@@ -11,6 +11,7 @@ import torch
 
 from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.course.labs.lending import helped
+from course_lib.course.labs.values import right_digits, told
 
 HINTS = {
     "slope": "The slope of a straight line through all points: log of the cost over "
@@ -21,6 +22,7 @@ HINTS = {
     "half_log": "The logarithm of the lengths too.",
     "upside": "Cost over length, not length over cost.",
     "factor": "The exponent, not the factor for a doubling: linear is 1.0.",
+    "type": "Return a Python float: float(...) turns numpy's and torch's into one.",
     "rows": "Return a list of dicts with task, mixer, gap, time and memory, in the "
     "order of the results.",
     "sign": "Where lower is better (a loss), the gap is attention's number minus the "
@@ -87,7 +89,7 @@ def check_growth(growth_of: Callable, seed: int = 0) -> str:
     rng, size = random_sizes(seed, n=(4, 6), first=(16, 90))
     lengths = [size["first"] * 2**i for i in range(size["n"])]
     noise = (1 + 0.3 * torch.rand(len(lengths), generator=rng)).tolist()
-    for told, costs in (
+    for kind, costs in (
         (
             "noisy seconds",
             [1e-6 * a**1.5 * b for a, b in zip(lengths, noise, strict=True)],
@@ -96,9 +98,9 @@ def check_growth(growth_of: Callable, seed: int = 0) -> str:
         ("a state that does not grow", [4096] * len(lengths)),
         ("a square", [3.0 * a * a for a in lengths]),
     ):
-        what = f"growth of {told} over {lengths}"
+        what = f"growth of {kind} over {lengths}"
         got = CHECK.call(growth_of, list(lengths), list(costs), what=what)
-        CHECK.true(type(got) is float, "slope", what, "a float", type(got).__name__)
+        CHECK.true(type(got) is float, "type", what, "a float", type(got).__name__)
         right = growth(lengths, costs)
         logs = [[math.log(one) for one in row] for row in (lengths, costs)]
         ends = (logs[1][-1] - logs[1][0]) / (logs[0][-1] - logs[0][0])
@@ -113,7 +115,9 @@ def check_growth(growth_of: Callable, seed: int = 0) -> str:
         named = {hint: one for hint, one in wrong.items() if abs(one - right) > 1e-6}
         if abs(got - right) > 1e-9 * max(1.0, abs(right)):
             found = (h for h, w in named.items() if abs(got - w) <= 1e-9 * abs(w))
-            CHECK.fail(next(found, "slope"), what, f"{right:.6g}", f"{got:.6g}")
+            digits = right_digits(got, right)
+            hint = "digits" if digits >= 5 else next(found, "slope")
+            CHECK.fail(hint, what, *told(right, got), digits=digits)
     return "Exercise 7: an exponent: 0 stays, 1 is linear, 2 is the square."
 
 
@@ -128,12 +132,12 @@ def check_table(table_of: Callable, seed: int = 0) -> str:
 def _check_table(table_of: Callable, seed: int) -> None:
     rng, _ = random_sizes(seed)
     results = random_results(rng)
-    for told, given in (
+    for kind, given in (
         ("three tasks", results),
         ("three tasks, in another order", results[::-1]),
         ("one task", results[:2]),
     ):
-        what = f"table of {told}"
+        what = f"table of {kind}"
         got = CHECK.call(table_of, given, what=what)
         right = table(given)
         formed = isinstance(got, list) and all(type(row) is dict for row in got)
