@@ -6,12 +6,14 @@ import torch
 from course_lib.layers.attention.blocks import attend_blocks, into_blocks
 from course_lib.layers.attention.forms import attend
 from course_lib.layers.attention.sliding_window import (
+    More,
     banded_attention,
     banded_attention_naive,
     local_window_attention,
     sliding_window_attention,
 )
 from course_lib.layers.masks import BIDIRECTIONAL, CAUSAL, local_window, sliding_window
+from course_lib.layers.positions.bias import RelativeBias
 
 EXACT = {"rtol": 1e-11, "atol": 1e-12}
 
@@ -92,8 +94,28 @@ def test_further_keys_join_the_same_softmax():
     mask = torch.cat(((CAUSAL & sliding_window(4)).mask(places, places), more_mask), -1)
     keys, values = torch.cat((parts[1], more_keys), 1), torch.cat((parts[2], more_values), 1)
     whole, _ = attend(parts[0], keys, values, mask)
-    more = more_keys, more_values, more_mask
+    more = More(more_keys, more_values, more_mask)
     y = sliding_window_attention(*parts, window=4, more=more, chunk=5)
+    torch.testing.assert_close(y, whole, **EXACT)
+
+
+@pytest.mark.parametrize("with_bias", ["band", "more", "both"])
+def test_a_bias_on_the_band_and_on_the_further_keys(with_bias):
+    parts, places = qkv(11), numbered(11)
+    more_keys, more_values = qkv(3)[1:]
+    table = RelativeBias(4, buckets=8, max_distance=6).double()
+    nothing = torch.zeros(2, 4, 11, 11, dtype=torch.float64)
+    further = torch.randn(2, 4, 11, 3, dtype=torch.float64)
+    on_band = None if with_bias == "more" else table
+    on_more = None if with_bias == "band" else further
+    near = nothing if on_band is None else table(places, places)
+    far = torch.zeros_like(further) if on_more is None else further
+    all_more = torch.ones(2, 11, 3, dtype=torch.bool)
+    mask = torch.cat(((BIDIRECTIONAL & local_window(3)).mask(places, places), all_more), -1)
+    keys, values = torch.cat((parts[1], more_keys), 1), torch.cat((parts[2], more_values), 1)
+    whole, _ = attend(parts[0], keys, values, mask, bias=torch.cat((near, far), -1))
+    more = More(more_keys, more_values, all_more, on_more)
+    y = local_window_attention(*parts, distance=3, more=more, position_bias=on_band, chunk=4)
     torch.testing.assert_close(y, whole, **EXACT)
 
 

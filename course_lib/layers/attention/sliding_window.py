@@ -21,17 +21,33 @@ Terms:
         sliding_window_attention, local_window_attention, banded_attention_naive
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib.layers.attention.blocks import attend_blocks, into_blocks
 from course_lib.layers.attention.forms import queries_per_kv_head
 from course_lib.layers.masks import EMPTY, MaskMod, local_window, sliding_window
 
 LEAST_CHUNK = 64  # below it, the calls of a kernel cost more than the scores
-More = tuple[Float[Tensor, "b j g k"], Float[Tensor, "b j g v"], Bool[Tensor, "b n j"]]
+
+
+class More(NamedTuple):
+    """Keys beside the band, which join its softmax: global tokens, summaries.
+
+    Attributes:
+        keys, values: of j of them.
+        mask: which tokens attend to which of them.
+        bias: added to each head's scores.
+    """
+
+    keys: Float[Tensor, "b j g k"]
+    values: Float[Tensor, "b j g v"]
+    mask: Bool[Tensor, "b n j"]
+    bias: Float[Tensor, "b h n j"] | None = None
 
 
 def banded_attention_naive(
@@ -62,6 +78,7 @@ def banded_attention(
     before: int,
     after: int = 0,
     more: More | None = None,
+    position_bias: nn.Module | None = None,
     chunk: int | None = None,
     scale: float | None = None,
 ) -> Float[Tensor, "b n h v"]:
@@ -75,8 +92,9 @@ def banded_attention(
         positions: where the tokens stand, rising along a row, -1 for padding; 0 to n -
             1 when left out.
         before, after: places.
-        more: keys, values and a mask [b n j] of j further keys, which join the softmax:
-            global tokens, summaries.
+        more: further keys that join the softmax.
+        position_bias: a module from positions to a bias on the scores in the band, of
+            which only the distance between two tokens counts.
         chunk: c, queries taken together; it need not divide n.
         scale: factor on the scores, 1 / sqrt(k) when left out.
 
@@ -104,17 +122,25 @@ def banded_attention(
     size = min(max(before + after + 1, LEAST_CHUNK), length) if chunk is None else chunk
 
     cut = into_blocks(queries, size)  # [b m c h k]
-    keys, values = (_gather(x, size, before, after) for x in (keys, values))
+    keys_near, values_near = (_gather(x, size, before, after) for x in (keys, values))
     query_at = into_blocks(positions, size, EMPTY).flatten(0, 1)
     key_at = _gather(positions, size, before, after, EMPTY).flatten(0, 1)
     band = MaskMod(lambda t, s: (t - s <= before) & (s - t <= after))
     mask = band.mask(query_at, key_at).unflatten(0, (len(positions), -1))
+    bias = None
+    if position_bias is not None:  # the same in each chunk: [1 1 h c s]
+        at = torch.arange(-before, size + after, device=queries.device)[None]
+        bias = position_bias(at[:, before : before + size], at)[:, None]
     if more is not None:
-        more_keys, more_values, more_mask = more
-        keys, values = _beside(keys, more_keys), _beside(values, more_values)
-        more_mask = into_blocks(more_mask, size)
-        mask = torch.cat((mask.expand(batch, -1, -1, -1), more_mask), -1)
-    y = attend_blocks(cut, keys, values, mask, scale=scale)
+        keys_near, values_near = (
+            _beside(keys_near, more.keys),
+            _beside(values_near, more.values),
+        )
+        mask = torch.cat(
+            (mask.expand(batch, -1, -1, -1), into_blocks(more.mask, size)), -1
+        )
+        bias = _bias_beside(bias, more.bias, size, mask)
+    y = attend_blocks(cut, keys_near, values_near, mask, scale=scale, bias=bias)
     return y.flatten(1, 2)[:, :length]
 
 
@@ -173,3 +199,22 @@ def _beside(gathered: Tensor, more: Tensor) -> Tensor:
     """The keys of every block, and behind them those that all blocks share."""
     shared = more[:, None].expand(-1, gathered.shape[1], -1, -1, -1)
     return torch.cat((gathered, shared), 2)
+
+
+def _bias_beside(
+    near: Tensor | None, more: Tensor | None, size: int, mask: Tensor
+) -> Tensor | None:
+    """The bias on the band [1 1 h c s] and on the further keys [b h n j], side by side
+    for each block; zeros where one of them has none.
+    """
+    if near is None and more is None:
+        return None
+    if more is not None:
+        more = into_blocks(more.movedim(2, 1), size).transpose(2, 3)  # [b m h c j]
+    if near is None:
+        near = more.new_zeros(1, 1, 1, 1, mask.shape[-1] - more.shape[-1])
+    if more is None:
+        more = near.new_zeros(1, 1, 1, 1, mask.shape[-1] - near.shape[-1])
+    heads = max(near.shape[2], more.shape[2])
+    shape = *mask.shape[:2], heads, mask.shape[2]
+    return torch.cat([x.expand(*shape, -1) for x in (near, more)], -1)
