@@ -1,0 +1,151 @@
+"""DeepSeek-V3.2's and GLM-5's sparse layers: equal to `transformers` in float64, cached and whole."""
+
+from importlib import import_module
+
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from course_lib.layers.attention.indexer import IndexedLatentAttention, Indexer
+from course_lib.layers.caches.latent import LatentCache
+from course_lib.layers.per_forward import PerForward
+from course_lib.layers.positions.rope import Rope
+
+from .against_transformers import in_float64
+
+D, HEADS, N, TOP_K = 18, 3, 17, 6
+SIZES = {"kv_rank": 11, "nope_dim": 5, "rope_dim": 6, "value_dim": 7, "q_rank": 13}
+INDEX = {"heads": 8, "head_dim": 10}
+FIELDS = {
+    "hidden_size": D,
+    "num_attention_heads": HEADS,
+    "num_key_value_heads": HEADS,
+    "kv_lora_rank": 11,
+    "q_lora_rank": 13,
+    "qk_nope_head_dim": 5,
+    "qk_rope_head_dim": 6,
+    "v_head_dim": 7,
+    "index_n_heads": 8,
+    "index_head_dim": 10,
+    "num_hidden_layers": 2,
+    "n_routed_experts": 2,
+    "attn_implementation": "eager",
+}
+KINDS = {
+    "deepseek_v32": ("DeepseekV32", "rotate_half", {}),
+    "glm_moe_dsa": ("GlmMoeDsa", "interleaved", {"indexer_types": ["full", "shared"]}),
+}
+CLOSE = {"rtol": 1e-10, "atol": 1e-10}
+
+
+def modeling(kind):
+    return import_module(f"transformers.models.{kind}.modeling_{kind}")
+
+
+class Layers:
+    """Two layers of theirs, of which GLM's second takes the pick of the first, and ours with their weights."""
+
+    def __init__(self, kind, top_k):
+        name, pairing, more = KINDS[kind]
+        self.module = modeling(kind)
+        self.config = getattr(transformers, f"{name}Config")(**FIELDS, index_topk=top_k, **more)
+        self.shares = bool(more)
+        torch.manual_seed(2)
+        self.theirs = [getattr(self.module, f"{name}Attention")(self.config, i) for i in range(2)]
+        self.rotary = getattr(self.module, f"{name}RotaryEmbedding")(self.config).double()
+        theta = self.config.rope_parameters["rope_theta"]
+        self.ours = []
+        for i, layer in enumerate(self.theirs):
+            for tensor in layer.parameters():
+                nn.init.normal_(tensor, std=0.5)
+            layer.double().eval()
+            own = None
+            if not (self.shares and i):
+                rope = Rope(dim=6, theta=theta, pairing=pairing)
+                own = Indexer(D, 13, **INDEX, top_k=top_k, rope=rope)
+            rope = Rope(dim=6, theta=theta, pairing="interleaved")
+            ours = IndexedLatentAttention(D, HEADS, indexer=own, rope=rope, **SIZES).double()
+            self.ours.append(self.copied(ours, layer))
+
+    def copied(self, ours, theirs):
+        pairs = {
+            "wq_down": "q_a_proj",
+            "q_norm": "q_a_layernorm",
+            "wq_up": "q_b_proj",
+            "wkv_down": "kv_a_proj_with_mqa",
+            "kv_norm": "kv_a_layernorm",
+            "wkv_up": "kv_b_proj",
+            "wo": "o_proj",
+        }
+        if ours.indexer is not None:
+            pairs |= {
+                "indexer.wq": "indexer.wq_b",
+                "indexer.wk": "indexer.wk",
+                "indexer.k_norm": "indexer.k_norm",
+                "indexer.head_weights": "indexer.weights_proj",
+            }
+        for mine, other in pairs.items():
+            ours.get_submodule(mine).load_state_dict(theirs.get_submodule(other).state_dict())
+        copied = sum(p.numel() for p in ours.parameters())
+        assert copied == sum(p.numel() for p in theirs.parameters())
+        return ours
+
+    def expected(self, x):
+        """What each of their layers gives for x, the pick handed on where they share it."""
+        n, picked, found = x.shape[1], None, []
+        mask = torch.full((1, 1, n, n), -torch.inf, dtype=x.dtype).triu(1)
+        with in_float64(self.module):
+            turn = self.rotary(x, torch.arange(n)[None])
+            for layer in self.theirs:
+                more = {"prev_topk_indices": picked} if self.shares else {}
+                y, _, *rest = layer(x, position_embeddings=turn, attention_mask=mask, **more)
+                picked = rest[0] if rest else None
+                found.append(y)
+        return torch.stack(found)
+
+    def found(self, x, caches=(None, None), start=0):
+        positions = torch.arange(start, start + x.shape[1]).expand(len(x), -1)
+        per_forward = PerForward()
+        both = zip(self.ours, caches, strict=True)
+        return torch.stack([layer(x, positions, cache, per_forward) for layer, cache in both])
+
+    def caches(self, batch):
+        widths = [6 + (INDEX["head_dim"] if layer.indexer is not None else 0) for layer in self.ours]
+        return [LatentCache(batch, N, 11, width, dtype=torch.float64) for width in widths]
+
+
+def with_gradient(form, x):
+    x = x.clone().requires_grad_()
+    y = form(x)
+    weights = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
+    return y.detach(), torch.autograd.grad((y * weights).sum(), x)[0]
+
+
+@pytest.mark.parametrize("top_k", [TOP_K, N])
+@pytest.mark.parametrize("absorbed", [False, True], ids=["plain", "absorbed"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_equal_theirs_with_gradients(kind, absorbed, top_k):
+    layers = Layers(kind, top_k)
+    for layer in layers.ours:
+        layer.absorbed = absorbed
+    x = torch.randn(2, N, D, dtype=torch.float64)
+    for mine, other in zip(
+        with_gradient(layers.found, x), with_gradient(layers.expected, x), strict=True
+    ):
+        torch.testing.assert_close(mine, other, **CLOSE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pick_changes_the_output_and_a_cache_does_not(kind):
+    layers, x = Layers(kind, TOP_K), torch.randn(2, N, D, dtype=torch.float64)
+    whole = layers.found(x)
+    everything = Layers(kind, N).found(x)
+    apart = (whole - everything).abs().amax((0, 1, 3))
+    assert (apart[:TOP_K] < 1e-12).all()
+    assert (apart[TOP_K:] > 1e-9).all()
+    caches, parts = layers.caches(2), []
+    with torch.no_grad():
+        for start, end in ((0, 7), (7, 8), (8, 9), (9, 15), (15, N)):
+            parts.append(layers.found(x[:, start:end], caches, start))
+    torch.testing.assert_close(torch.cat(parts, 2), whole, **CLOSE)
