@@ -7,6 +7,7 @@ import torch
 import transformers
 from torch import nn
 
+from course_lib.layers.attention.block_selection import MaxBlockIndexer, MeanBlockIndexer
 from course_lib.layers.attention.indexer import IndexedLatentAttention, Indexer
 from course_lib.layers.caches.latent import LatentCache
 from course_lib.layers.per_forward import PerForward
@@ -44,7 +45,7 @@ def modeling(kind):
 
 
 class Layers:
-    """Two layers of theirs, of which GLM's second takes the pick of the first, and ours with their weights."""
+    """Two layers of theirs, of which GLM's second takes the pick of the first, and ours with the weights."""
 
     def __init__(self, kind, top_k):
         name, pairing, more = KINDS[kind]
@@ -52,8 +53,9 @@ class Layers:
         self.config = getattr(transformers, f"{name}Config")(**FIELDS, index_topk=top_k, **more)
         self.shares = bool(more)
         torch.manual_seed(2)
-        self.theirs = [getattr(self.module, f"{name}Attention")(self.config, i) for i in range(2)]
-        self.rotary = getattr(self.module, f"{name}RotaryEmbedding")(self.config).double()
+        with in_float64(self.module):
+            self.theirs = [getattr(self.module, f"{name}Attention")(self.config, i) for i in range(2)]
+            self.rotary = getattr(self.module, f"{name}RotaryEmbedding")(self.config)
         theta = self.config.rope_parameters["rope_theta"]
         self.ours = []
         for i, layer in enumerate(self.theirs):
@@ -130,9 +132,7 @@ def test_layers_equal_theirs_with_gradients(kind, absorbed, top_k):
     for layer in layers.ours:
         layer.absorbed = absorbed
     x = torch.randn(2, N, D, dtype=torch.float64)
-    for mine, other in zip(
-        with_gradient(layers.found, x), with_gradient(layers.expected, x), strict=True
-    ):
+    for mine, other in zip(with_gradient(layers.found, x), with_gradient(layers.expected, x), strict=True):
         torch.testing.assert_close(mine, other, **CLOSE)
 
 
@@ -149,3 +149,76 @@ def test_a_pick_changes_the_output_and_a_cache_does_not(kind):
         for start, end in ((0, 7), (7, 8), (8, 9), (9, 15), (15, N)):
             parts.append(layers.found(x[:, start:end], caches, start))
     torch.testing.assert_close(torch.cat(parts, 2), whole, **CLOSE)
+
+
+def test_msa_picks_the_blocks_that_minimax_m3_picks():
+    module = modeling("minimax_m3_vl")
+    rope = {"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.5}
+    config = module.MiniMaxM3VLTextConfig(
+        hidden_size=D,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        index_n_heads=2,
+        index_head_dim=8,
+        index_block_size=4,
+        index_topk_blocks=3,
+        index_local_blocks=1,
+        num_hidden_layers=1,
+        rope_parameters=rope,
+    )
+    theirs = module.MiniMaxM3VLIndexer(config, 0).double()
+    for tensor in theirs.parameters():
+        nn.init.normal_(tensor, std=0.5)
+    ours = MaxBlockIndexer(D, 2, 8, size=4, top=3, rope=Rope(dim=4, theta=100.0)).double()
+    for mine, other in (("wq", "q_proj"), ("wk", "k_proj"), ("q_norm", "q_norm"), ("k_norm", "k_norm")):
+        ours.get_submodule(mine).load_state_dict(theirs.get_submodule(other).state_dict())
+    ours.q_norm.eps = ours.k_norm.eps = config.rms_norm_eps
+    x, positions = torch.randn(2, 23, D, dtype=torch.float64), torch.arange(23).expand(2, -1)
+    with torch.no_grad(), in_float64(module):
+        speeds = ours.rope.frequencies(torch.float64)
+        angle = positions[..., None] * torch.cat((speeds, speeds))
+        turn = angle.cos(), angle.sin()
+        blocks = theirs(x, turn, None, positions)  # [b i t k], -1 for none
+    places = blocks.masked_fill(blocks < 0, 6)  # behind the last block
+    picked = torch.zeros(2, 2, 23, 7, dtype=torch.bool).scatter(-1, places, True)[..., :6]
+    causal = torch.ones(2, 23, 23, dtype=torch.bool).tril()
+    found = ours(x, positions, ours.keys(x, positions), positions, causal)
+    expected = picked.transpose(1, 2).repeat_interleave(4, -1)[..., :23] & causal[:, :, None]
+    assert found.equal(expected)
+    assert (found.sum(-1) < causal.sum(-1)[..., None]).any()
+
+
+def test_qsa_picks_the_keys_that_qwen4_picks():
+    module = modeling("qwen4_exp")
+    config = module.Qwen4ExpTextConfig(
+        hidden_size=D,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        indexer_n_heads=8,
+        indexer_kv_heads=1,
+        indexer_head_dim=8,
+        indexer_budget=8,
+        indexer_compress_ratio=4,
+        num_hidden_layers=1,
+    )
+    theirs = module.Qwen4ExpTextQSAIndexer(config, 0).double()
+    for tensor in theirs.parameters():
+        nn.init.normal_(tensor, std=0.5)
+    ours = MeanBlockIndexer(D, 8, 8, size=4, top=2, rope=Rope(dim=8, theta=100.0)).double()
+    q, k = theirs.index_qk_proj.weight.split((64, 8))
+    ours.wq.weight.data.copy_(q)
+    ours.wk.weight.data.copy_(k)
+    ours.q_norm.load_state_dict(theirs.q_layernorm.state_dict())
+    ours.k_norm.load_state_dict(theirs.k_layernorm.state_dict())
+    x, positions = torch.randn(2, 23, D, dtype=torch.float64), torch.arange(23).expand(2, -1)
+    causal = torch.ones(2, 23, 23, dtype=torch.bool).tril()
+    speeds = ours.rope.frequencies(torch.float64)
+    angle = positions[..., None] * torch.cat((speeds, speeds))
+    with torch.no_grad(), in_float64(module):
+        allowed = theirs(x, (angle.cos(), angle.sin()), causal[:, None], None)
+    allowed = allowed[:, 0] if allowed.ndim == 4 else allowed
+    found = ours(x, positions, ours.keys(x), positions, causal)
+    assert found.equal(allowed.bool() & causal)
+    assert (found.sum(-1) < causal.sum(-1)).any()
