@@ -38,21 +38,29 @@ globalThis.calculatorPicture = (() => {
       return `${plot.caption}. ${this.calculation.finding(results)} ${marked === plot.caption ? "" : marked}`.trim();
     }
 
-    /* The curves and the present answer; divided by one of the curves where the plot says so. */
+    /* What the point shows: the answer, or the first curve where the answer is a place on the other axis. */
+    drawn() {
+      const { about, units } = this.calculation;
+      const [{ line }] = about.plot.series;
+      return units[about.answer] === units[line] ? about.answer : line;
+    }
+
+    /* The curves and the point on them; divided by one of the curves where the plot says so. */
     divided(series, results) {
-      const { plot, answer } = this.calculation.about;
-      if (!plot.over) return { series, point: results[answer] };
+      const { plot } = this.calculation.about;
+      const drawn = this.drawn();
+      if (!plot.over) return { series, point: results[drawn] };
       const base = series[plot.series.findIndex(({ line }) => line === plot.over)];
       const over = (points) =>
         points.map(([at, value], number) => [at, value / base[number][1]]).filter(([, value]) => Number.isFinite(value));
-      return { series: series.map(over), point: results[answer] / results[plot.over] };
+      return { series: series.map(over), point: results[drawn] / results[plot.over] };
     }
 
     /* What is drawn: ranges, points, marks; null where nothing is above zero. */
     curves(results, linear, marks) {
       const { calculation } = this;
-      const { plot, answer, choice } = calculation.about;
-      const unit = calculation.units[answer];
+      const { plot, choice } = calculation.about;
+      const unit = calculation.units[this.drawn()];
       const x = calculation.data.inputs[plot.x];
       const at = results[plot.x];
       const far = choice ? marks.map((mark) => 1.5 * mark.at) : [];
