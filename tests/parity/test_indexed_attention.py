@@ -7,13 +7,15 @@ import torch
 import transformers
 from torch import nn
 
+from course_lib.costs.cache import cache_bytes
 from course_lib.layers.attention.block_selection import MaxBlockIndexer, MeanBlockIndexer
 from course_lib.layers.attention.indexer import IndexedLatentAttention, Indexer
 from course_lib.layers.caches.latent import LatentCache
 from course_lib.layers.per_forward import PerForward
 from course_lib.layers.positions.rope import Rope
+from course_lib.models.checkpoints.weights import hf_tensors
 
-from .against_transformers import in_float64
+from .against_transformers import Pair, in_float64
 
 D, HEADS, N, TOP_K = 18, 3, 17, 6
 SIZES = {"kv_rank": 11, "nope_dim": 5, "rope_dim": 6, "value_dim": 7, "q_rank": 13}
@@ -222,3 +224,31 @@ def test_qsa_picks_the_keys_that_qwen4_picks():
     found = ours(x, positions, ours.keys(x), positions, causal)
     assert found.equal(allowed.bool() & causal)
     assert (found.sum(-1) < causal.sum(-1)).any()
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def pair(request):
+    name, _, more = KINDS[request.param]
+    fields = FIELDS | more | {"index_topk": TOP_K, "vocab_size": 29, "intermediate_size": 23}
+    fields |= {"moe_intermediate_size": 9, "n_routed_experts": 4, "num_experts_per_tok": 2}
+    fields |= {"n_group": 1, "topk_group": 1, "mlp_layer_types": ["dense", "sparse"]}
+    config = getattr(transformers, f"{name}Config")(**fields)
+    return Pair(config, getattr(transformers, f"{name}ForCausalLM"))
+
+
+def test_whole_models_equal_theirs_whole_and_token_by_token(pair):
+    tokens = pair.tokens(2, N)
+    expected = pair.their_logits(tokens)
+    torch.testing.assert_close(pair.our_logits(tokens), expected, **pair.tolerance)
+    ours, theirs = pair.ours.make_cache(2, N), pair.their_cache()
+    for part in tokens.split([8, 1, 1, 5, 2], 1):
+        y = pair.our_logits(part, cache=ours)
+        torch.testing.assert_close(y, pair.their_logits(part, theirs), **pair.tolerance)
+    assert ours.nbytes == cache_bytes(pair.spec, batch=2, tokens=N, bytes_per_element=8)
+
+
+def test_their_tensors_come_back(pair):
+    given = pair.theirs.state_dict()
+    back = hf_tensors(pair.ours)
+    assert back.keys() == given.keys()
+    assert all(back[name].equal(given[name]) for name in given)
