@@ -26,7 +26,7 @@ SHARES = {
 AREAS = (
     (r"tests/browser/", "browser and the book"),
     (
-        r"tests/real/|tests/parity/test_(?:(?:tensor|expert)_par|state_line)",
+        r"tests/real/|tests/parity/test_(?:(?:tensor|expert)_par|state_line|ring_att)",
         "real models, servers, processes",
     ),
     (r"(?:notebooks|labs/source|labs)/(?P<chapter>\d\d)", None),
@@ -41,24 +41,32 @@ AREAS = (
 )
 """Which area a file belongs to, by the first pattern its path begins with; the rest is of chapters 0 to 3."""
 LATER = {
+    "tests/parity/test_compressed_attention.py": 6,
     "tests/parity/test_conditional_memory.py": 4,
+    "tests/parity/test_indexed_attention.py": 6,
     "tests/parity/test_moe.py": 4,
     "tests/parity/test_moe_checkpoints.py": 4,
     "tests/parity/test_moe_layers.py": 4,
     "tests/parity/test_moe_losses.py": 4,
     "tests/parity/test_mtp.py": 4,
-    "tests/parity/test_switch.py": 4,
     "tests/parity/test_naive_forms.py": 5,
     "tests/parity/test_recurrent_layers.py": 5,
     "tests/parity/test_recurrent_models.py": 5,
+    "tests/parity/test_sparse_attention.py": 6,
+    "tests/parity/test_switch.py": 4,
     "tests/parity/test_xlstm.py": 5,
     "tests/properties/test_moe_properties.py": 4,
     "tests/properties/test_recurrent_properties.py": 5,
     "tests/unit/test_attention_variants.py": 4,
     "tests/unit/test_balance.py": 4,
+    "tests/unit/test_block_selection.py": 6,
+    "tests/unit/test_block_sparse.py": 6,
+    "tests/unit/test_compressed.py": 6,
     "tests/unit/test_conditional_memory.py": 4,
     "tests/unit/test_costs_experts.py": 4,
     "tests/unit/test_experts.py": 4,
+    "tests/unit/test_hierarchical.py": 6,
+    "tests/unit/test_indexer.py": 6,
     "tests/unit/test_moe.py": 4,
     "tests/unit/test_moe_records.py": 4,
     "tests/unit/test_mtp.py": 4,
@@ -70,7 +78,10 @@ LATER = {
     "tests/unit/test_routing_audit.py": 4,
     "tests/unit/test_self_speculation.py": 4,
     "tests/unit/test_simulate_experts.py": 4,
+    "tests/unit/test_sink_cache.py": 6,
+    "tests/unit/test_sliding_window.py": 6,
     "tests/unit/test_sparse_mixer.py": 4,
+    "tests/unit/test_sparse_patterns.py": 6,
     "tests/unit/test_specialisation.py": 4,
 }
 """Files of tests/unit, properties and parity that belong to a later chapter: path -> its number."""

@@ -86,6 +86,7 @@ class PerForward:
         rope_tables: cosines and sines, by `Rope`.
         masks: bool [b t s], by `MaskKind`.
         for_sdpa: (mask, causal, bias), what `attend_sdpa` is told, by `MaskKind`.
+        picked: which keys the last indexer chose, for layers that have none.
         auxiliary: what the layers left.
 
     >>> from course_lib.layers.masks import CAUSAL
@@ -105,6 +106,7 @@ class PerForward:
         self.rope_tables: dict[Rope, Tables] = {}
         self.masks: dict[MaskKind, Bool[Tensor, "b t s"]] = {}
         self.for_sdpa: dict[MaskKind, ForSDPA] = {}
+        self.picked: Bool[Tensor, "b t s"] | None = None
         self.auxiliary = Auxiliary()
 
     def make_rope_tables(

@@ -8,8 +8,11 @@ Terms:
         build_attention
 """
 
+from dataclasses import replace
+
 from torch import nn
 
+from course_lib.layers.attention.indexer import IndexedLatentAttention, Indexer
 from course_lib.layers.attention.latent import LatentAttention
 from course_lib.layers.attention.layer import Attention
 from course_lib.layers.attention.shared_kv import SharedKVAttention
@@ -110,11 +113,12 @@ def head_options(spec: AttentionSpec, norm: NormSpec) -> dict:
 
 def build_latent_attention(width: int, spec: LatentAttentionSpec) -> LatentAttention:
     """The latent attention that `spec` describes, whose rotary part turns where there
-    is RoPE; a ValueError where it has an indexer.
+    is RoPE, with an indexer where there is one.
     """
+    kind, own = LatentAttention, {}
     if spec.indexer is not None:
-        raise ValueError(f"indexer={spec.indexer!r}: not supported here")
-    return LatentAttention(
+        kind, own = IndexedLatentAttention, {"indexer": build_indexer(width, spec)}
+    return kind(
         width,
         spec.heads,
         kv_rank=spec.kv_rank,
@@ -127,4 +131,26 @@ def build_latent_attention(width: int, spec: LatentAttentionSpec) -> LatentAtten
         scale=spec.scale,
         bias=spec.bias,
         norm_eps=spec.norm.eps,
+        **own,
+    )
+
+
+def build_indexer(width: int, spec: LatentAttentionSpec) -> Indexer | None:
+    """The heads that pick the keys; None where an earlier layer's pick is taken.
+
+    Raises:
+        ValueError: the layer has no RoPE or no queries' latent.
+    """
+    index = spec.indexer
+    if spec.rope is None or spec.q_rank is None:
+        raise ValueError(f"indexer={index!r}: wanted with it are rope and q_rank")
+    if not index.own:
+        return None
+    return Indexer(
+        width,
+        spec.q_rank,
+        heads=index.heads,
+        head_dim=index.head_dim,
+        top_k=index.top_k,
+        rope=build_rope(replace(spec.rope, pairing=index.pairing)),
     )

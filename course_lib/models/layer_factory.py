@@ -17,6 +17,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from course_lib.costs.mixers.indexer import token_elements
 from course_lib.layers.attention.cross import CrossAttention
 from course_lib.layers.attention.variants import is_variant
 from course_lib.layers.caches.contiguous import ContiguousCache
@@ -231,7 +232,9 @@ def build_layer_cache(
         sizes = batch, capacity
         return ModelCache([build_layer_cache(width, x, *sizes, **like) for x in parts])
     if isinstance(spec, LatentAttentionSpec):
-        return LatentCache(batch, capacity, spec.kv_rank, spec.rope_dim, **like)
+        index = token_elements(spec.indexer)  # an index key lies behind the rotary one
+        sizes = spec.kv_rank, spec.rope_dim + index
+        return LatentCache(batch, capacity, *sizes, **like)
     if not isinstance(spec, AttentionSpec):
         raise _not_built(spec)
     sizes = spec.kv_heads, spec.head_dim, 0 if spec.shared_kv else spec.value_dim

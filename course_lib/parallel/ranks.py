@@ -83,18 +83,32 @@ class Ranks:
             there.copy_(there + arrived if summing else arrived)
         return pieces.flatten()[:size].view_as(part)
 
-    def _pass_right(self, piece: Tensor) -> Tensor:
-        """Send a piece to the right neighbour; return what the left one sent."""
+    def passing_right(self, piece: Tensor) -> Callable[[], Tensor]:
+        """Begin to send a piece to the right neighbour. What is returned waits, and
+        gives what the left one sent; between the two there is time to compute.
+        """
+        if self.count == 1:
+            return lambda: piece
         right, left = (self.rank + 1) % self.count, (self.rank - 1) % self.count
-        arrived = torch.empty_like(piece)
+        sent = piece.contiguous()
+        held = sent, torch.empty_like(sent)  # both live till they are through
         both = [
-            dist.P2POp(dist.isend, piece.contiguous(), self._number(right), self.group),
-            dist.P2POp(dist.irecv, arrived, self._number(left), self.group),
+            dist.P2POp(dist.isend, held[0], self._number(right), self.group),
+            dist.P2POp(dist.irecv, held[1], self._number(left), self.group),
         ]
         self.sent_bytes += piece.nbytes
-        for request in dist.batch_isend_irecv(both):
-            request.wait()
-        return arrived
+        requests = dist.batch_isend_irecv(both)
+
+        def wait() -> Tensor:
+            for request in requests:
+                request.wait()
+            return held[1]
+
+        return wait
+
+    def _pass_right(self, piece: Tensor) -> Tensor:
+        """Send a piece to the right neighbour; return what the left one sent."""
+        return self.passing_right(piece)()
 
     def _number(self, rank: int) -> int:
         """A rank's number among all processes."""

@@ -12,13 +12,10 @@ from course_lib.specs.loader import list_specs, load_spec
 REFUSED = {
     "ax-k1": "sides=a",
     "clip-vit-l-14": "head='projection'",
-    "deepseek-v3.2": "indexer=IndexerSpec",
     "gemma-4-26b-a4b": "sides=values",
     "gemma-4-31b": "sides=values",
     "gemma-4-e2b": "sides=",
     "gemma-4-e4b": "sides=",
-    "glm-5": "indexer=IndexerSpec",
-    "glm-5.1": "indexer=IndexerSpec",
     "mimo-v2-flash": "sides=values",
     "vit-l-16": "patches=",
 }

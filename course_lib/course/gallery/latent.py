@@ -65,5 +65,7 @@ def indexer_rows(indexer: IndexerSpec) -> Iterator[Row]:
     if indexer.own:
         heads = f"{plural(indexer.heads, 'index head')} of {indexer.head_dim}"
         yield Row("indexer", "Indexer", f"indexer: {heads}, one key")
+        if indexer.pairing == "interleaved":
+            yield Row("index_turn", "Turn of the index", "the index turns neighbours")
     else:
         yield Row("indexer", "Indexer", "the pick of an earlier layer's indexer")

@@ -145,11 +145,18 @@ class LatentAttention(nn.Module):
         self, x: Float[Tensor, "b t d"], turn: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, Tensor]:
         """Each head's query without position [b t h n] and with it [b t h p]."""
-        q = (
-            self.wq(x)
-            if hasattr(self, "wq")
-            else self.wq_up(self.q_norm(self.wq_down(x)))
-        )
+        plain = hasattr(self, "wq")
+        q = self.wq(x) if plain else self.wq_up(self.query_latent(x))
+        return self.split_queries(q, turn)
+
+    def query_latent(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t q"]:
+        """What the queries of all heads are made from, where they have a latent."""
+        return self.q_norm(self.wq_down(x))
+
+    def split_queries(
+        self, q: Float[Tensor, "b t hq"], turn: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        """The two parts of each head's query, the second one turned."""
         q = q.unflatten(-1, (self.heads, self.nope_dim + self.rope_dim))
         q_nope, q_rope = q.split((self.nope_dim, self.rope_dim), dim=-1)
         return q_nope, self._turned(q_rope, turn)

@@ -81,7 +81,7 @@ class RingCache(Slots):
         if keys.shape[1] == 1:
             self._store(keys, values, positions)
             return self._read(min(self.length, self.window))
-        _check_padding_first(positions)
+        check_padding_first(positions)
         old = self._read(min(self.length, self.window))
         seen = tuple(
             torch.cat(pair, dim=1)
@@ -104,7 +104,8 @@ class RingCache(Slots):
             self._write(0, *(tensor[:, before_wrap:] for tensor in latest))
 
 
-def _check_padding_first(positions: Tensor) -> None:
+def check_padding_first(positions: Int[Tensor, "b t"]) -> None:
+    """Refuse padding after a row's first real token."""
     real = positions >= 0
     if bool((real[:, :-1] & ~real[:, 1:]).any()):
         raise ValueError(

@@ -42,6 +42,15 @@ LATENT_ATTENTION: Table = (
     ("model.layers.{i}.self_attn.kv_b_proj", "blocks.{i}.mixer.wkv_up"),
     ("model.layers.{i}.self_attn.o_proj", "blocks.{i}.mixer.wo"),
 )
+INDEXER: Table = (
+    ("model.layers.{i}.self_attn.indexer.wq_b", "blocks.{i}.mixer.indexer.wq"),
+    ("model.layers.{i}.self_attn.indexer.wk", "blocks.{i}.mixer.indexer.wk"),
+    ("model.layers.{i}.self_attn.indexer.k_norm", "blocks.{i}.mixer.indexer.k_norm"),
+    (
+        "model.layers.{i}.self_attn.indexer.weights_proj",
+        "blocks.{i}.mixer.indexer.head_weights",
+    ),
+)
 GATED: Table = (
     ("model.layers.{i}.mlp.gate_proj", "blocks.{i}.ffn.gate"),
     ("model.layers.{i}.mlp.up_proj", "blocks.{i}.ffn.up"),

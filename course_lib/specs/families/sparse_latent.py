@@ -38,7 +38,8 @@ def deepseek_v32(config: Config) -> ModelSpec:
 
 def glm_moe_dsa(config: Config) -> ModelSpec:
     """GLM-5: the same with wider heads; a layer may take the pick of an earlier one."""
-    index, mixer = indexer(config), latent_attention(config, "interleaved")
+    mixer = latent_attention(config, "interleaved")
+    index = replace(indexer(config), pairing="interleaved")
     mixers = [
         replace(mixer, indexer=replace(index, own=own)) for own in own_picks(config)
     ]

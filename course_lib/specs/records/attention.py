@@ -101,7 +101,8 @@ class IndexerSpec(Sized):
     attends to the `top_k` best.
 
     One index key of `head_dim` a token is cached, for all index heads. `own` False: the
-    layer takes the pick of an earlier one and has no index of its own.
+    layer takes the pick of an earlier one and has no index of its own. `pairing`: which
+    coordinates of the index turn together, as in `RopeSpec`.
 
     Source: DeepSeek-AI 2025, DeepSeek-V3.2, arXiv 2512.02556.
     """
@@ -110,6 +111,7 @@ class IndexerSpec(Sized):
     head_dim: int
     top_k: int
     own: bool = True
+    pairing: Literal["rotate_half", "interleaved"] = "rotate_half"
 
 
 @dataclass(frozen=True, kw_only=True)
