@@ -48,7 +48,7 @@ def test_each_column_has_the_layers_of_its_configuration():
     specs = [load_spec(name) for name, *_ in six_hybrids.MODELS]
     attending = [sum(six_hybrids.attends(spec)) for spec in specs]
     assert cells(panel, "p attn") == sum(attending) == 4 + 10 + 6 + 12 + 10 + 7
-    assert cells(panel, "p state") == sum(len(spec.layers) for spec in specs) - sum(attending)
+    assert cells(panel, "q state") == sum(len(spec.layers) for spec in specs) - sum(attending)
     shown = words("six_hybrids")
     for spec, some in zip(specs, attending, strict=True):
         line = cache_line(spec)

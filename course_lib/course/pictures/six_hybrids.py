@@ -38,11 +38,11 @@ def draw() -> Figure:
     low = TOP + max(len(spec.layers) for spec in specs) * LAYER
     for i, (spec, (_, first, second)) in enumerate(zip(specs, MODELS, strict=True)):
         middle = (i + 0.5) * STEP
-        pen.text(middle, 38, first, "s B", "middle")
+        pen.text(middle, 38, first, "s", "middle")
         pen.text(middle, 53, second, "s", "middle")
         said.append(f"{first} {second}: {_column(pen, spec, middle, low)}")
     y = low + 50
-    entries = [("p attn", "attends"), ("p state", "keeps a state")]
+    entries = [("p attn", "attends"), ("q state", "keeps a state")]
     y += legend(pen, 4, y, entries) + 4
     pen.text(4, y + 10, "MiB: states of a request. KiB: what a token adds.", "s m")
     return Figure(Panel("Six hybrids", " ".join(said), pen, y + 18))
@@ -50,7 +50,7 @@ def draw() -> Figure:
 
 def _column(pen: Pen, spec: ModelSpec, middle: float, low: float) -> str:
     kinds, line = attends(spec), cache_line(spec)
-    for role in ("p attn", "p state"):
+    for role in ("p attn", "q state"):
         wanted = role == "p attn"
         path = [
             cell(middle - BAR / 2, TOP + row * LAYER, BAR, LAYER - 1)
