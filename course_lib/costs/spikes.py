@@ -11,7 +11,8 @@ An event saves a multiplication, and a processor that can skip what sends none; 
 that cannot, all m n T are done. Reading the weights costs more than either in most
 machines, and these counts do not hold it.
 
-Source: for the caveats, Eshraghian et al. 2021, arXiv:2109.12894.
+Source: for the caveats, Eshraghian et al. 2021, arXiv:2109.12894; with movement of data
+counted, Yan et al. 2024, arXiv:2409.08290.
 
 Terms:
     events against MACs, synaptic operations: additions for spikes beside multiply-adds
