@@ -124,7 +124,11 @@ def test_a_stretched_model_breaks_just_past_its_length():
     assert min(x for x in to_64k if x) == to_64k[3] and to_64k[4] > 6 * to_64k[3]
     assert max(to_128k[2:]) < to_128k[1] and to_128k[0] > to_64k[0] and max(code[1:]) < 3
     page = (ROOT / "book" / "06_long_context.md").read_text(encoding="utf-8")
-    assert "has 2.64 at 32K and 7.9 at 40K" in page and "it is at 4.21 and YaRN to 64K at 4.14" in page
+    assert (
+        "has 2.64 at 32K and 7.9 at 40K" in page
+        and "it is at 4.21 and YaRN to 64K at 4.14" in page
+        and "has 2.37 at 128K" in page
+    )
 
 
 def test_parts_of_a_softmax_merge_in_any_order():
