@@ -17,6 +17,7 @@ CHAPTERS = {
     "04_moe": ["04_moe"],
     "05_ssm": ["05_ssm"],
     "09_hybrids": ["09_hybrids"],
+    "06_long_context": ["06_long_context"],
 }
 PAGES = [page for pages in CHAPTERS.values() for page in pages]
 MOST_WORDS, WORDS_A_NUMBER, EXERCISES, DIAGRAMS = 4500, 80, 18, 6
@@ -46,7 +47,7 @@ def read(page: str) -> str:
     """
     page = re.sub(r"^```\{(?:cards|ledger|calculator|pysource)\}.*?^```$", "", page, flags=re.S | re.M)
     page = re.sub(
-        r"^(?:```|:::)\{\w+\} ?(?:\d\S*|[a-z]\w*_\w*|(?:kv|why|proto|moe|ssm|hyb)-\S*|tip)?(.*)$",
+        r"^(?:```|:::)\{\w+\} ?(?:\d\S*|[a-z]\w*_\w*|(?:kv|why|proto|moe|ssm|hyb|long)-\S*|tip)?(.*)$",
         r"\1",
         page,
         flags=re.M,
