@@ -39,8 +39,7 @@ def _loop() -> Panel:
         pen.text(61, y + 13, f"core {name}" if core else name, "s", "middle")
         pen.rect(98, y + 3, 12, 12, "b kept", 0)
     bracket(pen, 116, 64, 64 + 2 * LOOPS * 22 - 4, "")
-    for i, words in enumerate((f"{LOOPS} times", "the", f"{len(CORE)} same")):
-        pen.text(124, 118 + i * 14, words, "s")
+    pen.text(124, 130, f"{LOOPS} times", "s")
     pen.text(30, TALL - 2, f"{len(visits)} visits, each with a cache", "s")
     said = (
         f"A prelude, a core of {len(CORE)} layers that runs {LOOPS} times, a coda: "
