@@ -117,7 +117,13 @@ CHAPTER_5 = {
     "ssm-pair-work": lambda n, w: sum(2 * w * t for t in range(1, n + 1)),
     "ssm-layer-flops": lambda tokens: tokens * 16384 / 1e6,
 }
-SECOND_WAYS = CHAPTER_0 | CHAPTER_1 | CHAPTER_2 | CHAPTER_3 | CHAPTER_4 | CHAPTER_5
+CHAPTER_9 = {
+    "hyb-jamba-cache": lambda tokens: (16 * KIB * tokens + 15.75 * MIB) / GIB,
+    "hyb-attention-layers": lambda layers, tokens: layers * 2 * KIB * tokens / GIB,
+    "hyb-reach": lambda layers, position: position - position % 128 - 128 * layers,
+    "hyb-break-even": lambda inputs, steps: 1 / steps - 2 / inputs,
+}
+SECOND_WAYS = CHAPTER_0 | CHAPTER_1 | CHAPTER_2 | CHAPTER_3 | CHAPTER_4 | CHAPTER_5 | CHAPTER_9
 # The questions give 139 and 141 GB for 139.0 and 141.1: their answers are within the cards' own tolerances.
 ROUNDED = {"decode-step-time": 3e-3, "decode-cache-equals-weights": 1e-3}
 
