@@ -24,6 +24,7 @@ SEEDS, MINUTES, CHAPTER_MINUTES = 5, 5, 90
 # Comparisons that other seeds did not repeat, each said where it is printed.
 NOT_REPEATED = {
     ("heads", "1 head minus 4 heads"),
+    ("memory", "8 experts, 2 a token minus dense"),
     ("objectives", "'continues': masked minus causal"),
     ("sparse", "8 experts, 2 a token minus dense"),
     ("fixed_copying", "attention minus S4D"),
