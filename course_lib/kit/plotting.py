@@ -81,6 +81,7 @@ NARROW_BELOW_PX = 600
 POINTS = 72  # an inch, in the unit of matplotlib's SVG
 MOST_MARKS = 500  # beyond, the marks of one artist are drawn as pixels
 DATA = "data:image/svg+xml;base64,"
+STYLE = re.compile("<style>.*?</style>", re.S)
 
 
 @dataclass(frozen=True)
@@ -181,11 +182,14 @@ def show(
 def inlined(page: str) -> str:
     """Return a notebook's HTML with the figures in it as drawings and not as images.
 
-    A page's style sheet shows the form that fits (`.plot-wide`, `.plot-narrow`).
+    A page's style sheet shows the form that fits (`.plot-wide`, `.plot-narrow`), and
+    has the colours of diagrams, so that a diagram's own style is left out.
     """
     image = re.escape(DATA) + '([^"]+)"'
     both = rf'<picture><source [^>]*srcset="{image}><img [^>]*src="{image}></picture>'
-    return re.sub(both, lambda m: _text(m[2]) + _text(m[1]), page)
+    page = re.sub(both, lambda m: _text(m[2]) + _text(m[1]), page)
+    diagram = f'<img data-diagram[^>]*src="{image}>'
+    return re.sub(diagram, lambda m: STYLE.sub("", _text(m[1])), page)
 
 
 def page_points(size_pt: float, width_in: float) -> float:

@@ -14,6 +14,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.text import Text
 
 from course_lib.kit import palette, plotting
+from course_lib.kit.diagrams.figure import Figure, Panel
+from course_lib.kit.diagrams.pen import Pen
+from course_lib.kit.diagrams.shown import shown
 from course_lib.kit.narrow import NARROW_IN, make_narrow, panels
 from course_lib.kit.narrow_legend import fit_legends
 
@@ -67,6 +70,20 @@ def test_a_page_gets_both_drawings_in_place_of_the_image():
     assert "<img" not in page and "base64" not in page
     both = f'<figure class="plot" style="margin:0">{shown.wide}{shown.narrow}</figure>'
     assert page == f"<p>before</p>{both}<p>after</p>"
+
+
+def test_a_diagram_is_an_image_in_a_notebook_and_a_drawing_in_the_pages_colours_on_a_page():
+    pen = Pen()
+    pen.text(4, 15, "Six layers")
+    drawn = Figure(Panel("A stack", "Six layers, two attend.", pen, 20))
+    stored = shown(drawn, name="fig_stack")._repr_html_()
+    (image,) = Images(stored).found
+    assert image["alt"] == "A stack: Six layers, two attend." and image["width"] == "425"
+    page = plotting.inlined(f"<p>before</p>{stored}<p>after</p>")
+    assert "<img" not in page and "<style>" not in page and 'id="fig_stack-t"' in page
+    assert re.search(r"<p>before</p><figure[^>]*><svg .*Six layers.*</svg></figure><p>after</p>", page, re.S)
+    with pytest.raises(ValueError, match="name='a b'"):
+        shown(drawn, name="a b")
 
 
 def test_show_closes_the_figure():

@@ -74,16 +74,24 @@ class Figure:
             f'<div class="dgm-row" style="--w:{number(self.wrap - 10)}px">{drawn}</div>'
         )
 
-    def as_file(self, title: str = "") -> str:
-        """One SVG file of all panels; it follows the reader's light or dark system."""
-        pen = Pen(sum(p.pen.width for p in self.panels) + GAP * (len(self.panels) - 1))
+    @property
+    def width(self) -> float:
+        """Of all panels side by side."""
+        between = GAP * (len(self.panels) - 1)
+        return sum(panel.pen.width for panel in self.panels) + between
+
+    def as_file(self, title: str = "", ids: str = "figure") -> str:
+        """One SVG file of all panels; it follows the reader's light or dark system.
+        `ids` begins the ids in it.
+        """
+        pen = Pen(self.width)
         x = 0.0
         for panel in self.panels:
             pen.take(panel.pen, x)
             x += panel.pen.width + GAP
         title = title or self.panels[0].title
         whole = Panel(title, self.description, pen, max(p.height for p in self.panels))
-        return _svg(whole, "figure", file_css())
+        return _svg(whole, ids, file_css())
 
     def faults(self) -> list[str]:
         """What a reader would see wrong in any panel."""

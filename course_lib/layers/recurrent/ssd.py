@@ -122,6 +122,7 @@ def ssd_chunked(
     state = _start(x, b, state)
     if not length:
         return x, state
+    chunk = min(chunk, length)  # a short text is one chunk, without padding
     # c chunk, r head in its group; a step size of 0 in the padding keeps the state
     xs = _in_chunks(x * dt[..., None], chunk).unflatten(
         3, (groups, -1)
