@@ -28,23 +28,24 @@ import time
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from course_lib.kit.runtime import by_profile
 from course_lib.models.build import build_model
 from course_lib.search.searches import Search, random_search
 from course_lib.search.space import Budget, Space
 from course_lib.search.with_optuna import optuna_search
-from course_lib.tasks.recall import induction
+from course_lib.tasks.recall import Recall, induction
 from course_lib.train.batches import Batch, language_loss
-from course_lib.train.experiment import Measurement
+from course_lib.train.experiment import FIRST, Measurement
 from course_lib.train.loop import evaluate, train
 from course_lib.train.objectives import causal_batch
 from course_lib.train.recording import runs_folder
 
 VOCAB, HALF, PERIODS, ROWS = 16, 10, (4, 10), 24
+LETTERS, LAYERS = "awnc", 4
 CONTEXT = 256  # tokens at which FLOPs and cache are counted
-SIZES = {"width": 32, "heads": 4, "kv_heads": 2, "ffn": 64, "window": 4}
+SIZES = {"width": 32, "heads": 4, "kv_heads": 2, "ffn": 64, "window": 4, "vocab": VOCAB}
 LIMITS = {"params": 41_000, "flops": 146_000, "cache_bytes": 36 * 1024}
 UPDATES, RATE = by_profile(smoke=3, cpu=150, gpu=150), 1e-2
 EVALUATIONS, TOP = 36, 5
@@ -57,11 +58,10 @@ VALID, TEST = 128, 256  # rows
 
 def stacks() -> Space:
     """The space of the search with its budget."""
-    sizes = {**SIZES, "vocab": VOCAB}
-    return Space("awnc", 4, context=CONTEXT, budget=Budget(**LIMITS), **sizes)
+    return Space(LETTERS, LAYERS, context=CONTEXT, budget=Budget(**LIMITS), **SIZES)
 
 
-def rows(count: int, generator: torch.Generator, part: str) -> Tensor:
+def rows(count: int, generator: torch.Generator, part: str) -> Recall:
     """Rows of the task, and which of their tokens can be known."""
     return induction(count, HALF, VOCAB, generator, part=part, periods=PERIODS)
 
@@ -114,17 +114,24 @@ class Trained:
 
     def made(self, pattern: str, seed: int, longer: int, rate: float) -> dict:
         """Train one pattern from its start."""
-        torch.manual_seed(seed)
-        model = build_model(self.space.spec(pattern))
-        options = {"lr": RATE * rate, "decay": "linear", "seed": seed}
-        steps, begun = UPDATES * longer, time.process_time()
-        train(model, drawn, steps=steps, loss_fn=language_loss, **options)
+        begun = time.process_time()
+        model, _ = self.fitted(pattern, seed, longer, rate)
         spent = time.process_time() - begun
         losses = {
             part: round(evaluate(model, [batch], loss_fn=language_loss), 5)
             for part, batch in self.scored.items()
         }
         return losses | {"cpu_s": round(spent, 2)}
+
+    def fitted(
+        self, pattern: str, seed: int, longer: int = 1, rate: float = 1.0
+    ) -> tuple[nn.Module, list[float]]:
+        """A trained model, and the losses of its updates."""
+        torch.manual_seed(seed)
+        model = build_model(self.space.spec(pattern))
+        options = {"lr": RATE * rate, "decay": "linear", "seed": seed}
+        options |= {"steps": UPDATES * longer, "loss_fn": language_loss}
+        return model, train(model, drawn, **options).losses
 
     def objectives(self, pattern: str) -> tuple[float, float]:
         """What a search of the first seed sees: loss and cache bytes."""
@@ -154,9 +161,14 @@ def measure() -> Mapping:
     ends = top[0], top[-1]
     longer = [trained.run(p, seed, longer=2) for p in ends for seed in LONGER_SEEDS]
     made = {"table": table, "fresh": fresh, "longer": longer, "rates": rates}
+    _, losses = trained.fitted(top[0], SEARCH_SEEDS[0])
     seconds = (run["cpu_s"] for part in made.values() for run in part)
     return {
+        "space": {"letters": LETTERS, "layers": LAYERS, "context": CONTEXT} | SIZES,
         "limits": LIMITS,
+        "rows": {"half": HALF, "periods": PERIODS, "count": ROWS},
+        "training": {"updates": UPDATES, "rate": RATE, "evaluations": EVALUATIONS},
+        "first": [round(loss, 7) for loss in losses[:FIRST]],
         "baselines": {
             "chance": math.log(VOCAB),
             "seen before": seen_before(trained.scored["valid"]),
