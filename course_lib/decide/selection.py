@@ -15,15 +15,14 @@ candidate in a dent of the Pareto front; `winner` takes limits apart from weight
 Terms:
     objective J, weighted sum, utility: error, latency, cost and risk of a candidate in
         one unit, dollars per request -> objective
-    Pareto front, Pareto frontier: the candidates that no other beats in every criterion
-        -> pareto_front, dominates
     hard limit, constraint: a bound that no weight can trade away -> within, winner
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass
 
 from course_lib.costs.arithmetic import Number, check_not_negative, is_symbol
+from course_lib.decide.pareto import pareto_front as front_of_points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,20 +185,8 @@ def winner(
     return min(allowed, key=lambda name: score(allowed[name], weights), default=None)
 
 
-def dominates(a: Criteria, b: Criteria) -> bool:
-    """Whether `a` is at most `b` in every criterion, and below it in one."""
-    return a != b and all(
-        getattr(a, f.name) <= getattr(b, f.name) for f in fields(Criteria)
-    )
-
-
 def pareto_front(candidates: Mapping[str, Criteria]) -> tuple[str, ...]:
-    """Names of the candidates that none of the others dominates, in their order.
-
-    *Cost*: every pair once.
+    """Names of the candidates that none of the others dominates in the four criteria,
+    in their order.
     """
-    return tuple(
-        name
-        for name, each in candidates.items()
-        if not any(dominates(other, each) for other in candidates.values())
-    )
+    return front_of_points({name: astuple(each) for name, each in candidates.items()})

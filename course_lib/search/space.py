@@ -133,18 +133,6 @@ class Space:
                 return pattern
         raise ValueError(f"budget={self.budget}: no pattern found in {tries} tries")
 
-    def changed(self, pattern: str, random: Random, rate: float) -> str:
-        """A pattern in which each letter was drawn anew with probability `rate`."""
-        return "".join(
-            random.choice(self.letters) if random.random() < rate else letter
-            for letter in pattern
-        )
-
-    def crossed(self, one: str, other: str, random: Random) -> str:
-        """A pattern that takes each letter from one of two."""
-        pairs = zip(one, other, strict=True)
-        return "".join(random.choice(pair) for pair in pairs)
-
 
 Objectives = Callable[[str], tuple[float, ...]]
 """From a pattern to what is to be small."""

@@ -1,13 +1,13 @@
-"""Search over hybrid stacks: budgets, fronts against their definition, NSGA-II against random search."""
+"""Search over hybrid stacks: budgets, equal evaluations, the front, and the luck of the best."""
 
-from itertools import pairwise, product
+from itertools import pairwise
 from random import Random
 
 import pytest
 
 from course_lib.costs import cache_bytes, flops_per_token, param_count
-from course_lib.search.pareto import crowding, dominates, fronts, hypervolume
-from course_lib.search.searches import Search, nsga2, random_search, ranked, shrinkage
+from course_lib.decide.pareto import pareto_front
+from course_lib.search.searches import Search, random_search, shrinkage
 from course_lib.search.space import Budget, Price, Space
 from course_lib.search.with_optuna import optuna_search
 
@@ -34,7 +34,7 @@ def test_a_candidate_costs_what_its_record_costs():
     assert made.size == 3**8 and made.price("aaaaaaaa").cache_bytes > made.price("ammmmmmm").cache_bytes
 
 
-@pytest.mark.parametrize("search", [random_search, nsga2, optuna_search])
+@pytest.mark.parametrize("search", [random_search, optuna_search])
 def test_nothing_out_of_budget_is_evaluated_and_nothing_twice(search):
     price = space().price("aammmmmm")
     limits = Budget(cache_bytes=price.cache_bytes)
@@ -55,51 +55,21 @@ def test_each_budget_binds():
         space(budget=Budget(params=1)).draw(Random(0), tries=5)
 
 
-def test_fronts_are_what_their_definition_says():
-    random = Random(0)
-    for _ in range(20):
-        points = [(random.randrange(5), random.randrange(5)) for _ in range(12)]
-        left, expected = set(range(12)), []
-        while left:
-            best = [i for i in left if not any(dominates(points[j], points[i]) for j in left)]
-            expected.append(sorted(best))
-            left -= set(best)
-        assert fronts(points) == expected
-
-
-def test_crowding_and_hypervolume_by_counting():
-    assert crowding([(0, 3), (1, 2), (3, 0)])[1] == pytest.approx(3 / 3 + 3 / 3)
-    assert crowding([]) == [] and crowding([(1, 1)]) == [float("inf")]
-    points = [(1, 4), (3, 2), (3, 3), (6, 6)]
-    cells = sum(any(a <= x and b <= y for a, b in points) for x, y in product(range(5), range(5)))
-    assert hypervolume(points, (5, 5)) == cells
-
-
-def test_nsga2_finds_a_better_front_than_random_at_equal_cost():
-    made, gains = space(), []
-    for seed in range(4):
-        areas = [
-            hypervolume([toy(p) for p in search(made, toy, 80, seed=seed).front], (9, 11))
-            for search in (random_search, nsga2)
-        ]
-        gains.append(areas[1] - areas[0])
-    assert sum(gain > 0 for gain in gains) == 4  # chance may favour one
-
-
 def test_a_small_space_is_searched_whole_and_the_front_is_the_true_one():
     made = Space("am", layers=3, context=64, **SIZES)
-    for search in (random_search, nsga2, optuna_search):
+    for search in (random_search, optuna_search):
         found = search(made, toy, 8)
         assert sorted(found.found) == sorted(made.all())
-        best = fronts([toy(p) for p in made.all()])[0]
-        assert set(found.front) == {list(made.all())[i] for i in best}
+        assert set(found.front) == set(pareto_front({p: toy(p) for p in made.all()}))
     assert Search().front == []
 
 
-def test_the_ranking_puts_fronts_first_and_loners_within_them():
-    points = {"a": (0.0, 4.0), "b": (1.0, 3.1), "c": (1.2, 3.0), "d": (4.0, 0.0), "e": (4.0, 4.0)}
-    order = ranked(list(points), Search(dict(points)))
-    assert order[-1] == "e" and set(order[:2]) == {"a", "d"}
+def test_children_take_their_letters_from_the_best():
+    """One objective, a letter that is good anywhere: the last generation has more of it than the first."""
+    made = space()
+    found = optuna_search(made, lambda pattern: (-float(pattern.count("a")),), 60, count=1, seed=0).found
+    counts = [pattern.count("a") for pattern in found]
+    assert sum(counts[-12:]) > 1.5 * sum(counts[:12])
 
 
 def test_the_best_of_noise_shrinks_when_it_is_measured_again():
@@ -115,5 +85,3 @@ def test_what_a_search_refuses():
     for options, word in (({"letters": "ax"}, "letters='ax'"), ({"layers": 0}, "layers=0")):
         with pytest.raises(ValueError, match=word):
             Space(**{"letters": "am", "layers": 2, "context": 8} | options)
-    with pytest.raises(ValueError, match="population=1"):
-        nsga2(space(), toy, 3, population=1)
