@@ -92,7 +92,7 @@ def fixed(calculator: Calculator) -> str:
         ):
             unit = (
                 f" {known[name].unit}"
-                if known[name].group in ("prices", "limits", "numbers")
+                if known[name].group in ("prices", "limits", "numbers", "search")
                 else ""
             )
             parts.append(f"{known[name].label.lower()} {entered.values[name]:,}{unit}")

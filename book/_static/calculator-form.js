@@ -7,6 +7,8 @@ globalThis.calculatorForm = (() => {
     ["request", "Request"],
     ["numbers", "Bits"],
     ["model", "Model"],
+    ["layer", "Layer"],
+    ["search", "Search"],
     ["machine", "Machine"],
     ["candidates", "Candidates"],
   ];

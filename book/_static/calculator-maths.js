@@ -117,5 +117,28 @@ globalThis.calculatorMaths = (() => {
     return loads.reduce((sum, load) => sum + Math.max(1, roundUp(load / (target * mean))), 0) - experts;
   }
 
-  return { expectedExcess, floorDivide, leastWithin, roundUp, sumOfSteps, zipfHottest, zipfReplicas };
+  /* The normal density, and the distribution by Marsaglia's series (2004), right to 1e-15. */
+  const density = (x) => Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI);
+
+  function below(x) {
+    let [sum, term, odd] = [x, x, 1];
+    for (let step = 0; step < 1000; step += 1) {
+      odd += 2;
+      term *= (x * x) / odd;
+      const longer = sum + term;
+      if (longer === sum) break;
+      sum = longer;
+    }
+    return Math.min(1, Math.max(0, 0.5 + sum * density(x)));
+  }
+
+  /* course_lib.costs.search_cost.expected_largest, step by step. */
+  const [REACH, STEPS] = [9, 288];
+  const step = (2 * REACH) / STEPS;
+  const places = Array.from({ length: STEPS + 1 }, (_, i) => i * step - REACH);
+  const table = places.map((x) => [x * density(x), below(x)]);
+  const expectedLargest = (count) =>
+    step * table.reduce((sum, [part, share]) => sum + part * count * share ** (count - 1), 0);
+
+  return { expectedExcess, expectedLargest, floorDivide, leastWithin, roundUp, sumOfSteps, zipfHottest, zipfReplicas };
 })();

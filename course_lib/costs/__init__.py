@@ -13,7 +13,8 @@ and `links` say what devices send each other, `measured` what engines reached of
 bounds; `binomial`, `experts` and `expert_exchange` are of mixtures: capacity, drops,
 replicas, the all-to-all over nodes, the price of memory; `state_handoff` and
 `state_or_cache` of recurrent layers: a sequence over several devices, a state beside
-keys and values, how far back it remembers.
+keys and values, how far back it remembers; `hybrid_cache`, `spikes` and `search_cost`
+of chapter 9.
 """
 
 from course_lib.costs.cache import (

@@ -84,6 +84,19 @@ def logarithm(a: Number) -> Number:
     return math.log(a)
 
 
+def square_root(a: Number) -> Number:
+    """The square root, `sqrt(a)` where it is a symbol.
+
+    >>> square_root(9)
+    3.0
+    """
+    if is_symbol(a):
+        from sympy import sqrt
+
+        return sqrt(a)
+    return math.sqrt(a)
+
+
 def check_at_most(limit_name: str, limit: Number, **named: Number) -> None:
     """Refuse anything above a limit (where either side is a symbol, it passes).
 

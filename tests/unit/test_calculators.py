@@ -11,7 +11,9 @@ from course_lib.costs.cache import cache_bytes
 from course_lib.costs.hardware import list_hardware, load_hardware
 from course_lib.costs.params import param_count
 from course_lib.costs.roofline import decode_roofline, prefill_roofline
+from course_lib.costs.search_cost import expected_largest, luck
 from course_lib.costs.serving import equal_context
+from course_lib.costs.spikes import neuron_operations, synaptic_operations
 from course_lib.costs.state_or_cache import crossover_tokens
 from course_lib.course.calculators.definition import UNITS, letters, used_inputs
 from course_lib.course.calculators.emit import CALCULATORS, script, variants
@@ -290,6 +292,48 @@ def test_the_state_and_the_horizon_cross_where_the_library_says(data):
     assert run(body, "memory-horizon", *data)[0] == 693  # half of it is left after 692.8 tokens
     with pytest.raises(ValueError, match="spec='llama-3-8b': allowed is a model with a layer that keeps"):
         crossover_tokens(load_spec("llama-3-8b"), kv_heads=8, head_dim=128)
+
+
+def test_formulas_of_hybrids_events_and_searches_read_as_in_the_text():
+    held = {model: one.formula for one in variants("hybrid-cache") for model in one.models}
+    assert r"M_a &= 2 \, B \, n \, L_{\mathrm{attn}} \, G \, d_k \, b" in held["qwen3.5-35b-a3b"]
+    assert r"M &= M_a + M_s" in held["jamba-v0.1"] and not {"llama-3-8b", "mamba-2.8b"} & set(held)
+    events, searching = (variants(name)[0].formula for name in ("events-against-macs", "search-cost"))
+    assert r"\text{events} &= m \, n \, T \, r" in events and r"\max\left(0, \frac" in events
+    assert r"\frac{\sigma" in searching and r"\max\left(z_1, \ldots, z_{N}\right)}{\sqrt{k}}" in searching
+    assert r"R &= N \, k + K \, k'" in searching
+    assert ("at most", "kept_designs", "designs") in variants("search-cost")[0].rules
+
+
+def test_what_the_exercises_of_chapter_9_compute_is_what_its_calculators_answer():
+    def answer(name, **changed):
+        return answer_by_function(CALCULATORS[name], setting(CALCULATORS[name], changed))
+
+    assert answer("hybrid-cache") / 2**20 == 5181.875
+    assert answer("hybrid-cache", model="jamba-v0.1") / 2**20 == 4111.75
+    half = answer("hybrid-cache", layers_attn=5, layers_delta=35)
+    assert half / 2**20 == 2632.1875
+    assert round(answer("events-against-macs"), 3) == 0.062
+    assert round(answer("events-against-macs", mac_cost=5), 2) == 0.31
+    assert answer("search-cost", fresh_seeds=0) * 1.5 == pytest.approx(answer("search-cost"))
+
+
+def test_hybrids_events_and_searches_cross_where_the_library_says(data):
+    body = """return data.map(([name, model]) => {
+        const made = new globalThis.calculatorCore.Calculation(name);
+        if (model) made.choose("model", model);
+        return made.crossing(made.results()).at; });"""
+    jamba, steps, designs = run(
+        body, [["hybrid-cache", "jamba-v0.1"], ["events-against-macs", ""], ["search-cost", ""]], *data
+    )
+    assert jamba is None  # at 1,008 tokens, before the plot begins
+    rate = synaptic_operations(2048, 512, steps, 0.05) + neuron_operations(512, steps)
+    assert rate >= 2048 * 512 > rate * (steps - 1) / steps
+    assert luck(designs - 1, 0.02) < 0.05 <= luck(designs, 0.02)
+    found = run(
+        "return data.map((n) => globalThis.calculatorMaths.expectedLargest(n));", [1, 2, 3, 40, 10**6], MATHS
+    )
+    assert found == pytest.approx(list(map(expected_largest, [1, 2, 3, 40, 10**6])), rel=1e-9, abs=1e-15)
 
 
 def test_calls_that_a_trace_leaves_do_in_the_page_what_they_do_in_python():

@@ -22,12 +22,14 @@ from course_lib.course.calculators.definition import (
     spelled_out,
     used_inputs,
 )
+from course_lib.course.calculators.events import EVENTS_AGAINST_MACS
 from course_lib.course.calculators.expert_costs import EXPERT_ALL_TO_ALL, MEMORY_PRICE
 from course_lib.course.calculators.experts import (
     ACTIVE_PARAMETERS,
     EXPERT_CAPACITY,
     EXPERTS_TOUCHED,
 )
+from course_lib.course.calculators.hybrids import HYBRID_CACHE
 from course_lib.course.calculators.inputs import Input
 from course_lib.course.calculators.memory import KV_BUDGET
 from course_lib.course.calculators.presets import (
@@ -43,6 +45,7 @@ from course_lib.course.calculators.presets import (
 from course_lib.course.calculators.printing import function_body, latex, shortest
 from course_lib.course.calculators.replicas import EXPERT_REPLICAS
 from course_lib.course.calculators.request import REQUEST
+from course_lib.course.calculators.searching import SEARCH_COST
 from course_lib.course.calculators.seconds import DECODE_STEP
 from course_lib.course.calculators.states import MEMORY_HORIZON, STATE_OR_CACHE
 from course_lib.course.calculators.symbolic import BORROWING, symbolic_model
@@ -66,6 +69,9 @@ CALCULATORS: Mapping[str, Calculator] = {
         MEMORY_PRICE,
         STATE_OR_CACHE,
         MEMORY_HORIZON,
+        HYBRID_CACHE,
+        EVENTS_AGAINST_MACS,
+        SEARCH_COST,
     )
 }
 GREEK = {
@@ -75,6 +81,8 @@ GREEK = {
     r"\rho": "ρ",
     r"\Delta": "Δ",
     r"\lambda": "λ",
+    r"\sigma": "σ",
+    r"\delta": "δ",
     r"\ell": "ℓ",
 }
 
@@ -156,6 +164,7 @@ def rules_of(names: Iterable[str], split: str = "") -> tuple[tuple[str, ...], ..
         ("at most", "top_k", "experts"),
         ("at most", "top_nodes", "nodes"),
         ("at most", "active_params", "total_params"),
+        ("at most", "kept_designs", "designs"),
     ]
     rules = [rule for rule in pairs if {*rule[1:]} <= names]
     if split == "heads" and "devices" in names:
@@ -277,8 +286,8 @@ def script(names: Iterable[str] = tuple(CALCULATORS)) -> str:
     return (
         "/* Made by course_lib.course.calculators.emit from the functions of "
         "course_lib.costs. */\n(() => {\n"
-        '  "use strict";\n  const {expectedExcess, floorDivide, leastWithin, '
-        "roundUp, sumOfSteps, zipfHottest, zipfReplicas} = "
+        '  "use strict";\n  const {expectedExcess, expectedLargest, floorDivide, '
+        "leastWithin, roundUp, sumOfSteps, zipfHottest, zipfReplicas} = "
         "globalThis.calculatorMaths;\n"
         f"  const data = {data};\n  const functions = {{}};\n{''.join(functions)}"
         "  globalThis.calculatorData = {...data, functions};\n})();\n"

@@ -19,6 +19,7 @@ from course_lib.course.calculators.entry import (
     request_input,
 )
 from course_lib.course.calculators.expert_inputs import EXPERT_INPUTS, FAR
+from course_lib.course.calculators.novel_inputs import NOVEL_INPUTS
 from course_lib.course.calculators.state_inputs import STATE_INPUTS
 
 _TABLE = (
@@ -73,6 +74,7 @@ _TABLE = (
         "16 in bf16, 8 in fp8, 4.25 in MXFP4, 4.5 in NVFP4; the formula takes bytes",
     ),
     *STATE_INPUTS,
+    *NOVEL_INPUTS,
     Input(
         name="devices",
         letter="D",

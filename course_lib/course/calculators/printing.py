@@ -16,6 +16,7 @@ from sympy.printing.latex import LatexPrinter
 
 CALLED = {
     "expected_excess": "expectedExcess",
+    "expected_largest": "expectedLargest",
     "zipf_hottest": "zipfHottest",
     "zipf_replicas": "zipfReplicas",
 }
@@ -82,6 +83,11 @@ class _LaTeX(LatexPrinter):
         trials, chance, limit = map(self._print, expression.args)
         law = rf"X \sim \mathrm{{Bin}}\left({trials}, {chance}\right)"
         return rf"\mathbb{{E}}_{{{law}}} \max\left(0, X - {limit}\right)"
+
+    def _expected_largest(self, expression):
+        (count,) = map(self._print, expression.args)
+        largest = rf"\max\left(z_1, \ldots, z_{{{count}}}\right)"
+        return rf"\mathbb{{E}}_{{z \sim \mathcal{{N}}(0, 1)}} {largest}"
 
     def _zipf_hottest(self, expression):
         experts, skew = map(self._print, expression.args)
