@@ -134,6 +134,15 @@ def test_a_graph_prompt_knows_edges_and_not_the_numbers_of_nodes():
         GraphPromptLM(lm(), d=5, prompt=0)
 
 
+def test_many_graphs_at_once_are_one_graph_each():
+    model = GraphPromptLM(lm(), d=5, prompt=3, heads=2).double()
+    graphs, tokens = [graph(6, 0.4, seed) for seed in range(3)], torch.randint(VOCAB, (3, 7))
+    edges = torch.cat([edges + 6 * place for place, (_, edges) in enumerate(graphs)], 1)
+    found = model.read_many(torch.stack([x for x, _ in graphs]), edges, tokens)
+    for (x, own), text, said in zip(graphs, tokens, found, strict=True):
+        torch.testing.assert_close(said[None], model(x, own, text[None]), **CLOSE)
+
+
 # Spikes
 
 

@@ -66,20 +66,36 @@ class GraphPromptLM(nn.Module):
             states = states + torch.relu(layer(states, edges))
         return states
 
-    def prompt(self, nodes: Nodes, edges: Edges) -> Float[Tensor, "p width"]:
-        """What the learned queries find among the nodes."""
-        states = self.node_states(nodes, edges)
-        q, k, v = (
-            x[None, :, None] for x in (self.queries, self.wk(states), self.wv(states))
-        )
-        everything = torch.ones(1, q.shape[1], k.shape[1], dtype=torch.bool)
+    def prompts(self, states: Float[Tensor, "b n d"]) -> Float[Tensor, "b p d"]:
+        """What the learned queries find among the nodes of each graph."""
+        batch, nodes = states.shape[:2]
+        q = self.queries.expand(batch, -1, -1)
+        q, k, v = (x[:, :, None] for x in (q, self.wk(states), self.wv(states)))
+        everything = torch.ones(batch, q.shape[1], nodes, dtype=torch.bool)
         found, _ = attend(q, k, v, everything.to(q.device))
-        return found[0, :, 0]
+        return found[:, :, 0]
 
     def forward(self, nodes: Nodes, edges: Edges, tokens: Int[Tensor, "b t"]) -> Logits:
-        """Score the vocabulary after each token, given the graph."""
-        prompt = self.prompt(nodes, edges).expand(len(tokens), -1, -1)
-        p, t = prompt.shape[1], tokens.shape[1]
+        """Score the vocabulary after each token of some texts about one graph."""
+        states = self.node_states(nodes, edges)[None]
+        return self._read(self.prompts(states).expand(len(tokens), -1, -1), tokens)
+
+    def read_many(
+        self,
+        nodes: Float[Tensor, "b n f"],
+        edges: Edges,
+        tokens: Int[Tensor, "b t"],
+    ) -> Logits:
+        """The same for a graph of n nodes for each text.
+
+        The graphs are parts of one that has no edge between them: node i of graph j has
+        the number j n + i in `edges`.
+        """
+        states = self.node_states(nodes.flatten(0, 1), edges)
+        return self._read(self.prompts(states.unflatten(0, nodes.shape[:2])), tokens)
+
+    def _read(self, prompts: Float[Tensor, "b p d"], tokens: Tensor) -> Logits:
+        p, t = prompts.shape[1], tokens.shape[1]
         places = torch.arange(p + t, device=tokens.device).expand(len(tokens), -1)
         text = self.model.embed(tokens, places[:, p:])
-        return self.model.run(torch.cat([prompt, text], 1), places)[:, p:]
+        return self.model.run(torch.cat([prompts, text], 1), places)[:, p:]
