@@ -147,8 +147,6 @@ class Answerer:
         most: tokens of an answer.
 
     *Cost*: one prefill of the k passages and the question, then a step a token.
-    *Source*: passages in the prompt of a model that was not trained for it, Ram et al.
-        2023, arXiv:2302.00083.
     """
 
     texts: Sequence[str]

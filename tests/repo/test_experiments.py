@@ -28,6 +28,7 @@ NOT_REPEATED = {
     ("objectives", "'continues': masked minus causal"),
     ("sparse", "8 experts, 2 a token minus dense"),
     ("fixed_copying", "attention minus S4D"),
+    ("graph_prompt", "one round minus edges"),
 }
 
 each_name = pytest.mark.parametrize("name", NAMES)

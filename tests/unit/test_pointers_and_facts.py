@@ -1,4 +1,4 @@
-"""The tasks of the graph reader and of the trained reader: answers follow from edges or passages, and only from them."""
+"""The tasks of the two trained readers: answers follow from edges or from passages, and only from them."""
 
 import pytest
 import torch
