@@ -63,6 +63,7 @@ LATER = {
     "tests/properties/test_novel_properties.py": 9,
     "tests/properties/test_recurrent_properties.py": 5,
     "tests/unit/test_attention_variants.py": 4,
+    "tests/unit/test_back_ends.py": 9,
     "tests/unit/test_balance.py": 4,
     "tests/unit/test_block_selection.py": 6,
     "tests/unit/test_block_sparse.py": 6,

@@ -69,6 +69,7 @@ def list_models() -> tuple[str, ...]:
     )
 
 
+@cache
 def offered(calculator: Calculator) -> tuple[str, ...]:
     """Names of the models that a calculator offers, its own first.
 
