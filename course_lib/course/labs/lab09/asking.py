@@ -42,17 +42,19 @@ def real(
     check: Checker,
     got: Any,
     right: float,
-    slips: Mapping[str, float],
+    slips: Sequence[tuple[str, float]],
     default: str,
     what: str,
     form: str,
 ) -> None:
-    """Fail unless `got` is a plain number that agrees with `right` to nine digits."""
+    """Fail unless `got` is a plain number that agrees with `right` to nine digits;
+    `slips` are hints with the number that their mistake gives.
+    """
     if near(got, right):
         return
     if type(got) not in (int, float):
         check.fail(form, what, f"{right:.6g}", f"a {type(got).__name__}")
-    found = (name for name, one in slips.items() if near(got, one))
+    found = (name for name, one in slips if near(got, one))
     digits = right_digits(got, right)
     hint = next(found, "digits" if digits >= 5 else default)
     check.fail(hint, what, *told(right, got), digits=digits)

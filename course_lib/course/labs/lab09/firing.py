@@ -90,9 +90,9 @@ def check_fire(fire_of: Callable, seed: int = 0) -> str:
     steady = torch.full((1, 9, 1), 0.75, dtype=torch.float64)
     whole = torch.ones(1, 6, 2, dtype=torch.float64)
     for kind, given, beta, threshold in (
+        ("random inputs", x, 0.8, 1.25),
         ("a steady input", steady, 0.5, 1.0),
         ("a steady input without leak", whole, 1.0, 2.0),
-        ("random inputs", x, 0.8, 1.25),
         ("one step", x[:, :1], 0.9, 0.5),
         ("no memory", x, 0.0, 0.75),
         ("a high threshold", x, 0.95, 2.5),

@@ -170,7 +170,8 @@ def check_mismatches(mismatches_of: Callable, seed: int = 0) -> str:
             got = CHECK.call(mismatches_of, first, second, 0.02, what=what)
             CHECK.true(type(got) is list, "names", what, "a list", type(got).__name__)
             right = mismatches(first, second)
-            hint = "either_way" if first is other and default == "one_price" else default
+            size = default in ("within", "one_price")
+            hint = "either_way" if first is other and size else default
             CHECK.equal(got, right, hint, what)
     both = base | {"losses": few}
     what = "mismatches of two runs with the same four seeds"

@@ -117,11 +117,11 @@ def check_paired(paired_of: Callable, seed: int = 0) -> str:
         right = paired(first, second)
         slips = {slip: paired(first, second, slip) for slip in SLIPS}
         for place, name in enumerate(("mean", "lower end", "upper end")):
-            wrong = {
-                CALLED.get(slip, slip): one[place]
+            wrong = [
+                (CALLED.get(slip, slip), one[place])
                 for slip, one in slips.items()
                 if abs(one[place] - right[place]) > 1e-9
-            }
+            ]
             told, default = f"{name} of the {what}", "ends" if place else "mean"
             real(CHECK, got[place], right[place], wrong, default, told, "number")
     moved = {key + 1: loss for key, loss in first.items()}

@@ -148,7 +148,7 @@ def _layer(
     d, h, k = sizes.width, sizes.heads, sizes.head_dim
     if letter == "c":
         conv = 0 if slip == "no_conv" else 3 * d
-        kept = 0 if slip in ("no_inputs", "no_state") else 2 * 3 * d
+        kept = 0 if slip == "no_inputs" else 2 * 3 * d
         return 4 * d * d + conv, 0, 0, kept
     if letter != "d":
         raise ValueError(f"letter {letter!r}: allowed are a, w, d and c")
@@ -210,7 +210,7 @@ def check_price(price_of: Callable, seed: int = 0) -> str:
         ("w", sizes, context),
         ("w", sizes, 2),
         ("d", sizes, context),
-        ("c", sizes, context),
+        ("cc", sizes, context),
         ("ddda", sizes, 4 * context),
         ("cwdacd", loose, context),
     ):
@@ -260,6 +260,7 @@ def check_exceeded(exceeded_of: Callable, seed: int = 0) -> str:
         right = exceeded(has, budget)
         kept = [name for name in budget if name not in right]
         wrong: dict[str, Any] = {"inverted": kept, "first_only": right[:1]}
+        wrong = {} if default == "equal" else wrong
         CHECK.true(type(got) is list, "names", what, right, got)
         wrong = {hint: one for hint, one in wrong.items() if one != right}
         CHECK.equal(got, right, default, what, wrong)

@@ -31,14 +31,14 @@ def crowding(points: list[tuple[float, ...]], slip: str = "") -> list[float]:
     for axis in range(len(points[0])):
         by = 0 if slip == "sorted" else axis
         order = sorted(range(len(points)), key=lambda i: points[i][by])
-        low, high = points[order[0]][axis], points[order[-1]][axis]
+        values = [point[axis] for point in points]
         if slip != "ends":
             found[order[0]] = found[order[-1]] = inf
         for before, here, after in zip(order, order[1:], order[2:], strict=False):
             gap = points[after][axis] - points[before][axis]
             if slip == "one_side":
                 gap = points[after][axis] - points[here][axis]
-            share = 1 if slip == "range" else high - low
+            share = 1 if slip == "range" else max(values) - min(values)
             found[here] += gap / share if share else 0.0
     return found
 
