@@ -120,5 +120,6 @@ def _check_ablate(ablate_of: Callable, seed: int) -> None:
             shown = ([f"{x:.6g}" for x in one] for one in (row, got[part]))
             CHECK.fail(hint, told, *shown)
         paid = len(mine.trained), len(own.trained)
-        CHECK.true(paid[0] == paid[1], "paid", f"trainings for the {what}", paid[1],
-                   paid[0])
+        CHECK.true(
+            paid[0] == paid[1], "paid", f"trainings for the {what}", paid[1], paid[0]
+        )

@@ -1,4 +1,4 @@
-"""Lab 9: how the checks tell a wrong value: the first slip that gives just what came."""
+"""Lab 9: how the checks explain a wrong value: by the first slip that gives it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

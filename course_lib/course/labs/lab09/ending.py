@@ -139,7 +139,8 @@ def report(runs: Sequence[dict], **functions: Any) -> Iterator[str]:
     yield "2. Your report"
     text = answers.report(list(runs))
     yield from (f"   {line}" for line in text.splitlines())
-    yield f"   {len(read_numbers(text))} numbers in it, recomputed from {len(runs)} runs"
+    count = len(read_numbers(text))
+    yield f"   {count} numbers in it, recomputed from {len(runs)} runs"
     try:
         reporting.check_report(lambda given: text if given == list(runs) else
                                answers.report(given), runs=runs)  # fmt: skip

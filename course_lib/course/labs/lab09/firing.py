@@ -45,9 +45,7 @@ def spike(z: Tensor) -> Tensor:
     return Spike.apply(z)
 
 
-def fire(
-    x: Tensor, beta: float, threshold: float, slip: str = ""
-) -> Tensor:
+def fire(x: Tensor, beta: float, threshold: float, slip: str = "") -> Tensor:
     """The truth, or what a slip gives."""
     u, sent, rows = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0]), []
     left = {"leak": 1 - beta, "no_leak": 1.0}.get(slip, beta)
@@ -59,8 +57,10 @@ def fire(
         elif slip == "reset_sum":
             u = left * u + one - (sent - threshold)
         else:
-            u = left * u + one - (0 if slip in ("no_reset", "at_once") else 1) * (
-                threshold * sent
+            u = (
+                left * u
+                + one
+                - (0 if slip in ("no_reset", "at_once") else 1) * (threshold * sent)
             )
         sent = (u > threshold).to(x.dtype)
         if slip == "equal":
@@ -74,9 +74,9 @@ def fire(
 
 
 SLIPS = (
-    "reset_sum no_reset to_zero at_once leak input_leaks no_leak membranes equal "
-    "reached"
-).split()
+    "reset_sum", "no_reset", "to_zero", "at_once", "leak", "input_leaks", "no_leak",
+    "membranes", "equal", "reached"
+)  # fmt: skip
 
 
 def check_fire(fire_of: Callable, seed: int = 0) -> str:

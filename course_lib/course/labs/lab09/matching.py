@@ -6,6 +6,8 @@ Symbols: f FFN width.
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
+
 from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.course.labs.lab09.pricing import Sizes, price, random_stack
 from course_lib.course.labs.lending import helped
@@ -18,8 +20,7 @@ HINTS = {
     "ceiled": "The nearest multiple may be the one below.",
     "unmatched": "As it stands the stack does not have the target's price: that is the "
     "mismatch to be mended.",
-    "other_price": "Match the price that `what` names; parameters and FLOPs do not move "
-    "together.",
+    "other_price": "Match the price that `what` names: FLOPs do not follow parameters.",
     "one_ffn": "Every layer has a feed-forward network: a step of f changes all.",
     "scaled": "Only the feed-forward networks grow with f, not the whole stack: the "
     "price is a + b f. Take it at two widths.",
@@ -39,7 +40,7 @@ HINTS = {
     "counted": "As many seeds are not the same seeds.",
 }
 CHECK = Checker("Exercise 2", HINTS)
-ORDER = ("params", "flops", "tokens", "data", "seeds")
+SLIPS = ("floored", "ceiled", "other_price", "one_ffn", "scaled", "unmatched")
 
 
 def matched_ffn(
@@ -104,8 +105,7 @@ def _check_matched(matched_of: Callable, seed: int) -> None:
             right = matched_ffn(*given)
             default = "smallest" if target == 10.0 else "nearest"
             formed = type(got) is int and got % 8 == 0 and got > 0
-            slips = "floored ceiled other_price one_ffn scaled unmatched".split()
-            wrong = {slip: matched_ffn(*given, slip) for slip in slips}
+            wrong = {slip: matched_ffn(*given, slip) for slip in SLIPS}
             wrong = {slip: one for slip, one in wrong.items() if one != right}
             hint = "unmatched" if got == sizes.ffn else "width"
             hint = "smallest" if target == 10.0 and type(got) is int else hint
@@ -132,8 +132,6 @@ def mismatches(first: dict, second: dict, within: float = 0.02) -> list[str]:
 def random_run(seed: int, seeds: int = 6) -> dict:
     """A run with so many seeds."""
     rng, n = random_sizes(seed, p=(2000, 9000), f=(30, 90), t=(4, 9))
-    import torch
-
     losses = (1.5 + 0.1 * torch.rand(seeds, generator=rng).double()).tolist()
     return {
         "params": 100 * n["p"],
@@ -161,8 +159,11 @@ def check_mismatches(mismatches_of: Callable, seed: int = 0) -> str:
         ("other seeds", {"losses": moved}, "counted"),
         ("its seeds in another order", {"losses": reverse}, "seeds"),
         ("fewer seeds", {"losses": few}, "seeds"),
-        ("everything else",
-         {"params": 1, "flops": 1, "tokens": 1, "data": "", "losses": {}}, "names"),
+        (
+            "everything else",
+            {"params": 1, "flops": 1, "tokens": 1, "data": "", "losses": {}},
+            "names",
+        ),
     ):
         other = base | changed
         what = f"mismatches of a run and one with {kind}"
@@ -177,10 +178,11 @@ def check_mismatches(mismatches_of: Callable, seed: int = 0) -> str:
     what = "mismatches of two runs with the same four seeds"
     got = CHECK.call(mismatches_of, both, both, 0.02, what=what)
     CHECK.equal(got, ["seeds"], "few", what)
-    what = "mismatches of runs that differ by 40 %, within 50 %"
-    far = base | {"params": base["params"] * 7 // 5}
-    got = CHECK.call(mismatches_of, base, far, 0.5, what=what)
-    CHECK.equal(got, [], "within", what)
+    for times, hint in ((7 / 5, "within"), (3 / 2, "exactly")):
+        what = f"mismatches of a run and one {times} times as large, within 50 %"
+        far = base | {"params": round(base["params"] * times)}
+        got = CHECK.call(mismatches_of, base, far, 0.5, what=what)
+        CHECK.equal(got, [], hint, what)
     five = base | {"losses": dict(list(base["losses"].items())[:5])}
     what = "mismatches of two runs with the same five seeds"
     CHECK.equal(CHECK.call(mismatches_of, five, five, 0.02, what=what), [], "few", what)

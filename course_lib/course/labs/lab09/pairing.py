@@ -52,9 +52,7 @@ def differences(first: Losses, second: Losses, slip: str = "") -> list[float]:
     return [first[seed] - second[seed] for seed in first]
 
 
-def paired(
-    first: Losses, second: Losses, slip: str = ""
-) -> tuple[float, float, float]:
+def paired(first: Losses, second: Losses, slip: str = "") -> tuple[float, float, float]:
     """The truth, or what a slip gives."""
     if set(first) != set(second) or len(first) < 2:
         raise ValueError("allowed are the same seeds, at least two")
@@ -92,9 +90,10 @@ def paired(
 
 
 SLIPS = (
-    "sign best by_place median unpaired pooled apart deviation divided normal "
-    "population one_sided freedom no_t range"
-).split()
+    "sign", "best", "by_place", "median", "unpaired", "pooled", "apart",
+    "deviation", "divided", "normal", "population", "one_sided", "freedom", "no_t",
+    "range"
+)  # fmt: skip
 CALLED = {"pooled": "unpaired", "apart": "unpaired"}
 
 

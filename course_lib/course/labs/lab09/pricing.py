@@ -105,9 +105,7 @@ class Sizes:
     tied: bool = True
 
 
-def price(
-    pattern: str, sizes: Sizes, context: int, slip: str = ""
-) -> dict[str, int]:
+def price(pattern: str, sizes: Sizes, context: int, slip: str = "") -> dict[str, int]:
     """The truth, or what a slip gives."""
     table = sizes.vocab * sizes.width
     matrices, vectors, flops, nbytes = table, sizes.width, 0, 0
@@ -179,11 +177,12 @@ def _attention(
 
 
 SLIPS = (
-    "q_heads kv_once growing_state no_state half_state no_inputs wide_window no_window "
-    "tied_twice untied_once looked_up no_scores once vector_flops kv_pairs half_pairs "
-    "no_pairs no_steps no_norms no_last_norm two_matrices full_heads no_vectors "
-    "no_conv one_layer"
-).split()
+    "q_heads", "kv_once", "growing_state", "no_state", "half_state", "no_inputs",
+    "wide_window", "no_window", "tied_twice", "untied_once", "looked_up",
+    "no_scores", "once", "vector_flops", "kv_pairs", "half_pairs", "no_pairs",
+    "no_steps", "no_norms", "no_last_norm", "two_matrices", "full_heads",
+    "no_vectors", "no_conv", "one_layer"
+)  # fmt: skip
 
 
 def random_stack(seed: int) -> tuple[torch.Generator, Sizes, int]:
@@ -272,10 +271,14 @@ def spread(layers: int, attending: int, slip: str = "") -> str:
     if slip == "spread":
         return "d" * (layers - attending) + "a" * attending
     if slip == "shifted":
-        return "".join(
-            "a" if i % -(-layers // attending) == 0 and attending else "d"
-            for i in range(layers)
-        ) if attending else "d" * layers
+        return (
+            "".join(
+                "a" if i % -(-layers // attending) == 0 and attending else "d"
+                for i in range(layers)
+            )
+            if attending
+            else "d" * layers
+        )
     return "".join(
         "a" if (i + 1) * attending // layers > i * attending // layers else "d"
         for i in range(layers)
@@ -319,9 +322,11 @@ def _check_design(design_of: Callable, seed: int) -> None:
         ("no limit", {}, "most"),
         ("bytes for three", {"cache_bytes": costs[3]["cache_bytes"]}, "spread"),
         ("FLOPs for five", {"flops": costs[6]["flops"] - 1}, "most"),
-        ("parameters of two, bytes for six",
-         {"params": costs[2]["params"], "cache_bytes": costs[6]["cache_bytes"]},
-         "climbed"),
+        (
+            "parameters of two, bytes for six",
+            {"params": costs[2]["params"], "cache_bytes": costs[6]["cache_bytes"]},
+            "climbed",
+        ),
         ("bytes for none", {"cache_bytes": costs[0]["cache_bytes"]}, "no_attention"),
         ("bytes for one", {"cache_bytes": costs[1]["cache_bytes"]}, "shifted"),
     ):

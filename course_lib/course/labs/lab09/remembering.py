@@ -78,8 +78,8 @@ def memory_attention(
 
 
 MIXED = (
-    "edge no_memory future window scale no_out sides itself"
-).split()
+    "edge", "no_memory", "future", "window", "scale", "no_out", "sides", "itself"
+)  # fmt: skip
 KEPT = ("segment_only", "unbounded", "outputs")
 
 
@@ -123,8 +123,9 @@ def check_memory_attention(attention_of: Callable, seed: int = 0) -> str:
         CHECK.close(after, kept_right, hint, f"the memory after {what}", wrong)
     _no_gradient_back(attention_of, x, weights, s)
     memory = numbers(rng, b, s, d)
-    probing.low(CHECK, lambda *g: attention_of(*g, s), (x, memory, weights),
-                "memory_attention")
+    probing.low(
+        CHECK, lambda *g: attention_of(*g, s), (x, memory, weights), "memory_attention"
+    )
     _gradients(attention_of, x, memory, weights, s)
     return "Exercise 4: a segment that remembers, without positions."
 
@@ -154,16 +155,18 @@ def _no_gradient_back(answer: Callable, x: Tensor, weights: dict, s: int) -> Non
     _, memory = answer(first * 1.0, x[:, :0], weights, s)
     what = "the gradient of the second segment in the first one's inputs"
     y, _ = answer(x.clone(), memory, weights, s)
-    leaks = y.requires_grad and torch.autograd.grad(
-        y.sum(), first, allow_unused=True
-    )[0] is not None
+    leaks = (
+        y.requires_grad
+        and torch.autograd.grad(y.sum(), first, allow_unused=True)[0] is not None
+    )
     CHECK.true(not leaks, "detach", what, "none", "some")
     given = x[:, :s].clone().requires_grad_()
     y, _ = answer(x.clone(), given * 1.0, weights, s)
     what = "the gradient of y in the memory that was given"
-    leaks = y.requires_grad and torch.autograd.grad(
-        y.sum(), given, allow_unused=True
-    )[0] is not None
+    leaks = (
+        y.requires_grad
+        and torch.autograd.grad(y.sum(), given, allow_unused=True)[0] is not None
+    )
     CHECK.true(not leaks, "detach", what, "none", "some")
 
 

@@ -28,8 +28,7 @@ HINTS = {
     "other": "Places are places in a document: passages of other documents may all be "
     "shown, whatever their places.",
     "too_few": "Leave out first, then take n: otherwise fewer than n come back.",
-    "farthest": "The passages with the largest products with the query, largest "
-    "first.",
+    "farthest": "The passages with the largest products with the query, largest first.",
     "sorted": "In the order of their products, not of their numbers.",
     "ranked": "Rank the allowed passages by codes @ query, largest first, and return "
     "the first n numbers.",
@@ -72,8 +71,9 @@ def retrieve(
 
 
 SLIPS = (
-    "answer later overlap touching document other too_few farthest sorted"
-).split()
+    "answer", "later", "overlap", "touching", "document", "other", "too_few",
+    "farthest", "sorted"
+)  # fmt: skip
 
 
 def random_index(seed: int) -> tuple[Tensor, list[Span], Tensor, Span]:

@@ -33,7 +33,7 @@ HINTS = {
     "evaluations.",
     "order": "Patterns stand in the order in which they were drawn.",
     "kept_best": "All that was scored is returned, not only the best.",
-    "four": "Return a dict with just the names winner, searched, fresh, test and curse.",
+    "four": "Return a dict with winner, searched, fresh, test and curse.",
     "top": "Train the `top` best of the search again, with every seed, and nobody "
     "else.",
     "each_seed": "Each of them is trained once with every seed.",
@@ -83,7 +83,8 @@ def front(points: Points, slip: str = "") -> list[str]:
         return [name for name in front(points) if name in kept]
     if slip == "all_worse":
         return [
-            n for n, p in points.items()
+            n
+            for n, p in points.items()
             if not all(rule(q, p) for m, q in points.items() if m != n)
         ]
     return [
@@ -121,7 +122,7 @@ def check_front(front_of: Callable, seed: int = 0) -> str:
     cases = [("five stacks", few), ("twins", twins), ("a tie in one", edge)]
     for axes in (1, 2, 3):
         cases += [(f"{axes} objectives", random_points(seed + i, axes)) for i in (0, 9)]
-    slips = "strictly equals equals_first turned ends all_worse".split()
+    slips = ["strictly", "equals", "equals_first", "turned", "ends", "all_worse"]
     for kind, points in cases:
         what = f"front of {kind}"
         got = CHECK.call(front_of, points, what=what)
@@ -129,8 +130,8 @@ def check_front(front_of: Callable, seed: int = 0) -> str:
         formed = type(got) is list and all(type(name) is str for name in got)
         CHECK.true(formed, "names", what, right, got)
         wrong = {slip: front(points, slip) for slip in slips}
-        wrong["equals"] = wrong["equals"] if got == wrong["equals"] else wrong.pop(
-            "equals_first"
+        wrong["equals"] = (
+            wrong["equals"] if got == wrong["equals"] else wrong.pop("equals_first")
         )
         if wrong["all_worse"] == list(points):  # says nothing of how it came about
             del wrong["all_worse"]
@@ -281,8 +282,9 @@ def chosen(
 
 
 CHOICES = (
-    "lucky search_winner chosen_by_test largest searched fresh curse_sign curse_winner"
-).split()
+    "lucky", "search_winner", "chosen_by_test", "largest", "searched", "fresh",
+    "curse_sign", "curse_winner"
+)  # fmt: skip
 
 
 def check_chosen(chosen_of: Callable, seed: int = 0) -> str:
@@ -319,20 +321,43 @@ def _same_choice(got: dict, right: dict, bench: Bench, own: Bench, what: str) ->
     names = sorted({name for name, _ in bench.trained})
     expected = sorted({name for name, _ in own.trained})
     if names != expected:
-        largest = {name for name in sorted(own.found, key=own.found.get)[-bench.top:]}
+        largest = {name for name in sorted(own.found, key=own.found.get)[-bench.top :]}
         hint = "largest" if set(names) == largest else "top"
         CHECK.fail(hint, f"trained again, {what}", expected, names)
-    CHECK.true(once, "each_seed", f"trainings, {what}", len(own.trained),
-               len(set(bench.trained)))
-    CHECK.true(len(bench.trained) == len(own.trained), "each_seed",
-               f"trainings, {what}", len(own.trained), len(bench.trained))
+    CHECK.true(
+        once,
+        "each_seed",
+        f"trainings, {what}",
+        len(own.trained),
+        len(set(bench.trained)),
+    )
+    CHECK.true(
+        len(bench.trained) == len(own.trained),
+        "each_seed",
+        f"trainings, {what}",
+        len(own.trained),
+        len(bench.trained),
+    )
     wrong = {slip: one["winner"] for slip, one in slips.items()}
     wrong = {slip: one for slip, one in wrong.items() if one != right["winner"]}
     CHECK.equal(got["winner"], right["winner"], "fresh", f"winner of {what}", wrong)
     told = f"asks for the test set, {what}"
-    CHECK.true(bench.tested == [right["winner"]], "test_set", told,
-               [right["winner"]], bench.tested)
+    CHECK.true(
+        bench.tested == [right["winner"]],
+        "test_set",
+        told,
+        [right["winner"]],
+        bench.tested,
+    )
     for name in ("searched", "fresh", "test", "curse"):
         wrong = {slip: one[name] for slip, one in slips.items()}
         wrong = {s: x for s, x in wrong.items() if abs(x - right[name]) > 1e-9}
-        real(CHECK, got[name], right[name], list(wrong.items()), name, f"{name} of {what}", "four")
+        real(
+            CHECK,
+            got[name],
+            right[name],
+            list(wrong.items()),
+            name,
+            f"{name} of {what}",
+            "four",
+        )

@@ -16,7 +16,7 @@ HINTS = {
     "infinity, so that they are always kept.",
     "range": "Each gap counts as a share of the objective's range, or the objective "
     "with the larger numbers decides alone.",
-    "flat": "An objective in which all points are equal adds nothing: no division by 0.",
+    "flat": "An objective in which all are equal adds nothing: no division by 0.",
     "one_side": "The gap reaches from the neighbour below to the neighbour above.",
     "sum": "Sum the gaps over all objectives.",
     "sorted": "Neighbours are those of each objective's own order.",
@@ -68,7 +68,9 @@ def check(crowding_of: Callable, seed: int = 0) -> str:
         right = crowding(points)
         formed = type(got) is list and len(got) == len(points)
         CHECK.true(formed, "list", what, right, got)
-        slips = {s: crowding(points, s) for s in ("ends", "range", "one_side", "sorted")}
+        slips = {
+            s: crowding(points, s) for s in ("ends", "range", "one_side", "sorted")
+        }
 
         def same(a: list, b: list) -> bool:
             return all(x == y or (inf not in (x, y) and near(x, y))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.course.labs.lab05.probing import numbers
-from course_lib.course.labs.lab09.firing import fire, spike
+from course_lib.course.labs.lab09.firing import spike
 from course_lib.course.labs.lab09.remembering import memory_attention
 from course_lib.course.labs.lab09.retrieving import retrieve
 from course_lib.course.labs.lending import helped
@@ -161,8 +161,15 @@ def _check(variant: type, seed: int) -> None:
     _parts(layer, first, second, whole)
     _gradients(layer, first, second)
     low = {name: one.float() for name, one in layer.weights.items()}
-    y, _ = CHECK.call(layer.of, first.float(), None, low, layer.parts,
-                      what="Variant.mix, in float32", crash="dtype")
+    y, _ = CHECK.call(
+        layer.of,
+        first.float(),
+        None,
+        low,
+        layer.parts,
+        what="Variant.mix, in float32",
+        crash="dtype",
+    )
     CHECK.true(y.dtype == torch.float32, "dtype", "y of float32", "float32", y.dtype)
 
 
@@ -177,8 +184,13 @@ def _two(
 def _apart(layer: Layer, first: Tensor, second: Tensor, whole: Tensor) -> None:
     """Rows are apart, and no token sees a later one, of its segment or of the next."""
     alone = _two(layer, first[:1], second[:1])
-    CHECK.true(not _differ(alone, whole[:1]), "rows", "one text of a batch, alone",
-               "the same y", "another one")
+    CHECK.true(
+        not _differ(alone, whole[:1]),
+        "rows",
+        "one text of a batch, alone",
+        "the same y",
+        "another one",
+    )
     line = torch.cat([first, second], 1)
     for place in range(1, line.shape[1]):
         moved = line.clone()
@@ -227,15 +239,25 @@ def _parts(layer: Layer, first: Tensor, second: Tensor, whole: Tensor) -> None:
         y = _two(layer, first, second, rest)
         CHECK.true(_differ(y, whole), "idle_part", told, "another", "the same")
     turned = _two(layer, first, second, layer.parts[::-1])
-    CHECK.true(not _differ(turned, whole), "order", "y with the parts turned round",
-               "the same", "another")
+    CHECK.true(
+        not _differ(turned, whole),
+        "order",
+        "y with the parts turned round",
+        "the same",
+        "another",
+    )
     bare = _two(layer, first, second, ())
     moved = first.clone()
     moved[:, 0] += 1.0
     y, _ = layer(moved, None, ())
     t = first.shape[1]
-    CHECK.true(_differ(y[:, 1:], bare[:, 1:t]), "bare_moves",
-               "later tokens of the base when the first changes", "changed", "the same")
+    CHECK.true(
+        _differ(y[:, 1:], bare[:, 1:t]),
+        "bare_moves",
+        "later tokens of the base when the first changes",
+        "changed",
+        "the same",
+    )
 
 
 def _gradients(layer: Layer, first: Tensor, second: Tensor) -> None:
