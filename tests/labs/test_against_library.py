@@ -4,6 +4,7 @@ import pytest
 
 from course_lib.course.labs.generate import read_source
 from tests.labs.answers import cell, ids
+from tests.labs.library_hybrids import HYBRIDS
 from tests.labs.library_moe import MIXTURES, OPERATED
 from tests.labs.library_ssm import RECURRENCES
 
@@ -191,6 +192,7 @@ LABS = {
     "04_moe": MIXTURES,
     "04_moe_operations": OPERATED,
     "05_ssm": RECURRENCES,
+    "09_hybrids": HYBRIDS,
 }
 
 

@@ -108,6 +108,7 @@ def test_stubs_are_typed_and_documented(lab):
         ("04_moe", 6, 80),
         ("04_moe_operations", 5, 60),
         ("05_ssm", 7, 80),
+        ("09_hybrids", 5, 90),
     ],
 )
 def test_a_lab_takes_the_minutes_it_says_and_gives_100_points(lab, exercises, minutes):

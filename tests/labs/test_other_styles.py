@@ -4,6 +4,7 @@ import pytest
 
 from course_lib.course.labs.generate import lab_names, read_source
 from tests.labs.answers import cell, checks, ids
+from tests.labs.styles_hybrids import HYBRIDS, HYBRIDS_MORE
 from tests.labs.styles_moe import MOE, MOE_MORE, OPERATIONS, OPERATIONS_MORE
 from tests.labs.styles_ssm import SSM, SSM_MORE
 
@@ -509,6 +510,7 @@ LABS = {
     "04_moe": MOE,
     "04_moe_operations": OPERATIONS,
     "05_ssm": SSM,
+    "09_hybrids": HYBRIDS,
 }
 CASES = [(lab, exercise, code) for lab, answers in LABS.items() for exercise, code in answers.items()]
 
@@ -587,6 +589,7 @@ class SourceMemory:
     *(("04_moe", exercise, code) for exercise, code in MOE_MORE),
     *(("04_moe_operations", exercise, code) for exercise, code in OPERATIONS_MORE),
     *(("05_ssm", exercise, code) for exercise, code in SSM_MORE),
+    *(("09_hybrids", exercise, code) for exercise, code in HYBRIDS_MORE),
 ]  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Checks of lab 9, a module an exercise or a function of it."""
