@@ -12,7 +12,13 @@ from course_lib.costs import cache_bytes, flops_per_token, param_count
 from course_lib.models.hybrids.depth_attention import DepthAttention, DepthAttentionLM
 from course_lib.models.hybrids.hyper_connections import HyperLM, sinkhorn
 from course_lib.models.hybrids.kv_across_layers import BorrowedKVLM, borrowing, lenders
-from course_lib.models.hybrids.looped import LoopedLM, exit_distribution, exit_visit, expected_loss
+from course_lib.models.hybrids.looped import (
+    LoopedLM,
+    act_weights,
+    exit_distribution,
+    exit_visit,
+    expected_loss,
+)
 from course_lib.models.hybrids.stack import LETTERS, every_nth, hybrid_spec
 from course_lib.models.lm import CausalLM
 from course_lib.specs.small import small_llama
@@ -131,6 +137,22 @@ def test_the_expected_loss_weighs_and_rewards_spread():
     chances = sure.clone().requires_grad_()
     expected_loss(losses, chances, 0.5).backward()
     assert not chances.grad.isnan().any()
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=6))
+@settings(max_examples=25)
+def test_act_adds_gates_up_and_gives_the_rest_to_the_visit_that_passes(gates):
+    weights, visits = act_weights(torch.tensor(gates, dtype=torch.float64))
+    total, by_hand = 0.0, []
+    for gate in gates:  # Graves 2016: halt where the sum passes 1 - eps, or at the last
+        last = total + gate >= 0.99 or len(by_hand) == len(gates) - 1
+        by_hand.append(1 - total if last else gate)
+        if last:
+            break
+        total += gate
+    assert visits.item() == len(by_hand)
+    by_hand += [0.0] * (len(gates) - len(by_hand))
+    torch.testing.assert_close(weights, torch.tensor(by_hand, dtype=torch.float64), **CLOSE)
 
 
 def test_what_looped_models_refuse():

@@ -20,6 +20,8 @@ Terms:
         LoopedLM
     exit gate, adaptive depth, halting: a probability after each visit that a token
         leaves the loop there -> exit_distribution, exit_visit
+    ACT, adaptive computation time, ponder cost: gates add up until they pass 1 ->
+        act_weights
     expected loss over exits: losses after each visit, weighted by the chance to leave
         there, with an entropy term -> expected_loss
 """
@@ -212,6 +214,34 @@ def exit_visit(
     """
     enough = chances.cumsum(0)[:-1] >= threshold
     return (~enough).sum(0)
+
+
+def act_weights(
+    gates: Float[Tensor, "r *axes"], eps: float = 0.01
+) -> tuple[Float[Tensor, "r *axes"], Int[Tensor, "*axes"]]:
+    """Adaptive computation time, as the Universal Transformer halts: gates add up until
+    they pass 1 - eps, and the visit at which they do takes what is left of 1.
+
+    *Equation*: N = the first n with lambda_1 + ... + lambda_n >= 1 - eps, r at most;
+        weights lambda_i for i < N, 1 minus their sum at N, 0 behind.
+
+    Returns:
+        weights, with which the vectors after the visits are summed up, and N. Training
+        adds N + weight_N, the ponder cost, of which only the second part has a slope.
+
+    *Source*: Graves 2016, section 2.1, arXiv:1603.08983; Dehghani et al. 2018, section
+        2.2, arXiv:1807.03819.
+
+    >>> weights, visits = act_weights(torch.tensor([0.5, 0.4, 0.3, 0.2]))
+    >>> [round(x, 2) for x in weights.tolist()], visits.item()
+    ([0.5, 0.4, 0.1, 0.0], 3)
+    """
+    before = gates.cumsum(0) - gates
+    running = before < 1 - eps
+    visits = running.sum(0)
+    last = torch.arange(len(gates), device=gates.device) + 1
+    last = last.view(-1, *[1] * visits.ndim) == visits
+    return torch.where(last, 1 - before, gates * running), visits
 
 
 def expected_loss(
