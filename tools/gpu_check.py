@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 from gpu_steps import NOTEBOOKS, STEPS, Step  # noqa: E402
 
-WHOLE_S = 450
+WHOLE_S = 480
 REHEARSAL = ROOT / "_build" / "gpu_check_rehearsal.json"
 RESULTS = ROOT / "benchmarks" / "results" / "gpu_check.json"
 PACKAGES = ("torch", "triton", "transformers", "numpy", "jaxtyping", "nbclient")

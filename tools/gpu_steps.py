@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import gpu_back_ends
 import gpu_moe
 import gpu_scan
 
@@ -433,11 +434,13 @@ STEPS = (
     Step("expert_parallel", True, 40, gpu_moe.expert_parallel),
     Step("scans", True, 40, gpu_scan.scans),
     Step("state_over_ranks", True, 60, gpu_scan.state_over_ranks),
+    Step("back_ends", True, 38, gpu_back_ends.back_ends),
     Step("kernel_time", False, 50, kernel_time),
     Step("attention_forms", False, 50, attention_forms),
     Step("decode_time", False, 60, decode_time),
     Step("experts_time", False, 60, gpu_moe.experts_time),
     Step("scan_time", False, 60, gpu_scan.scan_time),
+    Step("back_ends_time", False, 60, gpu_back_ends.back_ends_time),
     *(
         Step(f"notebook:{name}", False, 60, lambda name=name: notebook(name))
         for name in NOTEBOOKS

@@ -39,6 +39,7 @@ from course_lib.layers.caches.contract import Cache
 from course_lib.layers.masks import MaskMod
 from course_lib.layers.per_forward import PerForward
 from course_lib.layers.recurrent.lightning import Lightning
+from course_lib.models.fixed_factors import apply_factors
 from course_lib.models.layer_factory import (
     build_cross,
     build_ffn,
@@ -120,6 +121,7 @@ class Block(nn.Module):
         self.mixer = build_mixer(width, spec, position_bias) if mixer is None else mixer
         self.cross = build_cross(width, spec)
         self.ffn = None if spec.ffn is None else build_ffn(width, spec.ffn)
+        apply_factors(spec, self.mixer, self.ffn)
         sandwich = self.layout == "sandwich"
         self.mixer_norm = build_norm(width, spec.norm if spec.mixer_norm else None)
         if sandwich:

@@ -36,6 +36,7 @@ from course_lib.models.attention_factory import (
 )
 from course_lib.models.fan_in import fan_in
 from course_lib.models.ffn_factory import NETWORKS, build_moe, build_network
+from course_lib.models.fixed_factors import factors_of
 from course_lib.models.parallel_mixers import ParallelMixers
 from course_lib.models.recurrent_factory import (
     RECURRENT,
@@ -144,9 +145,7 @@ def build_mixer(
         ValueError: the mixer is neither attention, latent attention nor one of the
             layers with a state that are built, or has a part that is not built.
     """
-    if layer.sides:
-        words = ", ".join(side.words for side in layer.sides)
-        raise ValueError(f"sides={words}: supported are layers without side parts")
+    factors_of(layer.sides)  # refuses a side part that is not built
     if isinstance(layer.mixer, AttentionSpec):
         return build_attention(width, layer.mixer, layer.norm, position_bias)
     if isinstance(layer.mixer, LatentAttentionSpec):

@@ -20,6 +20,16 @@ GRANITE = SIZES | STATE | KINDS | {"mamba_expand": 2, "mamba_chunk_size": 4, "sh
 GRANITE |= {"attention_multiplier": 0.3, "residual_multiplier": 0.7, "embedding_multiplier": 1.7}
 GRANITE |= {"logits_scaling": 1.3}
 FALCON = SIZES | STATE | {"mamba_d_ssm": 48, "mamba_chunk_size": 4, "head_dim": 6}
+FACTORS = {
+    "attention_in_multiplier": 1.4,
+    "attention_out_multiplier": 0.7,
+    "key_multiplier": 0.5,
+    "ssm_in_multiplier": 1.3,
+    "ssm_out_multiplier": 0.8,
+    "ssm_multipliers": [0.875, 1.5, 0.625, 1.25, 0.75],  # theirs are kept in float32
+    "mlp_multipliers": [1.5, 0.4],
+    "attention_bias": True,
+}
 BAMBA = {"hidden_size": 32, "attn_layer_indices": [1], "mamba_expand": 2, "mamba_d_head": 8}
 NEMOTRON = SIZES | {
     "mamba_num_heads": 8,
@@ -43,6 +53,7 @@ EXPERTS = {
 MODELS: dict[str, tuple[str, dict]] = {
     "bamba": ("bamba", SIZES | STATE | BAMBA),
     "falcon-h1": ("falcon_h1", FALCON | {"embedding_multiplier": 1.7, "lm_head_multiplier": 0.6}),
+    "falcon-h1-factors": ("falcon_h1", FALCON | FACTORS),
     "granite": ("granitemoehybrid", GRANITE | {"num_local_experts": 5, "num_experts_per_tok": 2}),
     "granite-dense": (
         "granitemoehybrid",

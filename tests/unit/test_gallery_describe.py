@@ -55,6 +55,8 @@ NOT_DRAWN = {
     ("Published", "active"): "what the authors state stands beside the picture",
     ("Published", "active_leaves_out"): "what the authors state stands beside the picture",
     ("NormSpec", "eps"): "a number against division by zero, no part of the architecture",
+    ("SideSpec", "place"): "where a fixed factor is built; the side's words say it",
+    ("SideSpec", "factor"): "the same number stands in the side's words",
     ("GatedDeltaNetSpec", "norm_eps"): "the same, of the norm on its output",
 }
 NAMES = list_specs()

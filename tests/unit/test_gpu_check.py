@@ -15,6 +15,8 @@ sys.path.insert(0, str(ROOT / "tools"))
 import gpu_check  # noqa: E402
 import gpu_steps  # noqa: E402
 
+from course_lib.kernels.back_ends import BACK_ENDS  # noqa: E402
+
 WITHOUT_JAXTYPING = """
 import importlib.util, sys
 there = importlib.util.find_spec
@@ -32,13 +34,13 @@ def test_the_rehearsal_checks_the_kernel_and_decoding(tmp_path):
     into = tmp_path / "gpu.json"
     command = [sys.executable, "tools/gpu_check.py", "--json", str(into), "--only"]
     command += ["kernel", "decode", "tensor_parallel", "experts", "expert_parallel", "experts_time"]
-    command += ["scans", "scan_time"]
+    command += ["scans", "scan_time", "back_ends", "back_ends_time"]
     environment = os.environ | {"COURSE_PROFILE": "smoke"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(into.read_text(encoding="utf-8"))
     assert report["profile"] == "smoke" and report["machine"]["versions"]["torch"]
-    kernel, decode, split, experts, spread, scans, timed, over = report["steps"]
+    kernel, decode, split, experts, spread, scans, asked, timed, over, raced = report["steps"]
     assert (kernel["step"], decode["step"], split["step"]) == ("kernel", "decode", "tensor_parallel")
     assert split["ranks"] == len(split["rows"]) == 2 and all(row["gap"] < 1e-9 for row in split["rows"])
     assert {(row["dtype"], row["causal"]) for row in kernel["rows"]} == {
@@ -51,6 +53,10 @@ def test_the_rehearsal_checks_the_kernel_and_decoding(tmp_path):
     assert [row["tokens"] for row in timed["rows"]] == [1, 8] and timed["rows"][0]["experts_touched"] == 2
     assert scans["ok"] and {row["form"] for row in scans["rows"]} > {"SSD", "Triton SSD", "gated delta rule"}
     assert [row["tokens"] for row in over["rows"]] == [32, 64]
+    assert asked["ok"] and {row["back_end"] for row in asked["rows"]} == set(BACK_ENDS)
+    refused = {(row["back_end"], row["request"]) for row in asked["rows"] if row["problem"]}
+    assert {name for name, _ in refused} == {"Triton"} and ("Triton", "causal") not in refused
+    assert [row["pass"] for row in raced["rows"]] == ["forward", "forward and backward"]
 
 
 def test_a_step_that_fails_or_outlasts_its_time_is_a_row_and_ends_nothing():

@@ -28,7 +28,7 @@ LEFT_OUT = (
     "larger",
     "logarithm",
     "round_up",
-    "logarithm",
+    "square_root",
 )
 """What reads files or symbols, and what `py` has in its own way."""
 

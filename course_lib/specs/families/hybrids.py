@@ -43,9 +43,21 @@ SCALED = Line(scaled=True)
 FACTORS = (  # Falcon-H1's lists of factors, and what each stands on
     (
         "ssm_multipliers",
-        ("the state space's gate", "its values", "its B", "its C", "its step size"),
+        (
+            ("the state space's gate", "state gate"),
+            ("its values", "state values"),
+            ("its B", "state B"),
+            ("its C", "state C"),
+            ("its step size", "state step"),
+        ),
     ),
-    ("mlp_multipliers", ("the network's gate", "the network's output")),
+    (
+        "mlp_multipliers",
+        (
+            ("the network's gate", "network gate"),
+            ("the network's output", "network out"),
+        ),
+    ),
 )
 
 
@@ -106,11 +118,14 @@ def falcon_h1(config: Config) -> ModelSpec:
             "config fields 'mamba_proj_bias' and 'projectors_bias': only false is known"
         )
     layer = decoder_layer(config, mixer, eps=1e-5)
-    found = factors_of(config)
-    notes = [f"{words} × {factor:g}" for words, factor in found if factor != 1]
+    factors = tuple(
+        SideSpec(words=f"{words} × {factor:g}", of="mixer", place=place, factor=factor)
+        for words, place, factor in factors_of(config)
+        if factor != 1
+    )
     if normed and config.flag("mamba_norm_before_gate", True):
-        notes += ["the state space's norm stands before its gate"]
-    factors = tuple(SideSpec(words=words, of="mixer") for words in notes)
+        words = "the state space's norm stands before its gate"
+        factors += (SideSpec(words=words, of="mixer"),)
     embeddings = EmbeddingSpec(
         tied=config.flag("tie_word_embeddings", False),
         scale=config.number("embedding_multiplier", 1.0),
@@ -123,23 +138,27 @@ def falcon_h1(config: Config) -> ModelSpec:
     )
 
 
-def factors_of(config: Config) -> list[tuple[str, float]]:
-    """Return Falcon-H1's fixed factors, with what they stand on."""
+def factors_of(config: Config) -> list[tuple[str, str, float]]:
+    """Return Falcon-H1's fixed factors, with what they stand on, in words and as
+    a place.
+    """
     fields = (
-        ("attention's input", "attention_in_multiplier"),
-        ("attention's output", "attention_out_multiplier"),
-        ("keys", "key_multiplier"),
-        ("the state space's input", "ssm_in_multiplier"),
-        ("the state space's output", "ssm_out_multiplier"),
+        ("attention's input", "attention in", "attention_in_multiplier"),
+        ("attention's output", "attention out", "attention_out_multiplier"),
+        ("keys", "keys", "key_multiplier"),
+        ("the state space's input", "state in", "ssm_in_multiplier"),
+        ("the state space's output", "state out", "ssm_out_multiplier"),
     )
-    found = [(words, config.number(field, 1.0)) for words, field in fields]
+    found = [
+        (words, place, config.number(field, 1.0)) for words, place, field in fields
+    ]
     for field, parts in FACTORS:
         given = config.get(field) or (1.0,) * len(parts)
         if not isinstance(given, list | tuple) or len(given) != len(parts):
             raise ValueError(
                 f"config field '{field}': {given!r} is not a list of {len(parts)}"
             )
-        found += [(parts[i], given[i]) for i in range(len(parts))]
+        found += [(parts[i][0], parts[i][1], given[i]) for i in range(len(parts))]
     return found
 
 

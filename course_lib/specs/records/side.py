@@ -17,7 +17,8 @@ from course_lib.specs.frozen import Sized
 
 @dataclass(frozen=True, kw_only=True)
 class SideSpec(Sized):
-    """A side part. `words` say what it is, for a reader; nothing is built from it.
+    """A side part. `words` say what it is, for a reader; nothing is built from it but
+    a fixed `factor` on a `place` (`models.fixed_factors.PLACES`).
 
     `weights` are matrix weights that a token meets (2 FLOPs each), `rows` parameters
     that are looked up, `vectors` all others; a part that has none of them is a fact
@@ -31,3 +32,5 @@ class SideSpec(Sized):
     vectors: int = 0
     rows: int = 0
     inputs: int = 0
+    place: str = ""
+    factor: float = 1.0
