@@ -75,6 +75,23 @@ for beta, threshold in ((0.0, 0.5), (0.8, 1.0), (1.0, 2.0)):
     theirs, _ = lif(x, beta, threshold)
     assert torch.equal(fire(x, beta, threshold), theirs)
 """,
+    "the runs of a variant": """
+from course_lib.course.labs.lab09 import reporting, running
+running.UPDATES, running.SEEDS = 2, (0, 1)
+runs, whose = running.own_runs(globals())
+assert whose == "your variant" and len(runs) == 8
+theirs = list(running.runs_of(varying.Variant()))
+assert [one["name"] for one in runs] == [one["name"] for one in theirs]
+assert all(abs(a["loss"] - b["loss"]) < 1e-5 for a, b in zip(runs, theirs))
+rows = numbers(runs)
+assert rows["without memory"]["flops"] < rows["whole"]["flops"]
+assert rows["without gate"]["params"] == rows["base"]["params"] == rows["whole"]["params"] - 256
+reporting.check_report(report, runs=runs)
+parts, run, seeds = running.looked_up(runs)
+gap = ablate(parts, run, seeds)["memory"][0]
+assert abs(gap - rows["without memory"]["loss"] + rows["whole"]["loss"]) < 1e-9
+assert running.own_runs({"Variant": int})[1].startswith("the course's variant, for yours raises")
+""",
     "ablation": """
 from course_lib.evaluate.intervals import paired_interval
 run = lambda parts, seed: seed * 0.1 + len(parts) ** 2 + seed**2 * 0.01 * ("b" in parts)
