@@ -27,6 +27,7 @@ NOT_REPEATED = {
     ("objectives", "'continues': masked minus causal"),
     ("sparse", "8 experts, 2 a token minus dense"),
     ("fixed_copying", "attention minus S4D"),
+    ("ratio_and_place", "ssa minus sss"),
 }
 
 each_name = pytest.mark.parametrize("name", NAMES)
