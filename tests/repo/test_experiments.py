@@ -29,6 +29,7 @@ NOT_REPEATED = {
     ("sparse", "8 experts, 2 a token minus dense"),
     ("fixed_copying", "attention minus S4D"),
     ("graph_prompt", "one round minus edges"),
+    ("ratio_and_place", "ssa minus sss"),
 }
 
 each_name = pytest.mark.parametrize("name", NAMES)
