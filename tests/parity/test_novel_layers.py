@@ -18,6 +18,7 @@ from transformers.models.xlnet import modeling_xlnet
 from transformers.models.zamba2 import modeling_zamba2
 
 from course_lib.layers.positions.relative_scores import distance_sinusoids, relative_scores
+from course_lib.layers.positions.rope import Rope
 from course_lib.models.hybrids.conformer import ConformerBlock
 from course_lib.models.hybrids.depth_attention import DepthAttention
 from course_lib.models.hybrids.hyper_connections import ManifoldConnection, read
@@ -139,7 +140,7 @@ def test_a_conformer_block_is_wav2vec2s_with_gradients():
     torch.testing.assert_close(gradients(found, [x]), gradients(expected, [x]), **TOLERANCE)
 
 
-def zamba2():
+def zamba2(published: bool):
     sizes = {"hidden_size": 12, "vocab_size": 19, "num_hidden_layers": 5, "rms_norm_eps": 1e-2}
     sizes |= {"num_attention_heads": 3, "num_key_value_heads": 3, "intermediate_size": 7, "adapter_rank": 2}
     sizes |= {
@@ -150,12 +151,17 @@ def zamba2():
         "n_mamba_heads": 4,
     }
     sizes |= {"layers_block_type": ["mamba", "hybrid", "hybrid", "mamba", "hybrid"], "num_mem_blocks": 2}
-    config = Zamba2Config(**sizes, hidden_act="gelu", chunk_size=4, use_mem_rope=False, time_step_min=1e-30)
+    step = 0.4 if published else 1e-30  # 0.4 is above some of the steps
+    whole = {"use_mem_rope": published, "use_shared_attention_adapter": published, "time_step_min": step}
+    config = Zamba2Config(**sizes, **whole, hidden_act="gelu", chunk_size=4)
     config._attn_implementation = "eager"
     with in_float64(modeling_zamba2):
         theirs = random(modeling_zamba2.Zamba2ForCausalLM(config))
     spec = SSMSpec(kind="mamba2", d_inner=24, state=5, conv=3, heads=4, head_dim=6, groups=2)
     options = {"heads": 3, "head_dim": 8, "ffn": 7, "rank": 2, "blocks": 2, "norm_eps": 1e-2}
+    if published:
+        theta = config.rope_parameters["rope_theta"]
+        options |= {"rope": Rope(dim=8, theta=theta), "adapt_attention": True, "least_step": step}
     ours = SharedBlockLM("mhhmh", 19, 12, spec, **options).double().eval()
     names = {"model.embed_tokens.weight": "embed.weight", "model.final_layernorm.weight": "final_norm.weight"}
     state = {"in_proj": "w_in", "conv1d": "conv", "A_log": "a_log", "D": "skip", "dt_bias": "dt_offset"}
@@ -178,6 +184,9 @@ def zamba2():
                 adapter = f"{at}.feed_forward.gate_up_proj_adapter_list.{slot}"
                 for part in "01":
                     names[f"{adapter}.{part}.weight"] = f"{to}.adapters.{slot // 2}.{part}.weight"
+                    for one in "qkv" * published:
+                        theirs_at = f"{at}.self_attn.linear_{one}_adapter_list.{slot}.{part}.weight"
+                        names[theirs_at] = f"{to}.mixer.w{one}.adapters.{slot // 2}.{part}.weight"
             visit += 1
     own, filled = ours.state_dict(), set()
     for name, tensor in theirs.state_dict().items():
@@ -188,9 +197,11 @@ def zamba2():
     return ours, theirs, names
 
 
-def test_a_shared_block_is_zamba2s_with_gradients_and_a_cache():
-    """Two sets of shared weights take turns over three visits, an adapter each."""
-    ours, theirs, names = zamba2()
+@pytest.mark.parametrize("published", [False, True])
+def test_a_shared_block_is_zamba2s_with_gradients_and_a_cache(published):
+    """Two sets of shared weights take turns over three visits, an adapter each; as published with RoPE,
+    adapters on queries, keys and values, and a least step."""
+    ours, theirs, names = zamba2(published)
     tokens = torch.randint(1, 19, (2, 9))
     with in_float64(modeling_zamba2):
         expected = theirs(tokens).logits

@@ -71,7 +71,7 @@ class Mamba2(nn.Module):
         state: n. conv: w, tokens under the convolution.
         bias: of the projections in and out. conv_bias: of the convolution.
         out_norm: the norm before the way out; without it y silu(z) stands there.
-        norm_eps: of that norm.
+        norm_eps: of that norm. least_step: dt is at least that (Zamba2).
 
     Raises:
         ValueError: a size is below 1, or `groups` does not divide `heads`.
@@ -99,12 +99,14 @@ class Mamba2(nn.Module):
         conv_bias: bool = True,
         out_norm: bool = True,
         norm_eps: float = 1e-5,
+        least_step: float = 0.0,
     ) -> None:
         super().__init__()
         check_sizes({"heads": heads, "head_dim": head_dim, "groups": groups})
         if heads % groups:
             raise ValueError(f"groups={groups}: allowed are divisors of heads={heads}")
         self.head_dim, self.groups, self.state = head_dim, groups, state
+        self.least_step = least_step
         inner = heads * head_dim
         channels = inner + 2 * groups * state
         self.w_in = nn.Linear(d, inner + channels + heads, bias=bias)
@@ -142,7 +144,7 @@ class Mamba2(nn.Module):
         gate, u, dt = self.w_in(x).split((inner, inner + 2 * shared, heads), dim=-1)
         u, inputs = self.conv(u, None if cache is None else cache["inputs"], real)
         values, b, c = F.silu(u).split((inner, shared, shared), dim=-1)
-        dt = F.softplus(dt + self.dt_offset)
+        dt = F.softplus(dt + self.dt_offset).clamp(min=self.least_step)
         if real is not None:
             dt = dt.masked_fill(~real[..., None], 0.0)  # then the state stays as it is
         wide = torch.promote_types(x.dtype, torch.float32)

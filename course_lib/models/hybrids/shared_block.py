@@ -15,7 +15,7 @@ Terms:
     shared attention block, Zamba, Zamba2: one Transformer block that runs before
         several Mamba layers -> SharedBlockLM, SharedTransformer
     adapter of a visit, LoRA of a shared block: a low-rank matrix beside a shared
-        one, another at each visit -> SharedTransformer
+        one, another at each visit -> SharedTransformer, VisitLinear
 """
 
 import torch
@@ -28,11 +28,33 @@ from course_lib.layers.caches.contract import Cache
 from course_lib.layers.caches.model_cache import ModelCache
 from course_lib.layers.feed_forward.mlp import ACTIVATIONS
 from course_lib.layers.norms import RMSNorm
+from course_lib.layers.positions.rope import Rope
 from course_lib.models.embed import checked_positions
 from course_lib.models.state_space_factory import build_state, build_state_space
 from course_lib.specs.records import NormSpec, SSMSpec
 
 Stream = Float[Tensor, "b t d"]
+
+
+class VisitLinear(nn.Linear):
+    """A shared matrix W, beside which B_i A_i stands at visit i: W x + B_i A_i x.
+
+    `visit` is set before the call.
+    """
+
+    def __init__(self, linear: nn.Linear, rank: int, visits: int) -> None:
+        d, out = linear.in_features, linear.out_features
+        super().__init__(d, out, bias=False)
+        self.adapters = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(d, rank, bias=False), nn.Linear(rank, out, bias=False)
+            )
+            for _ in range(visits)
+        )
+        self.visit = 0
+
+    def forward(self, x: Float[Tensor, "*axes d"]) -> Float[Tensor, "*axes o"]:
+        return super().forward(x) + self.adapters[self.visit](x)
 
 
 class SharedTransformer(nn.Module):
@@ -41,7 +63,8 @@ class SharedTransformer(nn.Module):
     Args:
         d: model width. heads, kv_heads, head_dim: of the attention, whose input is 2 d
             wide. ffn: inner width. rank: r. visits: how many adapters there are.
-        norm_eps: of both norms.
+        norm_eps: of both norms. rope: of the attention. adapt_attention: whether
+        queries, keys and values have adapters, too.
 
     Raises:
         ValueError: the heads do not make up 2 d numbers.
@@ -62,6 +85,8 @@ class SharedTransformer(nn.Module):
         rank: int,
         visits: int,
         norm_eps: float = 1e-5,
+        rope: Rope | None = None,
+        adapt_attention: bool = False,
     ) -> None:
         super().__init__()
         if heads * head_dim != 2 * d:
@@ -70,7 +95,12 @@ class SharedTransformer(nn.Module):
             )
         self.norm, self.ffn_norm = RMSNorm(2 * d, norm_eps), RMSNorm(d, norm_eps)
         scale = (head_dim / 2) ** -0.5
-        self.mixer = Attention(2 * d, heads, kv_heads, head_dim, scale=scale)
+        self.mixer = Attention(2 * d, heads, kv_heads, head_dim, scale=scale, rope=rope)
+        self.adapted: tuple[VisitLinear, ...] = ()
+        if adapt_attention:
+            parts = self.mixer.wq, self.mixer.wk, self.mixer.wv
+            self.adapted = tuple(VisitLinear(part, rank, visits) for part in parts)
+            self.mixer.wq, self.mixer.wk, self.mixer.wv = self.adapted
         self.mixer.wo = nn.Identity()  # the heads' outputs, 2 d wide
         self.wo = nn.Linear(2 * d, d, bias=False)
         self.gate_up = nn.Linear(d, 2 * ffn, bias=False)
@@ -91,6 +121,8 @@ class SharedTransformer(nn.Module):
         cache: Cache | None = None,
     ) -> Stream:
         """What the block makes of the stream and the embedding at a visit."""
+        for part in self.adapted:
+            part.visit = visit
         both = self.norm(torch.cat([x, embedded], -1))
         normed = self.ffn_norm(self.wo(self.mixer(both, positions, cache)))
         gate, up = (self.gate_up(normed) + self.adapters[visit](normed)).chunk(2, -1)
@@ -107,6 +139,7 @@ class SharedBlockLM(nn.Module):
         heads, kv_heads, head_dim, ffn, rank: of the shared block.
         blocks: how many sets of shared weights take turns.
         norm_eps: of the norms on the stream.
+        rope, adapt_attention: of the shared block. least_step: of the Mamba-2.
 
     Raises:
         ValueError: `pattern` has another letter or no "h", or `blocks` is below 1.
@@ -114,8 +147,9 @@ class SharedBlockLM(nn.Module):
     *Cost*: parameters of `blocks` Transformer blocks, however often they run; FLOPs and
         cache of each visit.
     *Source*: Glorioso et al. 2024, arXiv:2405.16712 (Zamba); arXiv:2411.15242 (Zamba2).
-    *Differs from source*: no rotary positions (`use_mem_rope`), no adapters on queries,
-        keys and values, no least step size (0.001 in Zamba2); the head is tied.
+    *Differs from source*: left out, `rope`, `adapt_attention` and `least_step` (0.001
+        in Zamba2) are off; the head is tied. Theirs, decoding with a cache, drops the
+        least step in its plain form; ours keeps it.
 
     >>> state = {"d_inner": 16, "state": 4, "conv": 4, "heads": 4, "head_dim": 4}
     >>> mamba = SSMSpec(kind="mamba2", groups=1, **state)
@@ -138,6 +172,9 @@ class SharedBlockLM(nn.Module):
         kv_heads: int | None = None,
         blocks: int = 1,
         norm_eps: float = 1e-5,
+        rope: Rope | None = None,
+        adapt_attention: bool = False,
+        least_step: float = 0.0,
     ) -> None:
         super().__init__()
         if set(pattern) - {"m", "h"} or "h" not in pattern:
@@ -155,6 +192,8 @@ class SharedBlockLM(nn.Module):
         self.mixers = nn.ModuleList(
             build_state_space(width, state, norm) for _ in pattern
         )
+        for mixer in self.mixers:
+            mixer.least_step = least_step
         self.norms = nn.ModuleList(RMSNorm(width, norm_eps) for _ in pattern)
         self.shared = nn.ModuleList(
             SharedTransformer(
@@ -162,6 +201,8 @@ class SharedBlockLM(nn.Module):
                 rank=rank,
                 visits=len(range(number, visits, blocks)),
                 norm_eps=norm_eps,
+                rope=rope,
+                adapt_attention=adapt_attention,
             )
             for number in range(min(blocks, visits))
         )
