@@ -175,8 +175,8 @@ def numbers(runs):
             word = "better" if gap[0] < 0 else "worse"
         params, flops, _ = min(costs[name])
         loss = sum(losses.values()) / len(losses)
-        costs = {"flops": flops, "params": params}
-        rows[name] = dict(zip(("gap", "low", "high"), gap), verdict=word, loss=loss, **costs)
+        sizes = {"flops": flops, "params": params}
+        rows[name] = dict(zip(("gap", "low", "high"), gap), verdict=word, loss=loss, **sizes)
     return rows
 
 def report(runs):
