@@ -73,6 +73,16 @@ def fire(x: Tensor, beta: float, threshold: float, slip: str = "") -> Tensor:
     return torch.stack(rows, 1)
 
 
+def fire_with_slope(x: Tensor, beta: float, threshold: float) -> Tensor:
+    """Events with a slope, as a student writes them."""
+    u, sent, rows = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0]), []
+    for one in x.unbind(1):
+        u = beta * u + one - threshold * sent
+        sent = spike(u - threshold)
+        rows.append(sent)
+    return torch.stack(rows, 1)
+
+
 SLIPS = (
     "reset_sum", "no_reset", "to_zero", "at_once", "leak", "input_leaks", "no_leak",
     "membranes", "equal", "reached"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from course_lib.course.labs.checking import Checker, random_sizes
 from course_lib.course.labs.lab05.probing import numbers
-from course_lib.course.labs.lab09.firing import spike
+from course_lib.course.labs.lab09.firing import fire_with_slope
 from course_lib.course.labs.lab09.remembering import memory_attention
 from course_lib.course.labs.lab09.retrieving import retrieve
 from course_lib.course.labs.lending import helped
@@ -79,22 +79,16 @@ def check_variant(variant: type, seed: int = 0) -> str:
     Raises: CheckFailed with the hint that fits; NotImplementedError while it is
         missing.
     """
-    own = {"memory_attention": memory_attention, "fire": _fire, "retrieve": retrieve}
+    own = {
+        "memory_attention": memory_attention,
+        "fire": fire_with_slope,
+        "retrieve": retrieve,
+    }
     helped(lambda: _check(variant, seed), variant.mix, **own)
     return (
         "Exercise 4: a variant that remembers, sees nothing ahead, and can be taken "
         "apart."
     )
-
-
-def _fire(x: Tensor, beta: float, threshold: float) -> Tensor:
-    """Events with a slope, as a student writes them."""
-    u, sent, rows = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0]), []
-    for one in x.unbind(1):
-        u = beta * u + one - threshold * sent
-        sent = spike(u - threshold)
-        rows.append(sent)
-    return torch.stack(rows, 1)
 
 
 class Layer:

@@ -7,6 +7,8 @@ import torch
 
 from course_lib.course.labs.lab09 import (
     ablating,
+    choosing,
+    designing,
     matching,
     pairing,
     pricing,
@@ -24,7 +26,7 @@ Names = Mapping[str, Any]
 
 def exercise_1(rng: torch.Generator, names: Names) -> Iterator[Question]:
     _, sizes, context = pricing.random_stack(size(rng, 0, 10**6))
-    own = {"price": pricing.price, "exceeded": pricing.exceeded}
+    own = {"price": pricing.price, "exceeded": designing.exceeded}
     costs = pricing.price("dda", sizes, context)
     budget = {"cache_bytes": 3 * costs["cache_bytes"], "flops": None, "params": 1}
     fits = {"cache_bytes": 3 * costs["cache_bytes"]}
@@ -68,7 +70,7 @@ def exercise_3(rng: torch.Generator, names: Names) -> Iterator[Question]:
         return [list(one) for one in names["random_search"](*parts, 9, 90).items()]
 
     def choice() -> list:
-        bench = searching.Bench(seed, 12, 4, [1, 2, 3])
+        bench = choosing.Bench(seed, 12, 4, [1, 2, 3])
         given = bench.found, bench.again, bench.test, 4, [1, 2, 3]
         got = names["chosen"](*given)
         return [got[one] for one in ("winner", "searched", "fresh", "test", "curse")]
