@@ -27,6 +27,7 @@ NOT_REPEATED = {
     ("objectives", "'continues': masked minus causal"),
     ("sparse", "8 experts, 2 a token minus dense"),
     ("fixed_copying", "attention minus S4D"),
+    ("segment_memories", "kNN memory minus full attention"),
 }
 
 each_name = pytest.mark.parametrize("name", NAMES)
