@@ -1,7 +1,8 @@
 """What does a short convolution give that attention has to learn, and what not?
 
-A row says four pairs, each a pattern of two letters out of four and a value out of eight,
-and then asks for the four patterns in another order. Two things are to be known at every pattern:
+A row says four pairs, each a pattern of two letters out of four and a value out of
+eight, and then asks for the patterns in another order. At each pattern two things are
+to be known:
 
     check     a class of four that a fixed table gives each pattern: a local matter
     look-up   at the question: the value that stood behind this pattern before

@@ -30,6 +30,7 @@ NOT_REPEATED = {
     ("fixed_copying", "attention minus S4D"),
     ("graph_prompt", "one round minus edges"),
     ("ratio_and_place", "ssa minus sss"),
+    ("segment_memories", "kNN memory minus full attention"),
 }
 
 each_name = pytest.mark.parametrize("name", NAMES)

@@ -229,8 +229,8 @@ def act_weights(
         weights, with which the vectors after the visits are summed up, and N. Training
         adds N + weight_N, the ponder cost, of which only the second part has a slope.
 
-    *Source*: Graves 2016, section 2.1, arXiv:1603.08983; Dehghani et al. 2018, section
-        2.2, arXiv:1807.03819.
+    *Source*: Graves 2016, arXiv:1603.08983; Dehghani et al. 2018,
+        arXiv:1807.03819.
 
     >>> weights, visits = act_weights(torch.tensor([0.5, 0.4, 0.3, 0.2]))
     >>> [round(x, 2) for x in weights.tolist()], visits.item()
