@@ -14,7 +14,8 @@ With a matrix as M this is what chapter 5 has under other names:
     gradient at the chunk's start        the delta rule at c = 1, linear attention when
                                          c is the whole text, and between them
 
-A memory with a hidden layer has no such form: that is what is new.
+A memory with a hidden layer is what is new. Many such layers, too, can be written as a
+linear attention whose keys and values are learned (Liu et al. 2026, arXiv:2602.21204).
 
 Terms:
     test-time training, TTT: the state is a small model's weights, and each token trains
