@@ -42,6 +42,7 @@ globalThis.calculatorPicture = (() => {
     drawn() {
       const { about, units } = this.calculation;
       const [{ line }] = about.plot.series;
+      if (about.plot.point) return about.plot.point;
       return units[about.answer] === units[line] ? about.answer : line;
     }
 

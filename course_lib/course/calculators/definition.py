@@ -119,7 +119,9 @@ class Plot:
     by powers.
 
     With `over`, the name of one of the series' lines, each is drawn divided by that
-    one, on a plain axis: curves that are nearly equal then show where they cross.
+    one, on a plain axis: curves that are nearly equal then show where they cross. The
+    point is the answer, or the first curve where the answer has another unit; `point`
+    names its line where neither is meant.
     """
 
     x: str
@@ -129,6 +131,7 @@ class Plot:
     caption: str
     crossing: Crossing | None = None
     over: str = ""
+    point: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,6 +132,7 @@ SEARCH_COST = Calculator(
             Series("luck", "luck of the best"),
             Series("least", "difference that matters"),
         ),
+        point="luck",
         caption="By how much the best of equal designs looks better than it is, "
         "against the designs that are scored",
         crossing=Crossing(

@@ -72,9 +72,12 @@ def topics_of(root: Path) -> dict[tuple[str, str, str], set[str]]:
 
 
 def pages(root: Path, topics: Mapping) -> Iterator[Place]:
-    """Yield the labelled sections of the chapters' pages, in order."""
+    """Yield the labelled sections of the chapters' pages that are in the book, in order."""
+    listed = _listed(root)
     for path in sorted((root / "book").glob("[0-9][0-9]_*.md")):
         page = f"book/{path.stem}"
+        if listed and page not in listed:
+            continue
         for anchor, title, text in _sections(path.read_text(encoding="utf-8")):
             if LEFT_OUT.fullmatch(anchor) or title in LEFT_OUT_TITLES:
                 continue
@@ -88,6 +91,12 @@ def pages(root: Path, topics: Mapping) -> Iterator[Place]:
                 frozenset(topics.get(("page", page, anchor), ())),
                 tuple(_listings(text, path.parent, root)),
             )
+
+
+def _listed(root: Path) -> set[str]:
+    """Return the files of the table of contents, none where a course has no such table."""
+    toc = root / "_toc.yml"
+    return set(re.findall(r"file: (\S+)", toc.read_text())) if toc.exists() else set()
 
 
 def _sections(text: str) -> Iterator[tuple[str, str, str]]:
