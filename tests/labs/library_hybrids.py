@@ -33,12 +33,18 @@ for mine, own in zip(paired(first, second), (theirs.mean, theirs.low, theirs.hig
 """,
     "front and crowding": """
 from random import Random
-from course_lib.search.pareto import crowding as theirs, fronts
+from optuna.samplers.nsgaii._elite_population_selection_strategy import _calc_crowding_distance
+from optuna.trial import create_trial
+from course_lib.decide.pareto import pareto_front
 random = Random(4)
-rows = [(random.randrange(6), random.randrange(6), random.random()) for _ in range(30)]
-assert front({str(i): row for i, row in enumerate(rows)}) == [str(i) for i in sorted(fronts(rows)[0])]
+rows = {str(i): (random.randrange(6), random.randrange(6), random.random()) for i in range(30)}
+assert front(rows) == list(pareto_front(rows))
 pairs = [(random.random(), random.random()) for _ in range(9)]
-assert all(a == b or abs(a - b) < 1e-12 for a, b in zip(crowding(pairs), theirs(pairs)))
+trials = [create_trial(values=pair) for pair in pairs]
+for number, trial in enumerate(trials):
+    trial.number = number
+theirs = _calc_crowding_distance(trials)
+assert all(a == theirs[i] or abs(a - theirs[i]) < 1e-12 for i, a in enumerate(crowding(pairs)))
 """,
     "search and its luck": """
 from random import Random
