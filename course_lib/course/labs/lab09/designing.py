@@ -112,6 +112,8 @@ def design(
                 break
             found.append(pattern)
         return found[-1] if found else ""
+    if not fitting and slip:
+        return ""
     if not fitting:
         raise ValueError("no stack fits")
     return fitting[0] if slip == "most" else fitting[-1]
