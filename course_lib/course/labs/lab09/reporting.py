@@ -155,7 +155,7 @@ def _check_numbers(numbers_of: Callable, seed: int, own: Sequence[dict] | None) 
     swap = {places[0]: 9, places[-1]: -9}
     mixed = [one | {"tokens": one["tokens"] + swap.get(i, 0)}
              for i, one in enumerate(runs)]  # fmt: skip
-    once = [one | {"tokens": 99} if i == places[-1] else one
+    once = [one | {"tokens": 99} if i == places[1] else one
             for i, one in enumerate(runs)]  # fmt: skip
     orphan = [one for one in runs if one["name"] != "base"]
     for kind, given, hint in (
@@ -186,7 +186,8 @@ def _same_row(got: dict, right: dict, wrong: dict, name: str, what: str) -> None
         CHECK.true(whole, "whole_number", told, value, got[key])
         if _same(got[key], value):
             continue
-        if type(got[key]) is float and got[key] in [round(value, n) for n in range(7)]:
+        real = type(value) is float and type(got[key]) is float
+        if real and got[key] in [round(value, places) for places in range(1, 7)]:
             CHECK.fail("rounded", told, value, got[key])
         default = {"params": "cost", "flops": "cost", "low": "gap", "high": "gap"}
         hint = default.get(key, key)

@@ -167,15 +167,8 @@ def _check(variant: type, seed: int) -> None:
     _parts(layer, first, second, whole)
     _gradients(layer, first, second)
     low = {name: one.float() for name, one in layer.weights.items()}
-    y, _ = CHECK.call(
-        layer.of,
-        first.float(),
-        None,
-        low,
-        layer.parts,
-        what="Variant.mix, in float32",
-        crash="dtype",
-    )
+    given, what = (first.float(), None, low, layer.parts), "Variant.mix, in float32"
+    y, _ = CHECK.call(layer.of, *given, what=what, crash="dtype")
     CHECK.true(y.dtype == torch.float32, "dtype", "y of float32", "float32", y.dtype)
 
 
@@ -252,13 +245,8 @@ def _parts(layer: Layer, first: Tensor, second: Tensor, whole: Tensor) -> None:
         y = _two(layer, first, second, rest)
         CHECK.true(_differ(y, whole), "idle_part", told, "another", "the same")
     turned = _two(layer, first, second, layer.parts[::-1])
-    CHECK.true(
-        not _differ(turned, whole),
-        "order",
-        "y with the parts turned round",
-        "the same",
-        "another",
-    )
+    told, same = "y with the parts turned round", not _differ(turned, whole)
+    CHECK.true(same, "order", told, "the same", "another")
     bare = _two(layer, first, second, ())
     moved = first.clone()
     moved[:, 0] += 1.0
