@@ -387,4 +387,47 @@ def report(runs):
             lines += [name + ": " + "%.6f | %.6f | %.6f | %.6f" % values + costs]
     return chr(10).join(lines)
 """),
+    ("exercise-5", """
+def numbers(runs):
+    order = list(dict.fromkeys(one["name"] for one in runs))
+    rows = sorted(runs, key=lambda one: one["seed"])
+    def pick(name, key):
+        return [one[key] for one in rows if one["name"] == name]
+    seeds, found = pick("base", "seed"), {}
+    if not seeds:
+        raise ValueError("base")
+    for name in order:
+        if pick(name, "seed") != seeds or set(pick(name, "tokens")) != set(pick("base", "tokens")):
+            raise ValueError(name)
+        gap, *ends = paired(*(dict(zip(seeds, pick(one, "loss"))) for one in (name, "base")))
+        verdict = "better" if max(ends) < 0 else "worse" if min(ends) > 0 else "cannot tell"
+        found[name] = {"verdict": verdict, "gap": gap, "low": ends[0], "high": ends[1],
+                       "loss": statistics.mean(pick(name, "loss")),
+                       "params": pick(name, "params")[-1], "flops": pick(name, "flops")[-1]}
+    return found
+
+def report(runs):
+    rows, base = numbers(runs), numbers(runs)["base"]
+    lines = [f"{len({one['seed'] for one in runs})} seeds, 95% intervals"]
+    for name, row in rows.items():
+        if name != "base":
+            values = f"{row['loss']:.3f}, {row['gap']:+.3f}, {row['low']:.3f}..{row['high']:.3f}"
+            costs = [f"{row[key]:_} {key} ({row[key] - base[key]:+,})" for key in ("params", "flops")]
+            lines.append(f"{name}: {values}, {', '.join(costs)}, {row['verdict']}")
+    return chr(10).join(lines)
+"""),
+    ("exercise-stretch", """
+def crowding(points):
+    found = [0.0] * len(points)
+    for column in zip(*points):
+        size = max(column) - min(column)
+        if size == 0:  # nobody is first, nobody last
+            continue
+        order = sorted(range(len(points)), key=column.__getitem__)
+        for i in (order[0], order[-1]):
+            found[i] = math.inf
+        for place in range(1, len(order) - 1):
+            found[order[place]] += (column[order[place + 1]] - column[order[place - 1]]) / size
+    return found
+"""),
 ]  # fmt: skip

@@ -48,7 +48,8 @@ def real(
     form: str,
 ) -> None:
     """Fail unless `got` is a plain number that agrees with `right` to nine digits;
-    `slips` are hints with the number that their mistake gives.
+    `slips` are hints with the number that their mistake gives. Where `check` has a hint
+    "rounded", it is given for the right number with fewer digits.
     """
     if near(got, right):
         return
@@ -56,5 +57,7 @@ def real(
         check.fail(form, what, f"{right:.6g}", f"a {type(got).__name__}")
     found = (name for name, one in slips if near(got, one))
     digits = right_digits(got, right)
-    hint = next(found, "digits" if digits >= 5 else default)
+    cut = any(got == round(right, places) for places in range(1, 7))
+    default = "rounded" if cut and "rounded" in check.hints else default
+    hint = next(found, "digits" if digits >= 5 and default != "rounded" else default)
     check.fail(hint, what, *told(right, got), digits=digits)

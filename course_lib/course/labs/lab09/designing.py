@@ -14,8 +14,9 @@ HINTS = {
     "names": "Return a list of the names of all limits that are broken, in the order "
     "of the budget.",
     "equal": "A price that just reaches its limit keeps it.",
-    "no_limit": "None is no limit, and a name that the budget does not hold is none "
-    "either.",
+    "no_limit": "None is no limit: pass it over and go on. A name that the budget does "
+    "not hold is none either.",
+    "zero": "0 is a limit, the tightest of all; only None is none: `is not None`.",
     "first_only": "All broken limits are named, not just the first.",
     "inverted": "Named are the limits that are broken, not those that are kept.",
     "most": "As many layers as possible attend, within *all* limits.",
@@ -57,6 +58,8 @@ def check_exceeded(exceeded_of: Callable, seed: int = 0) -> str:
         ("no limit on FLOPs", {"params": n["p"] - 1, "flops": None}, "no_limit"),
         ("another order", {"flops": 1, "params": 1}, "names"),
         ("no limits", {}, "no_limit"),
+        ("a limit of 0", {"params": n["p"], "flops": 0}, "zero"),
+        ("no limit and then a tight one", {"params": None, "flops": 1}, "no_limit"),
     ):
         what = f"limits broken by {kind}"
         crash = "no_limit" if default == "no_limit" else "names"
@@ -71,6 +74,7 @@ def check_exceeded(exceeded_of: Callable, seed: int = 0) -> str:
         wrong = {} if default == "equal" else wrong
         CHECK.true(type(got) is list, "names", what, right, got)
         wrong = {hint: one for hint, one in wrong.items() if one != right}
+        default = "names" if sorted(got) == sorted(right) else default
         CHECK.equal(got, right, default, what, wrong)
     return "Exercise 1: limits that are broken, by name."
 
@@ -108,6 +112,8 @@ def design(
                 break
             found.append(pattern)
         return found[-1] if found else ""
+    if not fitting and slip:
+        return ""
     if not fitting:
         raise ValueError("no stack fits")
     return fitting[0] if slip == "most" else fitting[-1]
@@ -132,15 +138,15 @@ def _check_design(design_of: Callable, seed: int) -> None:
         ("bytes for three", {"cache_bytes": costs[3]["cache_bytes"]}, "spread"),
         ("FLOPs for five", {"flops": costs[6]["flops"] - 1}, "most"),
         (
-            "parameters of two, bytes for six",
-            {"params": costs[2]["params"], "cache_bytes": costs[6]["cache_bytes"]},
+            "parameters of five, bytes for six",
+            {"params": costs[5]["params"], "cache_bytes": costs[6]["cache_bytes"]},
             "climbed",
         ),
         ("bytes for none", {"cache_bytes": costs[0]["cache_bytes"]}, "no_attention"),
         ("bytes for one", {"cache_bytes": costs[1]["cache_bytes"]}, "shifted"),
     ):
         what = f"design of {layers} layers, {kind}"
-        crash = "no_attention" if default == "no_attention" else "crash"
+        crash = default if default in ("no_attention", "climbed") else "crash"
         given = sizes, layers, context, budget
         got = CHECK.call(design_of, *given, what=what, crash=crash)
         right = design(*given)
@@ -148,6 +154,9 @@ def _check_design(design_of: Callable, seed: int) -> None:
         CHECK.true(formed, "letters", what, repr(right), repr(got))
         wrong = {s: design(*given, s) for s in ("climbed", "most", "spread", "shifted")}
         wrong = {hint: one for hint, one in wrong.items() if one != right}
+        counts = got.count("a"), right.count("a")
+        if counts[0] != counts[1] and default in ("spread", "shifted"):
+            default = "most"
         CHECK.equal(got, right, default, what, wrong)
     tight = {"cache_bytes": costs[0]["cache_bytes"] - 1}
     call = lambda: design_of(sizes, layers, context, tight)  # noqa: E731

@@ -24,6 +24,10 @@ HINTS = {
     "one_ffn": "Every layer has a feed-forward network: a step of f changes all.",
     "scaled": "Only the feed-forward networks grow with f, not the whole stack: the "
     "price is a + b f. Take it at two widths.",
+    "one_short": "The price that you start from is that at one `multiple`, not at 0: "
+    "the steps above it come on top of that one.",
+    "slope": "A weight costs two FLOPs and is one parameter: take the slope from two "
+    "prices of the kind that `what` names.",
     "smallest": "If even the smallest width is too dear, return that one: one "
     "`multiple`.",
     "names": "Return a list of names, in the order params, flops, tokens, data, seeds.",
@@ -32,15 +36,20 @@ HINTS = {
     "within": "Sizes differ if the larger is more than (1 + within) times the smaller.",
     "exactly": "A difference of up to `within` of the smaller one is no mismatch.",
     "either_way": "It is a mismatch whichever of the two is larger.",
-    "tokens": "A model that saw more tokens is ahead for that reason.",
+    "tokens": "A model that saw more tokens is ahead for that reason: here any "
+    "difference counts.",
     "data": "Other data is another experiment.",
     "seeds": "Both need the same seeds: losses are paired by seed. The order of the "
     "seeds does not matter.",
     "few": "Below five seeds no interval is worth printing: name seeds, too.",
+    "smaller": "`within` is a share of the smaller of the two, whichever run it is.",
+    "equal": "Equal values may be two objects: compare with ==, not with `is`.",
+    "losses": "Losses are what is compared, and may differ; their seeds must not.",
     "counted": "As many seeds are not the same seeds.",
 }
 CHECK = Checker("Exercise 2", HINTS)
-SLIPS = ("floored", "ceiled", "other_price", "one_ffn", "scaled", "unmatched")
+SLIPS = ("floored", "ceiled", "other_price", "one_ffn", "scaled", "unmatched",
+         "one_short", "slope")  # fmt: skip
 
 
 def matched_ffn(
@@ -63,6 +72,10 @@ def matched_ffn(
         for f in (multiple, 2 * multiple)
     )
     steps = (target - low) / (high - low)
+    if slip == "slope":
+        steps *= 2 if what == "flops" else 0.5
+    if slip == "one_short":
+        steps -= 1
     if slip == "one_ffn":
         steps *= len(pattern)
     if slip == "scaled":
@@ -159,6 +172,14 @@ def check_mismatches(mismatches_of: Callable, seed: int = 0) -> str:
         ("other seeds", {"losses": moved}, "counted"),
         ("its seeds in another order", {"losses": reverse}, "seeds"),
         ("fewer seeds", {"losses": few}, "seeds"),
+        ("a seed more", {"losses": base["losses"] | {1: 1.5}}, "seeds"),
+        ("other losses", {"losses": dict.fromkeys(base["losses"], 1.5)}, "losses"),
+        ("1 % more tokens", {"tokens": base["tokens"] * 101 // 100}, "tokens"),
+        (
+            "the same, read from a file",
+            {"tokens": int(str(base["tokens"])), "data": "".join(["source", " code"])},
+            "equal",
+        ),
         (
             "everything else",
             {"params": 1, "flops": 1, "tokens": 1, "data": "", "losses": {}},
@@ -183,6 +204,11 @@ def check_mismatches(mismatches_of: Callable, seed: int = 0) -> str:
         far = base | {"params": round(base["params"] * times)}
         got = CHECK.call(mismatches_of, base, far, 0.5, what=what)
         CHECK.equal(got, [], hint, what)
+    far = base | {"params": round(base["params"] * 9 / 5)}
+    for first, second in ((base, far), (far, base)):
+        what = "mismatches of two runs, one 1.8 times as large, within 50 %"
+        got = CHECK.call(mismatches_of, first, second, 0.5, what=what)
+        CHECK.equal(got, ["params"], "smaller", what)
     five = base | {"losses": dict(list(base["losses"].items())[:5])}
     what = "mismatches of two runs with the same five seeds"
     CHECK.equal(CHECK.call(mismatches_of, five, five, 0.02, what=what), [], "few", what)

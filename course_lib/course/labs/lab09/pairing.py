@@ -15,6 +15,9 @@ from course_lib.evaluate.student_t import t_quantile
 
 HINTS = {
     "three": "Return three floats: the mean, the lower and the upper end.",
+    "order": "The mean comes first, then the lower and the upper end.",
+    "rounded": "Return numbers as they are: a report rounds, a function does not.",
+    "variance": "s is the standard deviation, the root of the variance.",
     "number": "Each of the three is a plain float.",
     "best": "The best of n seeds is luck, and the more seeds the more of it: take the "
     "mean of all.",
@@ -37,7 +40,7 @@ HINTS = {
     "interval of the mean gets narrower.",
     "ends": "mean -+ t s / sqrt(n), with s the standard deviation of the differences.",
     "seeds": "If the two have not the same seeds, raise ValueError.",
-    "few": "One seed has no scatter: below two raise ValueError.",
+    "few": "One seed has no scatter: below two raise ValueError; two are enough.",
 }
 CHECK = Checker("Exercise 2", HINTS)
 Losses = Mapping[int, float]
@@ -46,6 +49,9 @@ quantile = cache(t_quantile)
 
 def differences(first: Losses, second: Losses, slip: str = "") -> list[float]:
     """first - second, seed by seed."""
+    if slip == "by_size":
+        pairs = zip(sorted(first.values()), sorted(second.values()), strict=True)
+        return [a - b for a, b in pairs]
     if slip == "by_place":
         pairs = zip(first.values(), second.values(), strict=True)
         return [a - b for a, b in pairs]
@@ -82,19 +88,22 @@ def paired(first: Losses, second: Losses, slip: str = "") -> tuple[float, float,
         "one_sided": (error, quantile(0.95, n - 1)),
         "freedom": (error, quantile(0.975, n)),
         "no_t": (error, 1.0),
+        "variance": (spread**2 / sqrt(n), t),
     }.get(slip, (error, t))
     if slip == "range":
         return middle, min(found), max(found)
     middle = -middle if slip == "sign" else middle
+    if slip == "order":
+        return middle - t * error, middle, middle + t * error
     return middle, middle - t * error, middle + t * error
 
 
 SLIPS = (
     "sign", "best", "by_place", "median", "unpaired", "pooled", "apart",
     "deviation", "divided", "normal", "population", "one_sided", "freedom", "no_t",
-    "range"
+    "range", "by_size", "variance", "order"
 )  # fmt: skip
-CALLED = {"pooled": "unpaired", "apart": "unpaired"}
+CALLED = {"pooled": "unpaired", "apart": "unpaired", "by_size": "by_place"}
 
 
 def check_paired(paired_of: Callable, seed: int = 0) -> str:
@@ -109,7 +118,8 @@ def check_paired(paired_of: Callable, seed: int = 0) -> str:
         first = {key: loss + 10 * shared[key] for key, loss in first.items()}
         second = {key: second[key] + 10 * shared[key] for key in list(first)[::-1]}
         what = f"paired difference of {n} seeds"
-        got = CHECK.call(paired_of, first, second, what=what)
+        crash = "few" if n == 2 else "crash"
+        got = CHECK.call(paired_of, first, second, what=what, crash=crash)
         formed = isinstance(got, tuple | list) and len(got) == 3
         seen = f"{len(got)} of them" if hasattr(got, "__len__") else type(got).__name__
         CHECK.true(formed, "three", what, "three floats", seen)

@@ -24,6 +24,12 @@ HINTS = {
     "of each channel, 2 bytes each.",
     "wide_window": "Between two steps a window of w needs w - 1 tokens: the query "
     "brings the last one itself. And never more than the context has.",
+    "narrow_window": "What is kept before the step is one less than what is attended "
+    "to: a query of a w layer sees `window` tokens, its own among them.",
+    "full_window": "A window holds no more tokens than the context has.",
+    "one_more": "`context` tokens are held after the step, the new one among them: "
+    "none is added for it.",
+    "head_dim": "Heads are sizes.head_dim wide: h k need not be d.",
     "no_window": "In a w layer a token attends to at most `window` tokens.",
     "tied_twice": "A tied table serves at both ends and is counted once.",
     "untied_once": "Without tying there are two tables: one to look up, one to score.",
@@ -56,7 +62,8 @@ HINTS = {
     "among them, and pairs and steps on top.",
     "bytes": "Bytes: 2 (g k + g k) for each kept token of an attention layer; 4 for "
     "each sum of a state; 2 for each last input.",
-    "unknown": "A letter that is not in the table has no price: ValueError.",
+    "unknown": "A letter that is not in the table has no price, wherever it stands and "
+    "whatever it resembles: ValueError.",
 }
 CHECK = Checker("Exercise 1", HINTS)
 FORMED = {"params": "params", "flops": "flops", "cache_bytes": "bytes"}
@@ -88,6 +95,8 @@ class Sizes:
 
 def price(pattern: str, sizes: Sizes, context: int, slip: str = "") -> dict[str, int]:
     """The truth, or what a slip gives."""
+    if slip == "head_dim":
+        sizes = replace(sizes, head_dim=sizes.width // sizes.heads)
     table = sizes.vocab * sizes.width
     matrices, vectors, flops, nbytes = table, sizes.width, 0, 0
     layers = pattern[:1] if slip == "one_layer" else pattern
@@ -147,9 +156,12 @@ def _attention(
 ) -> tuple[int, int, int, int]:
     d, h, g, k = sizes.width, sizes.heads, sizes.kv_heads, sizes.head_dim
     windowed = letter == "w" and slip != "no_window"
-    seen = min(context, sizes.window) if windowed else context
+    near = sizes.window - (1 if slip == "narrow_window" else 0)
     before = sizes.window - (0 if slip == "wide_window" else 1)
-    kept = min(context, before) if windowed else context
+    seen, kept = (min(context, one) if windowed else context for one in (near, before))
+    if slip == "full_window" and windowed:
+        seen, kept = near, before
+    seen += 1 if slip == "one_more" else 0
     kept_heads = h if slip == "q_heads" else g
     nbytes = (1 if slip == "kv_once" else 2) * 2 * kept_heads * k * kept
     made = 2 * d * h * k + 2 * d * (h if slip == "full_heads" else g) * k
@@ -162,7 +174,8 @@ SLIPS = (
     "wide_window", "no_window", "tied_twice", "untied_once", "looked_up",
     "no_scores", "once", "vector_flops", "kv_pairs", "half_pairs", "no_pairs",
     "no_steps", "no_norms", "no_last_norm", "two_matrices", "full_heads",
-    "no_vectors", "no_conv", "one_layer"
+    "no_vectors", "no_conv", "one_layer", "narrow_window", "full_window", "one_more",
+    "head_dim"
 )  # fmt: skip
 
 
@@ -202,7 +215,7 @@ def check_price(price_of: Callable, seed: int = 0) -> str:
             return price(p, s, n, slip)
 
         counted(CHECK, got, truth, SLIPS, FORMED, what, "three")
-    CHECK.refuses(
-        lambda: price_of("ax", sizes, context), "unknown", "price of the pattern 'ax'"
-    )
+    for pattern in ("ax", "xa", "aD", "d a"):
+        call = lambda pattern=pattern: price_of(pattern, sizes, context)  # noqa: E731
+        CHECK.refuses(call, "unknown", f"price of the pattern {pattern!r}")
     return "Exercise 1: three prices of a stack, before a step of training."

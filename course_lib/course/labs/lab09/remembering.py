@@ -31,11 +31,15 @@ HINTS = {
     "edge": "The mask at the segment's edge: query i of the segment stands behind all "
     "s remembered vectors, so it sees keys 0 to s + i of the line.",
     "window": "Every query sees the *whole* memory: it does not slide with the query.",
-    "future": "Within the segment attention is causal.",
+    "whole": "All that is handed over is attended to; `size` bounds what is kept for "
+    "the next segment, and nothing else.",
+    "future": "Within the segment attention is causal: the diagonal of tril is s.",
+    "axis": "Softmax over the keys of each query, the last axis.",
+    "added": "y is what was mixed: x is added to it outside of this function.",
     "itself": "A token sees itself, too.",
     "no_memory": "Keys and values come from [memory; x], in this order.",
     "queries": "Queries are made of x alone, keys and values of the line.",
-    "scale": "Scores are divided by sqrt(d).",
+    "scale": "Scores are divided by sqrt(d), neither by d nor by nothing.",
     "no_out": "What was mixed goes through weights['o'].",
     "sides": "A matrix [out in] is applied from the right: x @ weights['q'].mT.",
     "gradient": "Within the segment everything is differentiable: x and the weights "
@@ -53,22 +57,27 @@ def memory_attention(
 ) -> tuple[Tensor, Tensor]:
     """The truth, or what a slip gives."""
     past = memory if slip == "detach" else memory.detach()
+    if slip == "whole":
+        past = past[:, max(past.shape[1] - size, 0) :]
     line = torch.cat([past, x], 1)
     keyed = x if slip == "no_memory" else line
     q, k, v = (
-        one @ (w if slip == "sides" else w.mT)
+        one @ (w if slip in ("sides", "all_sides") else w.mT)
         for one, w in zip((x, keyed, keyed), map(weights.get, NAMES), strict=False)
     )
     s, t = keyed.shape[1] - x.shape[1], x.shape[1]
-    offset = {"edge": 0, "itself": s - 1}.get(slip, s)
+    offset = {"edge": 0, "itself": s - 1, "ahead": s + 1}.get(slip, s)
     seen = torch.ones(t, s + t, dtype=torch.bool).tril(offset)
     if slip == "window":
         seen = seen.triu(0)
     if slip == "future":
         seen = torch.ones_like(seen)
-    scores = q @ k.mT / (1 if slip == "scale" else x.shape[2] ** 0.5)
-    mixed = scores.masked_fill(~seen, -torch.inf).softmax(-1) @ v
-    y = mixed if slip == "no_out" else mixed @ weights["o"].mT
+    power = {"scale": 0.0, "by_d": 1.0}.get(slip, 0.5)
+    scores = (q @ k.mT / x.shape[2] ** power).masked_fill(~seen, -torch.inf)
+    mixed = scores.softmax(-2 if slip == "axis" else -1) @ v
+    out = weights["o"] if slip in ("out_side", "all_sides") else weights["o"].mT
+    y = mixed if slip == "no_out" else mixed @ out
+    y = x + y if slip == "added" else y
     last = {
         "segment_only": x[:, max(t - size, 0) :],
         "unbounded": line,
@@ -78,8 +87,10 @@ def memory_attention(
 
 
 MIXED = (
-    "edge", "no_memory", "future", "window", "scale", "no_out", "sides", "itself"
+    "edge", "no_memory", "future", "window", "scale", "no_out", "sides", "itself",
+    "whole", "ahead", "by_d", "out_side", "all_sides", "axis", "added"
 )  # fmt: skip
+CALLED = {"ahead": "future", "by_d": "scale", "out_side": "sides", "all_sides": "sides"}
 KEPT = ("segment_only", "unbounded", "outputs")
 
 
@@ -104,6 +115,7 @@ def check_memory_attention(attention_of: Callable, seed: int = 0) -> str:
         ("a segment shorter than its memory", t, s, t),
         ("a memory that is not full yet", 1, 2, t),
         ("one token", s, 1, s),
+        ("more remembered than will be kept", t, t, 1),
         ("size 0", 0, t, 0),
     ):
         memory, part = numbers(rng, b, kept, d), x[:, :tokens]
@@ -137,6 +149,7 @@ def _same_mix(
     matters to the last one.
     """
     wrong = probing.slip_of(truth, MIXED, y, 0)
+    wrong = {CALLED.get(slip, slip): one for slip, one in wrong.items()}
     default = "mixing"
     x, memory, *rest = given
     formed = isinstance(y, Tensor) and y.shape == right.shape
@@ -151,8 +164,8 @@ def _same_mix(
 
 
 def _no_gradient_back(answer: Callable, x: Tensor, weights: dict, s: int) -> None:
-    first = x.clone().requires_grad_()
-    _, memory = answer(first * 1.0, x[:, :0], weights, s)
+    first, none = x.clone().requires_grad_(), x[:, :0].clone()
+    _, memory = answer(first * 1.0, none, weights, s)
     what = "the gradient of the second segment in the first one's inputs"
     y, _ = answer(x.clone(), memory, weights, s)
     leaks = (
@@ -160,8 +173,14 @@ def _no_gradient_back(answer: Callable, x: Tensor, weights: dict, s: int) -> Non
         and torch.autograd.grad(y.sum(), first, allow_unused=True)[0] is not None
     )
     CHECK.true(not leaks, "detach", what, "none", "some")
+    held = memory.requires_grad
+    told = "the memory that is returned"
+    CHECK.true(not held, "detach", told, "without a gradient", "with its graph")
     given = x[:, :s].clone().requires_grad_()
-    y, _ = answer(x.clone(), given * 1.0, weights, s)
+    lent = given * 1.0
+    y, _ = answer(x.clone(), lent, weights, s)
+    told = "the memory that was given, after the call"
+    CHECK.true(lent.requires_grad, "unchanged", told, "with its graph", "cut off")
     what = "the gradient of y in the memory that was given"
     leaks = (
         y.requires_grad

@@ -22,7 +22,9 @@ HINTS = {
     "last": "The loss of a design is the mean over *all* of its runs.",
     "loss": "loss is the mean of the design's losses.",
     "sign": "gap is the design minus the base: below 0 is better.",
-    "by_place": "Runs stand in any order: pair them by seed.",
+    "by_place": "Runs stand in any order: gather those of one name from wherever they "
+    "stand, and pair them by seed.",
+    "rounded": "Return numbers as they are: the report rounds them, later.",
     "gap": "gap, low and high are paired(losses of the design, losses of the base).",
     "own_gap": "The base's gap to itself is 0, and so are both ends.",
     "cost": "params and flops are those of the design's own runs.",
@@ -31,8 +33,8 @@ HINTS = {
     "verdict": "verdict is 'better' if high < 0, 'worse' if low > 0, else 'cannot "
     "tell'.",
     "seeds": "A design whose seeds are not the base's is not compared: ValueError.",
-    "tokens": "A design that saw more tokens than the base, or fewer, is not compared: "
-    "ValueError.",
+    "tokens": "A design of which any run saw more tokens than the base, or fewer, is "
+    "not compared: ValueError.",
     "no_base": "Without runs named 'base' there is no measure: ValueError.",
     "text": "Return one text.",
     "line": "Each design but the base has a line of its own that begins with its name "
@@ -41,12 +43,13 @@ HINTS = {
     "decimals, and its params and flops as they are.",
     "invented": "Every number of the report must come from the runs: this one does "
     "not.",
+    "ends": "low stands before high: an interval is read from its lower end.",
     "verdict_line": "The line of a design says its verdict in the words of numbers().",
     "n": "Say how many seeds stand behind the numbers: 'N seeds' in the first line.",
 }
 CHECK = Checker("Exercise 5", HINTS)
 ROW = ("loss", "params", "flops", "gap", "low", "high", "verdict")
-NUMBER = re.compile(r"[-+\u2212]?\d[\d,]*(?:\.\d+)?")
+NUMBER = re.compile(r"(?:(?<!\d)[-+\u2212])?\d[\d,_]*(?:\.\d+)?")
 
 
 def numbers(runs: Sequence[dict], slip: str = "") -> dict[str, dict[str, Any]]:
@@ -127,7 +130,7 @@ def _check_numbers(numbers_of: Callable, seed: int, own: Sequence[dict] | None) 
     cases += [("your runs", list(own))] if own else []
     for kind, runs in cases:
         what = f"numbers of {kind}"
-        got = CHECK.call(numbers_of, runs, what=what)
+        got = CHECK.call(numbers_of, runs, what=what, crash="by_place")
         right = numbers(runs)
         formed = type(got) is dict and list(got) == list(right)
         formed = formed and all(
@@ -145,11 +148,22 @@ def _check_numbers(numbers_of: Callable, seed: int, own: Sequence[dict] | None) 
             )
     runs = random_runs(seed)
     less = [one for i, one in enumerate(runs) if one["name"] != "whole" or i % 2]
+    moved = [one | {"seed": one["seed"] + 1} if one["name"] == "whole" else one
+             for one in runs]  # fmt: skip
     long = [one | {"tokens": 99} if one["name"] == "whole" else one for one in runs]
+    places = [i for i, one in enumerate(runs) if one["name"] == "whole"]
+    swap = {places[0]: 9, places[-1]: -9}
+    mixed = [one | {"tokens": one["tokens"] + swap.get(i, 0)}
+             for i, one in enumerate(runs)]  # fmt: skip
+    once = [one | {"tokens": 99} if i == places[1] else one
+            for i, one in enumerate(runs)]  # fmt: skip
     orphan = [one for one in runs if one["name"] != "base"]
     for kind, given, hint in (
         ("a design that lacks seeds", less, "seeds"),
+        ("a design with other seeds", moved, "seeds"),
         ("a design that saw more tokens", long, "tokens"),
+        ("a design of which two runs saw more and fewer tokens", mixed, "tokens"),
+        ("a design of which one run saw fewer tokens", once, "tokens"),
         ("no base", orphan, "no_base"),
     ):
         call = lambda given=given: numbers_of([dict(one) for one in given])  # noqa: E731
@@ -167,8 +181,14 @@ def _same_rows(got: dict, rows: dict) -> bool:
 def _same_row(got: dict, right: dict, wrong: dict, name: str, what: str) -> None:
     for key, value in right.items():
         told = f"{key} of {name!r} in the {what}"
+        counted = key in ("params", "flops")
+        whole = not counted or type(got[key]) is int
+        CHECK.true(whole, "whole_number", told, value, got[key])
         if _same(got[key], value):
             continue
+        real = type(value) is float and type(got[key]) is float
+        if real and got[key] in [round(value, places) for places in range(1, 7)]:
+            CHECK.fail("rounded", told, value, got[key])
         default = {"params": "cost", "flops": "cost", "low": "gap", "high": "gap"}
         hint = default.get(key, key)
         hint = "own_gap" if name == "base" and hint == "gap" else hint
@@ -214,7 +234,9 @@ def _check_report(report_of: Callable, seed: int, own: Sequence[dict] | None) ->
             name = next((n for n in right if line.strip().startswith(f"{n}:")), None)
             row = right[name] if name else {}
             values = [x for x in row.values() if not isinstance(x, str)]
-            _known(line, name, [*shared, *values, *base], what)
+            more = [row[key] - right["base"][key] for key in ("params", "flops") if row]
+            more += [-one for one in more]  # how much more, or less, than the base
+            _known(line, name, [*shared, *values, *base, *more], what)
         for name, row in right.items():
             if name != "base":
                 _complete(text, name, row, what)
@@ -228,7 +250,7 @@ def read_numbers(text: str) -> list[tuple[float, int]]:
     """
     found = []
     for one in NUMBER.findall(text):
-        plain = one.replace(",", "").replace("\u2212", "-")
+        plain = one.replace(",", "").replace("_", "").replace("\u2212", "-")
         found.append((float(plain), len(plain.partition(".")[2])))
     return found
 
@@ -258,6 +280,10 @@ def _complete(text: str, name: str, row: dict, what: str) -> None:
         told = f"{key} in the line of {name!r}, {what}"
         form = f"{value:.{decimals}f}"
         CHECK.true(shown, "missing", told, form, lines[0])
+    low, high = ([i for i, one in enumerate(said) if _shows(one, row[key])]
+                 for key in ("low", "high"))  # fmt: skip
+    told = f"low and high in the line of {name!r}, {what}"
+    CHECK.true(low[0] <= high[-1], "ends", told, "low first", lines[0])
     others = {"better", "worse", "cannot tell"} - {row["verdict"]}
     right = row["verdict"] in lines[0] and not any(x in lines[0] for x in others)
     told = f"verdict of {name!r} in the {what}"

@@ -27,6 +27,8 @@ HINTS = {
     "same document may be shown.",
     "other": "Places are places in a document: passages of other documents may all be "
     "shown, whatever their places.",
+    "product": "Products as they are: not divided by lengths, no distances. Codes need "
+    "not have length 1.",
     "too_few": "Leave out first, then take n: otherwise fewer than n come back.",
     "farthest": "The passages with the largest products with the query, largest first.",
     "sorted": "In the order of their products, not of their numbers.",
@@ -92,6 +94,9 @@ def random_index(seed: int) -> tuple[Tensor, list[Span], Tensor, Span]:
     return codes, [spans[i] for i in order], query, asked
 
 
+UNEVEN = "codes of uneven lengths"
+
+
 def check_retrieve(retrieve_of: Callable, seed: int = 0) -> str:
     """Check `retrieve(codes, spans, query, asked, n) -> numbers`.
 
@@ -99,6 +104,8 @@ def check_retrieve(retrieve_of: Callable, seed: int = 0) -> str:
         missing.
     """
     codes, spans, query, asked = random_index(seed)
+    scales = torch.linspace(0.5, 2.0, len(codes), dtype=torch.float64)[:, None]
+    uneven = codes * scales
     start = ("y", 0, 6)
     for kind, text, n in (
         ("a text in the middle", asked, 4),
@@ -107,15 +114,19 @@ def check_retrieve(retrieve_of: Callable, seed: int = 0) -> str:
         ("a document's first tokens", start, 20),
         ("more than there are", start, 30),
         ("a new document", ("w", 8, 30), 5),
+        (UNEVEN, asked, 12),
     ):
+        codes = uneven if kind == UNEVEN else codes
         what = f"passages for {kind}, n = {n}"
         given = strided(codes), list(spans), strided(query), text, n
-        got = CHECK.call(retrieve_of, *given, what=what)
         right = retrieve(codes, spans, query, text, n)
+        crash = "all" if n > len(right) else "crash"
+        got = CHECK.call(retrieve_of, *given, what=what, crash=crash)
         formed = type(got) is list and all(type(i) is int for i in got)
         CHECK.true(formed, "list", what, right, got)
         wrong = {s: retrieve(codes, spans, query, text, n, s) for s in SLIPS}
         wrong = {slip: one for slip, one in wrong.items() if one != right}
-        default = "all" if n > 20 else "ranked"
+        wrong = {slip: one for slip, one in wrong.items() if one}
+        default = "product" if kind == UNEVEN else "all" if n > len(right) else "ranked"
         CHECK.equal(got, right, default, what, wrong)
     return "Exercise 4: passages that do not hold the answer."

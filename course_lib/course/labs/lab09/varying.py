@@ -21,6 +21,10 @@ HINTS = {
     "the weights.",
     "pair": "Return (y, memory); memory is None, a tensor, or a tuple of them.",
     "shape": "y has the shape and dtype of x.",
+    "start": "At a text's start memory is None, and there is nothing to look back at.",
+    "finite": "y holds NaN or infinity: a softmax over nothing, or a division by 0?",
+    "outside": "Two texts read in turn must not meet: what is kept belongs into "
+    "`memory`, not on self and not into a global name.",
     "chance": "The same call must give the same y: nothing random, and nothing kept "
     "outside of `memory`.",
     "rows": "Texts of a batch have nothing to do with each other: no mean, norm or "
@@ -120,15 +124,21 @@ class Layer:
         parts = self.parts if parts is None else tuple(parts)
         what = f"Variant.mix of {x.shape[1]} tokens with the parts {parts}"
         crash = "bare" if not parts else "short" if x.shape[1] < 3 else "crash"
-        got = CHECK.call(
-            self.of, x, memory, self.weights, parts, what=what, crash=crash
-        )
+        given = x, memory, self.weights, parts
+        try:
+            got = CHECK.call(self.of, *given, what=what, crash=crash)
+        except (TypeError, AttributeError) as error:
+            if memory is None and "NoneType" in str(error):
+                CHECK.fail("start", what, "no error", str(error))
+            raise
         formed = isinstance(got, tuple | list) and len(got) == 2
         CHECK.true(formed, "pair", what, "(y, memory)", type(got).__name__)
         y, after = got
         formed = isinstance(y, Tensor) and y.shape == x.shape and y.dtype == x.dtype
         seen = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
         CHECK.true(formed, "shape", f"y of {what}", tuple(x.shape), seen)
+        finite = bool(y.isfinite().all())
+        CHECK.true(finite, "finite", f"y of {what}", "finite numbers", "others")
         return y, after
 
 
@@ -149,21 +159,16 @@ def _check(variant: type, seed: int) -> None:
     whole = _two(layer, first, second)
     again = _two(layer, first, second)
     CHECK.true(not _differ(whole, again), "chance", "a second call", "the same", "not")
+    _in_turn(layer, first, second, whole)
     _apart(layer, first, second, whole)
-    _edge(layer, first, second, whole)
+    for one, other in ((first, second), (layer.x(3), layer.x(2)), (layer.x(1), first)):
+        _edge(layer, one, other)
     _bounded(layer)
     _parts(layer, first, second, whole)
     _gradients(layer, first, second)
     low = {name: one.float() for name, one in layer.weights.items()}
-    y, _ = CHECK.call(
-        layer.of,
-        first.float(),
-        None,
-        low,
-        layer.parts,
-        what="Variant.mix, in float32",
-        crash="dtype",
-    )
+    given, what = (first.float(), None, low, layer.parts), "Variant.mix, in float32"
+    y, _ = CHECK.call(layer.of, *given, what=what, crash="dtype")
     CHECK.true(y.dtype == torch.float32, "dtype", "y of float32", "float32", y.dtype)
 
 
@@ -175,16 +180,22 @@ def _two(
     return torch.cat([y, layer(second, memory, parts)[0]], 1)
 
 
+def _in_turn(layer: Layer, first: Tensor, second: Tensor, whole: Tensor) -> None:
+    """Another text is read between the two segments of one."""
+    y, memory = layer(first)
+    layer(layer.x(4), layer(layer.x(4))[1])
+    y = torch.cat([y, layer(second, memory)[0]], 1)
+    told = "y of a second segment after another text was read"
+    CHECK.true(not _differ(y, whole), "outside", told, "the same", "another")
+
+
 def _apart(layer: Layer, first: Tensor, second: Tensor, whole: Tensor) -> None:
     """Rows are apart, and no token sees a later one, of its segment or of the next."""
-    alone = _two(layer, first[:1], second[:1])
-    CHECK.true(
-        not _differ(alone, whole[:1]),
-        "rows",
-        "one text of a batch, alone",
-        "the same y",
-        "another one",
-    )
+    for row in range(len(first)):
+        alone = _two(layer, first[row : row + 1], second[row : row + 1])
+        same = not _differ(alone, whole[row : row + 1])
+        told = f"text {row} of a batch, alone"
+        CHECK.true(same, "rows", told, "the same y", "another one")
     line = torch.cat([first, second], 1)
     for place in range(1, line.shape[1]):
         moved = line.clone()
@@ -196,14 +207,15 @@ def _apart(layer: Layer, first: Tensor, second: Tensor, whole: Tensor) -> None:
         CHECK.true(same, "future", told, "the same", "changed")
 
 
-def _edge(layer: Layer, first: Tensor, second: Tensor, whole: Tensor) -> None:
+def _edge(layer: Layer, first: Tensor, second: Tensor) -> None:
     """The last token of a segment is seen from the next one, by its first token too."""
-    moved, t = first.clone(), first.shape[1]
+    whole, moved, t = _two(layer, first, second), first.clone(), first.shape[1]
+    y = _two(layer, first + 1.0, second)
+    told = f"y of a segment when the {t} before it change"
+    CHECK.true(_differ(y[:, t:], whole[:, t:]), "carried", told, "another", "the same")
     moved[:, -1] += 1.0
     y = _two(layer, moved, second)
-    told = "y of a segment when the last token before it changes"
-    CHECK.true(_differ(y[:, t:], whole[:, t:]), "carried", told, "another", "the same")
-    told = f"{told}, at its first token"
+    told = f"y of a segment when the last of {t} before it changes, at its first token"
     CHECK.true(_differ(y[:, t], whole[:, t]), "edge", told, "another", "the same")
 
 
@@ -220,9 +232,9 @@ def _tensors(kept: Any) -> Iterator[Tensor]:
 def _bounded(layer: Layer) -> None:
     sizes, memory = [], None
     for _ in range(24):
-        _, memory = layer(layer.x(8), memory)
+        _, memory = layer(layer.x(64), memory)
         sizes.append(sum(one.numel() for one in _tensors(memory)))
-    told = "numbers carried after 24 segments of 8 tokens, and after 12"
+    told = "numbers carried after 24 segments of 64 tokens, and after 12"
     CHECK.true(sizes[23] == sizes[11], "grows", told, sizes[11], sizes[23])
 
 
@@ -233,13 +245,8 @@ def _parts(layer: Layer, first: Tensor, second: Tensor, whole: Tensor) -> None:
         y = _two(layer, first, second, rest)
         CHECK.true(_differ(y, whole), "idle_part", told, "another", "the same")
     turned = _two(layer, first, second, layer.parts[::-1])
-    CHECK.true(
-        not _differ(turned, whole),
-        "order",
-        "y with the parts turned round",
-        "the same",
-        "another",
-    )
+    told, same = "y with the parts turned round", not _differ(turned, whole)
+    CHECK.true(same, "order", told, "the same", "another")
     bare = _two(layer, first, second, ())
     moved = first.clone()
     moved[:, 0] += 1.0
@@ -265,6 +272,9 @@ def _gradients(layer: Layer, first: Tensor, second: Tensor) -> None:
         )[0]
     moves = slope is not None and bool((slope.abs().sum(2) > 0).all())
     CHECK.true(moves, "flat", "the gradient of y in x", "some at every token", "none")
+    held = any(one.requires_grad for one in _tensors(memory))
+    told = "what is carried to the next segment"
+    CHECK.true(not held, "detach", told, "without a gradient", "with its graph")
     following, _ = layer.of(second.clone(), memory, weights, layer.parts)
     back = torch.autograd.grad(
         following.square().sum(), given, retain_graph=True, allow_unused=True
