@@ -72,7 +72,7 @@ def topics_of(root: Path) -> dict[tuple[str, str, str], set[str]]:
 
 
 def pages(root: Path, topics: Mapping) -> Iterator[Place]:
-    """Yield the labelled sections of the chapters' pages that are in the book, in order."""
+    """Yield the labelled sections of the chapters' pages in the book, in order."""
     listed = _listed(root)
     for path in sorted((root / "book").glob("[0-9][0-9]_*.md")):
         page = f"book/{path.stem}"
@@ -94,7 +94,7 @@ def pages(root: Path, topics: Mapping) -> Iterator[Place]:
 
 
 def _listed(root: Path) -> set[str]:
-    """Return the files of the table of contents, none where a course has no such table."""
+    """Return the files of the table of contents; none where there is no such table."""
     toc = root / "_toc.yml"
     return set(re.findall(r"file: (\S+)", toc.read_text())) if toc.exists() else set()
 
