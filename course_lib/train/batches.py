@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from course_lib.layers.masks import same_document
+from course_lib.layers.masks import CAUSAL, same_document
 from course_lib.layers.positions.numbering import packed_positions
 from course_lib.tasks.special_tokens import BYTE_TOKENS
 
@@ -107,7 +107,7 @@ def packed_loss(model: Model, batch: Batch) -> Float[Tensor, ""]:
     Take `language_loss` instead, and a token also sees the documents before its own, as
     in GPT-3.
     """
-    mask_mod = same_document(batch.segments)
+    mask_mod = CAUSAL & same_document(batch.segments)
     logits = model(batch.inputs, packed_positions(batch.segments), mask_mod=mask_mod)
     return masked_loss(logits, batch.targets, batch.mask)
 

@@ -114,3 +114,10 @@ def test_training_lowers_the_loss(fields, kind, make, loss):
     model = build(fields, kind)
     history = train(model, lambda g: make(sample_items(PAIRS, 16, g)), steps=60, lr=1e-2, loss_fn=loss)
     assert history.losses[0] > 5 and sum(history.losses[-5:]) / 5 < 4
+
+
+def test_a_packed_document_alone_in_its_row_has_the_causal_loss():
+    model, (row, *_) = build(LLAMA).double().eval(), ROWS
+    batch = packed_batch([row], len(row) + 1)
+    assert len(batch.inputs) == 1
+    assert_close(packed_loss(model, batch), language_loss(model, batch))
