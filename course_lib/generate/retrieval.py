@@ -85,9 +85,15 @@ def coupled(found: float, with_it: float, without: float) -> float:
 
     *Equation*: a = r a_1 + (1 - r) a_0.
 
+    Raises:
+        ValueError: one of the three is no share.
+
     >>> round(coupled(0.8, 0.9, 0.3), 2)
     0.78
     """
+    for name, share in (("found", found), ("with_it", with_it), ("without", without)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name}={share}: allowed are numbers from 0 to 1")
     return found * with_it + (1 - found) * without
 
 

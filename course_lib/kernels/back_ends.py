@@ -40,6 +40,7 @@ from torch.nn.attention.flex_attention import (
 
 from course_lib.layers.attention.forms import attend
 from course_lib.layers.attention.layer import attend_sdpa
+from course_lib.layers.masks import CAUSAL, MaskMod, sliding_window
 
 Pairs = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """A function of batch row, head, query and key, which are whole numbers in tensors."""
@@ -70,14 +71,20 @@ class Request:
         return function(*axes).expand(batch, heads, tokens, tokens)
 
 
-def causal(b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
-    """A query attends to itself and to what stands before it."""
-    return j <= i
+def by_index(mask: MaskMod) -> Pairs:
+    """A mask of positions as a function of indices, for texts that begin at 0; not for
+    one that differs between rows.
+    """
+    return lambda b, h, i, j: mask.allows(i, j)
+
+
+causal = by_index(CAUSAL)
+"""A query attends to itself and to what stands before it."""
 
 
 def causal_window(width: int) -> Pairs:
     """Causal, and only the `width` newest keys."""
-    return lambda b, h, i, j: (j <= i) & (j > i - width)
+    return by_index(CAUSAL & sliding_window(width))
 
 
 def causal_documents(documents: Int[Tensor, "b t"]) -> Pairs:

@@ -33,6 +33,7 @@ from matplotlib.text import Text
 
 from course_lib.kit.narrow import NARROW_IN, make_narrow
 from course_lib.kit.narrow_legend import fit_legends
+from course_lib.kit.output_names import check_name, named
 from course_lib.kit.palette import (
     BLUE,
     CARD,
@@ -112,13 +113,10 @@ class Shown:
         )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        metadata = (
-            {"scrapbook": {"name": self.name, "mime_prefix": ""}} if self.name else {}
-        )
         return {
             "text/html": self._repr_html_(),
             "text/plain": f"[figure] {self.alt}",
-        }, metadata
+        }, named(self.name)
 
 
 def show(
@@ -156,11 +154,8 @@ def show(
         raise ValueError(
             f"alt={alt!r}: allowed is a sentence that says what the figure shows"
         )
-    if name is not None and not name.isidentifier():
-        raise ValueError(
-            f"name={name!r}: allowed are letters, digits and underscores, not "
-            "starting with a digit"
-        )
+    if name is not None:
+        check_name(name)
     prefix = "p" + hashlib.sha256(f"{name} {alt}".encode()).hexdigest()[:7]
     _check_text(fig)
     fig.set_dpi(POINTS)

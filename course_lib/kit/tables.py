@@ -6,6 +6,8 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from course_lib.kit.output_names import check_name, named
+
 
 @dataclass(frozen=True)
 class Table:
@@ -29,13 +31,10 @@ class Table:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         lines = [self.caption, *(" | ".join(row) for row in (self.head, *self.rows))]
-        metadata = (
-            {"scrapbook": {"name": self.name, "mime_prefix": ""}} if self.name else {}
-        )
         return {
             "text/html": self._repr_html_(),
             "text/plain": "\n".join(lines),
-        }, metadata
+        }, named(self.name)
 
 
 def table(
@@ -65,11 +64,8 @@ def table(
         raise ValueError(
             f"caption={caption!r}: allowed is a phrase that says what the table holds"
         )
-    if name is not None and not name.isidentifier():
-        raise ValueError(
-            f"name={name!r}: allowed are letters, digits and underscores, not "
-            "starting with a digit"
-        )
+    if name is not None:
+        check_name(name)
     cells = tuple(tuple(str(cell) for cell in row) for row in rows)
     for row in cells:
         if len(row) != len(head):

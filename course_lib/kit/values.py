@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from course_lib.kit.output_names import check_name
+
 MIME = "application/vnd.course.value+json"
 
 
@@ -79,11 +81,7 @@ def record(**values: float | int | tuple) -> Recorded:
 
 def _value(name: str, given: object) -> Value:
     """Return what one keyword of `record` gives."""
-    if not name.isidentifier():
-        raise ValueError(
-            f"name={name!r}: allowed are letters, digits and underscores, not "
-            "starting with a digit"
-        )
+    check_name(name)
     parts = given if isinstance(given, tuple) else (given,)
     if not 1 <= len(parts) <= 3:
         raise ValueError(

@@ -1,13 +1,12 @@
 """The diagrams of Qwen3.5-35B-A3B say and draw what the library counts."""
 
-import re
-
 from course_lib.costs.cache import cache_line
 from course_lib.costs.params import param_count
 from course_lib.course.pictures import hybrid_in_numbers, hybrid_paths
 from course_lib.course.sentence import recorded
 from course_lib.specs.loader import load_spec
 from course_lib.specs.records import AttentionSpec
+from tests.unit.drawn import cells
 
 SPEC = load_spec("qwen3.5-35b-a3b")
 ATTENDS = [isinstance(layer.mixer, AttentionSpec) for layer in SPEC.layers]
@@ -16,12 +15,6 @@ LINE = cache_line(SPEC)
 
 def words(panel) -> list[str]:
     return [text.words for text in panel.pen.texts]
-
-
-def cells(panel, role: str) -> int:
-    """How many cells of a role stand in the panel's grids."""
-    found = re.findall(rf'<path d="([^"]+)" class="{role}"', panel.pen.body())
-    return sum(path.count("M") for path in found)
 
 
 def test_layers_and_experts_are_counted():

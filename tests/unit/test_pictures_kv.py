@@ -6,15 +6,11 @@ from course_lib.costs.cache import cache_bytes
 from course_lib.costs.hardware import load_hardware
 from course_lib.costs.serving import max_concurrency
 from course_lib.course.pictures import batch_timeline, block_table, cache_steps, kept_by_heads, prefix_tree
-from course_lib.course.pictures.drawn import drawing
 from course_lib.kit.values import read_values
 from course_lib.layers.caches.plain import append_to_pages
 from course_lib.specs.loader import load_spec
 from tests.repo.repository import ROOT
-
-
-def words(name: str) -> list[str]:
-    return [text.words for panel in drawing(name).panels for text in panel.pen.texts]
+from tests.unit.drawn import words
 
 
 def test_the_passes_are_those_of_the_notebook():

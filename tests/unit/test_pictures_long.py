@@ -1,7 +1,6 @@
 """The diagrams of the page on long context say what comes out when it is computed."""
 
 import math
-import re
 
 import pytest
 import torch
@@ -23,18 +22,10 @@ from course_lib.course.pictures import (
 from course_lib.course.pictures.drawn import drawing
 from course_lib.layers.positions.rope_scaling import dynamic, linear, yarn
 from course_lib.specs.loader import load_spec
+from tests.unit.drawn import cells, words
 
 NAMES = "length_costs rope_wavelengths attention_patterns window_reach sink_window indexer_picks"
 NAMES += " compressed_context ring_steps prefill_chunks recall_by_depth"
-
-
-def words(name: str) -> list[str]:
-    return [text.words for panel in drawing(name).panels for text in panel.pen.texts]
-
-
-def cells(panel, role: str) -> int:
-    found = re.findall(rf'<path d="([^"]+)" class="{role}"', panel.pen.body())
-    return sum(path.count("M") for path in found)
 
 
 @pytest.mark.parametrize("name", NAMES.split())

@@ -1,7 +1,5 @@
 """The diagrams of the page on mixtures of experts say what the library computes."""
 
-import re
-
 import pytest
 import torch
 
@@ -23,19 +21,10 @@ from course_lib.layers.feed_forward.dispatch import by_expert, capacity_of, drop
 from course_lib.layers.feed_forward.router import Router, Routing
 from course_lib.specs.loader import load_spec
 from tests.repo.repository import text
+from tests.unit.drawn import cells, words
 
 NAMES = "mixture_block router_kinds expert_permutation expert_capacity expert_exchange coarse_and_fine"
 NAMES += " balance_feedback slowest_rank second_token mixtures_by_year deepseek_v3_layer"
-
-
-def words(name: str) -> list[str]:
-    return [text.words for panel in drawing(name).panels for text in panel.pen.texts]
-
-
-def cells(panel, role: str) -> int:
-    """How many cells of a role stand in the panel's grids."""
-    found = re.findall(rf'<path d="([^"]+)" class="{role}"', panel.pen.body())
-    return sum(path.count("M") for path in found)
 
 
 @pytest.mark.parametrize("name", NAMES.split())

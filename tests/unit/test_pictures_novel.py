@@ -1,6 +1,5 @@
 """The diagrams of the page on hybrids and novel architectures say what comes out when it is computed."""
 
-import re
 from statistics import mean
 
 import pytest
@@ -24,18 +23,10 @@ from course_lib.models.hybrids.hyper_connections import write
 from course_lib.models.hybrids.segment_recurrence import segment_window
 from course_lib.search.searches import shrinkage
 from course_lib.specs.loader import load_spec
+from tests.unit.drawn import cells, words
 
 NAMES = "six_hybrids attention_share three_ways_to_mix segment_reach four_memories found_text"
 NAMES += " graph_as_mask spiking_neuron depth_reused winners_curse"
-
-
-def words(name: str) -> list[str]:
-    return [text.words for panel in drawing(name).panels for text in panel.pen.texts]
-
-
-def cells(panel, role: str) -> int:
-    found = re.findall(rf'<path d="([^"]+)" class="{role}"', panel.pen.body())
-    return sum(path.count("M") for path in found)
 
 
 @pytest.mark.parametrize("name", NAMES.split())

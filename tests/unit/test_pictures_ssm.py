@@ -1,7 +1,5 @@
 """The diagrams of the page on state spaces and linear attention say what comes out when it is computed."""
 
-import re
-
 import pytest
 import torch
 
@@ -21,19 +19,11 @@ from course_lib.course.pictures.drawn import drawing
 from course_lib.specs.loader import load_spec
 from course_lib.specs.records import AttentionSpec
 from tests.repo.repository import text
+from tests.unit.drawn import cells, words
 
 NAMES = "state_or_cache recurrence_convolution selective_state scan_tree ssd_orders delta_rule"
 NAMES += " forgetting_kinds deltanet_layer rwkv_versions"
 QWEN = load_spec("qwen3.5-35b-a3b")
-
-
-def words(name: str) -> list[str]:
-    return [text.words for panel in drawing(name).panels for text in panel.pen.texts]
-
-
-def cells(panel, role: str) -> int:
-    found = re.findall(rf'<path d="([^"]+)" class="{role}"', panel.pen.body())
-    return sum(path.count("M") for path in found)
 
 
 @pytest.mark.parametrize("name", NAMES.split())

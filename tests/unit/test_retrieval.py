@@ -87,6 +87,8 @@ def test_the_best_come_first_and_no_more_than_there_are():
 
 
 def test_coupling_is_the_pages_formula():
+    with pytest.raises(ValueError, match="with_it=90: allowed are numbers from 0 to 1"):
+        coupled(0.8, 90, 0.3)
     assert math.isclose(coupled(0.8, 0.9, 0.3), 0.78) and math.isclose(coupled(0.5, 0.9, 0.3), 0.6)
 
 

@@ -16,6 +16,7 @@ from html import escape
 
 from course_lib.kit.diagrams.figure import Figure
 from course_lib.kit.diagrams.pen import number
+from course_lib.kit.output_names import check_name, named
 
 LARGER = 1.25  # as on a page, where a panel may grow by a quarter
 
@@ -47,13 +48,10 @@ class ShownDiagram:
         )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        metadata = (
-            {"scrapbook": {"name": self.name, "mime_prefix": ""}} if self.name else {}
-        )
         return {
             "text/html": self._repr_html_(),
             "text/plain": f"[figure] {self.alt}",
-        }, metadata
+        }, named(self.name)
 
 
 def shown(figure: Figure, *, name: str | None = None, alt: str = "") -> ShownDiagram:
@@ -68,10 +66,7 @@ def shown(figure: Figure, *, name: str | None = None, alt: str = "") -> ShownDia
     Raises:
         ValueError: `name` is not an identifier.
     """
-    if name is not None and not name.isidentifier():
-        raise ValueError(
-            f"name={name!r}: allowed are letters, digits and underscores, not "
-            "starting with a digit"
-        )
+    if name is not None:
+        check_name(name)
     alt = " ".join((alt or figure.description).split())
     return ShownDiagram(figure.as_file(ids=name or "figure"), figure.width, alt, name)

@@ -64,7 +64,7 @@ class SharedTransformer(nn.Module):
         d: model width. heads, kv_heads, head_dim: of the attention, whose input is 2 d
             wide. ffn: inner width. rank: r. visits: how many adapters there are.
         norm_eps: of both norms. rope: of the attention. adapt_attention: whether
-        queries, keys and values have adapters, too.
+            queries, keys and values have adapters, too.
 
     Raises:
         ValueError: the heads do not make up 2 d numbers.

@@ -4,7 +4,7 @@ Symbols: n seeds.
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from math import sqrt
 from statistics import mean, stdev, variance
 
@@ -141,6 +141,6 @@ def check_paired(paired_of: Callable, seed: int = 0) -> str:
         ("a seed more in the second", first, more, "seeds"),
         ("one seed", {3: 1.0}, {3: 1.1}, "few"),
     ):
-        call = lambda one=one, other=other: paired_of(dict(one), dict(other))  # noqa: E731
+        call = partial(paired_of, dict(one), dict(other))
         CHECK.refuses(call, hint, f"paired difference with {kind}")
     return "Exercise 2: a difference, seed by seed, and how sure it is."

@@ -6,6 +6,7 @@ Symbols: n seeds.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 from statistics import mean
 from typing import Any
@@ -166,7 +167,7 @@ def _check_numbers(numbers_of: Callable, seed: int, own: Sequence[dict] | None) 
         ("a design of which one run saw fewer tokens", once, "tokens"),
         ("no base", orphan, "no_base"),
     ):
-        call = lambda given=given: numbers_of([dict(one) for one in given])  # noqa: E731
+        call = partial(numbers_of, [dict(one) for one in given])
         CHECK.refuses(call, hint, f"numbers of runs with {kind}")
 
 
